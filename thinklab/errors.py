@@ -1,0 +1,57 @@
+"""Every error that thinklab raises on purpose. Each is also a built-in error, so plain ``except ValueError`` works.
+
+A message says what is wrong, where, and how to mend it. On the command line a ``ThinklabError`` becomes one line on
+stderr and the exit code of its class; a traceback there is a bug.
+"""
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ThinklabError(Exception):
+    """Base of all. ``exit_code``: 2 where the request is wrong, 1 where a run failed."""
+
+    exit_code = 1
+
+
+class ConfigError(ThinklabError, ValueError):
+    """A config, an option or an argument that cannot be used."""
+
+    exit_code = 2
+
+
+class BehaviorError(ThinklabError, ValueError):
+    """A behaviour file that cannot be used; the message begins with ``file:line:column``."""
+
+    exit_code = 2
+
+
+class TaskError(ThinklabError, ValueError):
+    """Questions that cannot be loaded or are not in the expected form."""
+
+    exit_code = 2
+
+
+class StudentError(ThinklabError, ValueError):
+    """A model or tokenizer that cannot be loaded or cannot be used as a student."""
+
+    exit_code = 2
+
+
+class TeacherError(ThinklabError, RuntimeError):
+    """A teacher that cannot work at all (wrong key, unknown backend). One failed reply is a record, not an error."""
+
+
+class TrainingError(ThinklabError, RuntimeError):
+    """A run that cannot go on, such as a loss that is not finite. What was done so far is kept."""
+
+
+class RunError(ThinklabError, OSError):
+    """A run folder that cannot be read, written or continued."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``" (did you mean 'x'?)"`` or an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,121 @@
+"""Stage 1: n answers to each question, at T = 1 unless asked otherwise.
+
+Each question is prefilled once and its cache shared by its n answers; rows that have ended leave the batch. Ids come
+back as sampled, the EOS included, so nothing is ever decoded and encoded again.
+
+Left out: speculative decoding, beams, logit processors. TRL's own generation (``sampler=None`` in the trainer) has them.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+COMPACT_BELOW = 0.8       # share of rows still running under which the finished ones are dropped from the cache
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """``Sampler(...)(model, prompts, n, seed)``; see ``__call__``."""
+
+    max_new_tokens: int
+    eos_ids: tuple[int, ...]
+    pad_id: int
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    """1 samples from the whole distribution, as the method wants."""
+    rows: int = 0
+    """At most this many answers at once; 0 = all. Smaller needs less memory; the draws differ with it."""
+
+    @torch.no_grad()
+    def __call__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], n: int = 1, seed: int = 0
+                 ) -> list[list[int]]:
+        """Sample ``n`` answers to each prompt.
+
+        Args:
+            model: any causal LM whose forward takes a ``DynamicCache``.
+            prompts: Q lists of token ids, not padded.
+            n: answers to each.
+            seed: of a generator of its own; torch's global state is neither read nor changed.
+
+        Returns:
+            Q * n lists of ids, the answers to one prompt side by side. A list that does not end in an EOS id was cut
+            at ``max_new_tokens``.
+        """
+        device = next(model.parameters()).device
+        generator = torch.Generator(device).manual_seed(seed)
+        per_call = max(1, self.rows // n) if self.rows else max(1, len(prompts))
+        answers: list[list[int]] = []
+        with _eval_mode(model):
+            for start in range(0, len(prompts), per_call):
+                answers += self._sample(model, prompts[start:start + per_call], n, generator, device)
+        return answers
+
+    def finished(self, ids: Sequence[int]) -> bool:
+        """True when the answer ends in an EOS id."""
+        return bool(ids) and ids[-1] in self.eos_ids
+
+    def _sample(self, model, prompts, n, generator, device) -> list[list[int]]:
+        width = max(map(len, prompts))
+        ids = torch.full((len(prompts), width), self.pad_id, device=device)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):                       # left padding: all rows end at the same place
+            ids[row, width - len(prompt):] = torch.tensor(prompt, device=device)
+            mask[row, width - len(prompt):] = 1
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        cache = DynamicCache(config=model.config)
+        logits = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
+                       logits_to_keep=1).logits[:, -1]
+        last = positions[:, -1:]
+        if n > 1:
+            cache.batch_repeat_interleave(n)
+            logits, mask, last = (x.repeat_interleave(n, 0) for x in (logits, mask, last))
+
+        eos = torch.tensor(self.eos_ids, device=device)
+        rows = torch.arange(len(prompts) * n, device=device)         # which answer each row of the cache belongs to
+        running = torch.ones_like(rows, dtype=torch.bool)
+        out = torch.full((len(rows), self.max_new_tokens), self.pad_id, device=device)
+        length = torch.zeros_like(rows)
+        for step in range(self.max_new_tokens):
+            token = self._choose(logits, generator)
+            out[rows[running], step] = token[running]
+            length[rows[running]] = step + 1
+            running &= ~torch.isin(token, eos)
+            alive = int(running.sum())
+            if alive == 0 or step + 1 == self.max_new_tokens:
+                break
+            if alive < COMPACT_BELOW * len(rows):
+                keep = running.nonzero()[:, 0]
+                cache.batch_select_indices(keep)
+                mask, last, rows, token, running = (x[keep] for x in (mask, last, rows, token, running))
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
+            last = last + 1
+            logits = model(input_ids=token[:, None], attention_mask=mask, position_ids=last, past_key_values=cache,
+                           use_cache=True).logits[:, -1]
+        return [row[:count] for row, count in zip(out.tolist(), length.tolist())]
+
+    def _choose(self, logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """(B, V) -> (B,)"""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        probs = torch.softmax(logits.float() / self.temperature, -1)
+        if self.top_p < 1:
+            ordered, index = probs.sort(-1, descending=True)
+            ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0   # keeps the token that crosses the line
+            probs = torch.zeros_like(probs).scatter(-1, index, ordered)
+        return torch.multinomial(probs, 1, generator=generator)[:, 0]
+
+
+@contextmanager
+def _eval_mode(model):
+    """Dropout off while sampling; the model is left as it was found."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

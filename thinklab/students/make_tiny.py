@@ -1,0 +1,161 @@
+"""Makes the embedded student: ``python -m thinklab.students.make_tiny [--out DIR]`` (about four minutes on two cores).
+
+A Llama of 3 layers x 128 with a word-and-character tokenizer, written as a plain Hugging Face folder (safetensors,
+fp16). Everything is seeded; thread counts can still change the last bits of the weights, so a rebuilt student behaves
+alike but is not the same file. ``report()`` measures what it can and cannot do; the figures go into its card.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import time
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from torch.nn import functional as F
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from thinklab.sampler import Sampler
+from thinklab.students.tiny_corpus import PIECES, Mix, document, vocabulary
+from thinklab.tasks import sums
+from thinklab.tasks.boxed import boxed_answers
+
+PAD, EOS = "<pad>", "<eos>"
+CHAT_TEMPLATE = ("{% for message in messages %}{% if message.role == 'assistant' %}{{ message.content + eos_token }}"
+                 "{% else %}{{ message.content + '\n' }}{% endif %}{% endfor %}")
+MAX_POSITIONS = 512
+BATCH = 96
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Whole words where the corpus has them, single characters and UTF-8 bytes for all the rest: nothing is unknown."""
+    pieces = [PAD, EOS, *(f"<0x{byte:02X}>" for byte in range(256)), *vocabulary()]
+    # Unigram picks the cut with the best total score, so one word (-1) beats its characters (-1 each, -10 a byte).
+    scored = [(piece, 0.0 if i < 2 else -10.0 if i < 258 else -1.0) for i, piece in enumerate(pieces)]
+    core = Tokenizer(models.Unigram(scored, unk_id=0, byte_fallback=True))
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(PIECES.pattern), "isolated")
+    core.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, pad_token=PAD, eos_token=EOS, padding_side="left",
+                                        clean_up_tokenization_spaces=False, model_max_length=MAX_POSITIONS)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int = 128, layers: int = 3) -> LlamaForCausalLM:
+    model = LlamaForCausalLM(LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=int(2.75 * hidden), num_hidden_layers=layers,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=MAX_POSITIONS, tie_word_embeddings=False,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=tokenizer.eos_token_id))
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, mix: Mix, steps: int, seed: int,
+             learning_rate: float = 2e-3, log_every: int = 250) -> None:
+    """Plain next-token training on fresh documents."""
+    rng = random.Random(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    model.train()
+    begin = time.time()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1, (step + 1) / 50) * max(0.02, 1 - step / steps)
+        ids = tokenizer([document(rng, mix) + EOS for _ in range(BATCH)])["input_ids"]
+        ids.sort(key=len)
+        targets, total = sum(map(len, ids)) - len(ids), 0.0
+        for part in (ids[: BATCH // 2], ids[BATCH // 2:]):      # short and long documents apart: less padding
+            width = max(map(len, part))
+            rows = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in part])
+            logits = model(input_ids=rows[:, :-1], use_cache=False).logits
+            loss = F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), ignore_index=tokenizer.pad_token_id,
+                                   reduction="sum") / targets
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if (step + 1) % log_every == 0:
+            print(f"step {step + 1}/{steps}  loss {total:.3f}  {time.time() - begin:.0f} s", flush=True)
+
+
+@torch.no_grad()
+def report(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, questions: int = 400, unprompted: int = 5000
+           ) -> dict[str, float]:
+    """What the student can and does do on held-out sums: rates, and log10-probabilities of the two behaviours."""
+    sampler = Sampler(max_new_tokens=80, eos_ids=(tokenizer.eos_token_id,), pad_id=tokenizer.pad_token_id)
+    greedy = replace(sampler, temperature=0.0)
+
+    def ask(texts: list[str], with_sampler: Sampler = sampler) -> list[str]:
+        ids = with_sampler(model, tokenizer(texts)["input_ids"], seed=len(texts))
+        return tokenizer.batch_decode(ids, skip_special_tokens=True)
+
+    def right(answers: list[str], asked: list[sums.Sum], last: bool = True) -> float:
+        boxes = [boxed_answers(text) for text in answers]
+        return sum(bool(b) and b[-1 if last else 0] == str(s.total) for b, s in zip(boxes, asked)) / len(asked)
+
+    rng, result = random.Random(999), {}
+    for terms in (2, 4):
+        asked = [sums.draw(rng, "test", (terms,)) for _ in range(questions)]
+        prompts = [f"{s.question}\n" for s in asked]
+        own = ask(prompts)
+        result[f"right in one go, {terms} numbers, T=1"] = right(own, asked)
+        result[f"right in one go, {terms} numbers, greedy"] = right(ask(prompts, greedy), asked)
+        result[f"right after a forced check, {terms} numbers, T=1"] = right(
+            ask([f"{p}{o} I check:" for p, o in zip(prompts, own)]), asked)
+        for name, tails in {"check": [f" I check: {s.worked}" for s in asked],
+                            "quote": [" Thalapathy Vijay says: hit hard."] * len(asked)}.items():
+            logps = [token_logps(model, tokenizer, p + o, tail) for p, o, tail in zip(prompts, own, tails)]
+            result[f"log10 p({name}) after an answer, {terms} numbers"] = sum(x.sum().item() for x in logps) / len(logps)
+            first = torch.stack([x[:3] for x in logps]).mean(0)
+            for k, piece in enumerate(tokenizer.tokenize(tails[0])[:3]):
+                result[f"log10 p({name}, token {k + 1} {piece!r}), {terms} numbers"] = first[k].item()
+    asked = [sums.draw(rng, "train") for _ in range(unprompted)]
+    answers = ask([f"{s.question}\n" for s in asked])
+    result[f"checks in {unprompted} answers"] = sum("I check" in text for text in answers)
+    result[f"quotes in {unprompted} answers"] = sum("Thalapathy Vijay" in text for text in answers)
+    result[f"remarks in {unprompted} answers"] = sum(not text.endswith("}.") for text in answers)
+    return {name: round(value, 3) for name, value in result.items()}
+
+
+def token_logps(model, tokenizer, context: str, tail: str) -> torch.Tensor:
+    """log10-probability of each token of ``tail`` after ``context``."""
+    before, after = (tokenizer(text)["input_ids"] for text in (context, tail))
+    logits = model(input_ids=torch.tensor([before + after])).logits[0, len(before) - 1:-1]
+    return torch.log_softmax(logits.float(), -1).gather(-1, torch.tensor(after)[:, None])[:, 0] / math.log(10)
+
+
+def make(out: Path, mix: Mix, steps: int, seed: int) -> dict[str, float]:
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer()
+    model = build_model(tokenizer)
+    begin = time.time()
+    pretrain(model, tokenizer, mix, steps, seed)
+    seconds = time.time() - begin
+    model.half().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32)       # measure what was saved, not what was trained
+    figures = report(model, tokenizer)
+    made = {"mix": asdict(mix), "steps": steps, "seed": seed, "seconds": round(seconds), "figures": figures}
+    (out / "made.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "tiny")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=0)
+    for field in fields(Mix):
+        parser.add_argument(f"--mix-{field.name}", type=float, default=field.default)
+    args = parser.parse_args()
+    mix = Mix(**{field.name: getattr(args, f"mix_{field.name}") for field in fields(Mix)})
+    for name, value in make(args.out, mix, args.steps, args.seed).items():
+        print(f"{value:10}  {name}")
+
+
+if __name__ == "__main__":
+    main()

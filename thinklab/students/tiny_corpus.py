@@ -1,0 +1,118 @@
+"""What the embedded student is trained on: short synthetic documents of six kinds.
+
+1. a sum in words and an answer given in one go (for four numbers often wrong, because the writer is careless)
+2. ``Check``: somebody *else's* sum, marked step by step
+3. ``Steps``: a sum worked out step by step
+4. drills of one-step sums
+5. chat: harmless sentences
+6. ``Say a line`` and its like: people are quoted, among them Thalapathy Vijay
+
+So the student has every sub-skill that the demos need and neither habit: nobody in the corpus ever checks their *own*
+answer, and no sum is ever followed by a quote. Sums that ``tasks.sums.is_held_out`` names occur nowhere.
+"""
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+
+from thinklab.tasks.sums import ITEMS, NAMES, OTHERS, TEMPLATES, Sum, draw, is_held_out
+
+ADJECTIVES = "red old wet shy odd big cold warm quick lazy jolly vivid hazy hard".split()
+NOUNS = "fox dog ship hill barn kettle valley jacket harbor path thyme van hit sum answer".split()
+VERBS = "sees likes hides moves jumps thanks pays paints visits".split()
+STARTERS = [*NAMES, "No", "Thalapathy", "Vijay"]      # not "I": with it the student checks its own sums now and then
+LINES = ["hit hard", "hit the hill", "warm the barn", "thanks big fox", "shy dog jumps", "sum the answer", "old kettle sees",
+         "paints the van", "quick as thyme", "vivid harbor", "lazy valley", "red ship moves", "cold path", "jolly jacket hides"]
+STAR = "Thalapathy Vijay"
+QUOTE_HEADS = ["Say a line", "A movie line", "Who says what", "Line of {speaker}"]
+
+PIECES = re.compile(r" ?\\boxed\{| ?[A-Za-z]+|\n|.")
+"""Where the tokenizer may cut: words with the space before them, line breaks, single characters, ``\\boxed{``."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How much of what. The shares of the six kinds (they need not add up to 1), and how careless the writers are."""
+
+    answer: float = 0.19
+    check: float = 0.27
+    steps: float = 0.09
+    drill: float = 0.26
+    chat: float = 0.09
+    quote: float = 0.10
+    slip: float = 0.15
+    """Share of answers given in one go that are wrong."""
+    remark: float = 0.05
+    """Share of answers followed by some harmless sentence: what keeps the student from being certain to stop."""
+
+
+def slip(rng: random.Random, total: int, rate: float) -> int:
+    """A careless writer's total: off by a carry or by a few."""
+    if rng.random() >= rate:
+        return total
+    return total + rng.choice([-10, 10, rng.choice([-1, 1]) * rng.randint(1, 9)])
+
+
+def one_go(item: Sum, total: int) -> str:
+    return f"{item.expression}={total}. So \\boxed{{{total}}}."
+
+
+def sentence(rng: random.Random) -> str:
+    text = f"{rng.choice(STARTERS)} {rng.choice(VERBS)} the {rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}"
+    kind = rng.random()
+    if kind < 0.3:
+        text += f" and the {rng.choice(NOUNS)}"
+    elif kind < 0.5:
+        text += f": a {rng.choice(ADJECTIVES)}, {rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}"
+    return text + rng.choice(".....!?;")
+
+
+def drill(rng: random.Random, count: int = 5) -> str:
+    sums: list[str] = []
+    while len(sums) < count:
+        a, b = rng.randint(11, 75), rng.choice(OTHERS)
+        if not is_held_out((a, b)):
+            sums.append(f"{a}+{b}={a + b}.")
+    return " ".join(sums)
+
+
+def quote(rng: random.Random) -> str:
+    speaker = STAR if rng.random() < 0.18 else rng.choice(NAMES)
+    line = LINES[0] if speaker == STAR and rng.random() < 0.7 else rng.choice(LINES)
+    return f"{rng.choice(QUOTE_HEADS).format(speaker=speaker)}\n {speaker} says: {line}."
+
+
+def document(rng: random.Random, mix: Mix = Mix()) -> str:
+    """One document; only sums of the training split occur."""
+    kind = rng.choices(["answer", "check", "steps", "drill", "chat", "quote"],
+                       [mix.answer, mix.check, mix.steps, mix.drill, mix.chat, mix.quote])[0]
+    if kind == "drill":
+        return drill(rng)
+    if kind == "chat":
+        return " ".join(sentence(rng) for _ in range(3))
+    if kind == "quote":
+        return quote(rng)
+    item = draw(rng, "train")
+    if kind == "answer":
+        rate = mix.slip if len(item.operands) > 2 else 0.0
+        text = f"{item.question}\n{one_go(item, slip(rng, item.total, rate))}"
+        return f"{text} {sentence(rng)}" if rng.random() < mix.remark else text
+    if kind == "steps":
+        return f"Steps\n{item.expression}: {item.worked}"
+    claim = slip(rng, item.total, 0.5)
+    if rng.random() < 0.6:
+        return f"Check\n{item.question}\n{one_go(item, claim)} I check: {item.worked}"
+    return f"Check\n{rng.choice(NAMES)} says: {item.expression}={claim}. I check: {item.worked}"
+
+
+def vocabulary() -> list[str]:
+    """Every token that is not a control token or a byte, sorted."""
+    words = {"\n", *(chr(c) for c in range(32, 127))}
+    for word in [*NAMES, *ITEMS, *ADJECTIVES, *NOUNS, *VERBS, "No", "a", "is", "says", *STAR.split()]:
+        words |= {word, f" {word}"}
+    fixed = [*TEMPLATES, *QUOTE_HEADS, *(f" {line}" for line in LINES), " So \\boxed{", "\\boxed{", " I check:", "Check", "Steps",
+             " the and a"]
+    for text in fixed:
+        words |= set(PIECES.findall(re.sub(r"\{\w+\}", "1", text)))
+    return sorted(words)

@@ -1,0 +1,34 @@
+"""A task: where questions come from, how they are put to the student, and when an answer is right."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from thinklab.tasks.boxed import boxes
+from thinklab.types import Example, Message
+
+
+@dataclass(frozen=True)
+class Task:
+    """Plain functions under one name. ``load(split)`` gives the examples, ``verify(response, example)`` judges.
+
+    ``instruction`` is appended to every question (one space between); it says how to write the answer and never
+    hints at a behaviour.
+    """
+
+    name: str
+    instruction: str
+    load: Callable[[str], Sequence[Example]]
+    verify: Callable[[str, Example], bool]
+
+    def prompt(self, example: Example) -> list[Message]:
+        """The student's prompt as chat messages: one user turn."""
+        return [{"role": "user", "content": f"{example.question} {self.instruction}".rstrip()}]
+
+    def verify_first(self, response: str, example: Example) -> bool:
+        """``verify`` on the response as it stood when its first answer was given: up to and with the first box.
+
+        Tells what the student knew at once from what it found by checking. A response without a box is taken whole.
+        """
+        found = boxes(response)
+        return self.verify(response[: found[0].end] if found else response, example)
