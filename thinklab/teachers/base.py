@@ -11,6 +11,26 @@ from typing import Protocol, runtime_checkable
 
 from thinklab.types import Example, Message, Usage
 
+ERRORS = {
+    "mute": "the teacher chose to say nothing",
+    "not-recorded": "the earlier run has no reply to this",
+    "waiting": "a person has not written the reply yet",
+    "budget": "a cap on dollars, tokens or calls would have been exceeded",
+    "rate-limit": "429, still there after the last attempt",
+    "overloaded": "503 or 529, still there after the last attempt",
+    "server": "another 5xx, still there after the last attempt",
+    "connection": "the connection failed or broke off",
+    "timeout": "no reply within the time allowed",
+    "bad-reply": "a reply that is not in the service's own format, for instance half of one",
+    "bad-request": "the service does not accept this request",
+    "too-long": "the request does not fit the model's context",
+    "refusal": "the model declined",
+    "max-tokens": "the reply was cut at max_tokens",
+    "empty": "a reply without text",
+    "oversized": "more text than any teacher was asked for",
+}
+"""Every ``TeacherReply.error`` and its meaning; a foreign backend may add slugs of its own."""
+
 
 @dataclass(frozen=True)
 class TeacherRequest:
@@ -38,7 +58,7 @@ class TeacherReply:
     id: str
     text: str = ""
     error: str = ""
-    """A slug when there is no usable reply: ``timeout``, ``rate-limit``, ``refusal``, ``empty``, ``budget`` ..."""
+    """A slug when there is no usable reply, see ``ERRORS``; ``text`` then holds whatever did come."""
     detail: str = ""
     """The same in words."""
     model: str = ""
