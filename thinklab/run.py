@@ -2,6 +2,7 @@
 
     config.yaml      the resolved config, hashes of the behaviours, versions of the libraries
     rollouts.jsonl   every rollout: ids, text, guidance raw and as edited, status and reason, reward parts, advantage
+    tokens.jsonl     a few guided rollouts per generation, token by token: origin, probability, weight
     metrics.jsonl    one line per optimizer step
     probes.jsonl     one line per probe during training
     probe.json       the last full probe; probe_samples.jsonl every answer behind it
@@ -90,7 +91,7 @@ class RunFolder:
         Raises:
             RunError: with what the system said.
         """
-        data = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode("utf-8", "replace")
+        data = "".join(map(_line, records)).encode("utf-8", "replace")
         file = self.path / f"{name}.jsonl"
         try:
             with open(file, "ab", buffering=0) as out:
@@ -141,16 +142,29 @@ class RunFolder:
 
     def rewind(self, step: int) -> None:
         """Forget what came after ``step`` optimizer steps: those lines move to ``superseded.jsonl``."""
-        for name, is_later in {"rollouts": lambda line: line["step"] >= step, "metrics": lambda line: line["step"] > step,
+        sampled = dict.fromkeys(("rollouts", "tokens"), lambda line: line["step"] >= step)
+        for name, is_later in {**sampled, "metrics": lambda line: line["step"] > step,
                                "probes": lambda line: line["step"] > step}.items():
             lines = list(self.read(name))
             later = [line for line in lines if is_later(line)]
             if not later:
                 continue
             self.append("superseded", ({"from": name, **line} for line in later))
-            part = self.path / f"{name}.jsonl.part"
-            part.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines if not is_later(line)), "utf-8")
-            os.replace(part, self.path / f"{name}.jsonl")
+            self.rewrite(name, (line for line in lines if not is_later(line)))
+
+    def rewrite(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Replace all lines of ``<name>.jsonl`` at once."""
+        file = self.path / f"{name}.jsonl"
+        part = file.with_suffix(".part")
+        try:
+            part.write_text("".join(map(_line, records)), "utf-8", "replace")
+            os.replace(part, file)
+        except OSError as error:
+            raise RunError(f"cannot write {file}: {error.strerror or error}") from error
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def versions() -> dict[str, str]:

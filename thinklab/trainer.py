@@ -26,6 +26,8 @@ Guide = Callable[[Sequence[Rollout], int, int], list[Rollout]]
 """``guide(rollouts, step, generation)``: the same rollouts in the same order, some of them with guidance spliced on."""
 Score = Callable[[Sequence[Rollout]], list[Rollout]]
 """Fills in ``rewards`` and ``checks``."""
+TRACED = 4
+"""Guided rollouts per generation whose tokens are reported one by one."""
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")
 
 
@@ -43,6 +45,8 @@ class ThinkTuningTrainer(GRPOTrainer):
         sampler: stage 1; None leaves sampling to TRL (``generate`` or vLLM).
         examples: the questions by the id that each dataset row carries in ``example_id``.
         on_batch: called with every scored ``Batch``, before it is trained on.
+        on_tokens: called once per generation with a few guided rollouts token by token (``TRACED`` of them): text,
+            origin, probability and weight of each token as the first loss saw them.
 
     KL to a reference (``beta > 0``) is left out on teacher tokens. A dataset row is ``{"prompt": messages,
     "example_id": id}``.
@@ -55,9 +59,12 @@ class ThinkTuningTrainer(GRPOTrainer):
     def __init__(self, *args: Any, guide: Guide | None = None, score: Score | None = None,
                  shaping: aas.Shaping = aas.Shaping(), scope: Literal["guidance", "trajectory"] = "guidance",
                  imitate: bool = False, sampler: Sampler | None = None, examples: Mapping[str, Example] | None = None,
-                 on_batch: Callable[[Batch], None] | None = None, **kwargs: Any):
+                 on_batch: Callable[[Batch], None] | None = None,
+                 on_tokens: Callable[[list[dict]], None] | None = None, **kwargs: Any):
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
+        self.on_tokens = on_tokens
+        self._to_trace: set[int] = set()
         self._rows: list[dict] = []
         self._rollouts: list[Rollout] = []
         self._loss_inputs: dict | None = None
@@ -136,7 +143,9 @@ class ThinkTuningTrainer(GRPOTrainer):
         spans = [_teacher_span(r, self.scope) for r in self._rollouts]
         teacher_mask = pad([torch.tensor(s) for s in spans], padding_value=0, padding_side="right",
                            pad_to_multiple_of=self.pad_to_multiple_of).to(out["completion_ids"].device)
-        out["teacher_mask"] = teacher_mask * out["completion_mask"]      # TRL shuffles and splits it with the rest
+        out["teacher_mask"] = teacher_mask * out["completion_mask"]      # TRL shuffles and splits both with the rest
+        out["rollout_row"] = torch.arange(len(self._rollouts), device=teacher_mask.device)
+        self._to_trace = set([k for k, r in enumerate(self._rollouts) if r.guided][:TRACED])
         if self.imitate:
             out["advantages"] = torch.tensor([float(r.guided) for r in self._rollouts]).to(out["advantages"])
         self._rollouts = [replace(r, advantage=a) for r, a in zip(self._rollouts, out["advantages"].tolist(), strict=True)]
@@ -195,13 +204,37 @@ class ThinkTuningTrainer(GRPOTrainer):
         teacher, now = inputs["teacher_mask"].bool(), logps.detach()
         advantage = inputs["advantages"][:, None].expand_as(now)
         self._log_by_origin(inputs, teacher, now, entropies, advantage)
-        if self.shaping.variant == "ratio" or self.imitate or not teacher.any():
+        if not teacher.any():
             return
-        inputs["advantages"] = torch.where(teacher, advantage * aas.gradient_weight(now, advantage, self.shaping), advantage)
+        plain = self.shaping.variant == "ratio" or self.imitate
+        weights = torch.ones_like(now) if plain else aas.gradient_weight(now, advantage, self.shaping)
+        weights = torch.where(teacher, weights, 1.0)
+        if self.on_tokens is not None and self.model.training:
+            self._trace(inputs, now, weights)
+        if plain:
+            return
+        inputs["advantages"] = advantage * weights
         old = inputs.get("old_per_token_logps")
         inputs["old_per_token_logps"] = now if old is None else torch.where(teacher, now, old)
         if "ref_per_token_logps" in inputs:
             inputs["ref_per_token_logps"] = torch.where(teacher, now, inputs["ref_per_token_logps"])
+
+    def _trace(self, inputs, logps, weights) -> None:
+        traces = []
+        for place, row in enumerate(inputs["rollout_row"].tolist()):
+            if row not in self._to_trace:
+                continue
+            self._to_trace.discard(row)
+            rollout = self._rollouts[row]
+            size = len(rollout.completion_ids)
+            traces.append({
+                "rollout": rollout.id, "step": self.state.global_step, "advantage": rollout.advantage,
+                "tokens": [self._tokenizer.decode([i]) for i in rollout.completion_ids],
+                "teacher": inputs["teacher_mask"][place, :size].tolist(),
+                "probability": [float(f"{p:.4g}") for p in logps[place, :size].exp().tolist()],
+                "weight": [float(f"{w:.4g}") for w in weights[place, :size].tolist()]})
+        if traces:
+            self.on_tokens(traces)
 
     def _log_by_origin(self, inputs, teacher, logps, entropies, advantage) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]

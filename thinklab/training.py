@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
 from thinklab import allocator, probe
@@ -104,8 +104,10 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
         shaping=shaping(config), scope=config.loss.scope or ("trajectory" if config.loss.method == "authors" else "guidance"),
         imitate=config.loss.method == "sft",
         sampler=student.sampler(config.train.max_completion_tokens, config.train.temperature, config.train.sample_rows),
-        on_batch=lambda batch: (run.add_batch(batch), pending.append(batch)))
+        on_batch=lambda batch: (run.add_batch(batch), pending.append(batch)),
+        on_tokens=lambda traces: run.append("tokens", traces))
     session = Session(config, student, task, behaviors, train_examples, test_examples, guide, trainer, run)
+    trainer.remove_callback(PrinterCallback)          # metrics.jsonl and the progress line take its place
     trainer.add_callback(Recorder(session, pending))
     return session
 
