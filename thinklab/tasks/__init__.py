@@ -12,7 +12,8 @@ from thinklab.errors import TaskError, did_you_mean
 from thinklab.tasks._rows import SUFFIXES, Where
 from thinklab.tasks.base import Task
 
-BUILT_IN = ("sums", "gsm8k")
+BUILT_IN = ("sums", "gsm8k", "math500", "aime", "strategyqa", "arc_challenge", "commonsense_qa", "gpqa_diamond",
+            "mmlu_pro")
 """Each is a module here with a function ``task(**options) -> Task``."""
 
 
@@ -54,7 +55,7 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
                                 f"it takes {', '.join(known) or 'none'}")
     task = factory(**options)
     if not isinstance(task, Task):
-        raise TaskError(f"the task {name!r} comes from a package whose function returned {type(task).__name__}, no Task")
+        raise TaskError(f"the task {name!r} comes from a function that returned {type(task).__name__} and no Task")
     return task
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -73,10 +74,8 @@ class _Worker:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                try:
+                with suppress(OSError):
                     pipe.close()
-                except OSError:
-                    pass
 
 
 _worker = _Worker()

@@ -1,0 +1,155 @@
+"""Which option does a response choose? By letter, by the option's own text, or not at all: nothing is guessed.
+
+The last closed box counts. Without one, the last statement such as "the answer is (B)", "I would go with B: bank" or
+"bank is the correct answer". Without any, a letter or an option that stands alone on the last line, or opens the first.
+"""
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator, Sequence
+
+from thinklab.tasks._statements import asked, doubted, payloads, refuses, window
+from thinklab.tasks.boxed import boxes
+from thinklab.types import Example
+
+LETTERS = string.ascii_uppercase[:20]
+AMBIGUOUS = ""      # says something, but not one of the options
+
+_TYPESET = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm|mbox)\s*\{([^{}]*)\}")
+_LETTER = re.compile(r"[\s\"'“‘(\[{$\\]*([A-Ta-t])(?![A-Za-z0-9'’])")
+_CLOSED = re.compile(r"[\s\"'”’$\\]*[)\]}.,:;!]|\s*$|\s*[—–]|\s+-")
+_GOES_ON = re.compile(r"\s*(?:because|since|as|for|due|is the|based|given|which|and not|not|rather)\b", re.I)
+_SECOND = re.compile(
+    r"[\s)\].\"']*(?:(?:or|and|nor|&|/)\W*(?:(?:the|option|choice|also|maybe|perhaps|possibly)\W+)*"
+    r"(?:[B-HJ-T](?![A-Za-z0-9'’])|[AI](?=[).,;:!\"']|\s*$))"
+    r"|,\s*\(?[A-T](?=\)?(?:[.,;:!)]|\s*$|\s+(?:or|and)\b)))")
+_IS_RIGHT = re.compile(
+    r"[)\].\"'”’]*[ \t]+(?:is|was|seems|appears|would be|must be)(?: to be)?"
+    r"(?: (?:clearly|indeed|therefore|thus|definitely|probably|likely|most likely))?(?: (?:the|my))?(?: only| single)?"
+    r"(?: (?:correct|right)(?: (?:answer|choice|option|one))?|(?: (?:best|final|proper|logical|most \w+))?"
+    r" (?:answer|choice|option))\b(?![-'’])", re.I)
+_ENDS_IN_LETTER = re.compile(r"(?:^|[\s(\[\"'“‘])([A-T])$")
+_SEVERAL = re.compile(r"\b(?:or|nor|and|not|neither|either|both|than)\s+(?:the\s+)?(?:(?:option|choice|answer)\s+)?"
+                      r"[(\[\"'“‘]*$", re.I)
+_OPENS = re.compile(r"[ \t]*(?:[-•*][ \t]*)?(?:option |choice )?[(\[]?([A-T])[)\].:]", re.I)
+_OPENING = re.compile(r"[\"'“‘(\[]*([A-T])([)\].:,]+|$)[\"'”’]*(?:\s+|$)(.*)")
+_LEAD = re.compile(r"(?:(?:so|thus|therefore|hence|well|it['’]?s|it is|it would be|that['’]?s|that would be|probably|"
+                   r"definitely|a|an|the|in|at|to)[\s,]+)+", re.I)
+
+
+def normal(text: str) -> str:
+    """Text for comparison: lower case, without typesetting, an article at the front or punctuation at the ends."""
+    text = " ".join(_TYPESET.sub(r"\1", text).replace("$", "").casefold().split())
+    return re.sub(r"^(?:an?|the) ", "", text.strip(" .,;:!?\"'“”‘’()[]{}\\*"))
+
+
+def choice(response: str, options: Sequence[str]) -> str | None:
+    """The letter of the option that ``response`` chooses, or None where it chooses none or several.
+
+    Args:
+        response: any text.
+        options: the options' texts in their order; the first is ``A``. At most 20.
+    """
+    text = window(response)
+    if found := boxes(text):
+        return _read(found[-1].content[:300], options, whole=True) or None
+    said = [(at, read) for at, readings in payloads(text) if (read := _stated(readings, options)) is not None]
+    said += _judged(text, options)
+    return (max(said)[1] if said else _alone(text, options)) or None
+
+
+def _stated(readings: Sequence[str], options: Sequence[str]) -> str | None:
+    """The first reading that gives an option. A question does only when it is an option's own text."""
+    for reading in readings:
+        read = _by_text(reading, options, whole=True) if asked(reading) else _read(reading, options)
+        if read is not None:
+            return read
+    return None
+
+
+def _read(text: str, options: Sequence[str], whole: bool = False) -> str | None:
+    """The option that ``text`` begins with, by letter or by its text; ``AMBIGUOUS`` for several, None for neither."""
+    text = _TYPESET.sub(r"\1", text)
+    by_text = _by_text(text, options, whole)
+    match = _LETTER.match(text)
+    if not match or (by_text is not None and normal(text) != match[1].casefold()):
+        return by_text
+    letter, rest = match[1].upper(), text[match.end():]
+    if _SECOND.match(rest):
+        return AMBIGUOUS
+    known = letter in LETTERS[: len(options)]
+    # "a" and "I" are words too, and any small letter may be: they must be closed off, or bring their option along
+    word = match[1].islower() or letter in "AI"
+    option = normal(options[LETTERS.index(letter)]) if known else ""
+    own = option and normal(rest).startswith(option)
+    if own or not word or _CLOSED.match(rest) or (match[1].isupper() and _GOES_ON.match(rest)):
+        return letter if known else AMBIGUOUS
+    return None
+
+
+def _by_text(text: str, options: Sequence[str], whole: bool) -> str | None:
+    """The option whose own text is all of ``text``, or begins it where not ``whole``; the longest one that fits."""
+    forms, hits = {normal(text), normal(_LEAD.sub("", text.strip(), count=1))}, []
+    for letter, option in zip(LETTERS, options, strict=False):
+        wanted = normal(option)
+        for form in forms:
+            rest = form[len(wanted):]
+            ends = not rest or (not whole and (_CLOSED.match(rest) or _GOES_ON.match(rest)))
+            if wanted and form.startswith(wanted) and ends:
+                hits.append((len(wanted), letter))
+    letters = {letter for length, letter in hits if length == max(hits)[0]}
+    return None if not letters else letters.pop() if len(letters) == 1 else AMBIGUOUS
+
+
+def _judged(text: str, options: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """(position, letter) of every "B is correct", "(B) bank is the best answer", "bank is the right choice"."""
+    for match in _IS_RIGHT.finditer(text):
+        at = match.start()
+        if doubted(text, at) or asked(text[match.end():]):
+            continue
+        before = text[max(text.rfind("\n", 0, at) + 1, at - 300):at].rstrip(" )].\"'”’")
+        name = _ENDS_IN_LETTER.search(before)
+        if name:
+            before, letters = before[: name.start(1)], {name[1]}
+        else:
+            said = " ".join(before.casefold().split())
+            ends = {letter: len(normal(o)) for letter, o in zip(LETTERS, options, strict=False)
+                    if normal(o) and re.search(r"(?<![\w-])" + re.escape(normal(o)) + "$", said)}
+            letters = {letter for letter, length in ends.items() if length == max(ends.values())}
+            before = said[: -max(ends.values())] if ends else said
+            if name := re.search(r"(?:^|[\s(])([A-T])[)\].:]+\s*$", before, re.I):
+                before = before[: name.start(1)]
+        if letters:
+            several = len(letters) > 1 or _SEVERAL.search(before) or not letters <= set(LETTERS[: len(options)])
+            yield at, AMBIGUOUS if several else letters.pop()
+
+
+def _alone(text: str, options: Sequence[str]) -> str | None:
+    """A letter or an option that is all of the last line, or stands at the head of the first."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return None
+    bare = re.fullmatch(r"[\"'“‘(\[{$\\]*([A-Ta-t])[\"'”’)\]}$\\.,:;!]*", lines[-1])
+    if bare and (bare[1].isupper() or len(lines) == 1):
+        return _read(bare[1], options, whole=True)
+    listed = {m[1].upper() for line in lines if (m := _OPENS.match(line))}
+    if len(listed) > 1:                              # the options are gone through or repeated
+        return None
+    for line in (lines[-1], lines[0]):
+        opening = _OPENING.match(line)
+        if opening and _by_text(opening[3], options, whole=True) == opening[1]:
+            return opening[1]
+        if refuses(line):
+            continue
+        if opening and line is lines[0] and opening.group(1, 2) != ("A", ":"):      # "A:" may stand for "Answer:"
+            return _read(opening[1], options, whole=True)
+        sentence = re.split(r"(?<=[.!])\s", line, maxsplit=1)[0]
+        if (read := _by_text(sentence, options, whole=True)) is not None:
+            return read
+    return None
+
+
+def verify(response: str, example: Example) -> bool:
+    """True when the response chooses the option whose letter is ``example.gold``; options in ``meta["choices"]``."""
+    return choice(response, example.meta["choices"]) == example.gold
