@@ -34,6 +34,8 @@ _SEVERAL = re.compile(r"\b(?:or|nor|and|not|neither|either|both|than)\s+(?:the\s
                       r"[(\[\"'“‘]*$", re.I)
 _OPENS = re.compile(r"[ \t]*(?:[-•*][ \t]*)?(?:option |choice )?[(\[]?([A-T])[)\].:]", re.I)
 _OPENING = re.compile(r"[\"'“‘(\[]*([A-T])([)\].:,]+|$)[\"'”’]*(?:\s+|$)(.*)")
+_CONCLUDES = re.compile(r"(?:\b(?:is|are|be|leads?(?: us)? to|points? (?:us )?to|corresponds? to|matches|i\.e\.,?)"
+                        r"(?: that)?|:)\s+(?:(?:option|choice|answer)\s+)?", re.I)
 _LEAD = re.compile(r"(?:(?:so|thus|therefore|hence|well|it['’]?s|it is|it would be|that['’]?s|that would be|probably|"
                    r"definitely|a|an|the|in|at|to)[\s,]+)+", re.I)
 
@@ -95,7 +97,9 @@ def _by_text(text: str, options: Sequence[str], whole: bool) -> str | None:
         wanted = normal(option)
         for form in forms:
             rest = form[len(wanted):]
-            ends = not rest or (not whole and (_CLOSED.match(rest) or _GOES_ON.match(rest)))
+            named = re.match(r"\s*\(([a-t])(?:\)|$)", rest)
+            closed = not whole and (_CLOSED.match(rest) or _GOES_ON.match(rest))
+            ends = not rest or closed or (named and named[1].upper() == letter)
             if wanted and form.startswith(wanted) and ends:
                 hits.append((len(wanted), letter))
     letters = {letter for length, letter in hits if length == max(hits)[0]}
@@ -130,7 +134,7 @@ def _alone(text: str, options: Sequence[str]) -> str | None:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         return None
-    bare = re.fullmatch(r"[\"'“‘(\[{$\\]*([A-Ta-t])[\"'”’)\]}$\\.,:;!]*", lines[-1])
+    bare = re.fullmatch(r"(?:[Oo]ption|[Cc]hoice)?[\s\"'“‘(\[{$\\]*([A-Ta-t])[\"'”’)\]}$\\.,:;!]*", lines[-1])
     if bare and (bare[1].isupper() or len(lines) == 1):
         return _read(bare[1], options, whole=True)
     listed = {m[1].upper() for line in lines if (m := _OPENS.match(line))}
@@ -142,11 +146,37 @@ def _alone(text: str, options: Sequence[str]) -> str | None:
             return opening[1]
         if refuses(line):
             continue
-        if opening and line is lines[0] and opening.group(1, 2) != ("A", ":"):      # "A:" may stand for "Answer:"
+        # "A:" may stand for "Answer:", and "I." begins many a sentence or a list
+        if opening and line is lines[0] and opening[1] != "I" and opening.group(1, 2) != ("A", ":"):
             return _read(opening[1], options, whole=True)
-        sentence = re.split(r"(?<=[.!])\s", line, maxsplit=1)[0]
-        if (read := _by_text(sentence, options, whole=True)) is not None:
+        sentences = re.split(r"(?<=[.!?])\s", line)
+        sentence = re.split(r",? (?:because|since)\b", sentences[-1 if line is lines[-1] else 0], maxsplit=1)[0]
+        for said in (sentence, sentences[0]):
+            if (read := _by_text(said, options, whole=True)) is not None:
+                return read
+    return _concluded(lines[-1], options)
+
+
+def _concluded(line: str, options: Sequence[str]) -> str | None:
+    """Of a last line without a statement: "this leads to option B", "the result is bank", "... at a bank (A)"."""
+    if refuses(line) or asked(line):
+        return None
+    for match in _CONCLUDES.finditer(line):
+        rest = line[match.end():]
+        if doubted(line, match.start()):
+            continue
+        letter = re.fullmatch(r"[(\[\"']*([A-T])[)\]\"'.!]*", rest)
+        read = _read(letter[1], options, whole=True) if letter else _by_text(rest, options, whole=True)
+        opening = _OPENING.match(rest)
+        if read is None and opening and _by_text(opening[3], options, whole=True) == opening[1]:
+            read = opening[1]
+        if read is not None:
             return read
+    named = re.search(r"\(([A-T])\)[.!]*$", line)
+    if named and named[1] in LETTERS[: len(options)]:
+        option = normal(options[LETTERS.index(named[1])])
+        if option and normal(line[: named.start()]).endswith(option):
+            return named[1]
     return None
 
 

@@ -17,8 +17,10 @@ _STATED = re.compile(
     r"|\bI(?:['’]d|['’]ll|[ \t]+would|[ \t]+will)?[ \t]+(?:choose|pick|select|go with|go for|say|answer)\b"
     r"(?:[ \t]+that|:)?"
     r"|\b(?:I(?:['’]m|[ \t]+am)|we(?:['’]re|[ \t]+are))[ \t]+going with\b"
-    r"|\b(?:let['’]s|we(?:['’]ll)?|to|must)[ \t]+(?:choose|pick|select|go with)\b"
-    r"|^[ \t]*####(?!#)|^[ \t]*A:)",
+    r"|\b(?:let['’]s|we(?:['’]ll)?|to|must|can|should|will)[ \t]+(?:choose|pick|select|go with)\b"
+    r"|\b(?:so|thus|therefore|hence),?[ \t]+(?:it(?:['’]s| is)[ \t]+)?(?=(?:the )?(?:option|choice)\b)"
+    r"|\bit(?:['’]s| is| must be| should be| has to be)[ \t]+(?=(?:option |choice )?(?-i:\(?[A-T](?:[).,:;!\"]|\s*$)))"
+    r"|<answer>|^[ \t]*####(?!#)|^[ \t]*A:)",
     re.I | re.M)
 _FILLER = re.compile(
     r"(?:[\s:>=\-]|(?:therefore|thus|clearly|clear|obviously|most likely|likely|probably|simply|just|indeed|definitely|"
