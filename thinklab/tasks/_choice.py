@@ -14,6 +14,7 @@ from thinklab.tasks.boxed import boxes
 from thinklab.types import Example
 
 LETTERS = string.ascii_uppercase[:20]
+LONGEST_LINE = 600
 AMBIGUOUS = ""      # says something, but not one of the options
 
 _TYPESET = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm|mbox)\s*\{([^{}]*)\}")
@@ -25,13 +26,14 @@ _SECOND = re.compile(
     r"(?:[B-HJ-T](?![A-Za-z0-9'’])|[AI](?=[).,;:!\"']|\s*$))"
     r"|,\s*\(?[A-T](?=\)?(?:[.,;:!)]|\s*$|\s+(?:or|and)\b)))")
 _IS_RIGHT = re.compile(
-    r"[)\].\"'”’]*[ \t]+(?:is|was|seems|appears|would be|must be)(?: to be)?"
+    r"(?<![)\].\"'”’ \t])[)\].\"'”’]*[ \t]+(?:is|was|seems|appears|would be|must be)(?: to be)?"
     r"(?: (?:clearly|indeed|therefore|thus|definitely|probably|likely|most likely))?(?: (?:the|my))?(?: only| single)?"
     r"(?: (?:correct|right)(?: (?:answer|choice|option|one))?|(?: (?:best|final|proper|logical|most \w+))?"
     r" (?:answer|choice|option))\b(?![-'’])", re.I)
 _ENDS_IN_LETTER = re.compile(r"(?:^|[\s(\[\"'“‘])([A-T])$")
 _SEVERAL = re.compile(r"\b(?:or|nor|and|not|neither|either|both|than)\s+(?:the\s+)?(?:(?:option|choice|answer)\s+)?"
                       r"[(\[\"'“‘]*$", re.I)
+_BARE = re.compile(r"(?:[Oo]ption|[Cc]hoice)?[\s\"'“‘(\[{$\\]*([A-Ta-t])[\"'”’)\]}$\\.,:;!]*")
 _OPENS = re.compile(r"[ \t]*(?:[-•*][ \t]*)?(?:option |choice )?[(\[]?([A-T])[)\].:]", re.I)
 _OPENING = re.compile(r"[\"'“‘(\[]*([A-T])([)\].:,]+|$)[\"'”’]*(?:\s+|$)(.*)")
 _CONCLUDES = re.compile(r"(?:\b(?:is|are|be|leads?(?: us)? to|points? (?:us )?to|corresponds? to|matches|i\.e\.,?)"
@@ -113,17 +115,16 @@ def _judged(text: str, options: Sequence[str]) -> Iterator[tuple[int, str]]:
         if doubted(text, at) or asked(text[match.end():]):
             continue
         before = text[max(text.rfind("\n", 0, at) + 1, at - 300):at].rstrip(" )].\"'”’")
-        name = _ENDS_IN_LETTER.search(before)
-        if name:
+        said = normal(before)
+        ends = {letter: len(normal(o)) for letter, o in zip(LETTERS, options, strict=False)
+                if re.fullmatch(r"[a-z]?", normal(o)) is None and re.search(r"(?<![\w-])" + re.escape(normal(o)) + "$", said)}
+        letters = {letter for letter, length in ends.items() if length == max(ends.values())}
+        if letters:                                  # by its text first: "32° F is correct" does not name F
+            before = said[: -max(ends.values())]
+            if name := re.search(r"(?:^|[\s(])[a-t][)\].:]+\s*$", before):
+                before = before[: name.start()]
+        elif name := _ENDS_IN_LETTER.search(before):
             before, letters = before[: name.start(1)], {name[1]}
-        else:
-            said = " ".join(before.casefold().split())
-            ends = {letter: len(normal(o)) for letter, o in zip(LETTERS, options, strict=False)
-                    if normal(o) and re.search(r"(?<![\w-])" + re.escape(normal(o)) + "$", said)}
-            letters = {letter for letter, length in ends.items() if length == max(ends.values())}
-            before = said[: -max(ends.values())] if ends else said
-            if name := re.search(r"(?:^|[\s(])([A-T])[)\].:]+\s*$", before, re.I):
-                before = before[: name.start(1)]
         if letters:
             several = len(letters) > 1 or _SEVERAL.search(before) or not letters <= set(LETTERS[: len(options)])
             yield at, AMBIGUOUS if several else letters.pop()
@@ -134,27 +135,28 @@ def _alone(text: str, options: Sequence[str]) -> str | None:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         return None
-    bare = re.fullmatch(r"(?:[Oo]ption|[Cc]hoice)?[\s\"'“‘(\[{$\\]*([A-Ta-t])[\"'”’)\]}$\\.,:;!]*", lines[-1])
+    bare = _BARE.fullmatch(lines[-1][:LONGEST_LINE])
     if bare and (bare[1].isupper() or len(lines) == 1):
         return _read(bare[1], options, whole=True)
     listed = {m[1].upper() for line in lines if (m := _OPENS.match(line))}
     if len(listed) > 1:                              # the options are gone through or repeated
         return None
-    for line in (lines[-1], lines[0]):
+    first, last = lines[0][:LONGEST_LINE], lines[-1][-LONGEST_LINE:]
+    for line in (last, first):
         opening = _OPENING.match(line)
         if opening and _by_text(opening[3], options, whole=True) == opening[1]:
             return opening[1]
         if refuses(line):
             continue
         # "A:" may stand for "Answer:", and "I." begins many a sentence or a list
-        if opening and line is lines[0] and opening[1] != "I" and opening.group(1, 2) != ("A", ":"):
+        if opening and line is first and opening[1] != "I" and opening.group(1, 2) != ("A", ":"):
             return _read(opening[1], options, whole=True)
         sentences = re.split(r"(?<=[.!?])\s", line)
-        sentence = re.split(r",? (?:because|since)\b", sentences[-1 if line is lines[-1] else 0], maxsplit=1)[0]
+        sentence = re.split(r",? (?:because|since)\b", sentences[-1 if line is last else 0], maxsplit=1)[0]
         for said in (sentence, sentences[0]):
             if (read := _by_text(said, options, whole=True)) is not None:
                 return read
-    return _concluded(lines[-1], options)
+    return _concluded(last, options)
 
 
 def _concluded(line: str, options: Sequence[str]) -> str | None:

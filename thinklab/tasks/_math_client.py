@@ -13,7 +13,7 @@ from pathlib import Path
 
 from thinklab.errors import TaskError
 
-SECONDS = 3.0          # for one question; what is not decided by then counts as wrong
+SECONDS = 3.5          # for one question; what is not decided by then counts as wrong
 START_SECONDS = 120.0  # for importing math-verify, which a busy machine may take long over
 
 

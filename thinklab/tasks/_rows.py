@@ -78,8 +78,8 @@ def loader(source: Source, example: Callable[[Row], Example], path: Where = None
 
     @lru_cache
     def load(asked: str) -> tuple[Example, ...]:
-        stored = _stored_name(source, asked, split, local=path is not None)
-        rows = _hub_rows(source, stored) if path is None else _file_rows(source, _file(path, asked, stored))
+        names = _stored_names(source, asked, split, local=path is not None)
+        rows = _hub_rows(source, names[-1]) if path is None else _file_rows(source, _file(path, asked, names))
         examples = []
         for row in rows:
             for column in source.columns:
@@ -92,26 +92,27 @@ def loader(source: Source, example: Callable[[Row], Example], path: Where = None
     return load
 
 
-def _stored_name(source: Source, asked: str, split: Where, local: bool) -> str:
+def _stored_names(source: Source, asked: str, split: Where, local: bool) -> tuple[str, ...]:
+    """What the split may be called where it is stored; the last one is the Hub's name."""
     chosen = split.get(asked) if isinstance(split, Mapping) else split
     if chosen is not None:
-        return str(chosen)
+        return (str(chosen),)
     if asked in source.splits:
-        return source.splits[asked]
+        return (asked, source.splits[asked])
     if local or not source.splits:
-        return asked
+        return (asked,)
     raise TaskError(f"the task {source.name!r} has no split {asked!r}{did_you_mean(asked, source.splits)}; it has "
                     f"{', '.join(source.splits)}. Pass task.path for a file of your own")
 
 
-def _file(path: Where, asked: str, stored: str) -> Path:
+def _file(path: Where, asked: str, stems: Sequence[str]) -> Path:
     if isinstance(path, Mapping):
         if asked not in path:
             raise TaskError(f"task.path has no file for the split {asked!r}; it names {', '.join(path) or 'none'}")
         path = path[asked]
     file = Path(path).expanduser()
     if file.is_dir():
-        names = [file / f"{stem}{suffix}" for stem in dict.fromkeys((asked, stored)) for suffix in SUFFIXES]
+        names = [file / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in SUFFIXES]
         file = next((n for n in names if n.is_file()), None)
         if file is None:
             raise TaskError(f"{path}: a folder without {' or '.join(n.name for n in names)}")

@@ -14,7 +14,7 @@ from thinklab.types import Example
 
 WORDS = {"yes": True, "true": True, "no": False, "false": False}
 _OPENS = re.compile(r"[\s\"'“‘(\[{$\\]*(?:(?:so|thus|therefore|hence|well|probably|definitely|clearly)[\s,]+)*"
-                    r"(yes|no|true|false)\b(?![-'’/])(?!\s*(?:or|one|idea|way to)\b)", re.I)
+                    r"(yes|no|true|false)\b(?![-/]|['’]\w)(?!\s*(?:or|one|idea|way to)\b)", re.I)
 
 
 def yes_or_no(response: str) -> bool | None:
