@@ -35,9 +35,10 @@ _SEVERAL = re.compile(r"\b(?:or|nor|and|not|neither|either|both|than)\s+(?:the\s
                       r"[(\[\"'“‘]*$", re.I)
 _BARE = re.compile(r"(?:[Oo]ption|[Cc]hoice)?[\s\"'“‘(\[{$\\]*([A-Ta-t])[\"'”’)\]}$\\.,:;!]*")
 _OPENS = re.compile(r"[ \t]*(?:[-•*][ \t]*)?(?:option |choice )?[(\[]?([A-T])[)\].:]", re.I)
-_OPENING = re.compile(r"[\"'“‘(\[]*([A-T])([)\].:,]+|$)[\"'”’]*(?:\s+|$)(.*)")
+_OPENING = re.compile(r"[\"'“‘(\[]*([A-T])([)\].:,]+|[ \t]+[-–—]|$)[\"'”’]*(?:\s+|$)(.*)")
 _CONCLUDES = re.compile(r"(?:\b(?:is|are|be|leads?(?: us)? to|points? (?:us )?to|corresponds? to|matches|i\.e\.,?)"
                         r"(?: that)?|:)\s+(?:(?:option|choice|answer)\s+)?", re.I)
+_CLOSES = re.compile(r"(?:\(([A-T])\)|\b(?:so|thus|therefore|hence|choose|pick|select)[:,]? ([A-T]))[.!]*$", re.I)
 _LEAD = re.compile(r"(?:(?:so|thus|therefore|hence|well|it['’]?s|it is|it would be|that['’]?s|that would be|probably|"
                    r"definitely|a|an|the|in|at|to)[\s,]+)+", re.I)
 
@@ -116,8 +117,9 @@ def _judged(text: str, options: Sequence[str]) -> Iterator[tuple[int, str]]:
             continue
         before = text[max(text.rfind("\n", 0, at) + 1, at - 300):at].rstrip(" )].\"'”’")
         said = normal(before)
-        ends = {letter: len(normal(o)) for letter, o in zip(LETTERS, options, strict=False)
-                if re.fullmatch(r"[a-z]?", normal(o)) is None and re.search(r"(?<![\w-])" + re.escape(normal(o)) + "$", said)}
+        own = {letter: normal(o) for letter, o in zip(LETTERS, options, strict=False)}
+        ends = {letter: len(o) for letter, o in own.items()
+                if not re.fullmatch(r"[a-z]?", o) and re.search(rf"(?<![\w-]){re.escape(o)}$", said)}
         letters = {letter for letter, length in ends.items() if length == max(ends.values())}
         if letters:                                  # by its text first: "32° F is correct" does not name F
             before = said[: -max(ends.values())]
@@ -160,7 +162,7 @@ def _alone(text: str, options: Sequence[str]) -> str | None:
 
 
 def _concluded(line: str, options: Sequence[str]) -> str | None:
-    """Of a last line without a statement: "this leads to option B", "the result is bank", "... at a bank (A)"."""
+    """Of a last line without a statement: "this leads to option B", "the result is bank", "hence a bank (A)"."""
     if refuses(line) or asked(line):
         return None
     for match in _CONCLUDES.finditer(line):
@@ -174,12 +176,12 @@ def _concluded(line: str, options: Sequence[str]) -> str | None:
             read = opening[1]
         if read is not None:
             return read
-    named = re.search(r"\(([A-T])\)[.!]*$", line)
-    if named and named[1] in LETTERS[: len(options)]:
-        option = normal(options[LETTERS.index(named[1])])
-        if option and normal(line[: named.start()]).endswith(option):
-            return named[1]
-    return None
+    closes = _CLOSES.search(line)
+    if not closes or doubted(line, closes.start()) or _SEVERAL.search(line[: closes.start()]):
+        return None
+    letter = closes[1] or closes[2]
+    several = re.search(r"\([A-T]\)", line[: closes.start()])
+    return letter if letter.isupper() and not several and letter in LETTERS[: len(options)] else None
 
 
 def verify(response: str, example: Example) -> bool:
