@@ -111,13 +111,13 @@ def _by_text(text: str, options: Sequence[str], whole: bool) -> str | None:
 
 def _judged(text: str, options: Sequence[str]) -> Iterator[tuple[int, str]]:
     """(position, letter) of every "B is correct", "(B) bank is the best answer", "bank is the right choice"."""
+    own = {letter: normal(option) for letter, option in zip(LETTERS, options, strict=False)}
     for match in _IS_RIGHT.finditer(text):
         at = match.start()
         if doubted(text, at) or asked(text[match.end():]):
             continue
         before = text[max(text.rfind("\n", 0, at) + 1, at - 300):at].rstrip(" )].\"'”’")
         said = normal(before)
-        own = {letter: normal(o) for letter, o in zip(LETTERS, options, strict=False)}
         ends = {letter: len(o) for letter, o in own.items()
                 if not re.fullmatch(r"[a-z]?", o) and re.search(rf"(?<![\w-]){re.escape(o)}$", said)}
         letters = {letter for letter, length in ends.items() if length == max(ends.values())}
@@ -144,18 +144,18 @@ def _alone(text: str, options: Sequence[str]) -> str | None:
     if len(listed) > 1:                              # the options are gone through or repeated
         return None
     first, last = lines[0][:LONGEST_LINE], lines[-1][-LONGEST_LINE:]
-    for line in (last, first):
+    for line, head in ((last, len(lines) == 1), (first, True)):
         opening = _OPENING.match(line)
         if opening and _by_text(opening[3], options, whole=True) == opening[1]:
             return opening[1]
         if refuses(line):
             continue
         # "A:" may stand for "Answer:", and "I." begins many a sentence or a list
-        if opening and line is first and opening[1] != "I" and opening.group(1, 2) != ("A", ":"):
+        if opening and head and opening[1] != "I" and opening.group(1, 2) != ("A", ":"):
             return _read(opening[1], options, whole=True)
         sentences = re.split(r"(?<=[.!?])\s", line)
-        sentence = re.split(r",? (?:because|since)\b", sentences[-1 if line is last else 0], maxsplit=1)[0]
-        for said in (sentence, sentences[0]):
+        reasoned = [re.split(r",? (?:because|since)\b", s, maxsplit=1)[0] for s in (sentences[-1], sentences[0])]
+        for said in (line, sentences[-1], sentences[0], *reasoned):
             if (read := _by_text(said, options, whole=True)) is not None:
                 return read
     return _concluded(last, options)

@@ -21,6 +21,7 @@ LONGEST_ANSWER = 500       # the longest gold answer in MATH has some 160; a lon
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?![A-Za-z]{2})([^\s#][^\n]*)$", re.M)
 _LAST_LINE = re.compile(r".*(?:(?:^|\b(?:final )?)answer(?: is)?\s*[:=]|\banswer is\b|^A\s*:)\s*(.+)$", re.I)
 _NUMBER = re.compile(r"([-+]?)\$?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})?(\.[0-9]{1,6})?")
+_WORDS = re.compile(r"(?=.*[^\W\d_]{4})[^\W\d_][^\d\\{}^_=+*/<>|$]*")
 _BASED = re.compile(r"([0-9][0-9A-F]*)_\{?([0-9]+)\}?")
 _NAMED_ZERO = re.compile(r"\\?[A-Za-z]\w*(?:\([^()]*\))? ?= ?0")
 # "18 eggs per day" is 18; "18 x", "18 million", "18 and a half" are not
@@ -69,7 +70,7 @@ def same(answer: str, gold: str) -> bool:
     left, right = number(short), number(wanted)
     if left is not None and right is not None:
         return left == right
-    if wanted.replace(" ", "").isalpha() and len(wanted) > 1:       # a word: letters are no factors to multiply
+    if _WORDS.fullmatch(wanted) or ("\\text" in gold and wanted.isalpha()):       # letters that are no factors
         return short.strip("() ").casefold() == wanted.casefold()
     if answer.count("{") != answer.count("}"):
         return False
