@@ -4,19 +4,38 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 
 from tests.conftest import ROOT
+from thinklab.cli import main
 
 DEMO = ROOT / "examples" / "demo-self-check.yaml"
 
 
-def thinklab(*args, cwd):
-    done = subprocess.run([sys.executable, "-m", "thinklab.cli", *map(str, args)], capture_output=True, text=True, cwd=cwd,
-                          env=None, timeout=120)
-    assert "Traceback" not in done.stderr + done.stdout, done.stderr
-    return done
+@dataclass
+class Done:
+    returncode: int
+    stderr: str
+
+
+@pytest.fixture
+def thinklab(monkeypatch, capfd):
+    """The command line in this process: an exception that is not an exit fails the test by itself."""
+    def run(*args, cwd):
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["thinklab", *map(str, args)])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return Done(code, err)
+    return run
 
 
 def write(path, text):
@@ -34,7 +53,7 @@ def write(path, text):
     ("behaviors: []", ":1:1", "needs at least one behaviour"),
     ("train: [", ":", "not valid YAML"),
 ])
-def test_a_wrong_config_names_the_line_and_the_mend(tmp_path, line, where, says):
+def test_a_wrong_config_names_the_line_and_the_mend(thinklab, tmp_path, line, where, says):
     config = write(tmp_path / "c.yaml", f"name: x\n{line}\n")
     done = thinklab("train", config, "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 2
@@ -49,13 +68,13 @@ def test_a_wrong_config_names_the_line_and_the_mend(tmp_path, line, where, says)
     ("train.max_prompt_tokens=10", "more than train.max_prompt_tokens=10"),
     ("train.max_completion_tokens=500", "512 positions"),
 ])
-def test_a_wrong_override_is_one_line(tmp_path, override, says):
+def test_a_wrong_override_is_one_line(thinklab, tmp_path, override, says):
     done = thinklab("train", DEMO, override, "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 2 and says in done.stderr, done.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_a_missing_model_folder(tmp_path):
+def test_a_missing_model_folder(thinklab, tmp_path):
     done = thinklab("train", DEMO, "student={kind: transformers, path: ./nowhere}", "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 2 and "no model folder ./nowhere" in done.stderr
     (tmp_path / "empty").mkdir()
@@ -63,13 +82,13 @@ def test_a_missing_model_folder(tmp_path):
     assert done.returncode == 2 and "config.json" in done.stderr
 
 
-def test_a_task_file_with_a_missing_column(tmp_path):
+def test_a_task_file_with_a_missing_column(thinklab, tmp_path):
     file = write(tmp_path / "q.jsonl", json.dumps({"question": "1+1?", "answr": "#### 2"}) + "\n")
     done = thinklab("train", DEMO, "task={name: gsm8k}", f"task.path={file}", "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 2 and "answer" in done.stderr and "q.jsonl" in done.stderr
 
 
-def test_a_missing_config_and_a_missing_run(tmp_path):
+def test_a_missing_config_and_a_missing_run(thinklab, tmp_path):
     assert "cannot read nowhere.yaml" in thinklab("train", "nowhere.yaml", cwd=tmp_path).stderr
     done = thinklab("probe", "nowhere", cwd=tmp_path)
     assert done.returncode == 1 and "not a run folder" in done.stderr
@@ -77,7 +96,7 @@ def test_a_missing_config_and_a_missing_run(tmp_path):
     assert thinklab("frobnicate", cwd=tmp_path).returncode == 2
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_done(tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_done(thinklab, tmp_path):
     done = thinklab("train", DEMO, "train.learning_rate=1e30", "train.max_grad_norm=1e30", "train.optimizer=sgd", "train.steps=6",
                     "train.checkpoint_every=1", "train.warmup_steps=0", "train.questions=2", "probe.questions=4", "probe.every=0",
                     "--out", "run", cwd=tmp_path)
@@ -86,7 +105,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_done(tmp_path
     assert len(lines) >= 16 and all(json.loads(line)["text"] is not None for line in lines)
 
 
-def test_resuming_with_another_config_is_refused(tmp_path):
+def test_resuming_with_another_config_is_refused(thinklab, tmp_path):
     small = ["train.steps=1", "train.questions=2", "probe.questions=4", "probe.every=0", "train.checkpoint_every=1"]
     assert thinklab("train", DEMO, *small, "--out", "run", "--quiet", cwd=tmp_path).returncode == 0
     done = thinklab("train", DEMO, *small, "loss.c_max=0.0001", "--out", "run", "--resume", cwd=tmp_path)
@@ -97,13 +116,19 @@ def test_resuming_with_another_config_is_refused(tmp_path):
 
 @pytest.mark.parametrize("arguments, says", [
     (("--behavior", "self-chek"), "did you mean 'self-check'?"), (("--method", "aass"), "did you mean 'aas'?")])
-def test_a_wrong_demo_argument(tmp_path, arguments, says):
+def test_a_wrong_demo_argument(thinklab, tmp_path, arguments, says):
     done = thinklab("demo", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and says in done.stderr
 
 
-def test_a_demo_never_removes_strange_files(tmp_path):
+def test_a_demo_never_removes_strange_files(thinklab, tmp_path):
     (tmp_path / "out").mkdir()
     write(tmp_path / "out" / "thesis.tex", "mine")
     done = thinklab("demo", "--out", "out", cwd=tmp_path)
     assert done.returncode == 2 and "thesis.tex" in done.stderr and (tmp_path / "out" / "thesis.tex").exists()
+
+
+def test_the_process_itself_ends_with_the_code_and_one_line(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "thinklab.cli", "train", "nowhere.yaml"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.strip().splitlines() == ["error: cannot read nowhere.yaml: No such file or directory"]

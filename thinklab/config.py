@@ -243,9 +243,9 @@ def _full_key(key: str) -> str:
 def apply_override(document: yamlfile.Document, text: str) -> None:
     """Set one dotted key in ``document``."""
     key, equals, value = text.partition("=")
-    steps = _full_key(key).split(".")
-    if not equals or not all(steps):
+    if not equals or not all(key.split(".")):
         raise ConfigError(f"cannot read {text!r} as an override; write key=value, such as train.steps=50")
+    steps = _full_key(key).split(".")
     try:
         parsed = YAML(typ="safe", pure=True).load(value)
     except YAMLError as error:
