@@ -15,7 +15,12 @@ from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest
 
 GROUP = "thinklab.teachers"
 BUILT_IN = {
+    "anthropic": "thinklab.teachers.anthropic:anthropic_teacher",
+    "openai": "thinklab.teachers.openai:openai_teacher",
+    "self": "thinklab.teachers.resident:SelfTeacher",
+    "local": "thinklab.teachers.resident:LocalTeacher",
     "scripted": "thinklab.teachers.scripted:ScriptedTeacher",
+    "human": "thinklab.teachers.human:HumanTeacher",
     "replay": "thinklab.teachers.replay:ReplayTeacher",
 }
 
