@@ -1,0 +1,224 @@
+"""From a file to a checked ``BehaviorSpec``: reading, ``extends``, and errors that name the place.
+
+``read`` never raises anything but ``BehaviorError``, whatever the file contains.
+"""
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from thinklab import _template
+from thinklab._behavior_spec import BehaviorSpec
+from thinklab._detector_spec import KINDS, RegexSpec, children
+from thinklab._strict_yaml import MAX_BYTES, FileError, Node, Place, clip, parse
+from thinklab.detect import compile_pattern
+from thinklab.errors import BehaviorError, did_you_mean
+from thinklab.resources import resource_dir
+
+MAX_EXTENDS = 8
+REPLACED_WHOLE = ("detector", "tests")
+"""Sections that a child states anew; in the other mappings it writes only what differs. Lists are always replaced."""
+
+
+def shipped() -> dict[str, Path]:
+    """Name -> file of the behaviours that travel with thinklab."""
+    return {path.stem: path for path in sorted(resource_dir("behaviors").glob("*.yaml"))}
+
+
+def locate(name_or_path: str | Path) -> Path:
+    """A bare name is one of the shipped behaviours; anything with a folder or a ``.yaml`` ending is a path.
+
+    Raises:
+        BehaviorError: there is no such behaviour or file.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")):
+        return Path(name_or_path).expanduser()
+    known = shipped()
+    if text not in known:
+        hint = f"; there is a file {text}.yaml here, load it as ./{text}.yaml" if Path(f"{text}.yaml").is_file() else ""
+        raise BehaviorError(f"no behaviour {text!r}{did_you_mean(text, known)}; there are {', '.join(known)}{hint}")
+    return known[text]
+
+
+def read(path: Path) -> BehaviorSpec:
+    """The behaviour in the file, with what it extends merged in.
+
+    Raises:
+        BehaviorError: the file cannot be used; the message begins with ``file:line:column``.
+    """
+    return checked(_resolved(path, str(path), []))
+
+
+def read_text(text: str, file: str) -> BehaviorSpec:
+    """The same for a text that is not on disk; ``file`` is the name for messages and the place to look for parents."""
+    return checked(_with_parents(parse(text, file), Path(file), []))
+
+
+def _resolved(path: Path, shown: str, chain: list[Path]) -> Node:
+    start = Place(shown, 1, 1)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as err:
+        reason = getattr(err, "strerror", None) or str(err)
+        raise FileError(start, f"cannot be read: {reason}") from None
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as err:
+        if len(data) <= MAX_BYTES:
+            line = data.count(b"\n", 0, err.start) + 1
+            raise FileError(Place(shown, line, 1), "not UTF-8 text; save the file as UTF-8") from None
+        text = data.decode("utf-8", "replace")
+    return _with_parents(parse(text, shown), path, chain)
+
+
+def _with_parents(node: Node, path: Path, chain: list[Path]) -> Node:
+    if not isinstance(node.value, dict):
+        raise FileError(node.place, "a behaviour file is a mapping: it begins with `name: ...`")
+    parent = node.value.get("extends")
+    if parent is None or parent.value is None:
+        return node
+    name, here = parent.value, _canonical(path)
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]{1,60}", name):
+        raise FileError(parent.place, f"extends: {clip(name)} is not the name of a behaviour; write one of "
+                                      f"{', '.join(shipped())}, or the name of a file beside this one without .yaml")
+    if len(chain) >= MAX_EXTENDS:
+        raise FileError(parent.place, f"extends: more than {MAX_EXTENDS} files deep; make it flatter")
+    beside, known = path.parent / f"{name}.yaml", shipped()
+    # a file beside this one comes first, except this file itself: my/self-check.yaml may extend the shipped one
+    if beside.is_file() and (_canonical(beside) != here or name not in known or _canonical(known[name]) == here):
+        target = beside
+    elif name in known:
+        target = known[name]
+    else:
+        raise FileError(parent.place, f"extends: no behaviour {name!r}{did_you_mean(name, known)}; there are "
+                                      f"{', '.join(known)}, and no file {name}.yaml beside this one")
+    if _canonical(target) in [*chain, here]:
+        way = " -> ".join(p.stem for p in [*chain, here, target])
+        raise FileError(parent.place, f"extends: goes in a circle: {way}; remove one of them")
+    base = _resolved(target, str(target), [*chain, here])
+    return _merge(base, node)
+
+
+def _canonical(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
+
+
+def _merge(base: Node, child: Node, key: str = "") -> Node:
+    """``child`` over ``base``; every leaf keeps its own place."""
+    if key in REPLACED_WHOLE or not (isinstance(base.value, dict) and isinstance(child.value, dict)):
+        return child
+    value = {k: v for k, v in base.value.items() if key or k not in ("extends", "name")}
+    for k, node in child.value.items():
+        value[k] = _merge(value[k], node, k) if k in value else node
+    return Node(value, child.place, child.key_place)
+
+
+def checked(node: Node) -> BehaviorSpec:
+    """The tree as a ``BehaviorSpec``; everything that a model alone cannot see is checked as well.
+
+    Raises:
+        FileError: at the first problem, in the order of the file.
+    """
+    try:
+        spec = BehaviorSpec.model_validate(node.plain())
+    except ValidationError as err:
+        raise min((_problem(node, one) for one in err.errors(include_url=False)), key=_order) from None
+    _check_templates(spec, node)
+    _check_patterns(spec.detector, node, ("detector",))
+    return spec
+
+
+def _order(problem: FileError) -> tuple[int, int]:
+    return problem.place.line, problem.place.column
+
+
+def _problem(root: Node, error: Any) -> FileError:
+    """One pydantic error as a sentence with a place and, where possible, a suggestion."""
+    path = tuple(part for part in error["loc"] if not str(part).startswith("#"))
+    kind, spot = error["type"], root.nearest(path)
+    shown = ".".join(str(part) for part in path) or "the file"
+    if kind == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        place = spot.key_place or spot.place
+        return FileError(place, f"unknown key {str(path[-1])[:60]!r}{did_you_mean(str(path[-1]), known)}; "
+                                f"{'.'.join(map(str, path[:-1])) or 'a behaviour'} knows {', '.join(known)}")
+    if kind == "missing":
+        return FileError(spot.place, f"{shown} is missing; `thinklab behaviors new NAME` shows where it goes")
+    if kind == "detector_kind":
+        written = ", ".join(map(repr, spot.value)) if isinstance(spot.value, dict) else clip(spot.value)
+        word = next(iter(spot.value), "") if isinstance(spot.value, dict) else str(spot.value)
+        return FileError(spot.place, f"{shown}: {error['msg']}, not {clip(written)}{did_you_mean(word[:40], KINDS)}")
+    if root.at(path) is None:      # a union of plain types adds its branch to the path
+        path = path[:-1]
+        shown = ".".join(str(part) for part in path) or shown
+    text = f"{shown}: {_sentence(error)}"
+    if kind == "string_type" and isinstance(spot.value, int | float | bool | None):
+        text += f"; write \"{spot.source or spot.value}\" in quotes for a text"
+    elif not isinstance(spot.value, dict | list):
+        text += f", not {clip(spot.value)}"
+        if kind == "literal_error":
+            text += did_you_mean(str(spot.value), re.findall(r"'([^']+)'", error["msg"]))
+    return FileError(spot.place, text)
+
+
+def _sentence(error: Any) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    for noun, ours in (("Input", ""), ("String", "the text "), ("List", "the list ")):
+        message = message.replace(f"{noun} should ", f"{ours}must ")
+    return message
+
+
+def _known_keys(path: tuple[Any, ...]) -> list[str]:
+    """The keys that may stand in the mapping at ``path``."""
+    if "detector" in path[:1]:
+        from thinklab import _detector_spec as d
+        models = (d.PhraseSpec, d.RegexSpec, d.AllSpec, d.AnySpec, d.NotSpec, d.JudgeSpec, d.PythonSpec)
+        kind = next((part for part in reversed(path) if isinstance(part, str)), "")
+        return [f.alias or k for m in models for k, f in m.model_fields.items()] if kind not in KINDS else list(KINDS)
+    model: Any = BehaviorSpec
+    for part in path:
+        if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
+            annotation = model.model_fields[part].annotation if part in model.model_fields else None
+            inner = getattr(annotation, "__args__", ())
+            model = inner[0] if inner and isinstance(inner[0], type) else annotation
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return [field.alias or key for key, field in model.model_fields.items()]
+    return []
+
+
+def _check_templates(spec: BehaviorSpec, root: Node) -> None:
+    fields: list[tuple[tuple[str | int, ...], str, tuple[str, ...]]] = [
+        (("teacher", "system"), spec.teacher.system, _template.ABOUT),
+        (("teacher", "user"), spec.teacher.user, _template.TURN)]
+    for k, shot in enumerate(spec.teacher.few_shots):
+        fields += [(("teacher", "few_shots", k, key), getattr(shot, key), _template.ABOUT)
+                   for key in ("question", "response", "reason", "phrase")]
+    for path, text, variables in fields:
+        try:
+            _template.check(text, variables)
+        except _template.TemplateProblem as err:
+            raise FileError(root.nearest(path).place_of(err.pattern), f"{'.'.join(map(str, path))}: {err}") from None
+    used = {name for name in ("question", "response") if re.search(rf"\b{name}\b", spec.teacher.user)}
+    if missing := {"question", "response"} - used:
+        raise FileError(root.nearest(("teacher", "user")).place,
+                        f"teacher.user must contain {' and '.join('{{ ' + m + ' }}' for m in sorted(missing))}")
+
+
+def _check_patterns(spec: Any, root: Node, path: tuple[str | int, ...]) -> None:
+    if isinstance(spec, RegexSpec):
+        try:
+            compile_pattern(spec.regex, spec.case == "ignore")
+        except BehaviorError as err:
+            raise FileError(root.nearest((*path, "regex")).place, f"{'.'.join(map(str, path))}: {err}") from None
+    key = next((kind for kind in ("all", "any", "not") if isinstance(root.nearest(path).value, dict)
+                and kind in root.nearest(path).value), None)
+    for k, child in enumerate(children(spec)):
+        _check_patterns(child, root, (*path, key, k) if key in ("all", "any") else (*path, key or "not"))

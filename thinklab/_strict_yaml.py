@@ -1,0 +1,204 @@
+"""YAML without surprises, with the place of every value: text -> ``Node``, for behaviour files.
+
+Stricter than YAML itself, because a behaviour file is written by hand and passed around: no duplicate keys, no anchors
+or aliases (so no "billion laughs"), no tags (so no objects), one document, and words that YAML 1.1 took for booleans
+(``no``, ``on``, ``y`` ...) or for numbers (``1:30``, ``010``, ``1_000``) must be quoted.
+"""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML, nodes
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+
+from thinklab.errors import BehaviorError
+
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 24
+
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_WORDS_OF_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_NUMBERS_OF_1_1 = re.compile(r"[-+]?([0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?|0[0-9]+|[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands: lines and columns count from 1, as editors show them."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value with its place. ``value`` is a scalar, a list of nodes, or a dict from str to nodes."""
+
+    value: Any
+    place: Place
+    key_place: Place | None = None
+    """Where the key of this value stands, for values in a mapping."""
+    source: str = ""
+    """The scalar as it is written in the file, to find a word inside it."""
+
+    def plain(self) -> Any:
+        """The value as plain Python types."""
+        if isinstance(self.value, dict):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def at(self, path: tuple[str | int, ...]) -> Node | None:
+        """The node at ``path``, or None."""
+        node: Node | None = self
+        for part in path:
+            if node is None:
+                return None
+            if isinstance(node.value, dict) and isinstance(part, str):
+                node = node.value.get(part)
+            elif isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
+                node = node.value[part]
+            else:
+                return None
+        return node
+
+    def nearest(self, path: tuple[str | int, ...]) -> Node:
+        """The node at ``path`` or the innermost one that holds it."""
+        while path and self.at(path) is None:
+            path = path[:-1]
+        return self.at(path) or self
+
+    def place_of(self, pattern: str) -> Place:
+        """Where ``pattern`` (a regular expression) first matches in the text of this scalar; its start otherwise."""
+        found = re.search(pattern, self.source)
+        if not found:
+            return self.place
+        before = self.source[: found.start()]
+        lines = before.count("\n")
+        column = found.start() - before.rfind("\n") if lines else self.place.column + found.start()
+        return Place(self.place.file, self.place.line + lines, column)
+
+
+class FileError(BehaviorError):
+    """A ``BehaviorError`` that knows its parts, for editors: ``place`` and ``text`` (the message without the place)."""
+
+    def __init__(self, place: Place, text: str):
+        super().__init__(f"{place}: {text}")
+        self.place, self.text = place, text
+
+
+def clip(text: object, longest: int = 60) -> str:
+    """``repr`` of a text, cut in the middle of a long one, for messages."""
+    shown = repr(text)
+    return shown if len(shown) <= longest else f"{shown[:longest - 1]}…"
+
+
+def parse(text: str, file: str) -> Node:
+    """The document in ``text``.
+
+    Raises:
+        FileError: anything that is not one plain YAML document of at most ``MAX_BYTES``; the message begins with
+            ``file:line:column``.
+    """
+    start = Place(file, 1, 1)
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        raise FileError(start, f"the file has {size} bytes, the limit is {MAX_BYTES}; shorten its few-shots or tests")
+    text = text.removeprefix("\ufeff")
+    try:
+        _forbid_aliases(text, file)
+        documents = list(YAML(typ="safe", pure=True).compose_all(text))
+    except MarkedYAMLError as err:
+        mark = err.problem_mark or err.context_mark
+        place = Place(file, mark.line + 1, mark.column + 1) if mark else start
+        raise FileError(place, f"not valid YAML: {_one_line(err.problem or err.context or 'cannot be read')}") from None
+    except RecursionError:
+        raise FileError(start, f"nested too deeply; at most {MAX_DEPTH} levels") from None
+    except FileError:
+        raise
+    except (YAMLError, ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError) as err:
+        # the parser meets some malformed input (bad escapes, odd control characters) with plain exceptions
+        raise FileError(start, f"not valid YAML: {_one_line(err) or type(err).__name__}") from None
+    documents = [document for document in documents if document is not None]
+    if not documents:
+        raise FileError(start, "the file is empty; `thinklab behaviors new NAME` writes one to start from")
+    if len(documents) > 1:
+        raise FileError(_place(documents[1], file), "a second YAML document; write one behaviour per file")
+    return _node(documents[0], file, text, 0)
+
+
+def _one_line(problem: object) -> str:
+    return " ".join(str(problem).split())[:200]
+
+
+def _place(node: nodes.Node, file: str) -> Place:
+    return Place(file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _forbid_aliases(text: str, file: str) -> None:
+    # at the level of events, before anything is composed: a cyclic or exponential document never comes to exist
+    for event in YAML(typ="safe", pure=True).parse(text):
+        anchor = getattr(event, "anchor", None)
+        if anchor:
+            name = f"*{anchor}" if isinstance(event, AliasEvent) else f"&{anchor}"
+            place = Place(file, event.start_mark.line + 1, event.start_mark.column + 1)
+            raise FileError(place, f"{name[:60]!r}: anchors and aliases are not supported; repeat the text or use "
+                                   "`extends`, and quote a text that begins with & or *")
+
+
+def _node(node: nodes.Node, file: str, text: str, depth: int, key_place: Place | None = None) -> Node:
+    place = _place(node, file)
+    if depth > MAX_DEPTH:
+        raise FileError(place, f"nested too deeply; at most {MAX_DEPTH} levels")
+    # a tag that the author wrote stands before the value; the resolver's own tags do not show in the text
+    if text.startswith("!", node.start_mark.index):
+        raise FileError(place, "YAML tags (!...) are not supported; quote a text that begins with '!'")
+    if isinstance(node, nodes.MappingNode):
+        return Node(_mapping(node, file, text, depth), place, key_place)
+    if isinstance(node, nodes.SequenceNode):
+        return Node([_node(item, file, text, depth + 1) for item in node.value], place, key_place)
+    source = text[node.start_mark.index: node.end_mark.index]
+    value = _scalar(node, place) if node.style in (None, "") else node.value
+    return Node(value, place, key_place, source)
+
+
+def _mapping(node: nodes.MappingNode, file: str, text: str, depth: int) -> dict[str, Node]:
+    found: dict[str, Node] = {}
+    for key, value in node.value:
+        place = _place(key, file)
+        if not isinstance(key, nodes.ScalarNode) or text.startswith("!", key.start_mark.index):
+            raise FileError(place, "a key must be a plain word")
+        if key.value in found:
+            first = found[key.value].key_place
+            raise FileError(place, f"the key {clip(key.value)} is written twice (first in line {first.line}); keep one")
+        found[key.value] = _node(value, file, text, depth + 1, place)
+    return found
+
+
+def _scalar(node: nodes.ScalarNode, place: Place) -> Any:
+    text = node.value
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if (boolean := _WORDS_OF_1_1.get(text.lower())) and text in (text.lower(), text.upper(), text.capitalize()):
+        raise FileError(place, f"{text} may be a word or {boolean}, depending on who reads it; "
+                               f"write \"{text}\" for the word, or {boolean}")
+    if _NUMBERS_OF_1_1.fullmatch(text):
+        raise FileError(place, f"{clip(text)} may be a text or a number, depending on who reads it; "
+                               f"write \"{text[:40]}\" for the text")
+    if _INT.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
