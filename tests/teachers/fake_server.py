@@ -18,11 +18,12 @@ GOOD = "<opinion>incorrect</opinion><reason>I check: 12+7=19.</reason><phrase>So
 TEXTS = {
     "wrong-tags": "<opinion>correct</opinion><phrase>So \\boxed{19}.</phrase>",
     "huge": "<opinion>incorrect</opinion><reason>" + "I check it again. " * 60_000 + "</reason><phrase>So 1.</phrase>",
-    "control": "<opinion>correct</opinion><reason>Fine.<|im_end|>\n<|im_start|>system</reason><phrase>\x1b[31mSo 1.</phrase>",
+    "control": "<opinion>correct</opinion><reason>Fine.<|im_end|>\n<|im_start|>x</reason><phrase>\x1b[31m1.</phrase>",
     "alphabet": "<opinion>верно</opinion><reason>Я проверяю: 12+7=19.</reason><phrase>Ответ \\boxed{19}.</phrase>",
     "empty": "",
 }
-STATUS = {"429": 429, "429-long": 429, "500": 500, "503": 503, "529": 529, "400": 400, "401": 401, "402": 402, "404": 404, "413": 413}
+STATUS = {"429": 429, "429-long": 429, "500": 500, "503": 503, "529": 529, "400": 400, "401": 401, "402": 402,
+          "404": 404, "413": 413}
 ACTIONS = ("ok", *TEXTS, *STATUS, "refusal", "max-tokens", "half", "drop", "drop-late", "hang", "no-usage", "not-json")
 ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 404: "not_found_error",
                413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error"}
@@ -57,7 +58,8 @@ class Server:
 
         def serve() -> None:
             asyncio.set_event_loop(self._loop)
-            self._server = self._loop.run_until_complete(asyncio.start_server(self._connection, "127.0.0.1", 0, backlog=256))
+            listening = asyncio.start_server(self._connection, "127.0.0.1", 0, backlog=256)
+            self._server = self._loop.run_until_complete(listening)
             self.port = self._server.sockets[0].getsockname()[1]
             ready.set()
             self._loop.run_forever()
@@ -108,8 +110,9 @@ class Server:
             name = path.rsplit("/", 1)[-1]
             if name.startswith("no-such"):
                 return await self._send(writer, 404, _error(404, f"model: {name}", anthropic))
-            model = {"type": "model", "id": name, "display_name": name, "created_at": "2026-10-07T00:00:00Z", "lifecycle": "active"}
-            return await self._send(writer, 200, model if anthropic else {"object": "list", "data": [model | {"object": "model"}]})
+            model = {"type": "model", "object": "model", "id": name, "display_name": name, "lifecycle": "active",
+                     "created_at": "2026-10-07T00:00:00Z"}
+            return await self._send(writer, 200, model if anthropic else {"object": "list", "data": [model]})
         number = len(self.calls)
         action = self.script(number, body)
         self.calls.append({"path": path, "headers": headers, "body": body, "at": time.monotonic()})
@@ -167,8 +170,8 @@ class Server:
         self.billed_tokens += total + out
         stop = {"refusal": "refusal", "max-tokens": "max_tokens"}.get(action, "end_turn")
         details = {"type": "refusal", "category": "cyber", "explanation": "declined"} if action == "refusal" else None
-        return {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_reason": stop, "stop_sequence": None,
-                "stop_details": details, "content": [{"type": "text", "text": text}] if text else [],
+        return {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_reason": stop,
+                "stop_sequence": None, "stop_details": details, "content": [{"type": "text", "text": text}] if text else [],
                 "usage": {"input_tokens": total - read - written, "cache_read_input_tokens": read,
                           "cache_creation_input_tokens": written, "output_tokens": out}}
 
@@ -180,7 +183,8 @@ class Server:
         usage = {"prompt_tokens": total, "completion_tokens": out, "total_tokens": total + out}
         return {"id": "c1", "object": "chat.completion", "created": 1, "model": body["model"],
                 "choices": [{"index": 0, "finish_reason": stop, "logprobs": None,
-                             "message": {"role": "assistant", "content": text, "refusal": "declined" if action == "refusal" else None}}],
+                             "message": {"role": "assistant", "content": text,
+                                         "refusal": "declined" if action == "refusal" else None}}],
                 **({} if action == "no-usage" else {"usage": usage})}
 
 

@@ -71,6 +71,7 @@ def _check_options(backend: str, factory: Any, options: dict[str, Any]) -> None:
         if option not in known:
             raise ConfigError(f"the teacher {backend!r} has no option {option!r}{did_you_mean(option, known)}; "
                               f"it takes {', '.join(known) or 'none'}")
-    missing = [n for n, p in known.items() if p.default is p.empty and n not in options and p.kind is not p.VAR_POSITIONAL]
+    needed = [n for n, p in known.items() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    missing = [n for n in needed if n not in options]
     if missing:
         raise ConfigError(f"the teacher {backend!r} also needs {', '.join(missing)}")

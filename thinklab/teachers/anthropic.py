@@ -33,9 +33,9 @@ STOPPED = {"refusal": "refusal", "max_tokens": "max-tokens", "model_context_wind
 
 def anthropic_teacher(model: str = DEFAULT_MODEL, temperature: float | None = None,
                       effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None,
-                      thinking: Literal["auto", "adaptive", "disabled", "default"] = "auto", base_url: str | None = None,
-                      **options: Any) -> RemoteTeacher:
-    """A Claude model as the teacher. The key comes from ANTHROPIC_API_KEY, a Colab secret of that name, or is asked for.
+                      thinking: Literal["auto", "adaptive", "disabled", "default"] = "auto",
+                      base_url: str | None = None, **options: Any) -> RemoteTeacher:
+    """A Claude model as the teacher. The key: ANTHROPIC_API_KEY, or a Colab secret of that name, or it is asked for.
 
     Args:
         model: its id.

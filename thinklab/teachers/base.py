@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from thinklab.types import Example, Message, Usage
@@ -63,7 +63,7 @@ class TeacherReply:
     detail: str = ""
     """The same in words."""
     model: str = ""
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     latency_s: float = 0.0
     attempts: int = 1
     cache_hit: bool = False

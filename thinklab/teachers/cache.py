@@ -55,7 +55,8 @@ class ReplyCache:
             self._db.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, model TEXT, reply TEXT, "
                              "at TEXT DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID")
         except (OSError, sqlite3.Error) as error:
-            raise RunError(f"the cache of replies {self.path} cannot be used ({error}): move it away, or name another one with "
+            raise RunError(f"the cache of replies {self.path} cannot be used ({error}): move it away, or name another "
+                           "one with "
                            "cache: PATH, or none with cache: false") from error
 
     def get(self, key: str, rollout_id: str) -> TeacherReply | None:
@@ -73,7 +74,8 @@ class ReplyCache:
             return
         data = json.dumps(asdict(replace(reply, id="", cache_hit=False)), ensure_ascii=True)
         with self._lock:
-            self._db.execute("INSERT OR IGNORE INTO replies (key, model, reply) VALUES (?, ?, ?)", (key, reply.model, data))
+            self._db.execute("INSERT OR IGNORE INTO replies (key, model, reply) VALUES (?, ?, ?)",
+                             (key, reply.model, data))
 
     def __len__(self) -> int:
         with self._lock:

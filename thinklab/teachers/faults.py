@@ -28,8 +28,8 @@ class Fault(Exception):
         text: what did arrive.
     """
 
-    def __init__(self, error: str, detail: str, *, again: bool = False, wait_s: float | None = None, fatal: bool = False,
-                 usage: Usage | None = None, text: str = "") -> None:
+    def __init__(self, error: str, detail: str, *, again: bool = False, wait_s: float | None = None,
+                 fatal: bool = False, usage: Usage | None = None, text: str = "") -> None:
         super().__init__(f"{error}: {detail}")
         self.error, self.detail, self.again, self.wait_s, self.fatal = error, detail, again, wait_s, fatal
         self.usage, self.text = usage, text
@@ -37,7 +37,7 @@ class Fault(Exception):
 
 @dataclass(frozen=True)
 class Retry:
-    """How often and how patiently. Waits grow as ``first_wait_s * 2 ** n`` with up to half of it taken off at random."""
+    """How often and how patiently. Waits grow as ``first_wait_s * 2 ** n``, less up to a half of it at random."""
 
     attempts: int = 5
     first_wait_s: float = 0.5
@@ -68,7 +68,7 @@ def from_sdk(error: Exception, sdk: ModuleType) -> Fault:
         return Fault("bad-reply", "the reply is not in the service's own format", again=True)
     if isinstance(error, sdk.APIStatusError):
         return _from_status(error)
-    if isinstance(error, ValueError | TypeError | AttributeError | KeyError | IndexError):   # JSON cut off, fields missing
+    if isinstance(error, ValueError | TypeError | AttributeError | LookupError):      # JSON cut off, fields missing
         return Fault("bad-reply", f"the reply cannot be read ({type(error).__name__})", again=True)
     raise error
 
@@ -92,7 +92,7 @@ def _from_status(error: Any) -> Fault:
         return Fault("timeout", detail, again=True)
     if status == 409 or status >= 500:
         return Fault("server", detail, again=True, wait_s=_retry_after(error.response.headers), usage=FREE)
-    if status == 413 or "too long" in said.lower() or "context" in said.lower() and "length" in said.lower():
+    if status == 413 or "too long" in said.lower() or "context length" in said.lower():
         return Fault("prompt-too-long", detail, usage=FREE)
     return Fault("bad-request", detail, usage=FREE)
 

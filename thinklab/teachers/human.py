@@ -7,9 +7,9 @@ A line of yours carries the ``id`` of the request and either the fields
 
     {"id": "3f9c0a7d21e4", "opinion": "incorrect", "reason": "Wait, ...", "phrase": "So \\\\boxed{7}."}
 
-or the whole reply as ``{"id": ..., "reply": "<opinion>..."}``. Nobody needs to be there: what has no comment yet gets the
-error ``waiting`` and stays unguided, and is answered from your file the next time the same thing is asked. A later line
-for the same id replaces an earlier one.
+or the whole reply as ``{"id": ..., "reply": "<opinion>..."}``. Nobody needs to be there: what has no comment yet gets
+the error ``waiting`` and stays unguided, and is answered from your file the next time the same thing is asked. A later
+line for the same id replaces an earlier one.
 """
 from __future__ import annotations
 
@@ -77,10 +77,11 @@ class HumanTeacher:
 
     def _as_reply(self, request: TeacherRequest, ident: str, text: str | None) -> TeacherReply:
         if text is None:
-            return TeacherReply(request.id, error="waiting", detail=f"request {ident} has no line in {self.replies_file} yet",
+            return TeacherReply(request.id, error="waiting", detail=f"request {ident} has no line in "
+                                                                    f"{self.replies_file} yet",
                                 model="human", attempts=0)
         if not text.strip():
-            return TeacherReply(request.id, error="mute", detail=f"the comment on {ident} was left empty", model="human")
+            return TeacherReply(request.id, error="mute", detail=f"the comment on {ident} is empty", model="human")
         return TeacherReply(request.id, text, model="human")
 
     def _post(self, requests: Mapping[str, TeacherRequest]) -> None:
@@ -112,22 +113,25 @@ def _text(row: Mapping[str, Any], path: Path) -> str:
         return ""
     missing = [f for f in FIELDS if not isinstance(row.get(f), str)]
     if missing:
-        raise TeacherError(f"{path}: the comment on {row['id']!r} has no text for {', '.join(missing)}; give opinion, reason and "
+        raise TeacherError(f"{path}: the comment on {row['id']!r} has no text for {', '.join(missing)}; give opinion, "
+                           "reason and "
                            "phrase, or the whole reply as 'reply'")
     return "".join(f"<{f}>{row[f].strip()}</{f}>" for f in FIELDS)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """Whole lines only: what follows the last line break is still being written."""
+    """Every line; one without a line break after it may still be being written and then does not count."""
     if not path.exists():
         return []
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
+    rows, lines = [], path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
             raise TeacherError(f"{path}:{number}:{error.colno}: not valid JSON: {error.msg}") from error
         if not isinstance(row, dict) or not isinstance(row.get("id"), str):
             raise TeacherError(f"{path}:{number}: expected an object with an 'id' from requests.jsonl")

@@ -27,7 +27,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.requests_per_minute < 0 or self.tokens_per_minute < 0:
-            raise ConfigError("concurrency must be at least 1, requests_per_minute and tokens_per_minute at least 0 (no limit), "
+            raise ConfigError("concurrency must be at least 1, requests_per_minute and tokens_per_minute at least 0 "
+                              "(no limit), "
                               f"not {self.concurrency}, {self.requests_per_minute}, {self.tokens_per_minute}")
 
 
@@ -78,10 +79,10 @@ class Gate:
         now = self._clock()
         while self._admitted and self._admitted[0].at + WINDOW_S <= now:
             self._admitted.popleft()
-        wait, calls, used = self._closed_until - now, self.limits.requests_per_minute, sum(t.tokens for t in self._admitted)
+        wait, calls = self._closed_until - now, self.limits.requests_per_minute
         if calls and len(self._admitted) >= calls:
             wait = max(wait, self._admitted[len(self._admitted) - calls].at + WINDOW_S - now)
-        room = self.limits.tokens_per_minute
+        room, used = self.limits.tokens_per_minute, sum(t.tokens for t in self._admitted)
         if room and self._admitted and used + tokens > room:      # a call above the limit goes alone
             wait = max(wait, self._admitted[0].at + WINDOW_S - now)
         return wait

@@ -66,7 +66,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.price is None and self.caps.usd is not None:
-            raise ConfigError("cap_usd cannot be kept without a price: the table has none for this model. Give one in dollars per "
+            raise ConfigError("cap_usd cannot be kept without a price: the table has none for this model. Give one in "
+                              "dollars per "
                               "million tokens, price: {input: ..., output: ...} (0 for a server of your own)")
 
     def worst(self, input_tokens: int, output_tokens: int) -> Amount:
@@ -135,5 +136,6 @@ class Estimate:
     def __str__(self) -> str:
         money = "price unknown" if self.usd is None else f"at most about {dollars(round(self.usd * PICO))}"
         dated = f", prices of {self.price_date}" if self.price_date else ""
-        return (f"{self.calls:,} calls, about {self.input_tokens:,} tokens in, at most {self.output_tokens_at_most:,} out: "
+        return (f"{self.calls:,} calls, about {self.input_tokens:,} tokens in, at most {self.output_tokens_at_most:,} "
+                "out: "
                 f"{money}{dated}")

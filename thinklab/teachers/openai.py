@@ -25,8 +25,8 @@ OPENAI_HOST = "api.openai.com"
 OWN_OPTIONS = ("model", "base_url", "temperature", "key_env")
 
 
-def openai_teacher(model: str, base_url: str | None = None, temperature: float | None = None, key_env: str | None = None,
-                   **options: Any) -> RemoteTeacher:
+def openai_teacher(model: str, base_url: str | None = None, temperature: float | None = None,
+                   key_env: str | None = None, **options: Any) -> RemoteTeacher:
     """A model behind a chat-completions server as the teacher.
 
     Args:
@@ -41,7 +41,8 @@ def openai_teacher(model: str, base_url: str | None = None, temperature: float |
         ConfigError: for an option that cannot be.
         TeacherError: when a key is needed and there is none.
     """
-    return RemoteTeacher(OpenAIBackend(model, base_url, temperature, key_env), remote_options("openai", options, OWN_OPTIONS))
+    settings = remote_options("openai", options, OWN_OPTIONS)
+    return RemoteTeacher(OpenAIBackend(model, base_url, temperature, key_env), settings)
 
 
 class OpenAIBackend:
@@ -49,8 +50,8 @@ class OpenAIBackend:
 
     name = "openai"
 
-    def __init__(self, model: str, base_url: str | None = None, temperature: float | None = None, key_env: str | None = None
-                 ) -> None:
+    def __init__(self, model: str, base_url: str | None = None, temperature: float | None = None,
+                 key_env: str | None = None) -> None:
         base_url = base_url or f"https://{OPENAI_HOST}/v1"
         own = urlsplit(base_url).hostname == OPENAI_HOST
         names = (key_env,) if key_env else ("OPENAI_API_KEY",) if own else ()
@@ -70,18 +71,20 @@ class OpenAIBackend:
         messages = [{"role": m["role"], "content": m["content"]} for m in request.messages]
         try:
             reply = await self._client.chat.completions.create(
-                model=self.model, messages=messages, timeout=timeout_s, **{self._limit_name: request.max_tokens}, **self._extra)
+                model=self.model, messages=messages, timeout=timeout_s, **{self._limit_name: request.max_tokens},
+                **self._extra)
             usage, choice = _usage(reply.usage), reply.choices[0]
             text, refused, ended = choice.message.content or "", choice.message.refusal, choice.finish_reason
             model = str(reply.model or self.model)
         except Exception as error:
             raise from_sdk(error, openai) from None
         if refused or ended == "content_filter":
-            return TeacherReply(request.id, text, error="refusal", detail=refused or "the content filter stopped it", model=model,
+            return TeacherReply(request.id, text, error="refusal", detail=refused or "the content filter stopped "
+                                                                                     "it", model=model,
                                 usage=usage)
         if ended == "length":
-            return TeacherReply(request.id, text, error="max-tokens", detail="the reply was cut at max_tokens", model=model,
-                                usage=usage)
+            return TeacherReply(request.id, text, error="max-tokens", detail="the reply was cut at max_tokens",
+                                model=model, usage=usage)
         if ended != "stop":
             raise Fault("bad-reply", f"the reply ended with {ended!r}", again=True, usage=usage, text=text)
         return TeacherReply(request.id, text, model=model, usage=usage)

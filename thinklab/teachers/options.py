@@ -65,10 +65,12 @@ def remote_options(teacher: str, given: Mapping[str, Any], own: tuple[str, ...] 
     known = (*own, *RemoteOptions.model_fields)
     for name in given:
         if name not in known:
-            if "key" in name.lower() or "token" == name.lower() or "secret" in name.lower():
-                raise ConfigError(f"the teacher {teacher!r} takes no {name!r}: a key never goes into a config or a notebook. Set the "
+            if any(word in name.lower() for word in ("key", "secret", "auth")):
+                raise ConfigError(f"the teacher {teacher!r} takes no {name!r}: a key never goes into a config or a "
+                                  "notebook. Set the "
                                   "environment variable, or a Colab secret, and it is found")
-            raise ConfigError(f"the teacher {teacher!r} has no option {name!r}{did_you_mean(name, known)}; it takes {', '.join(known)}")
+            raise ConfigError(f"the teacher {teacher!r} has no option {name!r}{did_you_mean(name, known)}; it takes "
+                              f"{', '.join(known)}")
     try:
         return RemoteOptions(**given)
     except ValidationError as error:

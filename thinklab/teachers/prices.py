@@ -40,8 +40,8 @@ class Price:
         if self.long is not None and self.above and usage.input_tokens > self.above:
             return replace(self.long, above=0).cost(usage)
         plain = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
-        return (plain * self.input + usage.cache_read_tokens * self.cache_read + usage.cache_write_tokens * self.cache_write
-                + usage.output_tokens * self.output)
+        return (plain * self.input + usage.output_tokens * self.output
+                + usage.cache_read_tokens * self.cache_read + usage.cache_write_tokens * self.cache_write)
 
     def at_most(self, input_tokens: int, output_tokens: int) -> int:
         """Picodollars that a call with at most these tokens can cost, whatever the prompt cache does."""
@@ -90,16 +90,18 @@ def _price(row: Mapping[str, Any], where: str, date: str) -> Price:
     allowed = (*RATES, "long", "above", "cache_from", "thinking_off")
     for key in row:
         if key not in allowed:
-            raise ConfigError(f"{where}: unknown entry {key!r}{did_you_mean(key, RATES)}; it takes {', '.join(RATES)} and long")
+            raise ConfigError(f"{where}: unknown entry {key!r}{did_you_mean(key, RATES)}; it takes {', '.join(RATES)} "
+                              "and long")
     rates: dict[str, int] = {}
     for key in RATES:
         value = row.get(key, row.get("input") if key.startswith("cache") else None)
         if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value < 1e6):
             raise ConfigError(f"{where}: {key} must be dollars per million tokens, 0 or more, not {value!r}")
-        rates[key] = math.ceil(value * 10**6 - 1e-6)       # rounded up where a rate is finer than a picodollar per token
-    longer = row.get("long")
-    return Price(**rates, date=date, above=int(longer["above"]) if longer else 0,
-                 long=_price({k: v for k, v in longer.items() if k != "above"}, f"{where}, long", date) if longer else None)
+        rates[key] = math.ceil(value * 10**6 - 1e-6)       # up, where a rate is finer than a picodollar per token
+    if not (longer := row.get("long")):
+        return Price(**rates, date=date)
+    inner = {k: v for k, v in longer.items() if k != "above"}
+    return Price(**rates, date=date, above=int(longer["above"]), long=_price(inner, f"{where}, long", date))
 
 
 def dollars(picodollars: int) -> str:

@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from typing import Any, Protocol, TypeVar
 
 from thinklab.errors import TeacherError
@@ -64,7 +64,8 @@ class RemoteTeacher:
         options = options or RemoteOptions()
         known = facts(backend.model)
         self.name, self.backend, self.options = backend.name, backend, options
-        self.budget = Budget(options.caps, price_from_config(options.price) if options.price is not None else known.price)
+        price = known.price if options.price is None else price_from_config(options.price)
+        self.budget = Budget(options.caps, price)
         self.faults: Counter[str] = Counter()
         """Failed attempts by reason; most are mended by the next attempt."""
         self.outcomes: Counter[str] = Counter()
@@ -126,15 +127,13 @@ class RemoteTeacher:
         """For the run folder: what was spent and what became of the requests. ``restore`` takes it back."""
         return {"teacher": self.name, "model": self.backend.model, "spent": self.budget.state(),
                 "usd": self.budget.spent.picodollars / PICO if self.budget.price else None,
-                "input_tokens": self.used.input_tokens, "output_tokens": self.used.output_tokens,
-                "cache_read_tokens": self.used.cache_read_tokens, "cache_write_tokens": self.used.cache_write_tokens,
-                "outcomes": dict(self.outcomes), "faults": dict(self.faults)}
+                **asdict(self.used), "outcomes": dict(self.outcomes), "faults": dict(self.faults)}
 
     def restore(self, totals: Mapping[str, Any]) -> None:
         """Goes on from an earlier run's ``totals``, so that a cap holds for both together."""
         self.budget.restore(totals["spent"])
         self.outcomes, self.faults = Counter(totals["outcomes"]), Counter(totals["faults"])
-        self.used = Usage(*(int(totals[k]) for k in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")))
+        self.used = Usage(**{f.name: int(totals[f.name]) for f in fields(Usage)})
 
     def summary(self) -> str:
         """One line for a progress bar."""
@@ -142,7 +141,8 @@ class RemoteTeacher:
         money = "price unknown" if self.budget.price is None else dollars(spent.picodollars)
         if caps.usd is not None:
             money += f" of ${caps.usd:g}"
-        parts = [money, f"{spent.calls} call{'s' * (spent.calls != 1)}", f"{used.input_tokens:,} tokens in ({used.cache_read_tokens:,} cached)",
+        parts = [money, f"{spent.calls} call{'s' * (spent.calls != 1)}", f"{used.input_tokens:,} tokens in "
+                                                                         f"({used.cache_read_tokens:,} cached)",
                  f"{used.output_tokens:,} out"]
         parts += [f"{self.outcomes['cached']} known already"] if self.outcomes["cached"] else []
         failed = {k: n for k, n in self.outcomes.items() if k not in ("ok", "cached")}
@@ -154,7 +154,8 @@ class RemoteTeacher:
         try:
             return await work
         except Fault as fault:
-            message = self.backend.secret.redact(f"the {self.name} teacher ({self.backend.model}) cannot work: {fault.detail}")
+            message = self.backend.secret.redact(f"the {self.name} teacher ({self.backend.model}) cannot work: "
+                                                 f"{fault.detail}")
         raise TeacherError(message)
 
     async def _check(self) -> None:
@@ -256,7 +257,7 @@ class RemoteTeacher:
             try:
                 async with asyncio.timeout(timeout_s):
                     reply = await self.backend.call(request, timeout_s, self._worth_marking(prefix))
-                usage = reply.usage if reply.usage != Usage() else None      # a server that does not count: the worst case
+                usage = reply.usage if reply.usage != Usage() else None      # does not count: the worst case
             except TimeoutError:
                 raise Fault("timeout", f"no reply within {timeout_s:g} s", again=True) from None
             except Fault as fault:
@@ -284,13 +285,14 @@ class RemoteTeacher:
     def _leaks(self, text: str) -> bool:
         return bool(self.backend.secret) and self.backend.secret.reveal() in text
 
-    def _failed(self, request: TeacherRequest, error: str, detail: str, attempts: int, fault: Fault | None = None) -> TeacherReply:
+    def _failed(self, request: TeacherRequest, error: str, detail: str, attempts: int, fault: Fault | None = None
+                ) -> TeacherReply:
         redact = self.backend.secret.redact
-        return TeacherReply(request.id, text=redact(fault.text) if fault else "", error=error, detail=redact(detail),
-                            model=self.backend.model, usage=(fault.usage if fault else None) or Usage(), attempts=attempts)
+        text, usage = (redact(fault.text), fault.usage or Usage()) if fault else ("", Usage())
+        return TeacherReply(request.id, text, error, redact(detail), self.backend.model, usage, attempts=attempts)
 
     def _worth_marking(self, prefix: tuple) -> bool:
-        """Whether the prefix may be long enough for this model to cache. Guessed high: a mark too many costs nothing."""
+        """Whether the prefix may be long enough for this model to cache. Guessed high: a vain mark costs nothing."""
         return (self._cache_from is not None and self._warm_until.get(prefix) != float("inf")
                 and sum(len(text.encode("utf-8", "replace")) for _, text in prefix) / 3 >= self._cache_from)
 

@@ -47,7 +47,8 @@ class SelfTeacher:
         """
         _check_tokenizer(self._student.tokenizer, "the student")
         if any(getattr(m, "merged", False) for m in self._student.model.modules()):
-            raise TeacherError("the teacher 'self' needs the adapter apart from the base, but it is merged into it: call "
+            raise TeacherError("the teacher 'self' needs the adapter apart from the base, but it is merged into it: "
+                               "call "
                                "unmerge_adapter() on the model first")
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
@@ -97,11 +98,13 @@ class LocalTeacher:
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         if self._loaded is None:
             from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-            four = {"quantization_config": BitsAndBytesConfig(
-                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)} if self.bits == 4 else {}
+            how: dict[str, Any] = {"dtype": "auto", "device_map": {"": self.device}}
+            if self.bits == 4:
+                how["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
+                                                                bnb_4bit_compute_dtype=torch.bfloat16)
             try:
                 tokenizer = AutoTokenizer.from_pretrained(self.source, padding_side="left")
-                model = AutoModelForCausalLM.from_pretrained(self.source, dtype="auto", device_map={"": self.device}, **four)
+                model = AutoModelForCausalLM.from_pretrained(self.source, **how)
             except (OSError, ValueError, ImportError, RuntimeError) as error:
                 raise TeacherError(f"the teacher's model {self.source!r} cannot be loaded: {error}") from error
             _check_tokenizer(tokenizer, repr(self.source))
@@ -154,7 +157,8 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
         longest = max_tokens or request.max_tokens
         if room is not None and len(ids) + longest > room:
             replies[k] = TeacherReply(request.id, error="prompt-too-long", model=what, attempts=0,
-                                      detail=f"{len(ids)} tokens and a reply of up to {longest}; the model has room for {room}")
+                                      detail=f"{len(ids)} tokens and a reply of up to {longest}; the model has room "
+                                             f"for {room}")
         else:
             prompts[k] = ids
     for longest in sorted({max_tokens or requests[k].max_tokens for k in prompts}):
@@ -174,16 +178,19 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, request: TeacherRequest) -> list[int]:
+    def ids(messages: list[dict[str, str]]) -> list[int]:
+        return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True,
+                                             return_dict=True)["input_ids"]
+
     messages = [dict(m) for m in request.messages]
     try:
-        return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"]
+        return ids(messages)
     except Exception as error:           # some templates know no system turn; what they raise is theirs to choose
         if messages[0]["role"] != "system" or len(messages) < 2:
             raise TeacherError(f"the chat template of the teacher's model refuses the conversation: {error}") from error
         first = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
         try:
-            return tokenizer.apply_chat_template([first, *messages[2:]], add_generation_prompt=True, tokenize=True,
-                                                 return_dict=True)["input_ids"]
+            return ids([first, *messages[2:]])
         except Exception as again:
             raise TeacherError(f"the chat template of the teacher's model refuses the conversation: {again}") from again
 

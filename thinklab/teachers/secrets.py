@@ -65,10 +65,12 @@ def find_key(names: Sequence[str], service: str, required: bool = True) -> Secre
         value = getpass.getpass(f"{service} key (not shown, not stored): ")
     value = value.strip()
     if not value and required:
-        raise TeacherError(f"no key for {service}: set the environment variable {names[0]}, or on Colab add a secret of that name "
+        raise TeacherError(f"no key for {service}: set the environment variable {names[0]}, or on Colab add a secret "
+                           "of that name "
                            "and allow this notebook to read it")
     if not value.isascii() or any(c.isspace() for c in value):
-        raise TeacherError(f"the key for {service} in {names[0]} has a space, a line break or a character outside ASCII in it; "
+        raise TeacherError(f"the key for {service} in {names[0]} has a space, a line break or a character outside "
+                           "ASCII in it; "
                            "copy it again")
     return Secret(value)
 
