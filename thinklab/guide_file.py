@@ -97,7 +97,7 @@ def guide_answers(answers: Sequence[Answered], behavior: Behavior, teacher: Teac
 
 
 def as_guidance(reply: TeacherReply, behavior: Behavior) -> Guidance:
-    """A reply, strictly parsed: ``proposed``, or ``rejected`` with the reason. Its length in tokens is not looked at."""
+    """A reply, strictly parsed: ``proposed``, or ``rejected`` with the reason. Nothing is counted in tokens."""
     guidance = Guidance(
         rollout_id=reply.id, behavior=behavior.name, behavior_hash=behavior.hash, status="proposed", raw=reply.text,
         model=reply.model, usage=reply.usage, latency_s=reply.latency_s, attempts=reply.attempts,

@@ -171,7 +171,8 @@ class Server:
         stop = {"refusal": "refusal", "max-tokens": "max_tokens"}.get(action, "end_turn")
         details = {"type": "refusal", "category": "cyber", "explanation": "declined"} if action == "refusal" else None
         return {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_reason": stop,
-                "stop_sequence": None, "stop_details": details, "content": [{"type": "text", "text": text}] if text else [],
+                "stop_sequence": None, "stop_details": details,
+                "content": [{"type": "text", "text": text}] if text else [],
                 "usage": {"input_tokens": total - read - written, "cache_read_input_tokens": read,
                           "cache_creation_input_tokens": written, "output_tokens": out}}
 

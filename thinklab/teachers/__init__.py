@@ -64,14 +64,12 @@ def _factory(backend: str) -> Any:
 
 
 def _check_options(backend: str, factory: Any, options: dict[str, Any]) -> None:
-    known = inspect.signature(factory).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in known.values()):
-        return
+    parameters = inspect.signature(factory).parameters.values()
+    known = {p.name: p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     for option in options:
-        if option not in known:
+        if option not in known and not any(p.kind is p.VAR_KEYWORD for p in parameters):
             raise ConfigError(f"the teacher {backend!r} has no option {option!r}{did_you_mean(option, known)}; "
                               f"it takes {', '.join(known) or 'none'}")
-    needed = [n for n, p in known.items() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
-    missing = [n for n in needed if n not in options]
+    missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
     if missing:
         raise ConfigError(f"the teacher {backend!r} also needs {', '.join(missing)}")

@@ -15,6 +15,9 @@ from typing import Any
 from thinklab.types import Usage
 
 
+_JITTER = random.Random()          # not the global one, whose state a training run may count on
+
+
 class Fault(Exception):
     """One failed attempt.
 
@@ -51,7 +54,7 @@ class Retry:
         if fault.wait_s is not None:
             return fault.wait_s if fault.wait_s <= self.longest_wait_s else None
         wait = min(self.longest_wait_s, self.first_wait_s * 2 ** min(attempt - 1, 30))
-        return wait * (1 - random.random() / 2)
+        return wait * (1 - _JITTER.random() / 2)
 
 
 FREE = Usage()          # an error status: the services bill only what they answer

@@ -230,7 +230,7 @@ class RemoteTeacher:
             del self._flights[key]
 
     async def _ask(self, request: TeacherRequest) -> TeacherReply:
-        attempt = 0
+        attempt = empty = 0
         while True:
             attempt += 1
             try:
@@ -241,8 +241,9 @@ class RemoteTeacher:
                 self.faults[fault.error] += 1
                 if fault.fatal:
                     raise
+                empty += fault.error == "empty"
                 wait = self.options.retry.wait_s(attempt, fault)
-                if wait is None or (fault.error == "empty" and attempt > 1):
+                if wait is None or empty > 1:         # a model that has nothing to say twice means it
                     return self._failed(request, fault.error, fault.detail, attempt, fault)
                 if fault.wait_s:
                     self._gate.close_for(fault.wait_s)
@@ -275,15 +276,14 @@ class RemoteTeacher:
 
     def _judged(self, reply: TeacherReply) -> TeacherReply:
         """The checks that no service does for us."""
+        secret = self.backend.secret                  # a service that repeats the key must not get it into a record
+        reply = replace(reply, text=secret.hide(reply.text), detail=secret.redact(reply.detail))
         if len(reply.text) > self.options.max_reply_chars:
             return replace(reply, text=reply.text[:1000], error="oversized",
                            detail=f"{len(reply.text):,} characters; at most {self.options.max_reply_chars:,} are read")
         if not reply.error and not reply.text.strip():
             raise Fault("empty", "the reply has no text", again=True, usage=reply.usage)
-        return replace(reply, text=self.backend.secret.redact(reply.text)) if self._leaks(reply.text) else reply
-
-    def _leaks(self, text: str) -> bool:
-        return bool(self.backend.secret) and self.backend.secret.reveal() in text
+        return reply
 
     def _failed(self, request: TeacherRequest, error: str, detail: str, attempts: int, fault: Fault | None = None
                 ) -> TeacherReply:

@@ -29,11 +29,13 @@ class Secret:
     def reveal(self) -> str:
         return self._value
 
+    def hide(self, text: str) -> str:
+        """``text`` without this key."""
+        return text.replace(self._value, HIDDEN) if self._value else text
+
     def redact(self, text: str) -> str:
-        """``text`` without this key and without anything that looks like one."""
-        if self._value:
-            text = text.replace(self._value, HIDDEN)
-        return LOOKS_LIKE_A_KEY.sub(HIDDEN, text)
+        """``text`` without this key and without anything that looks like one; for messages, not for replies."""
+        return LOOKS_LIKE_A_KEY.sub(HIDDEN, self.hide(text))
 
     def __repr__(self) -> str:
         return "Secret(set)" if self._value else "Secret(empty)"
