@@ -3,6 +3,7 @@
 It fails on demand: ``Server(script)`` asks ``script(number, body)`` what to do with each call, one of ``ACTIONS``. It
 prices nothing; it counts tokens as bytes / 4 and keeps prefixes that are marked for its prompt cache.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -22,11 +23,28 @@ TEXTS = {
     "alphabet": "<opinion>верно</opinion><reason>Я проверяю: 12+7=19.</reason><phrase>Ответ \\boxed{19}.</phrase>",
     "empty": "",
 }
-STATUS = {"429": 429, "429-long": 429, "500": 500, "503": 503, "529": 529, "400": 400, "401": 401, "402": 402,
-          "404": 404, "413": 413}
+STATUS = {
+    "429": 429,
+    "429-long": 429,
+    "500": 500,
+    "503": 503,
+    "529": 529,
+    "400": 400,
+    "401": 401,
+    "402": 402,
+    "404": 404,
+    "413": 413,
+}
 ACTIONS = ("ok", *TEXTS, *STATUS, "refusal", "max-tokens", "half", "drop", "drop-late", "hang", "no-usage", "not-json")
-ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 404: "not_found_error",
-               413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error"}
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
 
 Script = Callable[[int, dict[str, Any]], str]
 
@@ -40,9 +58,9 @@ class Server:
     text: Callable[[dict[str, Any]], str] = lambda body: GOOD
     """The good reply to a request body."""
     cache_from: int = 512
-    key: str = KEY
+    key: str = field(default=KEY, repr=False)
     retry_after: str = "0"
-    calls: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list, repr=False)
     """Body, path and headers of every call for a reply, in order of arrival."""
     done: list[str] = field(default_factory=list)
     """What was done with each, by number."""
@@ -110,8 +128,14 @@ class Server:
             name = path.rsplit("/", 1)[-1]
             if name.startswith("no-such"):
                 return await self._send(writer, 404, _error(404, f"model: {name}", anthropic))
-            model = {"type": "model", "object": "model", "id": name, "display_name": name, "lifecycle": "active",
-                     "created_at": "2026-10-07T00:00:00Z"}
+            model = {
+                "type": "model",
+                "object": "model",
+                "id": name,
+                "display_name": name,
+                "lifecycle": "active",
+                "created_at": "2026-10-07T00:00:00Z",
+            }
             return await self._send(writer, 200, model if anthropic else {"object": "list", "data": [model]})
         number = len(self.calls)
         action = self.script(number, body)
@@ -145,8 +169,9 @@ class Server:
             return False
         return await self._send(writer, 200, data)
 
-    async def _send(self, writer, status: int, body: Any, extra: str = "", length: int | None = None,
-                    kind: str = "application/json") -> bool:
+    async def _send(
+        self, writer, status: int, body: Any, extra: str = "", length: int | None = None, kind: str = "application/json"
+    ) -> bool:
         data = (body if isinstance(body, str) else json.dumps(body)).encode()
         head = f"HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\ncontent-length: {length or len(data)}\r\n{extra}\r\n"
         writer.write(head.encode() + data)
@@ -170,11 +195,22 @@ class Server:
         self.billed_tokens += total + out
         stop = {"refusal": "refusal", "max-tokens": "max_tokens"}.get(action, "end_turn")
         details = {"type": "refusal", "category": "cyber", "explanation": "declined"} if action == "refusal" else None
-        return {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_reason": stop,
-                "stop_sequence": None, "stop_details": details,
-                "content": [{"type": "text", "text": text}] if text else [],
-                "usage": {"input_tokens": total - read - written, "cache_read_input_tokens": read,
-                          "cache_creation_input_tokens": written, "output_tokens": out}}
+        return {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": body["model"],
+            "stop_reason": stop,
+            "stop_sequence": None,
+            "stop_details": details,
+            "content": [{"type": "text", "text": text}] if text else [],
+            "usage": {
+                "input_tokens": total - read - written,
+                "cache_read_input_tokens": read,
+                "cache_creation_input_tokens": written,
+                "output_tokens": out,
+            },
+        }
 
     def _completion(self, body: dict[str, Any], text: str, action: str) -> dict[str, Any]:
         limit = body.get("max_tokens") or body["max_completion_tokens"]
@@ -182,11 +218,25 @@ class Server:
         self.billed_tokens += total + out
         stop = {"max-tokens": "length"}.get(action, "stop")
         usage = {"prompt_tokens": total, "completion_tokens": out, "total_tokens": total + out}
-        return {"id": "c1", "object": "chat.completion", "created": 1, "model": body["model"],
-                "choices": [{"index": 0, "finish_reason": stop, "logprobs": None,
-                             "message": {"role": "assistant", "content": text,
-                                         "refusal": "declined" if action == "refusal" else None}}],
-                **({} if action == "no-usage" else {"usage": usage})}
+        return {
+            "id": "c1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": body["model"],
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": stop,
+                    "logprobs": None,
+                    "message": {
+                        "role": "assistant",
+                        "content": text,
+                        "refusal": "declined" if action == "refusal" else None,
+                    },
+                }
+            ],
+            **({} if action == "no-usage" else {"usage": usage}),
+        }
 
 
 def _tokens(text: str) -> int:

@@ -32,15 +32,22 @@ def test_identical_requests_are_asked_once(ask):
     batch = [replace(one, id=f"1-{k}") for k in range(8)] + ask(2, start=5)
     with Server(latency_s=0.05) as server:
         teacher = remote("anthropic", server)
-        futures = [submit(teacher, batch), submit(teacher, batch)]            # a second batch while the first is under way
+        futures = [submit(teacher, batch), submit(teacher, batch)]  # a second batch while the first is under way
         first, second = (f.result(5) for f in futures)
     assert len(server.calls) == 3
     assert [r.id for r in first] == [r.id for r in batch] and all(r.text == GOOD for r in first + second)
     assert sum(not r.cache_hit for r in first + second) == 3 and teacher.outcomes == Counter({"ok": 3, "cached": 17})
 
 
-@pytest.mark.parametrize("change", [
-    {"messages": ({"role": "user", "content": "other"},)}, {"max_tokens": 65}, {"behavior_hash": "new"}, {"behavior": "other"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": ({"role": "user", "content": "other"},)},
+        {"max_tokens": 65},
+        {"behavior_hash": "new"},
+        {"behavior": "other"},
+    ],
+)
 def test_whatever_determines_the_reply_is_in_the_key(change, ask):
     request = ask(1)[0]
     assert key_of({}, replace(request, **change)) != key_of({}, request)
@@ -50,34 +57,54 @@ def test_whatever_determines_the_reply_is_in_the_key(change, ask):
 def test_settings_are_in_the_key_and_the_key_to_the_service_is_not(monkeypatch, ask):
     request = ask(1)[0]
     with Server() as server:
-        keys = {key_of(remote("anthropic", server, **options).backend.settings, request) for options in (
-            {}, {"model": "claude-haiku-4-5"}, {"temperature": 0.5}, {"effort": "low"}, {"thinking": "adaptive"},
-            {"base_url": "http://127.0.0.1:9"}) if not options.get("base_url")}
+        keys = {
+            key_of(remote("anthropic", server, **options).backend.settings, request)
+            for options in (
+                {},
+                {"model": "claude-haiku-4-5"},
+                {"temperature": 0.5},
+                {"effort": "low"},
+                {"thinking": "adaptive"},
+                {"base_url": "http://127.0.0.1:9"},
+            )
+            if not options.get("base_url")
+        }
         assert len(keys) == 5
         before = remote("anthropic", server).backend.settings
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-another-key-42")
         assert remote("anthropic", server).backend.settings == before
 
 
-@pytest.mark.parametrize(("action", "kept"), [("refusal", 1), ("max-tokens", 1), ("empty", 1), ("huge", 1), ("400", 0), ("500", 0),
-                                              ("hang", 0)])
+@pytest.mark.parametrize(
+    ("action", "kept"),
+    [("refusal", 1), ("max-tokens", 1), ("empty", 1), ("huge", 1), ("400", 0), ("500", 0), ("hang", 0)],
+)
 def test_what_would_cost_again_is_kept_and_a_fault_is_not(action, kept, ask, tmp_path):
     with Server(lambda number, body: action) as server:
         for _ in range(2):
-            teacher = remote("anthropic", server, cache=str(tmp_path / "r.sqlite"), attempts=1 if action != "empty" else 2,
-                             timeout_s=0.2)
+            teacher = remote(
+                "anthropic",
+                server,
+                cache=str(tmp_path / "r.sqlite"),
+                attempts=1 if action != "empty" else 2,
+                timeout_s=0.2,
+            )
             error = teacher.reply(ask(1))[0].error
         calls = 2 if action == "empty" else 1
-    assert error and len(server.calls) == (calls if kept else 2 * calls) and len(ReplyCache(tmp_path / "r.sqlite")) == kept
+    assert (
+        error and len(server.calls) == (calls if kept else 2 * calls) and len(ReplyCache(tmp_path / "r.sqlite")) == kept
+    )
 
 
 def test_two_processes_share_a_cache(tmp_path):
-    code = ("import sys; from thinklab.teachers.cache import ReplyCache; from thinklab.teachers import TeacherReply\n"
-            "cache = ReplyCache(sys.argv[1])\n"
-            "for k in range(300):\n"
-            "    key = f'k{k}'\n"
-            "    if cache.get(key, 'x') is None: cache.put(key, TeacherReply('x', f'text {k}', model=sys.argv[2]))\n"
-            "    assert cache.get(key, 'x').text == f'text {k}'\n")
+    code = (
+        "import sys; from thinklab.teachers.cache import ReplyCache; from thinklab.teachers import TeacherReply\n"
+        "cache = ReplyCache(sys.argv[1])\n"
+        "for k in range(300):\n"
+        "    key = f'k{k}'\n"
+        "    if cache.get(key, 'x') is None: cache.put(key, TeacherReply('x', f'text {k}', model=sys.argv[2]))\n"
+        "    assert cache.get(key, 'x').text == f'text {k}'\n"
+    )
     path = tmp_path / "r.sqlite"
     runs = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "ab"]
     assert [r.wait(60) for r in runs] == [0, 0]

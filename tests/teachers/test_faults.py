@@ -1,4 +1,5 @@
 """The real SDKs against a server that fails in every way that services fail."""
+
 import random
 from collections import Counter
 
@@ -13,12 +14,27 @@ from thinklab.types import Usage
 
 # what is done with the first call -> (error of the reply, calls made, reason counted)
 DESERTS = {
-    "429": ("", 2, "rate-limit"), "429-long": ("rate-limit", 1, "rate-limit"), "500": ("", 2, "server"), "503": ("", 2, "overloaded"),
-    "529": ("", 2, "overloaded"), "drop": ("", 2, "connection"), "drop-late": ("", 2, "connection"), "hang": ("", 2, "timeout"),
-    "half": ("", 2, "bad-reply"), "not-json": ("", 2, "bad-reply"), "empty": ("", 2, "empty"),
-    "refusal": ("refusal", 1, ""), "max-tokens": ("max-tokens", 1, ""), "huge": ("oversized", 1, ""), "400": ("bad-request", 1, "bad-request"),
+    "429": ("", 2, "rate-limit"),
+    "429-long": ("rate-limit", 1, "rate-limit"),
+    "500": ("", 2, "server"),
+    "503": ("", 2, "overloaded"),
+    "529": ("", 2, "overloaded"),
+    "drop": ("", 2, "connection"),
+    "drop-late": ("", 2, "connection"),
+    "hang": ("", 2, "timeout"),
+    "half": ("", 2, "bad-reply"),
+    "not-json": ("", 2, "bad-reply"),
+    "empty": ("", 2, "empty"),
+    "refusal": ("refusal", 1, ""),
+    "max-tokens": ("max-tokens", 1, ""),
+    "huge": ("oversized", 1, ""),
+    "400": ("bad-request", 1, "bad-request"),
     "413": ("prompt-too-long", 1, "prompt-too-long"),
-    "wrong-tags": ("", 1, ""), "control": ("", 1, ""), "alphabet": ("", 1, ""), "no-usage": ("", 1, ""), "ok": ("", 1, ""),
+    "wrong-tags": ("", 1, ""),
+    "control": ("", 1, ""),
+    "alphabet": ("", 1, ""),
+    "no-usage": ("", 1, ""),
+    "ok": ("", 1, ""),
 }
 
 
@@ -38,11 +54,15 @@ def test_each_fault_gets_what_it_deserves(kind, action, ask):
         request = ask(1)[0]
         reply = teacher.reply([request])[0]
     assert (reply.error, len(server.calls), teacher.faults) == (error, calls, Counter({reason: 1} if reason else {}))
-    assert reply.id == request.id and (reply.error == "" or reply.error in ERRORS) and bool(reply.detail) == bool(reply.error)
+    assert (
+        reply.id == request.id
+        and (reply.error == "" or reply.error in ERRORS)
+        and bool(reply.detail) == bool(reply.error)
+    )
     assert reply.attempts == calls and len(reply.text) < 2000
     if not error and calls == 2:
         assert reply.text == GOOD and reply.latency_s > 0
-    if action in ("wrong-tags", "control", "alphabet"):      # a reply like any other; the strict parser turns it away
+    if action in ("wrong-tags", "control", "alphabet"):  # a reply like any other; the strict parser turns it away
         with pytest.raises(Rejected):
             parse_reply(reply.text)
 
@@ -67,12 +87,14 @@ def test_a_wrong_key_stops_at_once_with_one_line(kind, ask, monkeypatch):
             with pytest.raises(TeacherError) as caught:
                 act()
             assert "the key was refused" in str(caught.value) and "\n" not in str(caught.value)
-            assert "987654321" not in str(caught.value)          # the server repeats the key in its message
+            assert "987654321" not in str(caught.value)  # the server repeats the key in its message
             assert caught.value.__context__ is None and caught.value.__cause__ is None
     assert not server.calls
 
 
-@pytest.mark.parametrize(("action", "said"), [("402", "cannot pay"), ("404", "no such model"), ("401", "key was refused")])
+@pytest.mark.parametrize(
+    ("action", "said"), [("402", "cannot pay"), ("404", "no such model"), ("401", "key was refused")]
+)
 def test_what_can_never_succeed_ends_the_batch_and_settles_it(action, said, ask):
     with Server(lambda number, body: action if number == 5 else "ok", latency_s=0.05) as server:
         teacher = remote("anthropic", server, concurrency=4)
@@ -88,7 +110,7 @@ def test_check_passes_with_the_right_key_and_names_a_wrong_model():
         with pytest.raises(TeacherError, match="no such model"):
             check(remote("anthropic", server, model="no-such-model"))
     with pytest.raises(TeacherError, match="connection failed"):
-        check(load_teacher("anthropic", base_url=server.url, attempts=1, cache=False))      # nobody listens any more
+        check(load_teacher("anthropic", base_url=server.url, attempts=1, cache=False))  # nobody listens any more
 
 
 def test_a_pause_that_the_service_asks_for_holds_for_all(ask):
@@ -96,12 +118,25 @@ def test_a_pause_that_the_service_asks_for_holds_for_all(ask):
         teacher = remote("anthropic", server, concurrency=2)
         assert all(not r.error for r in teacher.reply(ask(6)))
     late = [c["at"] - server.calls[0]["at"] for c in server.calls]
-    assert sum(at < 0.25 for at in late) <= 2                   # those that were under way when the answer came
+    assert sum(at < 0.25 for at in late) <= 2  # those that were under way when the answer came
 
 
 def test_a_server_that_fails_three_calls_in_ten_loses_nothing(ask):
     rng = random.Random(0)
-    kinds = ["429", "500", "529", "drop", "drop-late", "half", "empty", "wrong-tags", "refusal", "max-tokens", "huge", "control"]
+    kinds = [
+        "429",
+        "500",
+        "529",
+        "drop",
+        "drop-late",
+        "half",
+        "empty",
+        "wrong-tags",
+        "refusal",
+        "max-tokens",
+        "huge",
+        "control",
+    ]
     with Server(lambda number, body: rng.choice(kinds) if rng.random() < 0.3 else "ok") as server:
         teacher = remote("anthropic", server, timeout_s=5)
         seen = []
@@ -111,7 +146,13 @@ def test_a_server_that_fails_three_calls_in_ten_loses_nothing(ask):
             assert [r.id for r in replies] == [r.id for r in batch]
             seen += replies
     assert sum(teacher.outcomes.values()) == 400
-    assert {r.error for r in seen} <= {"", "refusal", "max-tokens", "oversized", "empty"}     # trying again mended the rest
+    assert {r.error for r in seen} <= {
+        "",
+        "refusal",
+        "max-tokens",
+        "oversized",
+        "empty",
+    }  # trying again mended the rest
     assert all(teacher.faults[f] for f in ("rate-limit", "server", "overloaded", "connection", "bad-reply", "empty"))
     assert teacher.budget.spent.calls == len(server.calls) == 400 + sum(teacher.faults.values())
 
@@ -132,10 +173,16 @@ def test_what_is_sent(ask):
     with Server() as server:
         request = ask(1)[0]
         remote("anthropic", server).reply([request])
-        remote("anthropic", server, model="claude-haiku-4-5", temperature=0.5, effort="low", max_tokens=7).reply([request])
+        remote("anthropic", server, model="claude-haiku-4-5", temperature=0.5, effort="low", max_tokens=7).reply(
+            [request]
+        )
     first, second = (c["body"] for c in server.calls)
-    assert first["model"] == "claude-haiku-5-5" and first["thinking"] == {"type": "disabled"} and first["max_tokens"] == 64
-    assert "temperature" not in first and first["messages"][-1]["role"] == "user" and first["system"][0]["type"] == "text"
+    assert (
+        first["model"] == "claude-haiku-5-5" and first["thinking"] == {"type": "disabled"} and first["max_tokens"] == 64
+    )
+    assert (
+        "temperature" not in first and first["messages"][-1]["role"] == "user" and first["system"][0]["type"] == "text"
+    )
     assert second["temperature"] == 0.5 and "thinking" not in second and second["output_config"] == {"effort": "low"}
     assert second["max_tokens"] == 7
     assert [c["headers"]["anthropic-version"] for c in server.calls] == ["2026-10-21", "2023-06-01"]
@@ -152,6 +199,8 @@ def test_usage_counts_cached_input_as_input(ask):
     written, read = [[getattr(r.usage, f) for r in replies] for f in ("cache_write_tokens", "cache_read_tokens")]
     assert written[0] > 512 and read[0] == 0 and written[1:] == [0, 0] and read[1:] == [written[0]] * 2
     assert all(r.usage.input_tokens > written[0] for r in replies)
-    total = [sum(getattr(r.usage, f) for r in replies) for f in ("input_tokens", "output_tokens", "cache_read_tokens",
-                                                                   "cache_write_tokens")]
+    total = [
+        sum(getattr(r.usage, f) for r in replies)
+        for f in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    ]
     assert teacher.used == Usage(*total)

