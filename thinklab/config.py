@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thinklab import yamlfile
-from thinklab.errors import ConfigError
+from thinklab.errors import ConfigError, did_you_mean
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
 
@@ -126,6 +126,8 @@ class TrainSection(Section):
     """Answers to each question: n."""
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(8, ge=0)
+    decay: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls from its full value to 0 at the last step; ``constant``: not at all."""
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
@@ -224,12 +226,26 @@ def load_config(path: str | Path, overrides: list[str] = ()) -> Experiment:
     return yamlfile.validate(Experiment, document, ConfigError)
 
 
+def _full_key(key: str) -> str:
+    """``steps`` -> ``train.steps``: a bare key may stand for the one section that has it."""
+    if "." in key or key in Experiment.model_fields:
+        return key
+    sections = {n: f.annotation for n, f in Experiment.model_fields.items() if isinstance(f.annotation, type)}
+    owners = [n for n, kind in sections.items() if issubclass(kind, Section) and key in kind.model_fields]
+    if len(owners) > 1:
+        raise ConfigError(f"{key!r} is ambiguous: write {' or '.join(f'{o}.{key}' for o in owners)}")
+    if not owners:
+        known = [*Experiment.model_fields, *(f for kind in sections.values() if issubclass(kind, Section) for f in kind.model_fields)]
+        raise ConfigError(f"unknown key {key!r}{did_you_mean(key, known)}")
+    return f"{owners[0]}.{key}"
+
+
 def apply_override(document: yamlfile.Document, text: str) -> None:
     """Set one dotted key in ``document``."""
     key, equals, value = text.partition("=")
-    steps = key.split(".")
-    if not equals or not all(steps):
+    if not equals or not all(key.split(".")):
         raise ConfigError(f"cannot read {text!r} as an override; write key=value, such as train.steps=50")
+    steps = _full_key(key).split(".")
     try:
         parsed = YAML(typ="safe", pure=True).load(value)
     except YAMLError as error:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from thinklab.probe import ProbeResult
+from thinklab.probe_result import ProbeResult
 
 PLAIN_EVERY = 10        # steps between two lines where the output is not a terminal
 

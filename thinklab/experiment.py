@@ -1,7 +1,6 @@
 """One run from beginning to end: probe the student, train it, probe it again. What ``thinklab train`` does."""
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from thinklab import probe
 from thinklab.config import Experiment
 from thinklab.errors import RunError
+from thinklab.records import read_probe
 from thinklab.run import RunFolder
 from thinklab.training import Session, build
 
@@ -57,7 +57,7 @@ def probe_run(path: Path, questions: int | None = None) -> dict[str, Any]:
 
 
 def full_probe(session: Session, stage: str, questions: int | None = None) -> dict[str, Any]:
-    """Both decodings over the held-out questions; every answer goes to ``probe_samples.jsonl``, in place of an earlier probe's."""
+    """Both decodings over the held-out questions; every answer goes to ``probe_samples.jsonl`` and replaces the last probe's."""
     lines = [line for line in session.run.read("probe_samples") if line["stage"] != stage]
     results = {}
     for decoding in probe.DECODINGS:
@@ -66,9 +66,3 @@ def full_probe(session: Session, stage: str, questions: int | None = None) -> di
         results[decoding] = probe.summarise(samples).to_json()
     session.run.rewrite("probe_samples", lines)
     return results
-
-
-def read_probe(run: RunFolder) -> dict[str, Any]:
-    """``probe.json`` of a run; empty when it has none."""
-    file = run.path / "probe.json"
-    return json.loads(file.read_text("utf-8")) if file.exists() else {}

@@ -45,6 +45,6 @@ def _faded(colour: str) -> str:
 LAYOUT: dict[str, Any] = {
     "template": "none", "height": 320, "margin": {"l": 56, "r": 16, "t": 44, "b": 44},
     "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"family": "system-ui, sans-serif", "size": 13},
-    "title_font_size": 15, "title_x": 0.01, "legend": {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom"},
-    "hovermode": "closest",
+    "title_font_size": 15, "title_x": 0.01, "hovermode": "closest",
+    "legend": {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom"},
 }

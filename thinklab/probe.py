@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from thinklab.behavior import Behavior
+from thinklab.probe_result import ProbeResult
 from thinklab.stats import Rate
 from thinklab.students.base import Student
 from thinklab.tasks.base import Task
@@ -31,32 +31,6 @@ class ProbeSample:
     """The first answer is right, whatever came after it."""
     behaviors: Mapping[str, bool]
     """Which behaviours the text shows."""
-
-
-@dataclass(frozen=True)
-class ProbeResult:
-    """Rates over one set of samples of one decoding."""
-
-    decoding: str
-    accuracy: Rate
-    first_accuracy: Rate
-    finished: Rate
-    behaviors: Mapping[str, Rate]
-    mean_tokens: float
-
-    def to_json(self) -> dict[str, Any]:
-        def rate(r: Rate) -> dict[str, float]:
-            return {"count": r.count, "total": r.total, "value": r.value, "low": r.low, "high": r.high}
-        return {"decoding": self.decoding, "accuracy": rate(self.accuracy), "first_accuracy": rate(self.first_accuracy),
-                "finished": rate(self.finished), "behaviors": {n: rate(r) for n, r in self.behaviors.items()},
-                "mean_tokens": self.mean_tokens}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ProbeResult:
-        def rate(r: Mapping[str, Any]) -> Rate:
-            return Rate(r["count"], r["total"])
-        return cls(data["decoding"], rate(data["accuracy"]), rate(data["first_accuracy"]), rate(data["finished"]),
-                   {n: rate(r) for n, r in data["behaviors"].items()}, data["mean_tokens"])
 
 
 def sample(student: Student, task: Task, behaviors: Sequence[Behavior], examples: Sequence[Example], decoding: str = "T=1",

@@ -18,8 +18,8 @@ from plotly.offline import get_plotlyjs
 
 from thinklab import plots
 from thinklab.errors import RunError
-from thinklab.experiment import read_probe
-from thinklab.probe import ProbeResult
+from thinklab.probe_result import ProbeResult
+from thinklab.records import read_probe
 from thinklab.run import RunFolder
 from thinklab.stats import Rate
 
@@ -127,7 +127,8 @@ def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 def _figure(figure: go.Figure) -> str:
     # "</" inside a script element would end it; JSON reads "<\/" as the same string.
-    return f"<div class=figure><script type='application/json'>{figure.to_json().replace('</', '<' + chr(92) + '/')}</script></div>"
+    data = figure.to_json().replace("</", "<\\/")
+    return f"<div class=figure><script type='application/json'>{data}</script></div>"
 
 
 def _side_by_side(runs: Mapping[str, RunFolder]) -> str:
@@ -148,7 +149,8 @@ def _side_by_side(runs: Mapping[str, RunFolder]) -> str:
     rows = []
     for key in shown:
         cells = "".join(_answer(texts[c][key]) for c in columns)
-        rows.append(f"<tr><td class=text>{escape(questions[key][0])}<br><small>answer: {escape(questions[key][1])}</small>{cells}</tr>")
+        question, gold = map(escape, questions[key])
+        rows.append(f"<tr><td class=text>{question}<br><small>answer: {gold}</small>{cells}</tr>")
     head = "<th>question" + "".join(f"<th>{escape(c)}" for c in columns)
     return (f"<h2>The same questions, side by side</h2><p>The first {len(shown)} of the probe, not chosen; all others are in "
             f"probe_samples.jsonl.</p><div class=scroll><table class=answers><thead><tr>{head}</thead><tbody>{''.join(rows)}"
@@ -177,9 +179,9 @@ def _token_view(runs: Mapping[str, RunFolder]) -> str:
         low = sum(1 for t, w in zip(trace["teacher"], trace["weight"], strict=True) if t and w < 0.1)
         return (f"<h2>One guided rollout, token by token</h2><p>From {escape(name)}, step {trace['step']}, advantage "
                 f"{trace['advantage']:.2f}. <span class='legend student'>the student's</span> <span class='legend teacher' "
-                "style='--w:1'>the teacher's, full weight</span> <span class='legend teacher' style='--w:0'>the teacher's, "
-                f"weight 0</span> Hover for probabilities. {low} of its teacher tokens had a weight below 0.1: the student found them "
-                f"nearly impossible.</p><p class=tokens>{''.join(spans)}</p>")
+                "style='--w:1'>the teacher's, full weight</span> <span class='legend teacher' style='--w:0'>the "
+                f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens had a weight below 0.1: the "
+                f"student found them nearly impossible.</p><p class=tokens>{''.join(spans)}</p>")
     return ""
 
 
@@ -204,9 +206,10 @@ def _provenance(runs: Mapping[str, RunFolder]) -> str:
     parts = []
     for name, run in runs.items():
         text = json.dumps(run.resolved(), indent=1, ensure_ascii=False)
-        parts.append(f"<details><summary>{escape(name)}: config, behaviour hashes, versions</summary><pre>{escape(text)}</pre></details>")
-    return ("<h2>Where this comes from</h2><p>Raw rollouts, metrics and every probed answer lie beside this page in the run folders: "
-            + ", ".join(f"<code>{escape(str(run.path.name))}</code>" for run in runs.values()) + ".</p>" + "".join(parts))
+        parts.append(f"<details><summary>{escape(name)}: config, behaviour hashes, versions</summary>"
+                     f"<pre>{escape(text)}</pre></details>")
+    return ("<h2>Where this comes from</h2><p>Raw rollouts, metrics and every probed answer lie beside this page in the run "
+            "folders: " + ", ".join(f"<code>{escape(str(run.path.name))}</code>" for run in runs.values()) + ".</p>" + "".join(parts))
 
 
 @lru_cache

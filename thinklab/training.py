@@ -126,7 +126,8 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
     cuda = torch.cuda.is_available()
     bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False) and config.student.dtype != "float32"
     return GRPOConfig(
-        output_dir=str(folder), max_steps=t.steps, learning_rate=t.learning_rate, lr_scheduler_type="constant_with_warmup",
+        output_dir=str(folder), max_steps=t.steps, learning_rate=t.learning_rate, 
+        lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
         warmup_steps=t.warmup_steps, optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0],
         adam_beta2=t.betas[1], weight_decay=t.weight_decay, max_grad_norm=t.max_grad_norm,
         per_device_train_batch_size=micro, gradient_accumulation_steps=per_step // micro,
@@ -192,12 +193,13 @@ def question_order(config: Experiment, task: Task, examples: Sequence[Example]) 
 
 
 def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
-    """A run can only be continued with what it was begun with; more steps are allowed."""
+    """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant."""
+    free = ("threads", "checkpoint_every", *(("steps",) if config.train.decay == "constant" else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
     for section in now:
         old, new = then["config"].get(section), now[section]
         if section == "train":
-            old, new = ({k: v for k, v in x.items() if k not in ("steps", "checkpoint_every", "threads")} for x in (old, new))
+            old, new = ({k: v for k, v in x.items() if k not in free} for x in (old, new))
         if old != new and section != "name":
             raise RunError(f"{run.path} was begun with another {section!r}: {old}, not {new}; start a new run instead")
     for behavior in behaviors:

@@ -12,7 +12,8 @@ from thinklab.errors import TaskError, did_you_mean
 from thinklab.tasks._rows import SUFFIXES, Where
 from thinklab.tasks.base import Task
 
-BUILT_IN = ("sums", "gsm8k")
+BUILT_IN = ("sums", "gsm8k", "math500", "aime", "strategyqa", "arc_challenge", "commonsense_qa", "gpqa_diamond",
+            "mmlu_pro", "own")
 """Each is a module here with a function ``task(**options) -> Task``."""
 
 
@@ -25,8 +26,8 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
     """A task by name, or from a file of your own.
 
     Args:
-        name_or_file: one of ``task_names()``, or a ``.jsonl``, ``.json`` or ``.parquet`` file with the columns
-            ``question`` and ``answer``.
+        name_or_file: one of ``task_names()``, or a ``.jsonl``, ``.json`` or ``.parquet`` file of your own with the
+            columns ``question`` and ``answer`` (the task ``own``).
         path: questions on disk in the columns of the data set's Hub copy, in place of the Hub. One file serves every
             split name, so ``task.load("train")`` and ``task.load("test")`` are then the *same* questions with the same
             ids; ``{"train": file, "test": file}`` or a folder with ``train.jsonl`` and ``test.jsonl`` keeps them apart.
@@ -41,6 +42,8 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
         TaskError: an unknown name or option; from ``load``, questions that are not in the expected form.
     """
     name = str(name_or_file)
+    if Path(name).suffix in SUFFIXES:
+        name, path = "own", name if path is None else path
     if path is not None:
         options["path"] = path
     if split is not None:
@@ -54,7 +57,7 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
                                 f"it takes {', '.join(known) or 'none'}")
     task = factory(**options)
     if not isinstance(task, Task):
-        raise TaskError(f"the task {name!r} comes from a package whose function returned {type(task).__name__}, no Task")
+        raise TaskError(f"the task {name!r} comes from a function that returned {type(task).__name__} and no Task")
     return task
 
 

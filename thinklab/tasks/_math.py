@@ -1,7 +1,7 @@
 """Is the mathematics right? Finds the final answer in a response and compares it with the gold one.
 
-What counts as the final answer: the last closed box; without any box the last ``#### N``; without that the last line when
-it says ``A: N``, ``Answer: N`` or ``the answer is N``. Nothing is guessed from other numbers in the text.
+What counts as the final answer: the last closed box; without any box the last ``#### N``; without that the last line
+when it says ``A: N``, ``Answer: N`` or ``the answer is N``. Nothing is guessed from other numbers in the text.
 
 Plain numbers are compared here, exactly; everything else goes to math-verify, in a process that can be stopped.
 """
@@ -21,9 +21,12 @@ LONGEST_ANSWER = 500       # the longest gold answer in MATH has some 160; a lon
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?![A-Za-z]{2})([^\s#][^\n]*)$", re.M)
 _LAST_LINE = re.compile(r".*(?:(?:^|\b(?:final )?)answer(?: is)?\s*[:=]|\banswer is\b|^A\s*:)\s*(.+)$", re.I)
 _NUMBER = re.compile(r"([-+]?)\$?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})?(\.[0-9]{1,6})?")
+_WORDS = re.compile(r"(?=.*[^\W\d_]{4})[^\W\d_][^\d\\{}^_=+*/<>|$]*")
+_BASED = re.compile(r"([0-9][0-9A-F]*)_\{?([0-9]+)\}?")
+_NAMED_ZERO = re.compile(r"\\?[A-Za-z]\w*(?:\([^()]*\))? ?= ?0")
 # "18 eggs per day" is 18; "18 x", "18 million", "18 and a half" are not
-_UNIT = re.compile(r"(?<=[0-9])(?: +(?!and\b|or\b|to\b|hundred|thousand|million|billion|trillion|dozen|half|point|times)"
-                   r"[A-Za-z]{2,20}\b){1,6}$")
+_UNIT = re.compile(r"(?<=[0-9])(?: +(?!and\b|or\b|to\b|hundred|thousand|million|billion|trillion|dozen|half|point"
+                   r"|times)[A-Za-z]{2,20}\b){1,6}$")
 
 
 def final_answer(response: str) -> str | None:
@@ -48,8 +51,9 @@ def tidy(answer: str) -> str:
 
 
 def number(answer: str) -> Fraction | None:
-    """A tidy answer as an exact number where it is one, with or without a unit in words after it."""
-    match = _NUMBER.fullmatch(_UNIT.sub("", answer))
+    """A tidy answer as an exact number where it is one, with or without parentheses or a unit in words after it."""
+    bare = answer[1:-1].strip() if answer[:1] == "(" and answer[-1:] == ")" else answer
+    match = _NUMBER.fullmatch(_UNIT.sub("", bare))
     if not match or not (match[2] or match[3]):
         return None
     value = Fraction((match[2] or "0").replace(",", "") + (match[3] or ""))
@@ -62,15 +66,27 @@ def same(answer: str, gold: str) -> bool:
         return False
     short, wanted = tidy(answer), tidy(gold)
     if short.replace(" ", "") == wanted.replace(" ", ""):
-        return bool(short)
+        return bool(wanted)
     left, right = number(short), number(wanted)
     if left is not None and right is not None:
         return left == right
-    if wanted.replace(" ", "").isalpha() and len(wanted) > 1:       # a word: letters are no factors to multiply
+    if _WORDS.fullmatch(wanted) or ("\\text" in gold and wanted.isalpha()):       # letters that are no factors
         return short.strip("() ").casefold() == wanted.casefold()
     if answer.count("{") != answer.count("}"):
         return False
+    # From here on: what math-verify 0.9 takes for equal and is not. Each was met among MATH's own answers.
+    base = _BASED.fullmatch(wanted)
+    if base or _BASED.fullmatch(short):              # 40_9 is not 40, but a question that names the base may get "40"
+        return bool(base) and short in (base[1], f"{base[1]}_{base[2]}", f"{base[1]}_{{{base[2]}}}")
+    if right == 0 and "=" in short:                  # "5x - 7y + 4 = 0" is an equation, "x = 0" an answer
+        return bool(_NAMED_ZERO.fullmatch(short))
+    if _is_group(short) != _is_group(wanted):        # (-2, 1) is a point or an interval, "1, -2" two solutions
+        return short.strip("()").replace(" ", "") == wanted.strip("()").replace(" ", "")
     return equal(answer, gold)
+
+
+def _is_group(text: str) -> bool:
+    return text[:1] in ("(", "[") and text[-1:] in (")", "]") and "," in text
 
 
 def verify(response: str, example: Example) -> bool:

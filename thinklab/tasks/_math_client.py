@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from thinklab.errors import TaskError
 
-SECONDS = 3.0          # for one question; what is not decided by then counts as wrong
+SECONDS = 3.5          # for one question; what is not decided by then counts as wrong
 START_SECONDS = 120.0  # for importing math-verify, which a busy machine may take long over
 
 
@@ -73,10 +74,8 @@ class _Worker:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                try:
+                with suppress(OSError):
                     pipe.close()
-                except OSError:
-                    pass
 
 
 _worker = _Worker()

@@ -1,11 +1,12 @@
 """The process in which math-verify runs: one JSON request a line on stdin, one verdict a line on stdout.
 
-A process of its own because nothing else stops hostile LaTeX: math-verify's own timeout is a signal, which works only on
-the main thread and cannot interrupt one long step in C (a power with a billion digits). This one can be killed.
+A process of its own because nothing else stops hostile LaTeX: math-verify's own timeout is a signal, which works only
+on the main thread and cannot interrupt one long step in C (a power with a billion digits). This one can be killed.
 Started by path and not as a module, so that it imports math-verify and nothing of thinklab.
 """
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -30,10 +31,11 @@ def main() -> None:
     except (ImportError, ValueError, OSError):
         pass                                         # Windows, or a system that does not let us: the time limit stays
     judge("\\frac{1}{2}", "0.5")                     # the first call builds the parser
-    replies, sys.stdout = sys.stdout, open(os.devnull, "w")    # whatever a parser prints must not look like a verdict
-    sys.stderr = sys.stdout
+    replies = sys.stdout
+    sys.stdout = sys.stderr = io.StringIO()          # whatever a parser prints must not look like a verdict
     print("ready", file=replies, flush=True)
     for line in sys.stdin:
+        sys.stdout.truncate(0)
         answer, gold = json.loads(line)
         try:
             verdict = judge(answer, gold)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from thinklab.errors import TaskError, did_you_mean
 from thinklab.types import Example
@@ -16,35 +16,30 @@ Where = str | Path | Mapping[str, str | Path] | None
 
 
 @dataclass(frozen=True)
-class Row(Mapping[str, Any]):
-    """One row and where it stands. ``row[column]`` raises a ``TaskError`` that names file, line and columns."""
+class Row:
+    """One row and where it stands."""
 
     data: Mapping[str, Any]
     where: str
     """``train.jsonl:17``; for files without lines and for the Hub the number of the row."""
     id: str
-    """``<task>-<file or split>-<number from 0>``: the same question has the same id under whatever split it is asked for."""
+    """``<task>-<file or Hub split>-<number from 0>``, so a question keeps its id under every split name."""
 
     def __getitem__(self, column: str) -> Any:
-        if column not in self.data:
-            close = did_you_mean(column, self.data)
-            raise TaskError(f"{self.where}: no column {column!r}{close}; found {', '.join(self.data) or 'none'}")
         return self.data[column]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
 
     def text(self, column: str) -> str:
         """A column that must hold text that is not empty."""
         value = self[column]
         if not isinstance(value, str) or not value.strip():
             self.fail(f"column {column!r} must be text that is not empty, not {shown(value)}")
-        return value
+        return value.strip()
 
-    def fail(self, what: str) -> None:
+    def extra(self, *columns: str) -> dict[str, Any]:
+        """Those of ``columns`` that the row has."""
+        return {column: self.data[column] for column in columns if column in self.data}
+
+    def fail(self, what: str) -> NoReturn:
         raise TaskError(f"{self.where}: {what}")
 
 
@@ -75,47 +70,49 @@ def loader(source: Source, example: Callable[[Row], Example], path: Where = None
     Args:
         path: a ``.jsonl``, ``.json`` or ``.parquet`` file (it then serves *every* split name), a folder with
             one such file per split, or ``{"train": file, "test": file}``.
-        split: another name for the split on the Hub (or of the file in the folder), for all or ``{"test": "validation"}``.
+        split: another name for the split on the Hub (or of the file in the folder), for all splits or as
+            ``{"test": "validation"}``.
     """
     if not isinstance(path, Mapping | str | Path | None):
         raise TaskError(f"task.path must be a file, a folder or {{train: file, test: file}}, not {shown(path)}")
 
     @lru_cache
     def load(asked: str) -> tuple[Example, ...]:
-        stored = _stored_name(source, asked, split, local=path is not None)
-        rows = _hub_rows(source, stored) if path is None else _file_rows(source, _file(path, asked, stored))
+        names = _stored_names(source, asked, split, local=path is not None)
+        rows = _hub_rows(source, names[-1]) if path is None else _file_rows(source, _file(path, asked, names))
         examples = []
         for row in rows:
-            missing = [c for c in source.columns if c not in row]
-            if missing:
-                raise TaskError(f"{row.where}: no column {missing[0]!r}; the task {source.name!r} expects "
-                                f"{', '.join(source.columns)}; found {', '.join(row) or 'none'}")
+            for column in source.columns:
+                if column not in row.data:
+                    row.fail(f"no column {column!r}; the task {source.name!r} expects {', '.join(source.columns)}; "
+                             f"found {', '.join(map(str, row.data)) or 'none'}")
             examples.append(example(row))
         return tuple(examples)
 
     return load
 
 
-def _stored_name(source: Source, asked: str, split: Where, local: bool) -> str:
+def _stored_names(source: Source, asked: str, split: Where, local: bool) -> tuple[str, ...]:
+    """What the split may be called where it is stored; the last one is the Hub's name."""
     chosen = split.get(asked) if isinstance(split, Mapping) else split
     if chosen is not None:
-        return str(chosen)
+        return (str(chosen),)
     if asked in source.splits:
-        return source.splits[asked]
+        return (asked, source.splits[asked])
     if local or not source.splits:
-        return asked
+        return (asked,)
     raise TaskError(f"the task {source.name!r} has no split {asked!r}{did_you_mean(asked, source.splits)}; it has "
                     f"{', '.join(source.splits)}. Pass task.path for a file of your own")
 
 
-def _file(path: Where, asked: str, stored: str) -> Path:
+def _file(path: Where, asked: str, stems: Sequence[str]) -> Path:
     if isinstance(path, Mapping):
         if asked not in path:
             raise TaskError(f"task.path has no file for the split {asked!r}; it names {', '.join(path) or 'none'}")
         path = path[asked]
     file = Path(path).expanduser()
     if file.is_dir():
-        names = [file / f"{stem}{suffix}" for stem in dict.fromkeys((asked, stored)) for suffix in SUFFIXES]
+        names = [file / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in SUFFIXES]
         file = next((n for n in names if n.is_file()), None)
         if file is None:
             raise TaskError(f"{path}: a folder without {' or '.join(n.name for n in names)}")

@@ -15,7 +15,7 @@ def example(row: Row) -> Example:
     solution, mark, gold = row.text("answer").rpartition("####")
     if not mark or not gold.strip():
         row.fail("column 'answer' must end in '#### N'")
-    return Example(row.id, row.text("question").strip(), gold.strip().replace(",", ""), {"solution": solution.strip()})
+    return Example(row.id, row.text("question"), gold.strip().replace(",", ""), {"solution": solution.strip()})
 
 
 def task(path: Where = None, split: Where = None) -> Task:

@@ -18,12 +18,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from thinklab.errors import TaskError
 from thinklab.tasks.base import Task
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.types import Example
 
-NAMES = tuple("Tom Ann Bob Vera Jay Kim Lee Max Zoe Ivy Hal Gus Una Pat Quin Ray Sue Wes Xan Yul Cy Dot Eve Fay Ned Oz".split())
-ITEMS = tuple("figs pens cups hats jars keys maps nuts pins toys books coins".split())
+NAMES = ("Tom", "Ann", "Bob", "Vera", "Jay", "Kim", "Lee", "Max", "Zoe", "Ivy", "Hal", "Gus", "Una", "Pat", "Quin",
+         "Ray", "Sue", "Wes", "Xan", "Yul", "Cy", "Dot", "Eve", "Fay", "Ned", "Oz")
+ITEMS = ("figs", "pens", "cups", "hats", "jars", "keys", "maps", "nuts", "pins", "toys", "books", "coins")
 TEMPLATES = (
     "{name} has {first} {item} and finds {rest} more. How many?",
     "{name} buys {first} {item}, then {rest} more. Total?",
@@ -104,7 +106,7 @@ def draw(rng: random.Random, split: str, terms: tuple[int, ...] = (2, 4), short_
 def examples(split: str, terms: tuple[int, ...] = (2, 4), short_share: float = 0.35) -> list[Example]:
     """``SIZE[split]`` different questions, the same ones at every call."""
     if split not in SPLITS:
-        raise ValueError(f"the task 'sums' has no split {split!r}; it has {', '.join(SPLITS)}")
+        raise TaskError(f"the task 'sums' has no split {split!r}; it has {', '.join(SPLITS)}")
     rng, seen = random.Random(f"sums {split} {terms}"), {}
     while len(seen) < SIZE[split]:
         item = draw(rng, split, terms, short_share)
@@ -123,5 +125,5 @@ def task(terms: list[int] | tuple[int, ...] = (2, 4), short_share: float = 0.35)
     """The sums task. ``terms``: lengths of the sums, any of 2 and 4."""
     terms = tuple(sorted(set(terms)))
     if not terms or not set(terms) <= {2, 4}:
-        raise ValueError(f"the task 'sums' takes terms [2], [4] or [2, 4], not {list(terms)}")
+        raise TaskError(f"the task 'sums' takes terms [2], [4] or [2, 4], not {list(terms)}")
     return Task(name="sums", instruction="", load=lambda split: examples(split, terms, short_share), verify=verify)
