@@ -1,6 +1,7 @@
 """The real SDKs against a server that fails in every way that services fail."""
 
 import random
+import time
 from collections import Counter
 
 import pytest
@@ -9,7 +10,7 @@ from tests.teachers.fake_server import GOOD, KEY, Server
 from thinklab.errors import TeacherError
 from thinklab.guide import Rejected, parse_reply
 from thinklab.teachers import load_teacher
-from thinklab.teachers.base import ERRORS, check
+from thinklab.teachers.base import ERRORS, check, submit
 from thinklab.types import Usage
 
 # what is done with the first call -> (error of the reply, calls made, reason counted)
@@ -204,3 +205,26 @@ def test_usage_counts_cached_input_as_input(ask):
         for f in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
     ]
     assert teacher.used == Usage(*total)
+
+
+def test_a_setting_that_the_service_never_takes_ends_the_run_and_one_odd_request_does_not(ask):
+    with Server(lambda number, body: "400") as server:
+        with pytest.raises(TeacherError, match="HTTP 400"):
+            remote("anthropic", server, concurrency=1).reply(ask(10))
+        assert 3 <= len(server.calls) <= 4  # one more may have been on its way
+    with Server(lambda number, body: "ok" if number == 0 else "400") as server:
+        replies = remote("anthropic", server, concurrency=1).reply(ask(6))
+    assert [r.error for r in replies] == ["", *["bad-request"] * 5]
+
+
+def test_an_interrupted_asker_leaves_the_question_to_the_next_one(ask):
+    with Server(latency_s=0.2) as server:
+        teacher = remote("anthropic", server, timeout_s=5)
+        first = submit(teacher, ask(1))
+        while not server.calls:
+            time.sleep(0.01)
+        second = submit(teacher, ask(1))
+        time.sleep(0.05)
+        first.cancel()
+        assert second.result(10)[0].text == GOOD
+    assert len(server.calls) == 2 and teacher.budget.spent.calls == 2

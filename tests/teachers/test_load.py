@@ -17,7 +17,8 @@ from thinklab.teachers import BUILT_IN, Teacher, load_teacher, teacher_names
         ("scripted", {"rule": "no.such.module:f"}, "cannot be imported"),
         ("replay", {}, "also needs run"),
         ("openai", {}, "also needs model"),
-        ("self", {"students": 1}, "did you mean 'student'"),
+        ("self", {}, "also needs student"),
+        ("self", {"student": 1, "row": 1}, "did you mean 'rows'"),
         ("anthropic", {"concurency": 3}, "did you mean 'concurrency'"),
         ("anthropic", {"concurrency": 0}, "concurrency"),
         ("anthropic", {"timeout_s": "soon"}, "timeout_s"),
@@ -39,6 +40,11 @@ def test_a_key_is_refused_as_an_option_and_not_repeated(name):
         with pytest.raises(ConfigError) as caught:
             load_teacher(backend, **{name: "sk-ant-secret123456", "model": "m"})
         assert "environment variable" in str(caught.value) and "secret123456" not in str(caught.value)
+
+
+def test_a_student_is_handed_to_those_who_take_one(ask):
+    teacher = load_teacher("scripted", student=object(), rule="hit-hard")
+    assert teacher.reply(ask(1))[0].text
 
 
 def test_backends_are_imported_only_when_asked_for():

@@ -32,10 +32,11 @@ def teacher_names() -> list[str]:
     return list(dict.fromkeys([*BUILT_IN, *(point.name for point in entry_points(group=GROUP))]))
 
 
-def load_teacher(backend: str, **options: Any) -> Teacher:
+def load_teacher(backend: str, student: Any = None, **options: Any) -> Teacher:
     """The teacher called ``backend``.
 
     Args:
+        student: handed on to a backend that takes one (``self``); the others are loaded without it.
         backend: one of ``teacher_names()``; an entry point of the group ``thinklab.teachers`` may add names, not
             replace a built-in one.
         options: what the backend takes, see its class; each is also a key under ``teacher:`` in a config.
@@ -45,6 +46,8 @@ def load_teacher(backend: str, **options: Any) -> Teacher:
         TeacherError: when the backend cannot be used, for instance because a package is missing.
     """
     factory = _factory(backend)
+    if student is not None and "student" in inspect.signature(factory).parameters:
+        options["student"] = student
     _check_options(backend, factory, options)
     return factory(**options)
 

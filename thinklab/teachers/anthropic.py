@@ -66,7 +66,8 @@ class AnthropicBackend:
         self.model, self.secret = model, find_key(KEY_NAMES, "Anthropic")
         self._client = AsyncAnthropic(api_key=self.secret.reveal(), base_url=base_url, max_retries=0)
         if thinking == "auto":
-            thinking = "disabled" if facts(model).thinking_off else "default"
+            off = facts(model).thinking_off and effort not in ("xhigh", "max")      # with those it cannot be switched off
+            thinking = "disabled" if off else "default"
         self._extra: dict[str, Any] = {}
         if thinking != "default":
             self._extra["thinking"] = {"type": thinking}

@@ -20,6 +20,7 @@ from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.cache import ReplyCache, default_path, key_of
 from thinklab.teachers.faults import Fault
 from thinklab.teachers.limits import Gate
+from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of
 from thinklab.teachers.money import Budget, CapReached, Estimate
 from thinklab.teachers.options import RemoteOptions
 from thinklab.teachers.prices import PICO, dollars, facts, price_from_config
@@ -77,6 +78,7 @@ class RemoteTeacher:
         self._cache = None
         if options.cache is not False:
             self._cache = ReplyCache(default_path() if options.cache is True else options.cache)
+        self._answered = False
         self._flights: dict[str, asyncio.Future[TeacherReply]] = {}
         self._warm_until: dict[tuple, float] = {}
 
@@ -111,7 +113,7 @@ class RemoteTeacher:
         """What asking costs at most, before it is done; ``calls`` scales a sample up to a whole run."""
         requests = [self._prepared(r) for r in requests]
         scale = (calls if calls is not None else len(requests)) / max(1, len(requests))
-        sent = [(_likely_tokens(r), r.max_tokens) for r in requests]
+        sent = [(likely_tokens(r), r.max_tokens) for r in requests]
         price = self.budget.price
         money = None if price is None else sum(price.at_most(i, o) for i, o in sent) * scale / PICO
         return Estimate(round(len(requests) * scale), round(sum(i for i, _ in sent) * scale),
@@ -188,7 +190,7 @@ class RemoteTeacher:
                 first.setdefault(key, request)
         by_prefix: dict[tuple, list[str]] = {}
         for key, request in first.items():
-            by_prefix.setdefault(_prefix(request), []).append(key)
+            by_prefix.setdefault(prefix_of(request), []).append(key)
         asked: dict[str, TeacherReply] = {}
 
         async def one(key: str) -> None:
@@ -213,8 +215,12 @@ class RemoteTeacher:
 
     async def _once(self, key: str, request: TeacherRequest) -> TeacherReply:
         """The reply to one request; a second caller with the same key waits for the first one's."""
-        if (flight := self._flights.get(key)) is not None:
-            return replace(await asyncio.shield(flight), attempts=0)
+        while (flight := self._flights.get(key)) is not None:
+            try:
+                return replace(await asyncio.shield(flight), attempts=0)
+            except Fault as fault:
+                if fault.fatal:
+                    raise                             # otherwise the one who asked was interrupted: ask again
         flight = self._flights[key] = asyncio.get_running_loop().create_future()
         try:
             reply = await self._ask(request)
@@ -239,7 +245,7 @@ class RemoteTeacher:
                 return self._failed(request, "budget", str(why), attempt - 1)
             except Fault as fault:
                 self.faults[fault.error] += 1
-                if fault.fatal:
+                if fault.fatal or self._refuses_everything(fault):
                     raise
                 empty += fault.error == "empty"
                 wait = self.options.retry.wait_s(attempt, fault)
@@ -249,8 +255,13 @@ class RemoteTeacher:
                     self._gate.close_for(fault.wait_s)
                 await asyncio.sleep(wait)
 
+    def _refuses_everything(self, fault: Fault) -> bool:
+        """A setting that the service does not take would otherwise leave a whole night unguided, one 400 at a time."""
+        fault.fatal = fault.error == "bad-request" and not self._answered and self.faults["bad-request"] >= 3
+        return fault.fatal
+
     async def _attempt(self, request: TeacherRequest) -> TeacherReply:
-        likely, bound, prefix = _likely_tokens(request), _most_tokens(request), _prefix(request)
+        likely, bound, prefix = likely_tokens(request), most_tokens(request), prefix_of(request)
         clock, timeout_s = asyncio.get_running_loop().time, self.options.timeout_s
         async with self._gate.admit(likely + request.max_tokens) as ticket:
             reserved, usage = await self.budget.reserve(self.budget.worst(bound, request.max_tokens)), None
@@ -268,7 +279,7 @@ class RemoteTeacher:
                 self.budget.settle(reserved, usage)
                 if usage is not None:
                     ticket.tokens = usage.input_tokens + usage.output_tokens
-        self.used = _sum(self.used, reply.usage)
+        self.used, self._answered = add(self.used, reply.usage), True
         if self._worth_marking(prefix):
             served = reply.usage.cache_read_tokens + reply.usage.cache_write_tokens
             self._warm_until[prefix] = clock() + WARM_S if served else float("inf")     # inf: too short after all
@@ -298,29 +309,6 @@ class RemoteTeacher:
 
     def _cold(self, prefix: tuple) -> bool:
         return self._worth_marking(prefix) and self._warm_until.get(prefix, 0.0) < asyncio.get_running_loop().time()
-
-
-def _prefix(request: TeacherRequest) -> tuple:
-    return tuple((m["role"], m["content"]) for m in request.messages[:-1])
-
-
-def _bytes(request: TeacherRequest) -> int:
-    return sum(len(m["content"].encode("utf-8", "replace")) for m in request.messages)
-
-
-def _likely_tokens(request: TeacherRequest) -> int:
-    """Guessed high for English (about 4 bytes a token) and about right for digits and symbols."""
-    return _bytes(request) // 3 + 8 * len(request.messages)
-
-
-def _most_tokens(request: TeacherRequest) -> int:
-    """No byte-level tokenizer makes more tokens than bytes; the rest is for the service's own frame."""
-    return _bytes(request) + 16 * len(request.messages) + 512
-
-
-def _sum(a: Usage, b: Usage) -> Usage:
-    return Usage(a.input_tokens + b.input_tokens, a.output_tokens + b.output_tokens,
-                 a.cache_read_tokens + b.cache_read_tokens, a.cache_write_tokens + b.cache_write_tokens)
 
 
 async def _all(work: Any) -> None:
