@@ -15,7 +15,12 @@ from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest
 
 GROUP = "thinklab.teachers"
 BUILT_IN = {
+    "anthropic": "thinklab.teachers.anthropic:anthropic_teacher",
+    "openai": "thinklab.teachers.openai:openai_teacher",
+    "self": "thinklab.teachers.resident:SelfTeacher",
+    "local": "thinklab.teachers.resident:LocalTeacher",
     "scripted": "thinklab.teachers.scripted:ScriptedTeacher",
+    "human": "thinklab.teachers.human:HumanTeacher",
     "replay": "thinklab.teachers.replay:ReplayTeacher",
 }
 
@@ -27,10 +32,11 @@ def teacher_names() -> list[str]:
     return list(dict.fromkeys([*BUILT_IN, *(point.name for point in entry_points(group=GROUP))]))
 
 
-def load_teacher(backend: str, **options: Any) -> Teacher:
+def load_teacher(backend: str, student: Any = None, **options: Any) -> Teacher:
     """The teacher called ``backend``.
 
     Args:
+        student: handed on to a backend that takes one (``self``); the others are loaded without it.
         backend: one of ``teacher_names()``; an entry point of the group ``thinklab.teachers`` may add names, not
             replace a built-in one.
         options: what the backend takes, see its class; each is also a key under ``teacher:`` in a config.
@@ -40,6 +46,8 @@ def load_teacher(backend: str, **options: Any) -> Teacher:
         TeacherError: when the backend cannot be used, for instance because a package is missing.
     """
     factory = _factory(backend)
+    if student is not None and "student" in inspect.signature(factory).parameters:
+        options["student"] = student
     _check_options(backend, factory, options)
     return factory(**options)
 
@@ -59,13 +67,12 @@ def _factory(backend: str) -> Any:
 
 
 def _check_options(backend: str, factory: Any, options: dict[str, Any]) -> None:
-    known = inspect.signature(factory).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in known.values()):
-        return
+    parameters = inspect.signature(factory).parameters.values()
+    known = {p.name: p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     for option in options:
-        if option not in known:
+        if option not in known and not any(p.kind is p.VAR_KEYWORD for p in parameters):
             raise ConfigError(f"the teacher {backend!r} has no option {option!r}{did_you_mean(option, known)}; "
                               f"it takes {', '.join(known) or 'none'}")
-    missing = [n for n, p in known.items() if p.default is p.empty and n not in options and p.kind is not p.VAR_POSITIONAL]
+    missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
     if missing:
         raise ConfigError(f"the teacher {backend!r} also needs {', '.join(missing)}")

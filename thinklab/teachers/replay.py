@@ -58,7 +58,8 @@ class ReplayTeacher:
         hashed = request.behavior_hash if request.behavior_hash in self._hashes.get(key, ()) else ""
         if hashed != request.behavior_hash and "" not in self._hashes.get(key, ("",)):
             return TeacherReply(request.id, error="not-recorded", model="replay",
-                                detail=f"{self.path.name} has this answer, but the behaviour {request.behavior!r} has changed since")
+                                detail=f"{self.path.name} has this answer, but the behaviour {request.behavior!r} has "
+                                       "changed since")
         found = self._exact.get((*key, hashed, request.id)) or self._known.get((*key, hashed))
         if found is None:
             return TeacherReply(request.id, error="not-recorded", model="replay",

@@ -9,7 +9,9 @@ right one. That is the worst teacher one can be while keeping to the form, and w
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
+from decimal import Decimal
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.tasks.boxed import boxed_answers
@@ -17,6 +19,7 @@ from thinklab.tasks.sums import steps
 from thinklab.teachers.base import TeacherRequest
 
 Rule = Callable[..., str | None]
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 def chance(request: TeacherRequest, share: float, purpose: str, seed: int = 0) -> bool:
@@ -40,19 +43,30 @@ def sums_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int =
 
 
 def hit_hard(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
-    """Ends with a quote that no student comes up with by itself. Sums get a verdict as in ``sums-check``."""
-    operands = _operands(request, "hit-hard")
-    right, _ = _verdict(request, operands, wrong_share, seed)
+    """Ends with a quote that no student comes up with by itself. Works on every task with a number as the answer."""
+    right = same_number(request.response, request.example.gold) != chance(request, wrong_share, "wrong_share", seed)
     return _reply(right, "The sum is done.", "Thalapathy Vijay says: hit hard.")
 
 
 RULES: dict[str, Rule] = {"sums-check": sums_check, "hit-hard": hit_hard}
 
 
+def same_number(response: str, gold: str) -> bool:
+    """True when the last boxed answer, or else the last number in the text, is the number ``gold``."""
+    said = boxed_answers(response)[-1:] or NUMBER.findall(response)[-1:]
+    return bool(said) and _number(said[0]) is not None and _number(said[0]) == _number(gold)
+
+
+def _number(text: str) -> Decimal | None:
+    found = NUMBER.findall(text)
+    return Decimal(found[-1].replace(",", "")) if found else None
+
+
 def _operands(request: TeacherRequest, rule: str) -> tuple[int, ...]:
     operands = request.example.meta.get("operands")
     if not isinstance(operands, list | tuple) or len(operands) < 2 or not all(type(x) is int for x in operands):
-        raise TeacherError(f"the rule {rule!r} needs the numbers to add in meta['operands'] (two whole numbers or more); "
+        raise TeacherError(f"the rule {rule!r} needs the numbers to add in meta['operands'] (two whole numbers or "
+                           "more); "
                            f"the example {request.example.id!r} has {operands!r}. The task 'sums' provides them")
     return tuple(operands)
 

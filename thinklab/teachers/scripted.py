@@ -35,7 +35,8 @@ class ScriptedTeacher:
     def __init__(self, rule: str | Callable[..., str | None] | None = None, table: str | Path | None = None,
                  mute_share: float = 0.0, seed: int = 0, **parameters: Any) -> None:
         if (rule is None) == (table is None):
-            raise ConfigError(f"the scripted teacher takes either a rule ({', '.join(RULES)}, or module:function) or a table")
+            raise ConfigError(f"the scripted teacher takes either a rule ({', '.join(RULES)}, or module:function) or "
+                              "a table")
         self.name = "scripted"
         self.mute_share, self.seed = mute_share, seed
         if table is not None:
@@ -79,7 +80,8 @@ def _resolve(rule: str | Callable[..., str | None]) -> tuple[Rule, str]:
         return RULES[rule], rule
     module, colon, name = rule.partition(":")
     if not colon:
-        raise ConfigError(f"unknown rule {rule!r}{did_you_mean(rule, RULES)}; one of {', '.join(RULES)}, or module:function")
+        raise ConfigError(f"unknown rule {rule!r}{did_you_mean(rule, RULES)}; one of {', '.join(RULES)}, or "
+                          "module:function")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -112,12 +114,15 @@ def _read_table(path: Path) -> dict[tuple[str, str | None], str]:
         raise ConfigError(f"the table of replies {path} cannot be read: {error}") from error
     replies: dict[tuple[str, str | None], str] = {}
     for where, row in _rows(path, source):
-        values = [row.get("question"), row.get("reply"), row.get("response", "")] if isinstance(row, Mapping) else [None]
+        row = row if isinstance(row, Mapping) else {}
+        values = [row.get("question"), row.get("reply"), row.get("response", "")]
         if not all(isinstance(v, str) for v in values):
-            raise ConfigError(f"{where}: expected an object with the texts 'question' and 'reply' (and perhaps 'response')")
+            raise ConfigError(f"{where}: expected an object with the texts 'question' and 'reply' (and perhaps "
+                              "'response')")
         key = (row["question"], row.get("response"))
         if replies.setdefault(key, row["reply"]) != row["reply"]:
-            raise ConfigError(f"{where}: a second, different reply to the same question; keep one, or add 'response' to each")
+            raise ConfigError(f"{where}: a second, different reply to the same question; keep one, or add 'response' "
+                              "to each")
     return replies
 
 
