@@ -214,10 +214,12 @@ def _check_templates(spec: BehaviorSpec, root: Node) -> None:
 
 def _check_patterns(spec: Any, root: Node, path: tuple[str | int, ...]) -> None:
     if isinstance(spec, RegexSpec):
-        try:
-            compile_pattern(spec.regex, spec.case == "ignore")
-        except BehaviorError as err:
-            raise FileError(root.nearest((*path, "regex")).place, f"{'.'.join(map(str, path))}: {err}") from None
+        for k, pattern in enumerate(spec.patterns):
+            try:
+                compile_pattern(pattern, spec.case == "ignore")
+            except BehaviorError as err:
+                place = root.nearest((*path, "regex", *((k,) if isinstance(spec.regex, list) else ()))).place
+                raise FileError(place, f"{'.'.join(map(str, path))}: {clip(pattern, 40)}: {err}") from None
     key = next((kind for kind in ("all", "any", "not") if isinstance(root.nearest(path).value, dict)
                 and kind in root.nearest(path).value), None)
     for k, child in enumerate(children(spec)):

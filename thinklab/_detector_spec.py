@@ -19,6 +19,7 @@ Where = Literal["anywhere", "start", "end", "first_sentence", "last_sentence", "
 ``after_answer`` after the first one, ``between_answers`` both. ``end``: only spaces and closing marks may follow."""
 
 Phrase = Annotated[str, Field(min_length=1, max_length=300)]
+Pattern = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Strict(BaseModel):
@@ -59,11 +60,16 @@ class PhraseSpec(Counted):
 
 
 class RegexSpec(Counted):
-    """A pattern of the third-party ``regex`` module, with a time limit for each text."""
+    """Patterns of the third-party ``regex`` module: one, or several of which each match counts. With a time limit."""
 
-    regex: str = Field(min_length=1, max_length=1000)
+    regex: Pattern | Annotated[list[Pattern], Field(min_length=1, max_length=60)]
     case: Literal["exact", "ignore"] = "exact"
     timeout_ms: int = Field(default=50, ge=1, le=1000, description="a text that takes longer counts as not showing it")
+
+
+    @property
+    def patterns(self) -> list[str]:
+        return [self.regex] if isinstance(self.regex, str) else list(self.regex)
 
 
 class AllSpec(Strict):
