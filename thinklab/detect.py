@@ -163,7 +163,8 @@ class _Pattern:
         return Detection(True, tuple(spans), f"{self.label} at {_at(spans)}")
 
     def _matches(self, text: str, offset: int) -> list[Span]:
-        matches = self.pattern.finditer(text) if self.timeout is None else self.pattern.finditer(text, timeout=self.timeout)
+        limit = {} if self.timeout is None else {"timeout": self.timeout}
+        matches = self.pattern.finditer(text, **limit)
         return [(m.start() + offset, m.end() + offset) for m in matches if m.end() > m.start()]
 
     def _in_place(self, text: str, found: list[Span]) -> list[Span]:
