@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
+from thinklab import cli_behaviors, cli_guide
 from thinklab.errors import ThinklabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -46,7 +47,7 @@ def train(
     from thinklab.experiment import run_experiment
     out = out or Path("runs") / experiment.name
     with progress(experiment.train.steps, experiment.name, quiet) as listener:
-        result = run_experiment(experiment, out, resume, listener)
+        result = run_experiment(experiment, out, resume, listener, lambda text: console.print(text, markup=False, soft_wrap=True))
     if not quiet:
         Console(highlight=False).print(probe_table({experiment.name: result}))
         print(f"run folder: {out}")
@@ -67,6 +68,10 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder, or a folder o
     """Write one self-contained HTML page about RUN."""
     from thinklab.report import report_folder
     print(report_folder(run, out))
+
+
+app.command("guide")(cli_guide.guide)
+app.add_typer(cli_behaviors.app, name="behaviors")
 
 
 def main() -> None:

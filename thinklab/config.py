@@ -227,9 +227,11 @@ def load_config(path: str | Path, overrides: list[str] = ()) -> Experiment:
 
 
 def _full_key(key: str) -> str:
-    """``steps`` -> ``train.steps``: a bare key may stand for the one section that has it."""
+    """``steps`` -> ``train.steps``: a bare key means ``train`` where that has it, else the one section that does."""
     if "." in key or key in Experiment.model_fields:
         return key
+    if key in TrainSection.model_fields:
+        return f"train.{key}"
     sections = {n: f.annotation for n, f in Experiment.model_fields.items() if isinstance(f.annotation, type)}
     owners = [n for n, kind in sections.items() if issubclass(kind, Section) and key in kind.model_fields]
     if len(owners) > 1:

@@ -28,6 +28,8 @@ def rates(line: Mapping[str, Any]) -> str:
     for key, name in (("own/accuracy", "accuracy"), ("own/behavior", "behaviour"), ("guided_fraction", "guided")):
         if line.get(key) is not None:
             shown.append(f"{name} {line[key]:.2f}")
+    if line.get("teacher_summary"):
+        shown.append(line["teacher_summary"])
     return "  ".join(shown)
 
 

@@ -20,7 +20,6 @@ from rich.console import Console
 from thinklab.config import Method, load_config
 from thinklab.console import PLAIN_EVERY, bars, probe_table, rates
 from thinklab.errors import ConfigError, RunError, did_you_mean
-from thinklab.records import read_probe
 from thinklab.report import headline, write_report
 from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
@@ -91,7 +90,7 @@ def run_demo(out: Path, behavior: str, method: str, seed: int, steps: int | None
                 arm.process.terminate()
     seconds = time.perf_counter() - begin
     runs = {arm.name: RunFolder.open(arm.folder) for arm in arms}
-    probes = {name: read_probe(run) for name, run in runs.items()}
+    probes = {name: (run.read_json("probe.json") or {}) for name, run in runs.items()}
     console.print(probe_table(probes))
     console.print(headline(probes), soft_wrap=True)
     page = write_report(runs, out / "report.html", f"Can it learn “{behavior}”?")

@@ -9,15 +9,14 @@ from typing import Any
 from thinklab import probe
 from thinklab.config import Experiment
 from thinklab.errors import RunError
-from thinklab.records import read_probe
 from thinklab.run import RunFolder
 from thinklab.training import Session, build
 
 STAGES = ("before", "after")
 
 
-def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metrics: Callable[[dict], None] | None = None
-                   ) -> dict[str, Any]:
+def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metrics: Callable[[dict], None] | None = None,
+                   say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
     """Train as ``config`` says into the run folder ``out``; returns what ``probe.json`` then holds.
 
     ``{"before": {decoding: result}, "after": {...}, "steps": N}``, each result as ``ProbeResult.to_json`` gives it.
@@ -28,11 +27,15 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
     session = build(config, out, resume)
     if on_metrics:
         session.listeners.append(on_metrics)
-    known = read_probe(session.run) if resume else {}
+    known = (session.run.read_json("probe.json") or {}) if resume else {}
     if "before" not in known:
         known = {"before": full_probe(session, "before")} if not (resume and session.run.last_checkpoint()) else {}
         session.run.write_json("probe.json", known)
+    if cost := session.estimate():
+        say(f"teacher: at most {cost}")
     session.train(resume)
+    if session.stopped:
+        say(f"stopped at step {session.trainer.state.global_step}: {session.stopped}. Everything is saved")
     known |= {"after": full_probe(session, "after"), "steps": session.trainer.state.global_step}
     session.run.write_json("probe.json", known)
     return known
@@ -51,7 +54,7 @@ def probe_run(path: Path, questions: int | None = None) -> dict[str, Any]:
     config = Experiment.model_validate(run.resolved()["config"])
     session = build(config, path, resume=True)
     session.trainer._load_from_checkpoint(str(found[0]), session.student.model)
-    known = read_probe(run) | {"after": full_probe(session, "after", questions), "steps": found[1]}
+    known = (run.read_json("probe.json") or {}) | {"after": full_probe(session, "after", questions), "steps": found[1]}
     run.write_json("probe.json", known)
     return known
 

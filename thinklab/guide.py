@@ -16,7 +16,7 @@ from typing import Literal
 from transformers import PreTrainedTokenizerBase
 
 from thinklab.behavior import Behavior
-from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest
+from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest, submit
 from thinklab.types import Guidance, Rollout
 
 REJECT_REASONS = {
@@ -156,6 +156,8 @@ class Guide:
     """Whether the student's own answer is right; for ``wrong_first`` and for the teacher's opinion accuracy."""
     review: Callable[[Rollout, Guidance], Guidance] | None = None
     """Decides about each proposed guidance; None accepts all."""
+    meanwhile: Callable[[Sequence[Rollout]], object] | None = None
+    """Called, while a teacher on the network answers, with the rollouts that nobody was asked about."""
     seed: int = 0
     counts: Counter = field(default_factory=Counter)
     """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection."""
@@ -187,7 +189,13 @@ class Guide:
         requests = [TeacherRequest(
             id=r.id, messages=tuple(b.messages(r.example.question, r.student_text)), example=r.example,
             response=r.student_text, behavior=b.name, behavior_hash=b.hash) for r, b in chosen]
-        replies = self.teacher.reply(requests) if requests else []
+        if not requests:
+            return {}
+        waiting = submit(self.teacher, requests)
+        if self.meanwhile is not None:
+            asked = {r.id for r in requests}
+            self.meanwhile([r for r in rollouts if r.id not in asked])
+        replies = waiting.result()
         return {r.id: self.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)}
 
     def parse(self, rollout: Rollout, behavior: Behavior, reply: TeacherReply) -> Guidance:

@@ -19,7 +19,6 @@ from plotly.offline import get_plotlyjs
 from thinklab import plots
 from thinklab.errors import RunError
 from thinklab.probe_result import ProbeResult
-from thinklab.records import read_probe
 from thinklab.run import RunFolder
 from thinklab.stats import Rate
 
@@ -51,7 +50,7 @@ def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: 
     Returns:
         ``out``.
     """
-    probes = {name: read_probe(run) for name, run in runs.items()}
+    probes = {name: (run.read_json("probe.json") or {}) for name, run in runs.items()}
     lines = {name: list(run.read("probes")) for name, run in runs.items()}
     parts = [_summary(headline(probes), summary or verdicts(probes)), _table(probes), _curves(lines), _side_by_side(runs), _token_view(runs),
              _guidance(runs), _provenance(runs)]

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from thinklab.behavior import Behavior
 from thinklab.tasks.base import Task
-from thinklab.types import Rollout
+from thinklab.types import Example, Rollout
 
 PARTS = ("correct", "behavior")
+REMEMBERED = 20_000
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,33 @@ class Rewards:
     bonus: Mapping[str, float] = field(default_factory=dict)
     """Bonus by behaviour name, in place of the template's own."""
     require_finished: bool = True
+    _known: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
         return [self.score(r) for r in rollouts]
 
+    def verify(self, text: str, example: Example) -> bool:
+        """``task.verify``, remembered: mathematics can take a while, and the guide asks about the same texts."""
+        key = (example.id, text)
+        if key not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = self.task.verify(text, example)
+        return self._known[key]
+
+    def warm(self, rollouts: Sequence[Rollout]) -> None:
+        """Work out now what ``score`` will need, for instance while a teacher is thinking."""
+        for rollout in rollouts:
+            self.verify(rollout.text, rollout.example)
+
     def score(self, rollout: Rollout) -> Rollout:
         text, example = rollout.text, rollout.example
-        correct = self.task.verify(text, example)
+        correct = self.verify(text, example)
         counts = correct and (rollout.finished or not self.require_finished)
         shown = {b.name: bool(b.detect(text)) for b in self.behaviors}
-        bonus = sum(self.bonus.get(b.name, b.bonus_for(text)) * shown[b.name] if b.name in self.bonus
-                    else b.bonus_for(text) for b in self.behaviors)
-        own = rollout.checks.get("student_correct")
-        if own is None:
-            own = self.task.verify(rollout.student_text, example) if rollout.guided else correct
-        checks = {**rollout.checks, "correct": correct, "student_correct": own, "behavior": any(shown.values())}
+        bonus = sum(self.bonus[b.name] * shown[b.name] if b.name in self.bonus else b.bonus_for(text) for b in self.behaviors)
+        checks = {**rollout.checks, "correct": correct, "student_correct": self.verify(rollout.student_text, example),
+                  "behavior": any(shown.values())}
         return replace(rollout, rewards={"correct": self.weight * counts, "behavior": float(bonus)}, checks=checks)
 
 

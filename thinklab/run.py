@@ -4,6 +4,7 @@
     rollouts.jsonl   every rollout: ids, text, guidance raw and as edited, status and reason, reward parts, advantage
     tokens.jsonl     a few guided rollouts per generation, token by token: origin, probability, weight
     metrics.jsonl    one line per optimizer step
+    teacher.json     what a paid teacher has cost so far
     probes.jsonl     one line per probe during training
     probe.json       the last full probe; probe_samples.jsonl every answer behind it
     checkpoints/     checkpoint-N, each complete once its thinklab.json exists
@@ -130,6 +131,11 @@ class RunFolder:
             os.replace(part, file)
         except OSError as error:
             raise RunError(f"cannot write {file}: {error.strerror or error}") from error
+
+    def read_json(self, name: str) -> Any:
+        """The content of ``name``; None when there is no such file."""
+        file = self.path / name
+        return json.loads(file.read_text("utf-8")) if file.exists() else None
 
     def last_checkpoint(self) -> tuple[Path, int] | None:
         """The newest complete checkpoint and its step; None when there is none."""

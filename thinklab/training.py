@@ -25,7 +25,8 @@ from thinklab.run import COMPLETE, RunFolder
 from thinklab.students import Student, load_student
 from thinklab.tasks import load_task
 from thinklab.tasks.base import Task
-from thinklab.teachers import load_teacher
+from thinklab.teachers import Teacher, TeacherRequest, load_teacher
+from thinklab.teachers.base import check as check_teacher
 from thinklab.trainer import ThinkTuningTrainer
 from thinklab.types import Batch, Example
 
@@ -40,6 +41,7 @@ class Session:
     behaviors: list[Behavior]
     train_examples: list[Example]
     test_examples: list[Example]
+    teacher: Teacher | None
     guide: Guide | None
     trainer: ThinkTuningTrainer
     run: RunFolder
@@ -56,6 +58,23 @@ class Session:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*use_cache.*")
             self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    @property
+    def stopped(self) -> str:
+        """Why the run ended early, in words; empty when it did not."""
+        return getattr(self.teacher, "should_stop", "")
+
+    def estimate(self) -> str:
+        """What the teacher may cost at most over the whole run, in words; empty for a teacher that costs nothing."""
+        if not hasattr(self.teacher, "estimate"):
+            return ""
+        t, behavior = self.config.train, self.behaviors[0]
+        generations = range(0, t.steps, t.iterations * t.minibatches)
+        calls = sum(self.guide.schedule.count(step, t.samples) for step in generations) * t.questions
+        answer = "word " * t.max_completion_tokens
+        sample = [TeacherRequest(id=e.id, messages=tuple(behavior.messages(e.question, answer)), example=e, response=answer,
+                                 behavior=behavior.name) for e in self.train_examples[:8]]
+        return str(self.teacher.estimate(sample, calls))
 
     def probe(self, decoding: str, questions: int | None = None) -> list[probe.ProbeSample]:
         """Answers of the student as it is now to held-out questions."""
@@ -77,10 +96,12 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
     task = load_task(config.task.name, path=config.task.path, **config.task.options)
     teacher_needed = config.loss.method != "grpo"
     student = load_student(config.student, seed=config.train.seed)
-    teacher = load_teacher(config.teacher.backend, **config.teacher.options) if teacher_needed else None
+    teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options) if teacher_needed else None
     train_examples, test_examples = held_out(task)
     check_lengths(config, student, task, train_examples)
 
+    if teacher is not None:
+        check_teacher(teacher)
     rewards = Rewards(task, behaviors, config.reward.correct, config.reward.bonus, config.reward.require_finished)
     guide = None
     if teacher is not None:
@@ -90,12 +111,14 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
             tokenizer=student.tokenizer, policy=config.guidance.policy, max_tokens=config.guidance.max_tokens,
             schedule=Schedule(config.guidance.gamma, s.end, s.steps, s.kind, s.off_at),
             skip_if_shown=config.guidance.skip_if_shown, seed=config.train.seed,
-            check=lambda r: task.verify(r.student_text, r.example))
+            check=lambda r: rewards.verify(r.student_text, r.example), meanwhile=rewards.warm)
 
     run = RunFolder.open(out) if resume else RunFolder.create(
         out, config.model_dump(mode="json"), {b.name: b.hash for b in behaviors})
     if resume:
         check_same(run, config, behaviors)
+        if spent := run.read_json("teacher.json"):
+            getattr(teacher, "restore", lambda totals: None)(spent)      # a cap holds over both parts of the run
     pending: list[Batch] = []
     trainer = ThinkTuningTrainer(
         model=student.model, processing_class=student.tokenizer, args=grpo_config(config, run.checkpoints),
@@ -106,7 +129,7 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
         sampler=student.sampler(config.train.max_completion_tokens, config.train.temperature, config.train.sample_rows),
         on_batch=lambda batch: (run.add_batch(batch), pending.append(batch)),
         on_tokens=lambda traces: run.append("tokens", traces))
-    session = Session(config, student, task, behaviors, train_examples, test_examples, guide, trainer, run)
+    session = Session(config, student, task, behaviors, train_examples, test_examples, teacher, guide, trainer, run)
     trainer.remove_callback(PrinterCallback)          # metrics.jsonl and the progress line take its place
     trainer.add_callback(Recorder(session, pending))
     return session
@@ -221,6 +244,9 @@ class Recorder(TrainerCallback):
 
     def on_step_end(self, args, state, control, **_):
         self._probe(state.global_step)
+        span = self.session.config.train.iterations * self.session.config.train.minibatches
+        if self.session.stopped and state.global_step % span == 0:
+            control.should_save = control.should_training_stop = True
 
     def on_log(self, args, state, control, logs=None, **_):
         if not logs or "train_runtime" in logs:
@@ -229,6 +255,9 @@ class Recorder(TrainerCallback):
         if self.pending:
             line |= batch_metrics(self.pending[-1])
             self.pending.clear()
+        if hasattr(self.session.teacher, "totals"):
+            self.session.run.write_json("teacher.json", self.session.teacher.totals())
+            line["teacher_summary"] = self.session.teacher.summary()
         self.session.run.append("metrics", [line])
         for listener in self.session.listeners:
             listener(line)
