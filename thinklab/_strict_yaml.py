@@ -105,8 +105,8 @@ def clip(text: object, longest: int = 60) -> str:
     return shown if len(shown) <= longest else f"{shown[:longest - 1]}…"
 
 
-def parse(text: str, file: str) -> Node:
-    """The document in ``text``.
+def parse(text: str, file: str, kind: str = "behaviour") -> Node:
+    """The document in ``text``; ``kind`` names in messages what the file should hold.
 
     Raises:
         FileError: anything that is not one plain YAML document of at most ``MAX_BYTES``; the message begins with
@@ -115,7 +115,7 @@ def parse(text: str, file: str) -> Node:
     start = Place(file, 1, 1)
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
-        raise FileError(start, f"the file has {size} bytes, the limit is {MAX_BYTES}; shorten its few-shots or tests")
+        raise FileError(start, f"the file has {size} bytes, the limit is {MAX_BYTES}; make it shorter")
     text = text.removeprefix("\ufeff")
     try:
         _survey(text, file)
@@ -133,9 +133,10 @@ def parse(text: str, file: str) -> Node:
         raise FileError(start, f"not valid YAML: {_one_line(err) or type(err).__name__}") from None
     documents = [document for document in documents if document is not None]
     if not documents:
-        raise FileError(start, "the file is empty; `thinklab behaviors new NAME` writes one to start from")
+        hint = "; `thinklab behaviors new NAME` writes one to start from" if kind == "behaviour" else ""
+        raise FileError(start, f"the file is empty{hint}")
     if len(documents) > 1:
-        raise FileError(_place(documents[1], file), "a second YAML document; write one behaviour per file")
+        raise FileError(_place(documents[1], file), f"a second YAML document; write one {kind} per file")
     return _node(documents[0], file, text, 0)
 
 

@@ -219,8 +219,6 @@ def load_config(path: str | Path, overrides: list[str] = ()) -> Experiment:
         ConfigError: with file, line and column, or naming the override that is wrong.
     """
     document = yamlfile.read(Path(path), ConfigError)
-    if not isinstance(document.data, dict):
-        raise ConfigError(f"{path}:1:1: expected keys and values")
     for text in overrides:
         apply_override(document, text)
     return yamlfile.validate(Experiment, document, ConfigError)
@@ -263,4 +261,3 @@ def apply_override(document: yamlfile.Document, text: str) -> None:
             raise ConfigError(f"{key!r} cannot be set: {step!r} is a {type(inner).__name__}")
         node = inner
     node[steps[-1]] = parsed
-    document.places = {p: at for p, at in document.places.items() if p[: len(steps)] != tuple(steps)}
