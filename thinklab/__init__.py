@@ -1,0 +1,26 @@
+"""thinklab: teach a language model a way of thinking that it does not have, watch and edit it, and prove it.
+
+Names are loaded when they are first used, so that ``import thinklab`` costs nothing.
+"""
+from importlib import import_module
+
+_NAMES = {
+    "Behavior": "thinklab.behavior", "load_behavior": "thinklab.behavior",
+    "Task": "thinklab.tasks.base", "load_task": "thinklab.tasks",
+    "Teacher": "thinklab.teachers.base", "load_teacher": "thinklab.teachers",
+    "load_student": "thinklab.students", "ThinkTuningTrainer": "thinklab.trainer",
+}
+__all__ = ["Behavior", "Task", "Teacher", "ThinkTuningTrainer", "aas", "load_behavior", "load_student", "load_task",
+           "load_teacher"]
+
+
+def __getattr__(name: str):
+    if name == "aas":
+        return import_module("thinklab.aas")
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'thinklab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from thinklab.errors import TrainingError
+
 COMPACT_BELOW = 0.8       # share of rows still running under which the finished ones are dropped from the cache
 
 
@@ -107,7 +109,13 @@ class Sampler:
             ordered, index = probs.sort(-1, descending=True)
             ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0   # keeps the token that crosses the line
             probs = torch.zeros_like(probs).scatter(-1, index, ordered)
-        return torch.multinomial(probs, 1, generator=generator)[:, 0]
+        try:
+            return torch.multinomial(probs, 1, generator=generator)[:, 0]
+        except RuntimeError as error:
+            if torch.isfinite(probs).all():
+                raise
+            raise TrainingError("the model gives probabilities that are not finite, so nothing can be sampled from it; its weights "
+                                "are broken. Go on from the last checkpoint with a lower train.learning_rate") from error
 
 
 @contextmanager

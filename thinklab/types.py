@@ -148,8 +148,9 @@ class Batch:
 
 
 def to_json(record: Any) -> dict[str, Any]:
-    """A record as plain JSON types; tuples become lists."""
-    return dataclasses.asdict(record)
+    """A record as a dict of what ``json`` can write; nested records become dicts too."""
+    return {f.name: to_json(value) if dataclasses.is_dataclass(value) else value
+            for f in dataclasses.fields(record) for value in (getattr(record, f.name),)}
 
 
 def guidance_from_json(data: Mapping[str, Any]) -> Guidance:

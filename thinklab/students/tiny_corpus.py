@@ -100,16 +100,27 @@ def document(rng: random.Random, mix: Mix = Mix()) -> str:
         return f"{text} {sentence(rng)}" if rng.random() < mix.remark else text
     if kind == "steps":
         return f"Steps\n{item.expression}: {item.worked}"
+    return check(rng, item)
+
+
+def check(rng: random.Random, item: Sum) -> str:
+    """Somebody else's sum is marked. The settings vary, so that what follows "I check:" hangs on the sum and not on them."""
     claim = slip(rng, item.total, 0.5)
-    if rng.random() < 0.6:
-        return f"Check\n{item.question}\n{one_go(item, claim)} I check: {item.worked}"
-    return f"Check\n{rng.choice(NAMES)} says: {item.expression}={claim}. I check: {item.worked}"
+    answer, worked = one_go(item, claim), f"I check: {item.worked}"
+    kind, name = rng.random(), rng.choice(NAMES)
+    if kind < 0.5:
+        return f"Check\n{item.question}\n{answer} {worked}"
+    if kind < 0.7:
+        return f"Check\n{name} says: {item.expression}={claim}. {worked}"
+    if kind < 0.85:
+        return f"{name} says: {answer} {worked}"
+    return f"{rng.choice(NAMES)} asks: {item.question}\n{name} says: {answer} {worked}"
 
 
 def vocabulary() -> list[str]:
     """Every token that is not a control token or a byte, sorted."""
     words = {"\n", *(chr(c) for c in range(32, 127))}
-    for word in [*NAMES, *ITEMS, *ADJECTIVES, *NOUNS, *VERBS, "No", "a", "is", "says", *STAR.split()]:
+    for word in [*NAMES, *ITEMS, *ADJECTIVES, *NOUNS, *VERBS, "No", "a", "is", "says", "asks", *STAR.split()]:
         words |= {word, f" {word}"}
     fixed = [*TEMPLATES, *QUOTE_HEADS, *(f" {line}" for line in LINES), " So \\boxed{", "\\boxed{", " I check:", "Check", "Steps",
              " the and a"]

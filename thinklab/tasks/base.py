@@ -12,8 +12,8 @@ from thinklab.types import Example, Message
 class Task:
     """Plain functions under one name. ``load(split)`` gives the examples, ``verify(response, example)`` judges.
 
-    ``instruction`` is appended to every question (one space between); it says how to write the answer and never
-    hints at a behaviour.
+    ``instruction`` is appended to every question (after a space, or a blank line where the question has several lines);
+    it says how to write the answer and never hints at a behaviour.
     """
 
     name: str
@@ -23,7 +23,8 @@ class Task:
 
     def prompt(self, example: Example) -> list[Message]:
         """The student's prompt as chat messages: one user turn."""
-        return [{"role": "user", "content": f"{example.question} {self.instruction}".rstrip()}]
+        gap = "\n\n" if "\n" in example.question else " "
+        return [{"role": "user", "content": f"{example.question}{gap}{self.instruction}".rstrip()}]
 
     def verify_first(self, response: str, example: Example) -> bool:
         """``verify`` on the response as it stood when its first answer was given: up to and with the first box.

@@ -4,6 +4,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+# A box opens, an escaped brace (a set, not a group; `\\{` is a line break and a group), a brace.
+_TOKEN = re.compile(r"\\(?:f?box(?:ed)?|framebox)\s*\{|(?<!\\)\\[{}]|[{}]")
+
 
 class Box(NamedTuple):
     start: int
@@ -14,17 +17,25 @@ class Box(NamedTuple):
 
 
 def boxes(text: str) -> list[Box]:
-    """Every closed ``\\boxed{}`` or ``\\fbox{}`` in ``text``, in order; a box inside a box is part of the outer one."""
+    """Every closed ``\\boxed{}``, ``\\fbox{}`` or ``\\framebox{}`` in ``text``, in order.
+
+    A box inside a box is part of the outer one. Linear in the length of ``text``, whatever it holds.
+    """
     found: list[Box] = []
-    for match in re.finditer(r"\\f?box(?:ed)?\s*\{", text):
-        if found and match.start() < found[-1].end:
-            continue
-        depth = 0
-        for i in range(match.end() - 1, len(text)):
-            depth += (text[i] == "{") - (text[i] == "}")
-            if depth == 0:
-                found.append(Box(match.start(), i + 1, text[match.end():i]))
-                break
+    open_braces: list[tuple[int, int] | None] = []    # (start, start of the content) for a box, None for a plain brace
+    for match in _TOKEN.finditer(text):
+        token = match.group()
+        if token == "{":
+            open_braces.append(None)
+        elif token[-1] == "{" and len(token) > 2:
+            open_braces.append((match.start(), match.end()))
+        elif token == "}" and open_braces:
+            opened = open_braces.pop()
+            if opened is not None:
+                start, inside = opened
+                while found and found[-1].start > start:
+                    found.pop()
+                found.append(Box(start, match.end(), text[inside:match.start()]))
     return found
 
 

@@ -1,0 +1,78 @@
+"""Stage 2's teachers. ``load_teacher(name, **options)`` finds a built-in one, or another package's by entry point.
+
+A backend is a callable that returns a ``Teacher``; it is imported when it is asked for and not before, so the
+``openai`` package is needed only by those who use it.
+"""
+from __future__ import annotations
+
+import importlib
+import inspect
+from importlib.metadata import entry_points
+from typing import Any
+
+from thinklab.errors import ConfigError, TeacherError, did_you_mean
+from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest
+
+GROUP = "thinklab.teachers"
+BUILT_IN = {
+    "anthropic": "thinklab.teachers.anthropic:anthropic_teacher",
+    "openai": "thinklab.teachers.openai:openai_teacher",
+    "self": "thinklab.teachers.resident:SelfTeacher",
+    "local": "thinklab.teachers.resident:LocalTeacher",
+    "scripted": "thinklab.teachers.scripted:ScriptedTeacher",
+    "human": "thinklab.teachers.human:HumanTeacher",
+    "replay": "thinklab.teachers.replay:ReplayTeacher",
+}
+
+__all__ = ["Teacher", "TeacherReply", "TeacherRequest", "load_teacher", "teacher_names"]
+
+
+def teacher_names() -> list[str]:
+    """Every backend that ``load_teacher`` knows: the built-in ones, then those that other packages bring."""
+    return list(dict.fromkeys([*BUILT_IN, *(point.name for point in entry_points(group=GROUP))]))
+
+
+def load_teacher(backend: str, student: Any = None, **options: Any) -> Teacher:
+    """The teacher called ``backend``.
+
+    Args:
+        student: handed on to a backend that takes one (``self``); the others are loaded without it.
+        backend: one of ``teacher_names()``; an entry point of the group ``thinklab.teachers`` may add names, not
+            replace a built-in one.
+        options: what the backend takes, see its class; each is also a key under ``teacher:`` in a config.
+
+    Raises:
+        ConfigError: for an unknown backend or option, with the nearest known name.
+        TeacherError: when the backend cannot be used, for instance because a package is missing.
+    """
+    factory = _factory(backend)
+    if student is not None and "student" in inspect.signature(factory).parameters:
+        options["student"] = student
+    _check_options(backend, factory, options)
+    return factory(**options)
+
+
+def _factory(backend: str) -> Any:
+    if backend in BUILT_IN:
+        module, _, name = BUILT_IN[backend].partition(":")
+        return getattr(importlib.import_module(module), name)
+    for point in entry_points(group=GROUP):
+        if point.name == backend:
+            try:
+                return point.load()
+            except Exception as error:                # whatever a foreign module raises while it is imported
+                raise TeacherError(f"the teacher {backend!r} ({point.value}) cannot be loaded: {error}") from error
+    known = teacher_names()
+    raise ConfigError(f"unknown teacher {backend!r}{did_you_mean(backend, known)}; one of {', '.join(known)}")
+
+
+def _check_options(backend: str, factory: Any, options: dict[str, Any]) -> None:
+    parameters = inspect.signature(factory).parameters.values()
+    known = {p.name: p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    for option in options:
+        if option not in known and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            raise ConfigError(f"the teacher {backend!r} has no option {option!r}{did_you_mean(option, known)}; "
+                              f"it takes {', '.join(known) or 'none'}")
+    missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
+    if missing:
+        raise ConfigError(f"the teacher {backend!r} also needs {', '.join(missing)}")

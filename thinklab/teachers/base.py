@@ -6,10 +6,31 @@ rollout stays as it was. It raises ``TeacherError`` only when no reply can ever 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from thinklab.types import Example, Message, Usage
+
+ERRORS = {
+    "mute": "the teacher chose to say nothing",
+    "not-recorded": "the earlier run has no reply to this",
+    "waiting": "a person has not written the reply yet",
+    "budget": "a cap on dollars, tokens or calls would have been exceeded",
+    "rate-limit": "429, still there after the last attempt",
+    "overloaded": "503 or 529, still there after the last attempt",
+    "server": "another 5xx, still there after the last attempt",
+    "connection": "the connection failed or broke off",
+    "timeout": "no reply within the time allowed",
+    "bad-reply": "a reply that is not in the service's own format, for instance half of one",
+    "bad-request": "the service does not accept this request",
+    "prompt-too-long": "the request does not fit the model's context",
+    "refusal": "the model declined",
+    "max-tokens": "the reply was cut at max_tokens",
+    "empty": "a reply without text",
+    "oversized": "more text than any teacher was asked for",
+}
+"""Every ``TeacherReply.error`` and its meaning; a foreign backend may add slugs of its own."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +59,11 @@ class TeacherReply:
     id: str
     text: str = ""
     error: str = ""
-    """A slug when there is no usable reply: ``timeout``, ``rate-limit``, ``refusal``, ``empty``, ``budget`` ..."""
+    """A slug when there is no usable reply, see ``ERRORS``; ``text`` then holds whatever did come."""
     detail: str = ""
     """The same in words."""
     model: str = ""
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     latency_s: float = 0.0
     attempts: int = 1
     cache_hit: bool = False
@@ -61,3 +82,29 @@ class Teacher(Protocol):
             TeacherError: when the teacher cannot work at all.
         """
         ...
+
+
+def submit(teacher: Teacher, requests: Sequence[TeacherRequest]) -> Future[list[TeacherReply]]:
+    """Asks without waiting, where the teacher can (it then has a ``submit`` of its own); otherwise asks now.
+
+    While a network teacher answers, the caller is free to score the rollouts that nobody is asked about. A teacher that
+    runs on this machine's own processor answers before this returns: there is nothing to overlap.
+    """
+    if callable(own := getattr(teacher, "submit", None)):
+        return own(requests)
+    future: Future[list[TeacherReply]] = Future()
+    try:
+        future.set_result(teacher.reply(requests))
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def check(teacher: Teacher) -> None:
+    """Finds out before any sampling whether the teacher can work at all; a teacher without a ``check`` passes.
+
+    Raises:
+        TeacherError: in one line, for instance because the key is wrong.
+    """
+    if callable(own := getattr(teacher, "check", None)):
+        own()

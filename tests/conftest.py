@@ -1,0 +1,39 @@
+"""Shared pieces of the tests."""
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from transformers import LlamaForCausalLM  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    from thinklab.students.make_tiny import build_tokenizer
+    return build_tokenizer()
+
+
+@pytest.fixture
+def model():
+    """The embedded student in fp32: small enough for exact checks, and its answers end by themselves."""
+    from thinklab.students import TINY
+    return LlamaForCausalLM.from_pretrained(TINY, dtype=torch.float32)
+
+
+@pytest.fixture
+def shared_data():
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"needs real data in {SHARED_DATA.name}/ beside the repository, which is not there")
+    return SHARED_DATA

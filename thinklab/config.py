@@ -1,0 +1,264 @@
+"""One experiment = one YAML file. Every key is checked, and unknown keys are errors."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from thinklab import yamlfile
+from thinklab.errors import ConfigError, did_you_mean
+
+Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class LoraSection(Section):
+    r: int = Field(16, ge=1)
+    alpha: float = Field(32, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: str | list[str] = "all-linear"
+    gaussian_init: bool = False
+
+
+class StudentSection(Section):
+    """Who learns."""
+
+    kind: str = "embedded"
+    """``embedded``, ``transformers``, or the name of an entry point."""
+    path: str | None = None
+    """Folder or hub id."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantize: Literal["none", "nf4"] = "none"
+    lora: LoraSection | None = LoraSection()
+    """``null`` trains all weights."""
+
+
+class TaskSection(Section):
+    """What is asked. Keys beyond these are options of the task itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "sums"
+    path: str | dict[str, str] | None = None
+    """A local file, or one per split: ``{train: FILE, test: FILE}``."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class BehaviorSection(Section):
+    name: str
+    """A shipped behaviour, or a path to a YAML file."""
+    weight: float = Field(1.0, gt=0)
+
+
+class TeacherSection(Section):
+    """Who comments. Keys beyond ``backend`` are options of the backend."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    backend: str = "scripted"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class ScheduleSection(Section):
+    kind: Literal["constant", "linear", "cosine", "exp"] = "constant"
+    end: int | float | None = Field(None, ge=0)
+    steps: int = Field(0, ge=0)
+    off_at: int | None = Field(None, ge=0)
+    """The first step without guidance."""
+
+
+class GuidanceSection(Section):
+    """How much is guided, and which rollouts."""
+
+    gamma: int | float = Field(0.25, ge=0)
+    """Guided rollouts per group: an int is a number, a float (at most 1.0) a share, halves rounded up."""
+    schedule: ScheduleSection = ScheduleSection()
+    policy: Literal["random", "wrong_first"] = "random"
+    max_tokens: int = Field(256, ge=2)
+    skip_if_shown: bool = True
+
+    @model_validator(mode="after")
+    def _share(self):
+        for name, value in (("gamma", self.gamma), ("schedule.end", self.schedule.end)):
+            if isinstance(value, float) and value > 1:
+                raise ValueError(f"{name} {value} is a share and cannot exceed 1.0; write {int(value)} for a number of rollouts")
+        return self
+
+
+class RewardSection(Section):
+    correct: float = 1.0
+    bonus: dict[str, float] = Field(default_factory=dict)
+    """Bonus by behaviour name, in place of the template's own."""
+    require_finished: bool = True
+
+
+class LossSection(Section):
+    method: Method = "aas"
+    """``grpo`` has no teacher; ``sft`` imitates the guided texts; the others differ in the weight on teacher tokens."""
+    c_max: float = Field(1e-3, ge=0)
+    a_max: float = Field(4.0, gt=0)
+    floor: float = Field(0.01, gt=0, lt=1)
+    luffy_gamma: float = Field(0.1, gt=0)
+    scope: Literal["guidance", "trajectory"] | None = None
+    """Which tokens count as the teacher's; None: the whole trajectory for ``authors``, the guidance otherwise."""
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
+    epsilon: float = Field(0.2, gt=0)
+    beta: float = Field(0.0, ge=0)
+
+
+class TrainSection(Section):
+    steps: int = Field(100, ge=1)
+    questions: int = Field(12, ge=1)
+    """Questions per generation."""
+    samples: int = Field(8, ge=2)
+    """Answers to each question: n."""
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(8, ge=0)
+    decay: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls from its full value to 0 at the last step; ``constant``: not at all."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    iterations: int = Field(1, ge=1)
+    """Passes over each generation."""
+    minibatches: int = Field(1, ge=1)
+    """Optimizer steps per pass over a generation."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Rollouts per forward pass; None: the whole minibatch."""
+    temperature: float = Field(1.0, gt=0)
+    max_prompt_tokens: int = Field(512, ge=1)
+    max_completion_tokens: int = Field(256, ge=1)
+    sample_rows: int = Field(0, ge=0)
+    """At most this many answers are sampled at once; 0 = all."""
+    gradient_checkpointing: bool = False
+    checkpoint_every: int = Field(50, ge=0)
+    """0 = only at the end."""
+    seed: int = 0
+    threads: int | None = Field(None, ge=1)
+    """CPU threads; None leaves PyTorch's choice."""
+
+    @model_validator(mode="after")
+    def _shapes(self):
+        rollouts = self.questions * self.samples
+        if rollouts % self.minibatches:
+            raise ValueError(f"minibatches ({self.minibatches}) must divide questions x samples ({rollouts})")
+        if self.micro_batch and (rollouts // self.minibatches) % self.micro_batch:
+            raise ValueError(f"micro_batch ({self.micro_batch}) must divide the rollouts per optimizer step "
+                             f"({rollouts // self.minibatches})")
+        span = self.iterations * self.minibatches
+        if self.checkpoint_every % span:
+            raise ValueError(f"checkpoint_every ({self.checkpoint_every}) must be a multiple of iterations x minibatches "
+                             f"({span}): a run can only be continued between two generations")
+        return self
+
+
+class ProbeSection(Section):
+    """The measurement, on held-out questions, without guidance or hint."""
+
+    questions: int = Field(500, ge=1)
+    every: int = Field(0, ge=0)
+    """A small probe each so many steps; 0 = none."""
+    every_questions: int = Field(150, ge=1)
+    seed: int = 4242
+
+
+class Experiment(Section):
+    """A whole experiment."""
+
+    name: str = "experiment"
+    student: StudentSection = StudentSection()
+    task: TaskSection = TaskSection()
+    behaviors: list[BehaviorSection] = Field(default_factory=list)
+    teacher: TeacherSection = TeacherSection()
+    guidance: GuidanceSection = GuidanceSection()
+    reward: RewardSection = RewardSection()
+    loss: LossSection = LossSection()
+    train: TrainSection = TrainSection()
+    probe: ProbeSection = ProbeSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, data: Any) -> Any:
+        """``behaviors: [name]`` and ``task: name`` are short for the long forms."""
+        if isinstance(data, dict):
+            data = dict(data)
+            if isinstance(data.get("behaviors"), list):
+                data["behaviors"] = [{"name": b} if isinstance(b, str) else b for b in data["behaviors"]]
+            for key, inner in (("task", "name"), ("teacher", "backend"), ("student", "kind")):
+                if isinstance(data.get(key), str):
+                    data[key] = {inner: data[key]}
+        return data
+
+    @model_validator(mode="after")
+    def _whole(self):
+        if self.loss.method != "grpo" and not self.behaviors:
+            raise ValueError(f"method {self.loss.method!r} needs at least one behaviour under 'behaviors'; "
+                             "only 'grpo' trains without")
+        if self.loss.method != "grpo" and self.loss.floor <= self.loss.c_max:
+            raise ValueError(f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})")
+        return self
+
+
+def load_config(path: str | Path, overrides: list[str] = ()) -> Experiment:
+    """Read an experiment; ``overrides`` are ``dotted.key=value`` strings whose values are YAML.
+
+    Raises:
+        ConfigError: with file, line and column, or naming the override that is wrong.
+    """
+    document = yamlfile.read(Path(path), ConfigError)
+    if not isinstance(document.data, dict):
+        raise ConfigError(f"{path}:1:1: expected keys and values")
+    for text in overrides:
+        apply_override(document, text)
+    return yamlfile.validate(Experiment, document, ConfigError)
+
+
+def _full_key(key: str) -> str:
+    """``steps`` -> ``train.steps``: a bare key may stand for the one section that has it."""
+    if "." in key or key in Experiment.model_fields:
+        return key
+    sections = {n: f.annotation for n, f in Experiment.model_fields.items() if isinstance(f.annotation, type)}
+    owners = [n for n, kind in sections.items() if issubclass(kind, Section) and key in kind.model_fields]
+    if len(owners) > 1:
+        raise ConfigError(f"{key!r} is ambiguous: write {' or '.join(f'{o}.{key}' for o in owners)}")
+    if not owners:
+        known = [*Experiment.model_fields, *(f for kind in sections.values() if issubclass(kind, Section) for f in kind.model_fields)]
+        raise ConfigError(f"unknown key {key!r}{did_you_mean(key, known)}")
+    return f"{owners[0]}.{key}"
+
+
+def apply_override(document: yamlfile.Document, text: str) -> None:
+    """Set one dotted key in ``document``."""
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"cannot read {text!r} as an override; write key=value, such as train.steps=50")
+    steps = _full_key(key).split(".")
+    try:
+        parsed = YAML(typ="safe", pure=True).load(value)
+    except YAMLError as error:
+        raise ConfigError(f"the value in {text!r} is not valid YAML") from error
+    node = document.data
+    for step in steps[:-1]:
+        inner = node.get(step)
+        if inner is None:
+            inner = node[step] = {}
+        elif isinstance(inner, str):        # a short form such as ``task: sums``
+            inner = node[step] = {{"task": "name", "teacher": "backend", "student": "kind"}.get(step, "name"): inner}
+        elif not isinstance(inner, dict):
+            raise ConfigError(f"{key!r} cannot be set: {step!r} is a {type(inner).__name__}")
+        node = inner
+    node[steps[-1]] = parsed
+    document.places = {p: at for p, at in document.places.items() if p[: len(steps)] != tuple(steps)}

@@ -1,0 +1,67 @@
+"""What the terminal shows: a progress line with running rates, and the table at the end. Views of records."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from thinklab.probe_result import ProbeResult
+
+PLAIN_EVERY = 10        # steps between two lines where the output is not a terminal
+
+
+def bars(console: Console) -> Progress:
+    """Progress bars with a text of running rates behind them."""
+    return Progress(TextColumn("{task.description:<22}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(),
+                    TextColumn("{task.fields[rates]}"), console=console)
+
+
+def rates(line: Mapping[str, Any]) -> str:
+    """``accuracy .41  behaviour .03  guided .25`` from one line of metrics; what the student does by itself."""
+    shown = []
+    for key, name in (("own/accuracy", "accuracy"), ("own/behavior", "behaviour"), ("guided_fraction", "guided")):
+        if line.get(key) is not None:
+            shown.append(f"{name} {line[key]:.2f}")
+    return "  ".join(shown)
+
+
+@contextmanager
+def progress(steps: int, name: str, quiet: bool = False) -> Iterator[Callable[[dict], None] | None]:
+    """A listener for metrics that draws a bar on stderr, or prints a line every few steps where that is no terminal."""
+    if quiet:
+        yield None
+        return
+    console = Console(stderr=True, highlight=False)
+    if not sys.stderr.isatty():
+        def listen(line: dict) -> None:
+            if line["step"] % PLAIN_EVERY == 0 or line["step"] == steps:
+                console.print(f"step {line['step']}/{steps}  {rates(line)}")
+        yield listen
+        return
+    with bars(console) as progress_bars:
+        task = progress_bars.add_task(name, total=steps, rates="loading")
+        yield lambda line: progress_bars.update(task, completed=line["step"], rates=rates(line))
+
+
+def probe_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Rates with 95 % intervals, before and after, for each run; the layout of ``probe.json``."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title="% of held-out questions, no guidance, no hint [95 % interval]", title_justify="left")
+    for column in ("", "", "accuracy", "first answer", "behaviour", "tokens"):
+        table.add_column(column, no_wrap=True)
+    first = True
+    for name, result in runs.items():
+        for stage in ("before", "after") if first else ("after",):
+            for decoding, data in result.get(stage, {}).items():
+                r = ProbeResult.from_json(data)
+                label = stage if stage == "before" else name
+                shown = "\n".join(rate.percent for rate in r.behaviors.values()) or "-"
+                table.add_row(label, decoding, r.accuracy.percent, r.first_accuracy.percent, shown, f"{r.mean_tokens:.0f}")
+        table.add_section()
+        first = False
+    return table

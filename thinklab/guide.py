@@ -1,0 +1,250 @@
+"""Stage 2: choose gamma rollouts of each group, ask the teacher, parse its reply strictly, splice it on as token ids.
+
+A rollout whose guidance is rejected, for whatever reason, stays exactly as it was sampled; the reason is recorded with
+it. Nothing here depends on the clock or on a global random state: the same seed, step and rollouts give the same guidance.
+"""
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from thinklab.behavior import Behavior
+from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest
+from thinklab.types import Guidance, Rollout
+
+REJECT_REASONS = {
+    "missing-tag": "a tag is missing or not closed",
+    "repeated-tag": "a tag occurs more than once",
+    "outside-text": "there is text outside the tags, or the tags are out of order",
+    "empty-field": "a tag is empty",
+    "bad-opinion": "the opinion is neither 'correct' nor 'incorrect'",
+    "too-long": "the reply is longer than the limit",
+    "control-tokens": "there are control tokens or control characters in it",
+    "constraint": "it breaks a constraint of the behaviour",
+    "does-not-fit": "it has more tokens than guidance may have",
+    "review": "a person or a policy rejected it",
+}
+TAGS = ("opinion", "reason", "phrase")
+_REPLY = re.compile(r"\s*" + r"\s*".join(rf"<{tag}>(?P<{tag}>.*?)</{tag}>" for tag in TAGS) + r"\s*", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+MAX_REPLY_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How gamma, the number or share of guided rollouts per group, changes with the step.
+
+    A pure function of the step: nothing needs to be stored to resume it. ``off_at`` is the first step without any
+    guidance; from there on the run is plain GRPO.
+    """
+
+    start: int | float = 0.25
+    """An int is a number of rollouts per group, a float a share of the group."""
+    end: int | float | None = None
+    """The value after ``steps`` steps; None = ``start``."""
+    steps: int = 0
+    """Over how many steps the value moves from ``start`` to ``end``; then it stays."""
+    kind: Literal["constant", "linear", "cosine", "exp"] = "constant"
+    off_at: int | None = None
+
+    def value(self, step: int) -> float:
+        if self.off_at is not None and step >= self.off_at:
+            return 0.0
+        start, end = float(self.start), float(self.start if self.end is None else self.end)
+        if self.kind == "constant" or self.steps <= 0:
+            return start
+        done = min(1.0, step / self.steps)
+        if self.kind == "linear":
+            return start + (end - start) * done
+        if self.kind == "cosine":
+            return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+        return start * (max(end, 1e-9) / max(start, 1e-9)) ** done if done < 1 else end
+
+    def count(self, step: int, group_size: int) -> int:
+        """Guided rollouts wanted in a group of ``group_size``: the share times the size (or the number), halves up."""
+        share = isinstance(self.start, float)
+        return min(group_size, math.floor(self.value(step) * (group_size if share else 1) + 0.5))
+
+
+class Rejected(ValueError):
+    """A reply that cannot be used. ``reason`` is a key of ``REJECT_REASONS``."""
+
+    def __init__(self, reason: str, detail: str = ""):
+        super().__init__(detail or REJECT_REASONS[reason])
+        self.reason = reason
+
+
+def parse_reply(text: str, control_tokens: Sequence[str] = ()) -> tuple[dict[str, str], bool]:
+    """The fields of a reply, and the verdict (True = the teacher calls the answer correct).
+
+    The reply must be exactly ``<opinion>correct|incorrect</opinion><reason>…</reason><phrase>…</phrase>``, each tag
+    once and not empty, white space between them allowed, nothing else before, between or after.
+
+    Raises:
+        Rejected: naming the first rule that the reply breaks.
+    """
+    if len(text) > MAX_REPLY_CHARACTERS:
+        raise Rejected("too-long", f"{len(text)} characters; at most {MAX_REPLY_CHARACTERS}")
+    for token in control_tokens:
+        if token in text:
+            raise Rejected("control-tokens", f"the reply contains {token!r}")
+    if bad := _CONTROL.search(text):
+        raise Rejected("control-tokens", f"the reply contains the character {bad.group()!r}")
+    for tag in TAGS:
+        opened, closed = text.count(f"<{tag}>"), text.count(f"</{tag}>")
+        if opened == 0 or closed == 0:
+            raise Rejected("missing-tag", f"<{tag}> or </{tag}> is missing")
+        if opened > 1 or closed > 1:
+            raise Rejected("repeated-tag", f"<{tag}> occurs {max(opened, closed)} times")
+    match = _REPLY.fullmatch(text)
+    if match is None:
+        raise Rejected("outside-text")
+    fields = {tag: match[tag].strip() for tag in TAGS}
+    for tag, value in fields.items():
+        if not value:
+            raise Rejected("empty-field", f"<{tag}> is empty")
+    opinion = fields["opinion"].lower().rstrip(".")
+    if opinion not in ("correct", "incorrect"):
+        raise Rejected("bad-opinion", f"the opinion is {fields['opinion'][:60]!r}")
+    return fields, opinion == "correct"
+
+
+def encode_as_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of ``text``; a control token that is spelled out in it is encoded letter by letter."""
+    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    if special & set(ids):
+        raise Rejected("control-tokens", "the tokenizer turns part of it into a control token")
+    return ids
+
+
+def select(rollouts: Sequence[Rollout], count: int, policy: str, rng: random.Random,
+           eligible: Callable[[Rollout], bool]) -> list[int]:
+    """Positions of at most ``count`` finished, eligible rollouts of one group, drawn without replacement.
+
+    ``random`` looks at nothing else; ``wrong_first`` takes those whose own answer was wrong before the others.
+    """
+    able = [k for k, r in enumerate(rollouts) if r.finished and eligible(r)]
+    rng.shuffle(able)
+    if policy == "wrong_first":
+        able.sort(key=lambda k: rollouts[k].checks.get("student_correct", False))
+    return sorted(able[:count])
+
+
+@dataclass
+class Guide:
+    """The whole of stage 2 as one callable for the trainer, or step by step: ``propose`` and ``splice``."""
+
+    teacher: Teacher
+    behaviors: Sequence[tuple[Behavior, float]]
+    """Behaviours with their weights; each guided rollout draws one."""
+    tokenizer: PreTrainedTokenizerBase
+    schedule: Schedule = Schedule()
+    policy: Literal["random", "wrong_first"] = "random"
+    max_tokens: int = 256
+    """Most tokens that guidance may have, separator and EOS included. Longer guidance is refused, never cut."""
+    skip_if_shown: bool = True
+    """Do not guide a rollout that shows the behaviour by itself."""
+    check: Callable[[Rollout], bool] | None = None
+    """Whether the student's own answer is right; for ``wrong_first`` and for the teacher's opinion accuracy."""
+    review: Callable[[Rollout, Guidance], Guidance] | None = None
+    """Decides about each proposed guidance; None accepts all."""
+    seed: int = 0
+    counts: Counter = field(default_factory=Counter)
+    """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection."""
+
+    def gamma(self, step: int) -> float:
+        return self.schedule.value(step)
+
+    def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
+        """Guide some of ``rollouts`` (whole groups, side by side); all others come back unchanged."""
+        if self.check is not None:
+            rollouts = [replace(r, checks={**r.checks, "student_correct": self.check(r)}) for r in rollouts]
+        proposed = self.propose(rollouts, step, generation)
+        if self.review is not None:
+            proposed = {r.id: self.review(r, proposed[r.id]) if proposed[r.id].usable else proposed[r.id]
+                        for r in rollouts if r.id in proposed}
+        return self.splice(rollouts, proposed)
+
+    def propose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> dict[str, Guidance]:
+        """Guidance by rollout id, for the chosen rollouts only; rejected guidance is among it."""
+        chosen: list[tuple[Rollout, Behavior]] = []
+        for group in _groups(rollouts):
+            rng = random.Random(f"guide {self.seed} {generation} {group[0].group}")
+            count = self.schedule.count(step, len(group))
+            drawn = rng.choices([b for b, _ in self.behaviors], [w for _, w in self.behaviors], k=len(group))
+            wanted = dict(zip((r.id for r in group), drawn, strict=True))
+            places = select(group, count, self.policy, rng,
+                            lambda r, wanted=wanted: not (self.skip_if_shown and wanted[r.id].detect(r.student_text)))
+            chosen += [(group[k], wanted[group[k].id]) for k in places]
+        requests = [TeacherRequest(
+            id=r.id, messages=tuple(b.messages(r.example.question, r.student_text)), example=r.example,
+            response=r.student_text, behavior=b.name, behavior_hash=b.hash) for r, b in chosen]
+        replies = self.teacher.reply(requests) if requests else []
+        return {r.id: self.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)}
+
+    def parse(self, rollout: Rollout, behavior: Behavior, reply: TeacherReply) -> Guidance:
+        """A reply as guidance: ``proposed`` when it can be spliced, ``rejected`` with the reason when it cannot."""
+        guidance = Guidance(
+            rollout_id=rollout.id, behavior=behavior.name, behavior_hash=behavior.hash, status="proposed",
+            raw=reply.text, model=reply.model, usage=reply.usage, latency_s=reply.latency_s, attempts=reply.attempts,
+            cache_hit=reply.cache_hit)
+        if reply.error:
+            return replace(guidance, status="rejected", reason=reply.error, detail=reply.detail)
+        try:
+            fields, verdict = parse_reply(reply.text, self.tokenizer.all_special_tokens)
+            guidance = replace(guidance, fields=fields, verdict=verdict, text=behavior.splice(fields))
+            if broken := behavior.check_guidance(guidance.text):
+                raise Rejected("constraint", broken)
+            self.encode(behavior.separator, guidance.text, rollout)
+        except Rejected as why:
+            return replace(guidance, status="rejected", reason=why.reason, detail=str(why))
+        return guidance
+
+    def encode(self, separator: str, text: str, rollout: Rollout) -> tuple[int, ...]:
+        """(G,) ids of separator, text and the EOS that the student had sampled.
+
+        Raises:
+            Rejected: when there are more than ``max_tokens`` of them.
+        """
+        ids = [*encode_as_text(self.tokenizer, separator + text), rollout.student_ids[-1]]
+        if len(ids) > self.max_tokens:
+            raise Rejected("does-not-fit", f"{len(ids)} tokens; at most {self.max_tokens}")
+        return tuple(ids)
+
+    def splice(self, rollouts: Sequence[Rollout], guidance: Mapping[str, Guidance]) -> list[Rollout]:
+        """The rollouts with all usable guidance appended to their ids, in the same order."""
+        separators = {b.name: b.separator for b, _ in self.behaviors}
+        out = []
+        for rollout in rollouts:
+            item = guidance.get(rollout.id)
+            if item is None:
+                out.append(rollout)
+                continue
+            spliced = rollout
+            if item.usable:
+                separator = separators[item.behavior]
+                try:
+                    ids = self.encode(separator, item.final_text, rollout)
+                    status = "accepted" if item.status == "proposed" else item.status
+                    item = replace(item, status=status)
+                    spliced = replace(rollout, teacher_ids=ids, text=rollout.student_text + separator + item.final_text)
+                except Rejected as why:      # an edited text can be too long where the teacher's was not
+                    item = replace(item, status="rejected", reason=why.reason, detail=str(why))
+            self.counts[item.status if item.usable else item.reason] += 1
+            out.append(replace(spliced, guidance=item))
+        return out
+
+
+def _groups(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
+    groups: dict[int, list[Rollout]] = {}
+    for rollout in rollouts:
+        groups.setdefault(rollout.group, []).append(rollout)
+    return list(groups.values())

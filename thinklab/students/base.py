@@ -1,0 +1,69 @@
+"""What every kind of student becomes: a model and a tokenizer that the rest of thinklab can use without asking more."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from thinklab.errors import StudentError
+from thinklab.sampler import Sampler
+from thinklab.types import Message
+
+
+@dataclass
+class Student:
+    """A causal LM with its tokenizer. ``model`` is a ``PeftModel`` when LoRA was asked for, else the plain model."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    kind: str
+    source: str
+    """Folder or hub id that it was loaded from."""
+
+    @property
+    def eos_ids(self) -> tuple[int, ...]:
+        """Every id that ends an answer: the tokenizer's own first, then those that the model declares."""
+        declared = self.model.generation_config.eos_token_id
+        declared = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
+        own = self.tokenizer.eos_token_id
+        return tuple(dict.fromkeys([own, *declared] if own is not None else declared))
+
+    @property
+    def max_positions(self) -> int | None:
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    def sampler(self, max_new_tokens: int, temperature: float = 1.0, rows: int = 0) -> Sampler:
+        return Sampler(max_new_tokens, self.eos_ids, self.tokenizer.pad_token_id, temperature, rows=rows)
+
+    def encode(self, messages: list[Message]) -> list[int]:
+        """A prompt as ids, through the model's own chat template."""
+        return self.tokenizer.apply_chat_template([dict(m) for m in messages], add_generation_prompt=True, tokenize=True,
+                                                  return_dict=True)["input_ids"]
+
+    def decode(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def answer(self, prompts: list[list[Message]], n: int = 1, max_new_tokens: int = 256, temperature: float = 1.0,
+               seed: int = 0, rows: int = 256) -> list[str]:
+        """``n`` answers to each prompt, side by side, as text."""
+        ids = [self.encode(p) for p in prompts]
+        sampled = self.sampler(max_new_tokens, temperature, rows)(self.model, ids, n, seed)
+        return self.tokenizer.batch_decode(sampled, skip_special_tokens=True)
+
+
+def check(student: Student) -> Student:
+    """Refuse a student that would fail later and more obscurely.
+
+    Raises:
+        StudentError: when the tokenizer has no chat template or no EOS token.
+    """
+    tokenizer = student.tokenizer
+    if tokenizer.eos_token_id is None:
+        raise StudentError(f"the tokenizer of {student.source} has no EOS token, so an answer can never end; set eos_token "
+                           "in its tokenizer_config.json")
+    if not tokenizer.chat_template:
+        raise StudentError(f"the tokenizer of {student.source} has no chat template, so questions cannot be put to it; use an "
+                           "instruct model, or put a chat_template.jinja beside its tokenizer.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return student

@@ -1,0 +1,80 @@
+"""Any Hugging Face causal LM, from a local folder or the hub: full precision or 4-bit (bitsandbytes nf4), with LoRA or not."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+from thinklab.config import LoraSection, StudentSection
+from thinklab.errors import StudentError
+from thinklab.students.base import Student, check
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(section: StudentSection, seed: int = 0) -> Student:
+    """Load the model and tokenizer that ``section`` names.
+
+    Raises:
+        StudentError: when the folder is missing, incomplete, or not a causal LM, or bitsandbytes is needed and absent.
+    """
+    source = section.path
+    if source is None:
+        raise StudentError("student.path is missing: name a folder with a Hugging Face model, or a hub id")
+    folder = Path(source).expanduser()
+    if folder.exists():
+        if not (folder / "config.json").exists():
+            raise StudentError(f"{source} is not a model folder: it has no config.json")
+        source = str(folder)
+    elif source.startswith((".", "/", "~")) or len(folder.parts) > 2:
+        raise StudentError(f"there is no model folder {source}")
+    quantization = None
+    if section.quantize == "nf4":
+        quantization = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+                                          bnb_4bit_compute_dtype=DTYPES.get(section.dtype, default_dtype()))
+    dtype = DTYPES.get(section.dtype, default_dtype())
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, quantization_config=quantization)
+    except ImportError as error:
+        raise StudentError(f"cannot load {section.path}: {error}") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise StudentError(f"cannot load {section.path} as a causal language model: {_first_line(error)}") from error
+    if quantization is None and torch.cuda.is_available():
+        model = model.to("cuda")
+    return check(Student(with_lora(model, section.lora, seed), tokenizer, section.kind, section.path))
+
+
+def with_lora(model, lora: LoraSection | None, seed: int):
+    """``model`` with a fresh LoRA adapter in fp32, or with all its weights to train when ``lora`` is None."""
+    if lora is None:
+        return model
+    if getattr(model, "is_loaded_in_4bit", False):
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets,
+                        init_lora_weights="gaussian" if lora.gaussian_init else True, task_type="CAUSAL_LM")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = get_peft_model(model, config)
+    lora_to_fp32(model)
+    return model
+
+
+def lora_to_fp32(model) -> None:
+    """TRL casts the LoRA weights of a quantised model to bf16, where a small learning rate rounds away; cast them back."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def default_dtype() -> torch.dtype:
+    """bf16 where the GPU has it, fp16 on older GPUs, fp32 on a CPU."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,94 @@
+"""Asking math-verify without being held up by it: ``equal(answer, gold)``, from any thread."""
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from thinklab.errors import TaskError
+
+SECONDS = 3.5          # for one question; what is not decided by then counts as wrong
+START_SECONDS = 120.0  # for importing math-verify, which a busy machine may take long over
+
+
+class _Worker:
+    """One child process, started when first needed and again after it had to be killed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._owner = 0
+
+    def ask(self, answer: str, gold: str) -> bool:
+        with self._lock:
+            process = self._running()
+            try:
+                process.stdin.write(json.dumps([answer, gold]) + "\n")
+                process.stdin.flush()
+            except OSError:                # it died between two questions
+                self.stop()
+                return False
+            reply = self._line(process, SECONDS)
+            if not reply:
+                self.stop()
+            return reply.strip() == "1"
+
+    def _running(self) -> subprocess.Popen[str]:
+        # After a fork the pipes belong to the parent as well: two processes must not talk through one pair.
+        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+            self._process, self._owner = self._start(), os.getpid()
+        return self._process
+
+    def _start(self) -> subprocess.Popen[str]:
+        script = Path(__file__).with_name("_math_worker.py")
+        process = subprocess.Popen([sys.executable, "-P", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, encoding="utf-8",
+                                   start_new_session=True)    # Ctrl-C is for the parent; this one ends with its stdin
+        if self._line(process, START_SECONDS).strip() != "ready":
+            process.kill()
+            why = process.stderr.read().strip().splitlines()
+            raise TaskError(f"math-verify does not start: {why[-1] if why else 'no message'}; "
+                            "try `pip install --force-reinstall math-verify`")
+        process.stderr.close()
+        return process
+
+    @staticmethod
+    def _line(process: subprocess.Popen[str], seconds: float) -> str:
+        """One line of its output; empty when it said nothing in time and was killed."""
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        try:
+            return process.stdout.readline()
+        finally:
+            timer.cancel()
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and self._owner == os.getpid():
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):
+                    pipe.close()
+
+
+_worker = _Worker()
+atexit.register(_worker.stop)
+
+
+@lru_cache(maxsize=50_000)
+def equal(answer: str, gold: str) -> bool:
+    """Does math-verify hold the two LaTeX texts equal? False when it cannot tell within ``SECONDS``.
+
+    Remembered, since the rollouts of one question mostly repeat a few answers.
+
+    Raises:
+        TaskError: when math-verify cannot be started at all.
+    """
+    return _worker.ask(answer, gold)

@@ -1,0 +1,185 @@
+"""Reading questions: a local file, or the Hub. One place for every message about a file that cannot be used."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from thinklab.errors import TaskError, did_you_mean
+from thinklab.types import Example
+
+SUFFIXES = (".jsonl", ".json", ".parquet")
+Where = str | Path | Mapping[str, str | Path] | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row and where it stands."""
+
+    data: Mapping[str, Any]
+    where: str
+    """``train.jsonl:17``; for files without lines and for the Hub the number of the row."""
+    id: str
+    """``<task>-<file or Hub split>-<number from 0>``, so a question keeps its id under every split name."""
+
+    def __getitem__(self, column: str) -> Any:
+        return self.data[column]
+
+    def text(self, column: str) -> str:
+        """A column that must hold text that is not empty."""
+        value = self[column]
+        if not isinstance(value, str) or not value.strip():
+            self.fail(f"column {column!r} must be text that is not empty, not {shown(value)}")
+        return value.strip()
+
+    def extra(self, *columns: str) -> dict[str, Any]:
+        """Those of ``columns`` that the row has."""
+        return {column: self.data[column] for column in columns if column in self.data}
+
+    def fail(self, what: str) -> NoReturn:
+        raise TaskError(f"{self.where}: {what}")
+
+
+def shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set is and how its rows look."""
+
+    name: str
+    """The task's name, for messages and ids."""
+    hub: str
+    """Its id on the Hugging Face Hub; empty where there is none."""
+    config: str | None
+    splits: Mapping[str, str]
+    """What ``train`` and ``test`` are called on the Hub; a split that does not exist is left out."""
+    columns: tuple[str, ...]
+    """The columns that every row must have."""
+
+
+def loader(source: Source, example: Callable[[Row], Example], path: Where = None, split: Where = None,
+           ) -> Callable[[str], Sequence[Example]]:
+    """A ``Task.load`` for ``source``: from ``path`` where it is given, else from the Hub.
+
+    Args:
+        path: a ``.jsonl``, ``.json`` or ``.parquet`` file (it then serves *every* split name), a folder with
+            one such file per split, or ``{"train": file, "test": file}``.
+        split: another name for the split on the Hub (or of the file in the folder), for all splits or as
+            ``{"test": "validation"}``.
+    """
+    if not isinstance(path, Mapping | str | Path | None):
+        raise TaskError(f"task.path must be a file, a folder or {{train: file, test: file}}, not {shown(path)}")
+
+    @lru_cache
+    def load(asked: str) -> tuple[Example, ...]:
+        names = _stored_names(source, asked, split, local=path is not None)
+        rows = _hub_rows(source, names[-1]) if path is None else _file_rows(source, _file(path, asked, names))
+        examples = []
+        for row in rows:
+            for column in source.columns:
+                if column not in row.data:
+                    row.fail(f"no column {column!r}; the task {source.name!r} expects {', '.join(source.columns)}; "
+                             f"found {', '.join(map(str, row.data)) or 'none'}")
+            examples.append(example(row))
+        return tuple(examples)
+
+    return load
+
+
+def _stored_names(source: Source, asked: str, split: Where, local: bool) -> tuple[str, ...]:
+    """What the split may be called where it is stored; the last one is the Hub's name."""
+    chosen = split.get(asked) if isinstance(split, Mapping) else split
+    if chosen is not None:
+        return (str(chosen),)
+    if asked in source.splits:
+        return (asked, source.splits[asked])
+    if local or not source.splits:
+        return (asked,)
+    raise TaskError(f"the task {source.name!r} has no split {asked!r}{did_you_mean(asked, source.splits)}; it has "
+                    f"{', '.join(source.splits)}. Pass task.path for a file of your own")
+
+
+def _file(path: Where, asked: str, stems: Sequence[str]) -> Path:
+    if isinstance(path, Mapping):
+        if asked not in path:
+            raise TaskError(f"task.path has no file for the split {asked!r}; it names {', '.join(path) or 'none'}")
+        path = path[asked]
+    file = Path(path).expanduser()
+    if file.is_dir():
+        names = [file / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in SUFFIXES]
+        file = next((n for n in names if n.is_file()), None)
+        if file is None:
+            raise TaskError(f"{path}: a folder without {' or '.join(n.name for n in names)}")
+    if not file.is_file():
+        raise TaskError(f"{file}: no such file; task.path must name a {', '.join(SUFFIXES)} file")
+    return file
+
+
+def _file_rows(source: Source, file: Path) -> Iterator[Row]:
+    readers = {".jsonl": _jsonl, ".json": _json, ".parquet": _parquet}
+    if file.suffix not in readers:
+        raise TaskError(f"{file}: cannot read {file.suffix or 'a file without an ending'}; "
+                        f"it must be one of {', '.join(SUFFIXES)}")
+    number = -1
+    try:
+        for number, (where, data) in enumerate(readers[file.suffix](file)):
+            if not isinstance(data, dict):
+                raise TaskError(f"{where}: every row must be an object of columns, not {shown(data)}")
+            yield Row(data, where, f"{source.name}-{file.stem}-{number}")
+    except (OSError, UnicodeDecodeError) as e:
+        raise TaskError(f"{file}: cannot be read: {e}") from e
+    if number < 0:
+        raise TaskError(f"{file}: no rows in it; the task {source.name!r} expects {', '.join(source.columns)}")
+
+
+def _jsonl(file: Path) -> Iterator[tuple[str, Any]]:
+    with file.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield f"{file}:{number}", _parsed(file, line, number)
+
+
+def _json(file: Path) -> Iterator[tuple[str, Any]]:
+    rows = _parsed(file, file.read_text(encoding="utf-8-sig"), 1)
+    if not isinstance(rows, list):
+        raise TaskError(f"{file}: a .json file must hold a list of rows; one object a line belongs in a .jsonl file")
+    return ((f"{file}: row {k}", row) for k, row in enumerate(rows, 1))
+
+
+def _parsed(file: Path, text: str, line: int) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as e:
+        raise TaskError(f"{file}:{line + e.lineno - 1}:{e.colno}: not JSON: {e.msg}") from e
+    except RecursionError as e:
+        raise TaskError(f"{file}:{line}: nested too deeply to be a row") from e
+
+
+def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+    try:
+        rows = pyarrow.parquet.read_table(file).to_pylist()
+    except pyarrow.ArrowException as e:
+        raise TaskError(f"{file}: not a parquet file: {e}") from e
+    return ((f"{file}: row {k}", row) for k, row in enumerate(rows, 1))
+
+
+def _hub_rows(source: Source, split: str) -> Iterable[Row]:
+    """Rows from the Hub. Never tried against the real Hub by the project's own tests, which have no network."""
+    if not source.hub:
+        raise TaskError(f"the task {source.name!r} reads a local file; pass task.path")
+    import datasets
+    try:
+        rows = datasets.load_dataset(source.hub, source.config, split=split)
+    except Exception as e:        # the Hub's client raises some dozen kinds, none of them with a common base
+        raise TaskError(f"cannot load {source.hub} ({split}) from the Hugging Face Hub: {type(e).__name__}: "
+                        f"{str(e).strip().splitlines()[0] if str(e).strip() else 'no message'}. Offline, or no access? "
+                        f"Pass task.path, a local file with the columns {', '.join(source.columns)}") from e
+    return [Row(row, f"{source.hub} ({split}) row {k}", f"{source.name}-{split}-{k}") for k, row in enumerate(rows)]

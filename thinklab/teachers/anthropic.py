@@ -1,0 +1,124 @@
+"""The ``anthropic`` teacher: Claude through the official SDK's async client.
+
+The system text and the few-shots are the same in every call of one behaviour, so they are marked for the service's
+prompt cache, when they are long enough for the model to cache at all. Retries, limits and money are ours
+(``remote.py``); the SDK's own retries are off.
+
+What the service no longer takes: since API version 2026-10-21 a ``temperature`` is an error. Left out, the model's own
+sampling counts. Set it only for an older model that still knows it; the call then goes out with the older version.
+"""
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import anthropic
+from anthropic import AsyncAnthropic
+
+from thinklab.errors import ConfigError
+from thinklab.teachers.base import TeacherReply, TeacherRequest
+from thinklab.teachers.faults import Fault, from_sdk
+from thinklab.teachers.options import remote_options
+from thinklab.teachers.prices import facts
+from thinklab.teachers.remote import RemoteTeacher
+from thinklab.teachers.secrets import find_key
+from thinklab.types import Usage
+
+DEFAULT_MODEL = "claude-haiku-5-5"
+"""The one place that names it: small, current, and cheap enough for an evening."""
+VERSION_WITH_TEMPERATURE = "2023-06-01"
+KEY_NAMES = ("ANTHROPIC_API_KEY",)
+OWN_OPTIONS = ("model", "temperature", "effort", "thinking", "base_url")
+STOPPED = {"refusal": "refusal", "max_tokens": "max-tokens", "model_context_window_exceeded": "prompt-too-long"}
+
+
+def anthropic_teacher(model: str = DEFAULT_MODEL, temperature: float | None = None,
+                      effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None,
+                      thinking: Literal["auto", "adaptive", "disabled", "default"] = "auto",
+                      base_url: str | None = None, **options: Any) -> RemoteTeacher:
+    """A Claude model as the teacher. The key: ANTHROPIC_API_KEY, or a Colab secret of that name, or it is asked for.
+
+    Args:
+        model: its id.
+        temperature: only for models that still take one; None leaves it out.
+        effort: how hard the model tries, for models that know it; None: the model's default.
+        thinking: ``auto`` switches it off where the table of prices says that one can (a comment needs none, and
+            thinking is paid for and counts towards ``max_tokens``); ``default`` sends nothing.
+        base_url: another address with the same protocol; None: the service's own, or ANTHROPIC_BASE_URL.
+        options: see ``options.RemoteOptions``.
+
+    Raises:
+        ConfigError: for an option that cannot be.
+        TeacherError: when there is no key.
+    """
+    settings = remote_options("anthropic", options, OWN_OPTIONS)
+    if thinking not in ("auto", "adaptive", "disabled", "default"):
+        raise ConfigError(f"teacher option thinking: one of auto, adaptive, disabled, default, not {thinking!r}")
+    return RemoteTeacher(AnthropicBackend(model, temperature, effort, thinking, base_url), settings)
+
+
+class AnthropicBackend:
+    """One call to the Messages API. Options as in ``anthropic_teacher``."""
+
+    name = "anthropic"
+
+    def __init__(self, model: str, temperature: float | None = None, effort: str | None = None, thinking: str = "auto",
+                 base_url: str | None = None) -> None:
+        self.model, self.secret = model, find_key(KEY_NAMES, "Anthropic")
+        self._client = AsyncAnthropic(api_key=self.secret.reveal(), base_url=base_url, max_retries=0)
+        if thinking == "auto":
+            off = facts(model).thinking_off and effort not in ("xhigh", "max")      # with those it cannot be switched off
+            thinking = "disabled" if off else "default"
+        self._extra: dict[str, Any] = {}
+        if thinking != "default":
+            self._extra["thinking"] = {"type": thinking}
+        if effort is not None:
+            self._extra["output_config"] = {"effort": effort}
+        if temperature is not None:
+            self._extra["extra_body"] = {"temperature": float(temperature)}
+            self._extra["extra_headers"] = {"anthropic-version": VERSION_WITH_TEMPERATURE}
+        self.settings = {"url": str(self._client.base_url), "model": model, "extra": self._extra}
+
+    def __repr__(self) -> str:
+        return f"<Anthropic, {self.model}>"
+
+    async def call(self, request: TeacherRequest, timeout_s: float, mark_prefix: bool) -> TeacherReply:
+        """One attempt at the Messages API, not streamed."""
+        system, messages = _blocks(request, mark_prefix)
+        try:
+            message = await self._client.messages.create(model=self.model, max_tokens=request.max_tokens, system=system,
+                                                         messages=messages, timeout=timeout_s, **self._extra)
+            usage = _usage(message.usage)
+            text = "".join(block.text for block in message.content if block.type == "text")
+            stopped, model = message.stop_reason, str(message.model or self.model)
+        except Exception as error:
+            raise from_sdk(error, anthropic) from None
+        if stopped in STOPPED:
+            detail = getattr(message.stop_details, "explanation", None) or f"the service stopped with {stopped!r}"
+            return TeacherReply(request.id, text, error=STOPPED[stopped], detail=detail, model=model, usage=usage)
+        if stopped not in ("end_turn", "stop_sequence"):
+            raise Fault("bad-reply", f"the reply ended with {stopped!r}", again=True, usage=usage, text=text)
+        return TeacherReply(request.id, text, model=model, usage=usage)
+
+    async def check(self) -> None:
+        """Asks what the model is: free, and fails for a wrong key as for a wrong model."""
+        try:
+            await self._client.models.retrieve(self.model)
+        except Exception as error:
+            raise from_sdk(error, anthropic) from None
+
+
+def _blocks(request: TeacherRequest, mark_prefix: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(system blocks, messages), with the mark on the last block before the student's turn."""
+    system = [{"type": "text", "text": m["content"]} for m in request.messages if m["role"] == "system"]
+    turns = [{"role": m["role"], "content": [{"type": "text", "text": m["content"]}]}
+             for m in request.messages if m["role"] != "system"]
+    if mark_prefix:
+        last = turns[-2]["content"][-1] if len(turns) > 1 else system[-1]
+        last["cache_control"] = {"type": "ephemeral"}
+    return system, turns
+
+
+def _usage(usage: Any) -> Usage:
+    """The service counts cached input apart; ``Usage.input_tokens`` is all of it."""
+    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    return Usage(usage.input_tokens + read + written, usage.output_tokens, read, written)

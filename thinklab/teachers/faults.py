@@ -1,0 +1,120 @@
+"""What can go wrong with one call to a model, and what each fault deserves: another attempt, a rejection, or the end.
+
+A backend raises ``Fault`` and nothing else; ``RemoteTeacher`` repeats the call or turns the fault into a reply with
+that ``error``. The Anthropic and the OpenAI package name their exceptions alike, so one function sorts both.
+"""
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
+from types import ModuleType
+from typing import Any
+
+from thinklab.types import Usage
+
+_JITTER = random.Random()          # not the global one, whose state a training run may count on
+
+
+class Fault(Exception):
+    """One failed attempt.
+
+    Args:
+        error: a slug of ``teachers.base.ERRORS``.
+        detail: the same in words; the caller redacts it.
+        again: worth another attempt.
+        wait_s: how long the service asked to wait; None when it did not say.
+        fatal: no call can ever succeed (a wrong key): the teacher raises ``TeacherError``.
+        usage: what it is known to have cost; None when nobody can tell, so that the budget counts the worst case.
+        text: what did arrive.
+    """
+
+    def __init__(self, error: str, detail: str, *, again: bool = False, wait_s: float | None = None,
+                 fatal: bool = False, usage: Usage | None = None, text: str = "") -> None:
+        super().__init__(f"{error}: {detail}")
+        self.error, self.detail, self.again, self.wait_s, self.fatal = error, detail, again, wait_s, fatal
+        self.usage, self.text = usage, text
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often and how patiently. Waits grow as ``first_wait_s * 2 ** n``, less up to a half of it at random."""
+
+    attempts: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 60.0
+    """Also the longest ``retry-after`` that is obeyed; a service that asks for more has failed for this request."""
+
+    def wait_s(self, attempt: int, fault: Fault) -> float | None:
+        """Seconds before the attempt after number ``attempt`` (from 1); None to give up."""
+        if not fault.again or attempt >= self.attempts:
+            return None
+        if fault.wait_s is not None:
+            return fault.wait_s if fault.wait_s <= self.longest_wait_s else None
+        wait = min(self.longest_wait_s, self.first_wait_s * 2 ** min(attempt - 1, 30))
+        return wait * (1 - _JITTER.random() / 2)
+
+
+FREE = Usage()          # an error status: the services bill only what they answer
+
+
+def from_sdk(error: Exception, sdk: ModuleType) -> Fault:
+    """The ``Fault`` behind an exception of the ``anthropic`` or the ``openai`` package."""
+    if isinstance(error, sdk.APITimeoutError):
+        return Fault("timeout", "no reply within the time allowed", again=True)
+    if isinstance(error, sdk.APIConnectionError):
+        cause = error.__cause__
+        return Fault("connection", f"the connection failed ({type(cause or error).__name__})", again=True)
+    if isinstance(error, sdk.APIResponseValidationError):
+        return Fault("bad-reply", "the reply is not in the service's own format", again=True)
+    if isinstance(error, sdk.APIStatusError):
+        return _from_status(error)
+    if isinstance(error, ValueError | TypeError | AttributeError | LookupError):      # JSON cut off, fields missing
+        return Fault("bad-reply", f"the reply cannot be read ({type(error).__name__})", again=True)
+    raise error
+
+
+def _from_status(error: Any) -> Fault:
+    status, said = error.status_code, _message(error)
+    detail = f"HTTP {status}: {said}"
+    if status == 200:
+        return Fault("bad-reply", detail, again=True)
+    if status in (401, 403):
+        return Fault("key", f"the key was refused (HTTP {status}): {said}", fatal=True, usage=FREE)
+    if status == 402 or getattr(error, "type", None) == "billing_error":
+        return Fault("billing", f"the account cannot pay (HTTP {status}): {said}", fatal=True, usage=FREE)
+    if status == 404:
+        return Fault("model", f"no such model or address (HTTP 404): {said}", fatal=True, usage=FREE)
+    if status == 429:
+        return Fault("rate-limit", detail, again=True, wait_s=_retry_after(error.response.headers), usage=FREE)
+    if status in (503, 529):
+        return Fault("overloaded", detail, again=True, wait_s=_retry_after(error.response.headers), usage=FREE)
+    if status in (408, 504):
+        return Fault("timeout", detail, again=True)
+    if status == 409 or status >= 500:
+        return Fault("server", detail, again=True, wait_s=_retry_after(error.response.headers), usage=FREE)
+    if status == 413 or "too long" in said.lower() or "context length" in said.lower():
+        return Fault("prompt-too-long", detail, usage=FREE)
+    return Fault("bad-request", detail, usage=FREE)
+
+
+def _message(error: Any) -> str:
+    body = error.body
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    text = inner.get("message", "") if isinstance(inner, dict) else inner
+    return " ".join(str(text or error.message).split())[:300]
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Seconds, from ``retry-after-ms`` or ``retry-after`` (a number or a date); None when there is neither."""
+    for name, scale in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            seconds = float(headers[name]) / scale
+        except (KeyError, ValueError):
+            continue
+        return seconds if seconds >= 0 and seconds == seconds else None
+    date = parsedate_tz(headers.get("retry-after", ""))
+    if date is None:
+        return None
+    return max(0.0, mktime_tz(date) - time.time())

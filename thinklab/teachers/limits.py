@@ -1,0 +1,88 @@
+"""How fast a teacher may be asked: calls at once, calls per minute, tokens per minute.
+
+The two rates are sliding windows and hold in every stretch of 60 seconds, not on average: a bucket that refills would
+let twice the rate through around a full bucket. When the service itself says "wait", everybody waits.
+"""
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from thinklab.errors import ConfigError
+
+WINDOW_S = 60.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """0 means no limit for the two rates."""
+
+    concurrency: int = 16
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    """Input and output together. A call counts with its longest possible reply until its real usage is known."""
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1 or self.requests_per_minute < 0 or self.tokens_per_minute < 0:
+            raise ConfigError("concurrency must be at least 1, requests_per_minute and tokens_per_minute at least 0 "
+                              "(no limit), "
+                              f"not {self.concurrency}, {self.requests_per_minute}, {self.tokens_per_minute}")
+
+
+@dataclass
+class Ticket:
+    """One admitted call; ``tokens`` may be corrected once the usage is known."""
+
+    at: float
+    tokens: int
+
+
+class Gate:
+    """Admits calls as ``Limits`` allow. All its users must run on one event loop.
+
+    Args:
+        clock: seconds, monotonic. sleep: awaits that many. Both can be replaced to test without waiting.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] | None = None,
+                 sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self.limits, self._sleep = limits, sleep
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._places = asyncio.Semaphore(limits.concurrency)
+        self._turn = asyncio.Lock()                  # admission is first come, first served
+        self._admitted: deque[Ticket] = deque()
+        self._closed_until = float("-inf")
+
+    @asynccontextmanager
+    async def admit(self, tokens: int) -> AsyncIterator[Ticket]:
+        """Waits for a place; holds it until the block is left.
+
+        Args:
+            tokens: the most that the call can use.
+        """
+        async with self._places:
+            async with self._turn:
+                while (wait := self._wait_s(tokens)) > 0:
+                    await self._sleep(wait)
+                ticket = Ticket(self._clock(), tokens)
+                self._admitted.append(ticket)
+            yield ticket
+
+    def close_for(self, seconds: float) -> None:
+        """No admission for that long: the service has asked for a pause."""
+        self._closed_until = max(self._closed_until, self._clock() + seconds)
+
+    def _wait_s(self, tokens: int) -> float:
+        now = self._clock()
+        while self._admitted and self._admitted[0].at + WINDOW_S <= now:
+            self._admitted.popleft()
+        wait, calls = self._closed_until - now, self.limits.requests_per_minute
+        if calls and len(self._admitted) >= calls:
+            wait = max(wait, self._admitted[len(self._admitted) - calls].at + WINDOW_S - now)
+        room, used = self.limits.tokens_per_minute, sum(t.tokens for t in self._admitted)
+        if room and self._admitted and used + tokens > room:      # a call above the limit goes alone
+            wait = max(wait, self._admitted[0].at + WINDOW_S - now)
+        return wait

@@ -1,0 +1,141 @@
+"""Caps on dollars, tokens and calls that hold under concurrency: reserve the worst case, call, settle what it was.
+
+A call is let through only when everything spent, everything reserved by calls that are under way, and its own worst
+case fit under every cap together. Where it does not fit now but may fit once others have settled, it waits. An attempt
+whose cost nobody can tell (a timeout, a connection that broke off) is settled at its worst case.
+"""
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from thinklab.errors import ConfigError
+from thinklab.teachers.prices import PICO, Price, dollars
+from thinklab.types import Usage
+
+
+@dataclass(frozen=True)
+class Caps:
+    """0 means that nothing of the kind is allowed, None that there is no cap. One call is one attempt."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    """Input and output together."""
+    calls: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("usd", "tokens", "calls"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ConfigError(f"cap_{name} must be at least 0, or left out for no cap, not {value}")
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Something spent or reserved."""
+
+    picodollars: int = 0
+    tokens: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.picodollars + other.picodollars, self.tokens + other.tokens, self.calls + other.calls)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.picodollars - other.picodollars, self.tokens - other.tokens, self.calls - other.calls)
+
+
+class CapReached(Exception):
+    """The call does not fit under a cap; the message says which."""
+
+
+@dataclass
+class Budget:
+    """The account of one teacher. All methods that change it must run on one event loop; reading is always fine."""
+
+    caps: Caps
+    price: Price | None
+    """None: unknown. Then there can be no cap in dollars."""
+    spent: Amount = Amount()
+    reserved: Amount = Amount()
+    refused: int = 0
+    """Calls that a cap has turned away."""
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.price is None and self.caps.usd is not None:
+            raise ConfigError("cap_usd cannot be kept without a price: the table has none for this model. Give one in "
+                              "dollars per "
+                              "million tokens, price: {input: ..., output: ...} (0 for a server of your own)")
+
+    def worst(self, input_tokens: int, output_tokens: int) -> Amount:
+        """What one call can cost at most."""
+        money = 0 if self.price is None else self.price.at_most(input_tokens, output_tokens)
+        return Amount(money, input_tokens + output_tokens, 1)
+
+    async def reserve(self, worst: Amount) -> Amount:
+        """Sets ``worst`` aside; hand the result to ``settle``, whatever happens.
+
+        Raises:
+            CapReached: when it cannot fit, not even once the calls under way have settled.
+        """
+        while (why := self._exceeded(self.spent + self.reserved + worst)) is not None:
+            if self.reserved.calls == 0 or self._exceeded(self.spent + worst) is not None:
+                self.refused += 1
+                raise CapReached(why)
+            settled = asyncio.get_running_loop().create_future()
+            self._waiting.append(settled)
+            await settled
+        self.reserved = self.reserved + worst
+        return worst
+
+    def settle(self, reservation: Amount, usage: Usage | None) -> None:
+        """Replaces the reservation by what the attempt cost; ``None`` when that is unknown: the reservation itself."""
+        if usage is None:
+            cost = reservation
+        else:
+            money = 0 if self.price is None else self.price.cost(usage)
+            cost = Amount(money, usage.input_tokens + usage.output_tokens, 1)
+        self.reserved, self.spent = self.reserved - reservation, self.spent + cost
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _exceeded(self, total: Amount) -> str | None:
+        caps = self.caps
+        if caps.usd is not None and total.picodollars > int(caps.usd * PICO):
+            return f"cap_usd: {dollars(self.spent.picodollars)} of ${caps.usd:g} spent, and the next call could pass it"
+        if caps.tokens is not None and total.tokens > caps.tokens:
+            return f"cap_tokens: {self.spent.tokens:,} of {caps.tokens:,} tokens used, and the next call could pass it"
+        if caps.calls is not None and total.calls > caps.calls:
+            return f"cap_calls: all {caps.calls:,} calls used"
+        return None
+
+    def state(self) -> dict[str, int]:
+        """For a run folder; ``restore`` takes it back, so that a cap holds over a resumed run."""
+        return {"picodollars": self.spent.picodollars, "tokens": self.spent.tokens, "calls": self.spent.calls}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.spent = Amount(*(int(state[k]) for k in ("picodollars", "tokens", "calls")))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run may cost, before it starts. Tokens are guessed from the length of the text."""
+
+    calls: int
+    input_tokens: int
+    output_tokens_at_most: int
+    usd: float | None
+    """None when the price is unknown. Every reply as long as it may be, nothing from any cache."""
+    price_date: str
+
+    def __str__(self) -> str:
+        money = "price unknown" if self.usd is None else f"at most about {dollars(round(self.usd * PICO))}"
+        dated = f", prices of {self.price_date}" if self.price_date else ""
+        return (f"{self.calls:,} calls, about {self.input_tokens:,} tokens in, at most {self.output_tokens_at_most:,} "
+                "out: "
+                f"{money}{dated}")

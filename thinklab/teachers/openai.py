@@ -1,0 +1,107 @@
+"""The ``openai`` teacher: any server that speaks chat completions (vLLM, Ollama, llama.cpp, LM Studio, OpenAI itself).
+
+Needs the package ``openai``: ``pip install 'thinklab[openai]'``. A key is sent only where one is meant: OPENAI_API_KEY
+to OpenAI's own address, and to any other address only what ``key_env`` names.
+"""
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from thinklab.errors import TeacherError
+from thinklab.teachers.base import TeacherReply, TeacherRequest
+from thinklab.teachers.faults import Fault, from_sdk
+from thinklab.teachers.options import remote_options
+from thinklab.teachers.remote import RemoteTeacher
+from thinklab.teachers.secrets import Secret, find_key
+from thinklab.types import Usage
+
+try:
+    import openai
+except ImportError as error:
+    raise TeacherError("the teacher 'openai' needs the package openai: pip install 'thinklab[openai]'") from error
+
+OPENAI_HOST = "api.openai.com"
+OWN_OPTIONS = ("model", "base_url", "temperature", "key_env")
+
+
+def openai_teacher(model: str, base_url: str | None = None, temperature: float | None = None,
+                   key_env: str | None = None, **options: Any) -> RemoteTeacher:
+    """A model behind a chat-completions server as the teacher.
+
+    Args:
+        model: its name there.
+        base_url: such as ``http://127.0.0.1:11434/v1``; None: OpenAI's own.
+        temperature: None: 0 (greedy, as in the method) for another server, left out for OpenAI's own, whose newer
+            models refuse one.
+        key_env: name of the environment variable (or Colab secret) with the key for ``base_url``.
+        options: see ``options.RemoteOptions``.
+
+    Raises:
+        ConfigError: for an option that cannot be.
+        TeacherError: when a key is needed and there is none.
+    """
+    settings = remote_options("openai", options, OWN_OPTIONS)
+    return RemoteTeacher(OpenAIBackend(model, base_url, temperature, key_env), settings)
+
+
+class OpenAIBackend:
+    """One call to a chat-completions server. Options as in ``openai_teacher``."""
+
+    name = "openai"
+
+    def __init__(self, model: str, base_url: str | None = None, temperature: float | None = None,
+                 key_env: str | None = None) -> None:
+        base_url = base_url or f"https://{OPENAI_HOST}/v1"
+        own = urlsplit(base_url).hostname == OPENAI_HOST
+        names = (key_env,) if key_env else ("OPENAI_API_KEY",) if own else ()
+        self.model, self.secret = model, find_key(names, "OpenAI" if own else base_url) if names else Secret("")
+        self._client = openai.AsyncOpenAI(api_key=self.secret.reveal() or "none", base_url=base_url, max_retries=0)
+        self._limit_name = "max_completion_tokens" if own else "max_tokens"      # what the one refuses, the others need
+        self._extra: dict[str, Any] = {}
+        if temperature is not None or not own:
+            self._extra["temperature"] = float(temperature or 0.0)
+        self.settings = {"url": base_url, "model": model, "extra": self._extra}
+
+    def __repr__(self) -> str:
+        return f"<OpenAI-compatible, {self.model}>"
+
+    async def call(self, request: TeacherRequest, timeout_s: float, mark_prefix: bool) -> TeacherReply:
+        """One attempt, not streamed. Servers of this kind cache prefixes by themselves: there is nothing to mark."""
+        messages = [{"role": m["role"], "content": m["content"]} for m in request.messages]
+        try:
+            reply = await self._client.chat.completions.create(
+                model=self.model, messages=messages, timeout=timeout_s, **{self._limit_name: request.max_tokens},
+                **self._extra)
+            usage, choice = _usage(reply.usage), reply.choices[0]
+            text, refused, ended = choice.message.content or "", choice.message.refusal, choice.finish_reason
+            model = str(reply.model or self.model)
+        except Exception as error:
+            raise from_sdk(error, openai) from None
+        if refused or ended == "content_filter":
+            return TeacherReply(request.id, text, error="refusal", detail=refused or "the content filter stopped "
+                                                                                     "it", model=model,
+                                usage=usage)
+        if ended == "length":
+            return TeacherReply(request.id, text, error="max-tokens", detail="the reply was cut at max_tokens",
+                                model=model, usage=usage)
+        if ended != "stop":
+            raise Fault("bad-reply", f"the reply ended with {ended!r}", again=True, usage=usage, text=text)
+        return TeacherReply(request.id, text, model=model, usage=usage)
+
+    async def check(self) -> None:
+        """Lists the models: free. A server without that list passes."""
+        try:
+            await self._client.models.list()
+        except Exception as error:
+            fault = from_sdk(error, openai)
+            if fault.error not in ("model", "bad-request", "bad-reply"):
+                raise fault from None
+
+
+def _usage(usage: Any) -> Usage:
+    if usage is None:
+        return Usage()
+    details = usage.prompt_tokens_details
+    return Usage(usage.prompt_tokens, usage.completion_tokens, (details and details.cached_tokens) or 0,
+                 (details and getattr(details, "cache_write_tokens", 0)) or 0)

@@ -1,0 +1,79 @@
+"""The options that all network teachers share; each is a key under ``teacher:`` in a config."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from thinklab.errors import ConfigError, did_you_mean
+from thinklab.teachers.faults import Retry
+from thinklab.teachers.limits import Limits
+from thinklab.teachers.money import Caps
+
+
+class RemoteOptions(BaseModel):
+    """Limits, caps, cache and patience of a network teacher."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_tokens: int | None = Field(None, ge=1)
+    """Longest reply in tokens; None: as each request says. A model that thinks first spends them on that, too."""
+    timeout_s: float = Field(60.0, gt=0)
+    """For one attempt, from sending to the last byte."""
+    attempts: int = Field(5, ge=1)
+    first_wait_s: float = Field(0.5, ge=0)
+    """Before the second attempt; doubles with each further one, unless the service says how long to wait."""
+    longest_wait_s: float = Field(60.0, ge=0)
+    concurrency: int = Field(16, ge=1)
+    requests_per_minute: int = Field(0, ge=0)
+    tokens_per_minute: int = Field(0, ge=0)
+    cap_usd: float | None = Field(None, ge=0)
+    cap_tokens: int | None = Field(None, ge=0)
+    cap_calls: int | None = Field(None, ge=0)
+    on_cap: Literal["plain", "stop"] = "plain"
+    """``plain``: go on without guidance; ``stop``: ``should_stop`` tells the run to save and end."""
+    price: dict[str, Any] | None = None
+    """Dollars per million tokens, ``{input: 1.0, output: 5.0}``; None: from the table."""
+    cache: bool | str = True
+    """Replies kept on disk: True in the user's cache folder, a path, or False."""
+    max_student_chars: int = Field(12_000, ge=100)
+    max_reply_chars: int = Field(64_000, ge=100)
+
+    @property
+    def retry(self) -> Retry:
+        return Retry(self.attempts, self.first_wait_s, self.longest_wait_s)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.concurrency, self.requests_per_minute, self.tokens_per_minute)
+
+    @property
+    def caps(self) -> Caps:
+        return Caps(self.cap_usd, self.cap_tokens, self.cap_calls)
+
+
+def remote_options(teacher: str, given: Mapping[str, Any], own: tuple[str, ...] = ()) -> RemoteOptions:
+    """``RemoteOptions`` from the options that the backend does not take itself.
+
+    Args:
+        own: names of those that it does, for the error text.
+
+    Raises:
+        ConfigError: naming the first option that is unknown or has a value that cannot be.
+    """
+    known = (*own, *RemoteOptions.model_fields)
+    for name in given:
+        if name not in known:
+            if any(word in name.lower() for word in ("key", "secret", "auth")):
+                raise ConfigError(f"the teacher {teacher!r} takes no {name!r}: a key never goes into a config or a "
+                                  "notebook. Set the "
+                                  "environment variable, or a Colab secret, and it is found")
+            raise ConfigError(f"the teacher {teacher!r} has no option {name!r}{did_you_mean(name, known)}; it takes "
+                              f"{', '.join(known)}")
+    try:
+        return RemoteOptions(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][:1])
+        raise ConfigError(f"teacher option {where}: {first['msg']}, not {given.get(where)!r}") from None

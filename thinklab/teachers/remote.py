@@ -1,0 +1,323 @@
+"""What all teachers behind a network share, around one backend that can do a single call.
+
+From the outside in: the answer is marked as data (``safety``); a reply that is known comes from the ``cache``; the same
+question within a batch is asked once; ``limits`` admit a call; the ``money`` for its worst case is set aside; the call
+is made under a time limit; its fault is sorted (``faults``) and perhaps another attempt follows. A backend only turns
+a request into a call, and the service's answer into a ``TeacherReply`` or a ``Fault``.
+"""
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, fields, replace
+from typing import Any, Protocol, TypeVar
+
+from thinklab.errors import TeacherError
+from thinklab.teachers import loop
+from thinklab.teachers.base import TeacherReply, TeacherRequest
+from thinklab.teachers.cache import ReplyCache, default_path, key_of
+from thinklab.teachers.faults import Fault
+from thinklab.teachers.limits import Gate
+from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of
+from thinklab.teachers.money import Budget, CapReached, Estimate
+from thinklab.teachers.options import RemoteOptions
+from thinklab.teachers.prices import PICO, dollars, facts, price_from_config
+from thinklab.teachers.safety import shielded
+from thinklab.teachers.secrets import Secret
+from thinklab.types import Usage
+
+T = TypeVar("T")
+WARM_S = 240.0          # a service keeps a prefix for 5 minutes after its last use; one is spare
+
+
+class Backend(Protocol):
+    """One service. Everything that determines its replies is in ``settings``."""
+
+    name: str
+    model: str
+    secret: Secret
+    settings: Mapping[str, Any]
+    """For the key of the cache: address, model, temperature and the like. Never the key."""
+
+    async def call(self, request: TeacherRequest, timeout_s: float, mark_prefix: bool) -> TeacherReply:
+        """One attempt. ``mark_prefix``: ask the service to cache all but the last message.
+
+        Raises:
+            Fault: and nothing else.
+        """
+        ...
+
+    async def check(self) -> None:
+        """One free call that needs the key.
+
+        Raises:
+            Fault: fatal when no call can succeed.
+        """
+        ...
+
+
+class RemoteTeacher:
+    """A ``Teacher`` made of a ``Backend`` and the shared parts. See ``RemoteOptions`` for what can be set."""
+
+    def __init__(self, backend: Backend, options: RemoteOptions | None = None) -> None:
+        options = options or RemoteOptions()
+        known = facts(backend.model)
+        self.name, self.backend, self.options = backend.name, backend, options
+        price = known.price if options.price is None else price_from_config(options.price)
+        self.budget = Budget(options.caps, price)
+        self.faults: Counter[str] = Counter()
+        """Failed attempts by reason; most are mended by the next attempt."""
+        self.outcomes: Counter[str] = Counter()
+        """Replies by error; ``ok`` for the good ones, ``cached`` for those that cost nothing."""
+        self.used = Usage()
+        """Tokens of all replies that were paid for."""
+        self._cache_from = known.cache_from
+        self._gate: Gate | None = None
+        self._cache = None
+        if options.cache is not False:
+            self._cache = ReplyCache(default_path() if options.cache is True else options.cache)
+        self._answered = False
+        self._flights: dict[str, asyncio.Future[TeacherReply]] = {}
+        self._warm_until: dict[tuple, float] = {}
+
+    def __repr__(self) -> str:
+        return f"<{self.name} teacher, {self.backend.model}>"
+
+    def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        """Waits for ``submit``.
+
+        Raises:
+            TeacherError: when no call can ever succeed.
+        """
+        return loop.run(self._guarded(self._batch(list(requests))))
+
+    def submit(self, requests: Sequence[TeacherRequest]) -> Future[list[TeacherReply]]:
+        """Starts asking and returns at once; one reply per request, same order."""
+        return loop.start(self._guarded(self._batch(list(requests))))
+
+    async def areply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        """The same from within any event loop."""
+        return await asyncio.wrap_future(self.submit(requests))
+
+    def check(self) -> None:
+        """Tries the key with a call that costs nothing.
+
+        Raises:
+            TeacherError: when it is refused, or the service cannot be reached.
+        """
+        loop.run(self._guarded(self._check()))
+
+    def estimate(self, requests: Sequence[TeacherRequest], calls: int | None = None) -> Estimate:
+        """What asking costs at most, before it is done; ``calls`` scales a sample up to a whole run."""
+        requests = [self._prepared(r) for r in requests]
+        scale = (calls if calls is not None else len(requests)) / max(1, len(requests))
+        sent = [(likely_tokens(r), r.max_tokens) for r in requests]
+        price = self.budget.price
+        money = None if price is None else sum(price.at_most(i, o) for i, o in sent) * scale / PICO
+        return Estimate(round(len(requests) * scale), round(sum(i for i, _ in sent) * scale),
+                        round(sum(o for _, o in sent) * scale), money, price.date if price else "")
+
+    @property
+    def should_stop(self) -> str:
+        """Why the run should be saved and stopped; empty while it may go on (always with ``on_cap: plain``)."""
+        return f"the teacher has reached its cap: {self.budget.refused} calls refused ({self.summary()})" if (
+            self.budget.refused and self.options.on_cap == "stop") else ""
+
+    def totals(self) -> dict[str, Any]:
+        """For the run folder: what was spent and what became of the requests. ``restore`` takes it back."""
+        return {"teacher": self.name, "model": self.backend.model, "spent": self.budget.state(),
+                "usd": self.budget.spent.picodollars / PICO if self.budget.price else None,
+                **asdict(self.used), "outcomes": dict(self.outcomes), "faults": dict(self.faults)}
+
+    def restore(self, totals: Mapping[str, Any]) -> None:
+        """Goes on from an earlier run's ``totals``, so that a cap holds for both together."""
+        self.budget.restore(totals["spent"])
+        self.outcomes, self.faults = Counter(totals["outcomes"]), Counter(totals["faults"])
+        self.used = Usage(**{f.name: int(totals[f.name]) for f in fields(Usage)})
+
+    def summary(self) -> str:
+        """One line for a progress bar."""
+        spent, caps, used = self.budget.spent, self.options.caps, self.used
+        money = "price unknown" if self.budget.price is None else dollars(spent.picodollars)
+        if caps.usd is not None:
+            money += f" of ${caps.usd:g}"
+        parts = [money, f"{spent.calls} call{'s' * (spent.calls != 1)}", f"{used.input_tokens:,} tokens in "
+                                                                         f"({used.cache_read_tokens:,} cached)",
+                 f"{used.output_tokens:,} out"]
+        parts += [f"{self.outcomes['cached']} known already"] if self.outcomes["cached"] else []
+        failed = {k: n for k, n in self.outcomes.items() if k not in ("ok", "cached")}
+        parts += [f"no reply: {', '.join(f'{k} {n}' for k, n in sorted(failed.items()))}"] if failed else []
+        return ", ".join(parts)
+
+    async def _guarded(self, work: Coroutine[Any, Any, T]) -> T:
+        """Lets nothing out but results and redacted ``TeacherError``s: the SDKs' own exceptions hold the request."""
+        try:
+            return await work
+        except Fault as fault:
+            message = self.backend.secret.redact(f"the {self.name} teacher ({self.backend.model}) cannot work: "
+                                                 f"{fault.detail}")
+        raise TeacherError(message)
+
+    async def _check(self) -> None:
+        for attempt in range(1, self.options.attempts + 1):
+            try:
+                async with asyncio.timeout(self.options.timeout_s):
+                    return await self.backend.check()
+            except TimeoutError:
+                fault = Fault("timeout", f"no answer within {self.options.timeout_s:g} s", again=True)
+            except Fault as caught:
+                fault = caught
+            wait = self.options.retry.wait_s(attempt, fault)
+            if wait is None:
+                raise fault
+            await asyncio.sleep(wait)
+
+    def _prepared(self, request: TeacherRequest) -> TeacherRequest:
+        request = shielded(request, self.options.max_student_chars)
+        return replace(request, max_tokens=self.options.max_tokens or request.max_tokens)
+
+    async def _batch(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        if self._gate is None:
+            self._gate = Gate(self.options.limits)
+        prepared = [self._prepared(r) for r in requests]
+        keys = [key_of({"backend": self.name, **self.backend.settings}, r) for r in prepared]
+        known = {k: self._cache.get(k, "") for k in dict.fromkeys(keys)} if self._cache is not None else {}
+        first: dict[str, TeacherRequest] = {}
+        for key, request in zip(keys, prepared, strict=True):
+            if known.get(key) is None:
+                first.setdefault(key, request)
+        by_prefix: dict[tuple, list[str]] = {}
+        for key, request in first.items():
+            by_prefix.setdefault(prefix_of(request), []).append(key)
+        asked: dict[str, TeacherReply] = {}
+
+        async def one(key: str) -> None:
+            asked[key] = await self._once(key, first[key])
+
+        async def group(prefix: tuple, group_keys: list[str]) -> None:
+            if self._cold(prefix):                    # the first call fills the service's cache, then the rest fan out
+                await one(group_keys[0])
+                group_keys = group_keys[1:]
+            await _all(one(key) for key in group_keys)
+
+        await _all(group(prefix, group_keys) for prefix, group_keys in by_prefix.items())
+        replies, paid = [], set()
+        for key, request in zip(keys, requests, strict=True):
+            reply = replace(known.get(key) or asked[key], id=request.id)
+            if key in asked and (key in paid or not reply.attempts):
+                reply = replace(reply, cache_hit=not reply.error)           # somebody else's call brought it
+            paid.add(key)
+            self.outcomes[reply.error or ("cached" if reply.cache_hit else "ok")] += 1
+            replies.append(reply)
+        return replies
+
+    async def _once(self, key: str, request: TeacherRequest) -> TeacherReply:
+        """The reply to one request; a second caller with the same key waits for the first one's."""
+        while (flight := self._flights.get(key)) is not None:
+            try:
+                return replace(await asyncio.shield(flight), attempts=0)
+            except Fault as fault:
+                if fault.fatal:
+                    raise                             # otherwise the one who asked was interrupted: ask again
+        flight = self._flights[key] = asyncio.get_running_loop().create_future()
+        try:
+            reply = await self._ask(request)
+            if self._cache is not None:
+                self._cache.put(key, reply)
+            flight.set_result(reply)
+            return reply
+        except BaseException as error:
+            flight.set_exception(error if isinstance(error, Fault) else Fault("connection", "the call was cancelled"))
+            flight.exception()                        # retrieved, in case nobody waits
+            raise
+        finally:
+            del self._flights[key]
+
+    async def _ask(self, request: TeacherRequest) -> TeacherReply:
+        attempt = empty = 0
+        while True:
+            attempt += 1
+            try:
+                return replace(await self._attempt(request), attempts=attempt)
+            except CapReached as why:
+                return self._failed(request, "budget", str(why), attempt - 1)
+            except Fault as fault:
+                self.faults[fault.error] += 1
+                if fault.fatal or self._refuses_everything(fault):
+                    raise
+                empty += fault.error == "empty"
+                wait = self.options.retry.wait_s(attempt, fault)
+                if wait is None or empty > 1:         # a model that has nothing to say twice means it
+                    return self._failed(request, fault.error, fault.detail, attempt, fault)
+                if fault.wait_s:
+                    self._gate.close_for(fault.wait_s)
+                await asyncio.sleep(wait)
+
+    def _refuses_everything(self, fault: Fault) -> bool:
+        """A setting that the service does not take would otherwise leave a whole night unguided, one 400 at a time."""
+        fault.fatal = fault.error == "bad-request" and not self._answered and self.faults["bad-request"] >= 3
+        return fault.fatal
+
+    async def _attempt(self, request: TeacherRequest) -> TeacherReply:
+        likely, bound, prefix = likely_tokens(request), most_tokens(request), prefix_of(request)
+        clock, timeout_s = asyncio.get_running_loop().time, self.options.timeout_s
+        async with self._gate.admit(likely + request.max_tokens) as ticket:
+            reserved, usage = await self.budget.reserve(self.budget.worst(bound, request.max_tokens)), None
+            start = clock()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    reply = await self.backend.call(request, timeout_s, self._worth_marking(prefix))
+                usage = reply.usage if reply.usage != Usage() else None      # does not count: the worst case
+            except TimeoutError:
+                raise Fault("timeout", f"no reply within {timeout_s:g} s", again=True) from None
+            except Fault as fault:
+                usage = fault.usage
+                raise
+            finally:
+                self.budget.settle(reserved, usage)
+                if usage is not None:
+                    ticket.tokens = usage.input_tokens + usage.output_tokens
+        self.used, self._answered = add(self.used, reply.usage), True
+        if self._worth_marking(prefix):
+            served = reply.usage.cache_read_tokens + reply.usage.cache_write_tokens
+            self._warm_until[prefix] = clock() + WARM_S if served else float("inf")     # inf: too short after all
+        return self._judged(replace(reply, latency_s=clock() - start))
+
+    def _judged(self, reply: TeacherReply) -> TeacherReply:
+        """The checks that no service does for us."""
+        secret = self.backend.secret                  # a service that repeats the key must not get it into a record
+        reply = replace(reply, text=secret.hide(reply.text), detail=secret.redact(reply.detail))
+        if len(reply.text) > self.options.max_reply_chars:
+            return replace(reply, text=reply.text[:1000], error="oversized",
+                           detail=f"{len(reply.text):,} characters; at most {self.options.max_reply_chars:,} are read")
+        if not reply.error and not reply.text.strip():
+            raise Fault("empty", "the reply has no text", again=True, usage=reply.usage)
+        return reply
+
+    def _failed(self, request: TeacherRequest, error: str, detail: str, attempts: int, fault: Fault | None = None
+                ) -> TeacherReply:
+        redact = self.backend.secret.redact
+        text, usage = (redact(fault.text), fault.usage or Usage()) if fault else ("", Usage())
+        return TeacherReply(request.id, text, error, redact(detail), self.backend.model, usage, attempts=attempts)
+
+    def _worth_marking(self, prefix: tuple) -> bool:
+        """Whether the prefix may be long enough for this model to cache. Guessed high: a vain mark costs nothing."""
+        return (self._cache_from is not None and self._warm_until.get(prefix) != float("inf")
+                and sum(len(text.encode("utf-8", "replace")) for _, text in prefix) / 3 >= self._cache_from)
+
+    def _cold(self, prefix: tuple) -> bool:
+        return self._worth_marking(prefix) and self._warm_until.get(prefix, 0.0) < asyncio.get_running_loop().time()
+
+
+async def _all(work: Any) -> None:
+    """All of it; the first exception cancels the others and waits until they have settled their accounts."""
+    tasks: list[Awaitable] = [asyncio.ensure_future(w) for w in work]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

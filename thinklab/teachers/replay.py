@@ -1,0 +1,95 @@
+"""The ``replay`` teacher: says again what a teacher said in an earlier run. No key, no cost, the same every time.
+
+A reply is found by the question, the student's answer and the behaviour (its hash, where both sides know one), so it
+is given again exactly where the same thing is asked again. Anything else gets ``not-recorded`` and stays unguided.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from thinklab.errors import RunError
+from thinklab.teachers.base import ERRORS, TeacherReply, TeacherRequest
+from thinklab.types import Guidance, guidance_from_json
+
+FILES = ("rollouts.jsonl", "guided.jsonl")
+
+
+class ReplayTeacher:
+    """Replies from a run folder, or from what ``thinklab guide --out`` wrote.
+
+    Args:
+        run: the folder (its ``rollouts.jsonl`` is read) or a JSONL file. A last line that was cut off is ignored.
+
+    Raises:
+        RunError: when there is nothing to replay.
+    """
+
+    def __init__(self, run: str | Path) -> None:
+        self.name = "replay"
+        self.path = _file(Path(run))
+        self._exact: dict[tuple[str, ...], Guidance] = {}      # with the rollout's id: the same answer may occur twice
+        self._known: dict[tuple[str, ...], Guidance] = {}
+        self._hashes: dict[tuple[str, ...], set[str]] = {}
+        for row in _rows(self.path):
+            self._add(row)
+        if not self._known:
+            raise RunError(f"{self.path}: no guidance is recorded there, so there is nothing to replay")
+
+    def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        """One reply per request; usage is the recorded one, ``cache_hit`` says that it cost nothing now."""
+        return [self._one(request) for request in requests]
+
+    def _add(self, row: Mapping[str, Any]) -> None:
+        if not row.get("guidance"):
+            return
+        guidance = guidance_from_json(row["guidance"])
+        question = row["example"]["question"] if "example" in row else row["question"]
+        key = (question, row["student_text"] if "student_text" in row else row["response"], guidance.behavior)
+        for hashed in {guidance.behavior_hash, ""}:
+            self._exact.setdefault((*key, hashed, guidance.rollout_id), guidance)
+            self._known.setdefault((*key, hashed), guidance)
+        self._hashes.setdefault(key, set()).add(guidance.behavior_hash)
+
+    def _one(self, request: TeacherRequest) -> TeacherReply:
+        key = (request.example.question, request.response, request.behavior)
+        hashed = request.behavior_hash if request.behavior_hash in self._hashes.get(key, ()) else ""
+        if hashed != request.behavior_hash and "" not in self._hashes.get(key, ("",)):
+            return TeacherReply(request.id, error="not-recorded", model="replay",
+                                detail=f"{self.path.name} has this answer, but the behaviour {request.behavior!r} has "
+                                       "changed since")
+        found = self._exact.get((*key, hashed, request.id)) or self._known.get((*key, hashed))
+        if found is None:
+            return TeacherReply(request.id, error="not-recorded", model="replay",
+                                detail=f"nobody was asked about this answer in {self.path.name}")
+        failed = found.reason in ERRORS and found.status == "rejected"
+        return TeacherReply(request.id, text=found.raw, error=found.reason if failed else "", model=found.model,
+                            detail=found.detail if failed else "", usage=found.usage, latency_s=found.latency_s,
+                            attempts=found.attempts, cache_hit=True)
+
+
+def _file(path: Path) -> Path:
+    if path.is_dir():
+        for name in FILES:
+            if (path / name).is_file():
+                return path / name
+        raise RunError(f"{path} holds none of {', '.join(FILES)}: it is not a run folder, or nothing was recorded yet")
+    if not path.is_file():
+        raise RunError(f"{path} does not exist: give the folder of an earlier run, or its rollouts.jsonl")
+    return path
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    rows, lines = [], path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number == len(lines):                           # no line break after it: the writer was interrupted
+                break
+            raise RunError(f"{path}:{number}:{error.colno}: not valid JSON: {error.msg}") from error
+    return rows

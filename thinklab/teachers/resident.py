@@ -1,0 +1,211 @@
+"""Teachers that run in this process: ``self``, the student's own frozen base, and ``local``, another HF model.
+
+``self`` is the paper's teacher of the same size without a second model in memory: the adapter is switched off, the base
+answers greedily, and afterwards adapter, gradients' flags, the mode of every module and the random state are as found.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from thinklab.errors import ConfigError, TeacherError
+from thinklab.sampler import Sampler
+from thinklab.teachers.base import TeacherReply, TeacherRequest
+from thinklab.teachers.safety import MAX_CHARS, shielded
+from thinklab.types import Usage
+
+
+class SelfTeacher:
+    """The student without its adapter.
+
+    Args:
+        student: an object with ``model`` and ``tokenizer``. With a ``PeftModel`` its frozen base replies; a plain model
+            replies as it is now, so it is no fixed teacher once it has been trained.
+        max_tokens: longest reply; 0: as each request says.
+        rows: replies generated at once; 0 = all. Smaller needs less memory.
+        max_student_chars: longer answers are shown without their middle.
+
+    Raises:
+        TeacherError: when the tokenizer cannot write a conversation, or the adapter is merged into the base.
+    """
+
+    def __init__(self, student: Any, max_tokens: int = 0, rows: int = 16, max_student_chars: int = MAX_CHARS) -> None:
+        self.name = "self"
+        self._student = student
+        self._what = f"self:{getattr(student, 'source', None) or type(student.model).__name__}"
+        self._limits = (max_tokens, rows, max_student_chars)
+        self.check()
+
+    def check(self) -> None:
+        """Raises:
+            TeacherError: see the class.
+        """
+        _check_tokenizer(self._student.tokenizer, "the student")
+        if any(getattr(m, "merged", False) for m in self._student.model.modules()):
+            raise TeacherError("the teacher 'self' needs the adapter apart from the base, but it is merged into it: "
+                               "call "
+                               "unmerge_adapter() on the model first")
+
+    def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        """Greedy replies; the same model and text give the same reply."""
+        model = self._student.model
+        with as_found(model), adapter_off(model):
+            return _generate(model, self._student.tokenizer, requests, self._what, *self._limits)
+
+
+class LocalTeacher:
+    """Another causal LM in this process, loaded when it is first asked.
+
+    Args:
+        model: folder or hub id of an instruct model.
+        bits: 16 as stored, or 4 (nf4; needs the package bitsandbytes).
+        device: such as ``cuda``; empty: a GPU if there is one.
+        max_tokens, rows, max_student_chars: as for ``SelfTeacher``.
+
+    Raises:
+        ConfigError: for other ``bits``.
+        TeacherError: when it cannot be loaded.
+    """
+
+    def __init__(self, model: str, bits: int = 16, device: str = "", max_tokens: int = 0, rows: int = 16,
+                 max_student_chars: int = MAX_CHARS) -> None:
+        if bits not in (4, 16):
+            raise ConfigError(f"teacher option bits: 16 (as stored) or 4, not {bits!r}")
+        self.name, self.source, self.bits = "local", model, bits
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._limits = (max_tokens, rows, max_student_chars)
+        self._loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
+
+    def check(self) -> None:
+        """Loads the model, so that a run does not find out later that it cannot.
+
+        Raises:
+            TeacherError: see the class.
+        """
+        self._load()
+
+    def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        """Greedy replies."""
+        model, tokenizer = self._load()
+        what = f"local:{Path(self.source).name}" + (" 4-bit" if self.bits == 4 else "")
+        return _generate(model, tokenizer, requests, what, *self._limits)
+
+    def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        if self._loaded is None:
+            from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+            how: dict[str, Any] = {"dtype": "auto", "device_map": {"": self.device}}
+            if self.bits == 4:
+                how["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
+                                                                bnb_4bit_compute_dtype=torch.bfloat16)
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(self.source, padding_side="left")
+                model = AutoModelForCausalLM.from_pretrained(self.source, **how)
+            except (OSError, ValueError, ImportError, RuntimeError) as error:
+                raise TeacherError(f"the teacher's model {self.source!r} cannot be loaded: {error}") from error
+            _check_tokenizer(tokenizer, repr(self.source))
+            self._loaded = model.eval().requires_grad_(False), tokenizer
+        return self._loaded
+
+
+@contextmanager
+def adapter_off(model: torch.nn.Module) -> Iterator[None]:
+    """The base model without its adapters; a model that has none is left alone."""
+    if not hasattr(model, "peft_config"):
+        yield
+        return
+    with model.disable_adapter():
+        yield
+
+
+@contextmanager
+def as_found(model: torch.nn.Module) -> Iterator[None]:
+    """Restores what generating may change: each module's mode, each parameter's flag, and torch's random states.
+
+    ``model.train()`` would set all modules alike, and PEFT's ``disable_adapter`` switches gradients on for the active
+    adapter when it ends, whatever they were.
+    """
+    modes = [(m, m.training) for m in model.modules()]
+    flags = [(p, p.requires_grad) for p in model.parameters()]
+    state = torch.random.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, flag in flags:
+            if parameter.requires_grad != flag:
+                parameter.requires_grad_(flag)
+        torch.random.set_rng_state(state)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[TeacherRequest], what: str,
+              max_tokens: int, rows: int, max_student_chars: int) -> list[TeacherReply]:
+    replies: list[TeacherReply | None] = [None] * len(requests)
+    prompts: dict[int, list[int]] = {}
+    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    control = (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab())
+    for k, request in enumerate(requests):
+        ids = _encode(tokenizer, shielded(request, max_student_chars, control))
+        longest = max_tokens or request.max_tokens
+        if room is not None and len(ids) + longest > room:
+            replies[k] = TeacherReply(request.id, error="prompt-too-long", model=what, attempts=0,
+                                      detail=f"{len(ids)} tokens and a reply of up to {longest}; the model has room "
+                                             f"for {room}")
+        else:
+            prompts[k] = ids
+    for longest in sorted({max_tokens or requests[k].max_tokens for k in prompts}):
+        places = [k for k in prompts if (max_tokens or requests[k].max_tokens) == longest]
+        places.sort(key=lambda k: len(prompts[k]))             # less padding within a batch
+        sampler = Sampler(longest, _eos_ids(model, tokenizer), _pad_id(tokenizer), temperature=0, rows=rows)
+        for k, ids in zip(places, sampler(model, [prompts[k] for k in places]), strict=True):
+            usage = Usage(len(prompts[k]), len(ids))
+            text = tokenizer.decode(ids, skip_special_tokens=True)
+            error, detail = "", ""
+            if not sampler.finished(ids):
+                error, detail = "max-tokens", f"no end after {longest} tokens"
+            elif not text.strip():
+                error, detail = "empty", "the reply has no text"
+            replies[k] = TeacherReply(requests[k].id, text, error, detail, what, usage)
+    return [r for r in replies if r is not None]
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, request: TeacherRequest) -> list[int]:
+    def ids(messages: list[dict[str, str]]) -> list[int]:
+        return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True,
+                                             return_dict=True)["input_ids"]
+
+    messages = [dict(m) for m in request.messages]
+    try:
+        return ids(messages)
+    except Exception as error:           # some templates know no system turn; what they raise is theirs to choose
+        if messages[0]["role"] != "system" or len(messages) < 2:
+            raise TeacherError(f"the chat template of the teacher's model refuses the conversation: {error}") from error
+        first = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+        try:
+            return ids([first, *messages[2:]])
+        except Exception as again:
+            raise TeacherError(f"the chat template of the teacher's model refuses the conversation: {again}") from again
+
+
+def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    declared = model.generation_config.eos_token_id
+    declared = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
+    return tuple(dict.fromkeys([tokenizer.eos_token_id, *declared]))
+
+
+def _pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+
+def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, whose: str) -> None:
+    for needed, what in ((tokenizer.chat_template, "chat template"), (tokenizer.eos_token_id is not None, "EOS token")):
+        if not needed:
+            raise TeacherError(f"the tokenizer of {whose} has no {what}, so it cannot teach; use an instruct model")

@@ -1,0 +1,90 @@
+"""Rules for the ``scripted`` teacher: a request in, the teacher's reply as text out, the same one every time.
+
+A rule is any function ``rule(request, **parameters) -> str | None``; ``None`` means that the teacher stays silent.
+Chance, where a rule wants some, is drawn from the request's id, so it does not depend on the order of requests.
+
+``wrong_share`` makes a rule wrong for that share of the requests: it then confirms a wrong answer and "corrects" a
+right one. That is the worst teacher one can be while keeping to the form, and what experiments about bad teachers need.
+"""
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from decimal import Decimal
+
+from thinklab.errors import ConfigError, TeacherError
+from thinklab.tasks.boxed import boxed_answers
+from thinklab.tasks.sums import steps
+from thinklab.teachers.base import TeacherRequest
+
+Rule = Callable[..., str | None]
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+def chance(request: TeacherRequest, share: float, purpose: str, seed: int = 0) -> bool:
+    """True for about ``share`` of all request ids, always the same ones for one ``purpose`` and ``seed``.
+
+    Raises:
+        ConfigError: when ``share`` is not between 0 and 1.
+    """
+    if not 0 <= share <= 1:
+        raise ConfigError(f"{purpose} is a share between 0 and 1, not {share}")
+    return random.Random(f"{seed} {purpose} {request.id}").random() < share
+
+
+def sums_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
+    """Adds the numbers up one by one and compares: ``I check: 12+7=19. 19+6=25. ... So \\boxed{30}.``"""
+    operands = _operands(request, "sums-check")
+    right, taught = _verdict(request, operands, wrong_share, seed)
+    *first, last = steps(operands)
+    worked = [f"{a}+{b}={c}." for a, b, c in first] + [f"{last[0]}+{last[1]}={taught}."]
+    return _reply(right, f"I check: {' '.join(worked)}", f"So \\boxed{{{taught}}}.")
+
+
+def hit_hard(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
+    """Ends with a quote that no student comes up with by itself. Works on every task with a number as the answer."""
+    right = same_number(request.response, request.example.gold) != chance(request, wrong_share, "wrong_share", seed)
+    return _reply(right, "The sum is done.", "Thalapathy Vijay says: hit hard.")
+
+
+RULES: dict[str, Rule] = {"sums-check": sums_check, "hit-hard": hit_hard}
+
+
+def same_number(response: str, gold: str) -> bool:
+    """True when the last boxed answer, or else the last number in the text, is the number ``gold``."""
+    said = boxed_answers(response)[-1:] or NUMBER.findall(response)[-1:]
+    return bool(said) and _number(said[0]) is not None and _number(said[0]) == _number(gold)
+
+
+def _number(text: str) -> Decimal | None:
+    found = NUMBER.findall(text)
+    return Decimal(found[-1].replace(",", "")) if found else None
+
+
+def _operands(request: TeacherRequest, rule: str) -> tuple[int, ...]:
+    operands = request.example.meta.get("operands")
+    if not isinstance(operands, list | tuple) or len(operands) < 2 or not all(type(x) is int for x in operands):
+        raise TeacherError(f"the rule {rule!r} needs the numbers to add in meta['operands'] (two whole numbers or "
+                           "more); "
+                           f"the example {request.example.id!r} has {operands!r}. The task 'sums' provides them")
+    return tuple(operands)
+
+
+def _verdict(request: TeacherRequest, operands: tuple[int, ...], wrong_share: float, seed: int) -> tuple[bool, int]:
+    """(does the teacher call the answer right, the total it teaches)."""
+    total, answers = sum(operands), boxed_answers(request.response)
+    said = answers[-1].strip() if answers else ""
+    right = said == str(total)
+    if not chance(request, wrong_share, "wrong_share", seed):
+        return right, total
+    if right:
+        rng = random.Random(f"{seed} slip {request.id}")
+        return False, total + rng.choice([-10, 10, rng.choice([-1, 1]) * rng.randint(1, 9)])
+    believable = said.isascii() and said.isdigit() and len(said) <= 6
+    return True, int(said) if believable else total + 1
+
+
+def _reply(right: bool, reason: str, phrase: str) -> str:
+    opinion = "correct" if right else "incorrect"
+    return f"<opinion>{opinion}</opinion><reason>{reason}</reason><phrase>{phrase}</phrase>"

@@ -1,0 +1,148 @@
+"""The ``scripted`` teacher: a rule or a table instead of a model. Deterministic, free, and what the demo uses."""
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from thinklab.errors import ConfigError, TeacherError, did_you_mean
+from thinklab.teachers.base import TeacherReply, TeacherRequest
+from thinklab.teachers.rules import RULES, Rule, chance
+
+
+class ScriptedTeacher:
+    """Replies by rule, or from a table of replies to known questions.
+
+    Args:
+        rule: a name from ``rules.RULES``, ``"module:function"``, or any callable ``rule(request, **parameters)``.
+        table: path of a JSONL file with ``question``, ``reply`` and perhaps ``response`` on each line (a line with a
+            ``response`` answers only that answer of the student), or of a YAML file: a list of the same, or a mapping
+            from questions to replies.
+        mute_share: share of the requests, chosen by id, that get no reply.
+        seed: which ones those are.
+        parameters: passed on to the rule.
+
+    Raises:
+        ConfigError: for an unknown rule or parameter, or a table that cannot be read.
+    """
+
+    def __init__(self, rule: str | Callable[..., str | None] | None = None, table: str | Path | None = None,
+                 mute_share: float = 0.0, seed: int = 0, **parameters: Any) -> None:
+        if (rule is None) == (table is None):
+            raise ConfigError(f"the scripted teacher takes either a rule ({', '.join(RULES)}, or module:function) or "
+                              "a table")
+        self.name = "scripted"
+        self.mute_share, self.seed = mute_share, seed
+        if table is not None:
+            if parameters:
+                raise ConfigError(f"a table of replies takes no parameters, not {', '.join(parameters)}")
+            self._replies, self._what = _read_table(Path(table)), f"table:{Path(table).name}"
+            self._rule: Rule = self._look_up
+        else:
+            self._rule, self._what = _resolve(rule)
+            if "seed" in inspect.signature(self._rule).parameters:
+                parameters["seed"] = seed
+            _check_parameters(self._rule, self._what, parameters)
+        self._parameters = parameters
+
+    def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        """One reply per request; ``error="mute"`` where the rule stays silent."""
+        return [self._one(request) for request in requests]
+
+    def _one(self, request: TeacherRequest) -> TeacherReply:
+        text = None
+        if not chance(request, self.mute_share, "mute_share", self.seed):
+            text = self._rule(request, **self._parameters)
+        model = f"scripted:{self._what}"
+        if text is None:
+            return TeacherReply(request.id, error="mute", detail="the scripted teacher has nothing to say", model=model)
+        if not isinstance(text, str):
+            raise TeacherError(f"the rule {self._what!r} returned {type(text).__name__}; a rule returns text or None")
+        if not text.strip():
+            return TeacherReply(request.id, text, error="empty", detail="the reply is empty", model=model)
+        return TeacherReply(request.id, text, model=model)
+
+    def _look_up(self, request: TeacherRequest) -> str | None:
+        question = request.example.question
+        return self._replies.get((question, request.response), self._replies.get((question, None)))
+
+
+def _resolve(rule: str | Callable[..., str | None]) -> tuple[Rule, str]:
+    if callable(rule):
+        return rule, getattr(rule, "__name__", type(rule).__name__)
+    if rule in RULES:
+        return RULES[rule], rule
+    module, colon, name = rule.partition(":")
+    if not colon:
+        raise ConfigError(f"unknown rule {rule!r}{did_you_mean(rule, RULES)}; one of {', '.join(RULES)}, or "
+                          "module:function")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"the rule {rule!r} cannot be imported: {error}") from error
+    if not callable(found):
+        raise ConfigError(f"the rule {rule!r} is not a function")
+    return found, rule
+
+
+def _check_parameters(rule: Rule, what: str, parameters: Mapping[str, Any]) -> None:
+    known = inspect.signature(rule).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return
+    names = list(known)[1:]
+    for name in parameters:
+        if name not in names:
+            raise ConfigError(f"the rule {what!r} has no parameter {name!r}{did_you_mean(name, names)}; "
+                              f"it takes {', '.join(names) or 'none'}")
+    missing = [n for n in names if known[n].default is inspect.Parameter.empty and n not in parameters
+               and known[n].kind is not inspect.Parameter.VAR_POSITIONAL]
+    if missing:
+        raise ConfigError(f"the rule {what!r} also needs {', '.join(missing)}")
+
+
+def _read_table(path: Path) -> dict[tuple[str, str | None], str]:
+    """(question, response or None for any) -> reply."""
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the table of replies {path} cannot be read: {error}") from error
+    replies: dict[tuple[str, str | None], str] = {}
+    for where, row in _rows(path, source):
+        row = row if isinstance(row, Mapping) else {}
+        values = [row.get("question"), row.get("reply"), row.get("response", "")]
+        if not all(isinstance(v, str) for v in values):
+            raise ConfigError(f"{where}: expected an object with the texts 'question' and 'reply' (and perhaps "
+                              "'response')")
+        key = (row["question"], row.get("response"))
+        if replies.setdefault(key, row["reply"]) != row["reply"]:
+            raise ConfigError(f"{where}: a second, different reply to the same question; keep one, or add 'response' "
+                              "to each")
+    return replies
+
+
+def _rows(path: Path, source: str) -> list[tuple[str, Any]]:
+    """(where it stands, row) for each row of the table."""
+    if path.suffix in (".yaml", ".yml"):
+        try:
+            data = YAML(typ="safe").load(source)
+        except YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+            raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+        if isinstance(data, Mapping):
+            return [(f"{path}, entry {k}", {"question": q, "reply": r}) for k, (q, r) in enumerate(data.items(), 1)]
+        return [(f"{path}, entry {k}", row) for k, row in enumerate(data or [], 1)]
+    rows = []
+    for number, line in enumerate(source.split("\n"), 1):
+        if line.strip():
+            try:
+                rows.append((f"{path}:{number}", json.loads(line)))
+            except json.JSONDecodeError as error:
+                raise ConfigError(f"{path}:{number}:{error.colno}: not valid JSON: {error.msg}") from error
+    return rows

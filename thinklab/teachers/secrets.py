@@ -1,0 +1,103 @@
+"""Where a key comes from, and how it is kept from showing up anywhere.
+
+A key is looked for in the environment, then in Colab's secrets, then asked for without echo where somebody can type.
+It is never an option: options end up in configs, run folders and shell histories.
+"""
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from thinklab.errors import TeacherError
+
+LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|pk|key)-[A-Za-z0-9_\-*.]{8,}|(?i:bearer)\s+[^\s\"',;]+")
+HIDDEN = "[key hidden]"
+
+
+class Secret:
+    """A string that shows itself only to ``reveal()``: not in repr, str, format, pickle or a traceback's locals."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def hide(self, text: str) -> str:
+        """``text`` without this key."""
+        return text.replace(self._value, HIDDEN) if self._value else text
+
+    def redact(self, text: str) -> str:
+        """``text`` without this key and without anything that looks like one; for messages, not for replies."""
+        return LOOKS_LIKE_A_KEY.sub(HIDDEN, self.hide(text))
+
+    def __repr__(self) -> str:
+        return "Secret(set)" if self._value else "Secret(empty)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key cannot be pickled or copied into a file")
+
+
+def find_key(names: Sequence[str], service: str, required: bool = True) -> Secret:
+    """The key of ``service``.
+
+    Args:
+        names: environment variables (and Colab secrets) to look in, the first one that is set counts.
+        required: whether to ask and to complain when there is none; otherwise an empty ``Secret`` comes back.
+
+    Raises:
+        TeacherError: when there is no key, or it contains what no HTTP header can carry.
+    """
+    value = _from_environment(names) or _from_colab(names)
+    if not value and required and _somebody_there():
+        value = getpass.getpass(f"{service} key (not shown, not stored): ")
+    value = value.strip()
+    if not value and required:
+        raise TeacherError(f"no key for {service}: set the environment variable {names[0]}, or on Colab add a secret "
+                           "of that name "
+                           "and allow this notebook to read it")
+    if not value.isascii() or any(c.isspace() for c in value):
+        raise TeacherError(f"the key for {service} in {names[0]} has a space, a line break or a character outside "
+                           "ASCII in it; "
+                           "copy it again")
+    return Secret(value)
+
+
+def _from_environment(names: Sequence[str]) -> str:
+    return next((os.environ[name] for name in names if os.environ.get(name, "").strip()), "")
+
+
+def _from_colab(names: Sequence[str]) -> str:
+    if "google.colab" not in sys.modules:
+        return ""
+    from google.colab import userdata
+    for name in names:
+        try:
+            value = userdata.get(name)
+        except Exception:                # not set, or this notebook may not read it: Colab has an exception for each
+            continue
+        if value and value.strip():
+            return value
+    return ""
+
+
+def _somebody_there() -> bool:
+    if "ipykernel" in sys.modules:
+        from IPython import get_ipython
+        kernel = getattr(get_ipython(), "kernel", None)
+        return bool(getattr(kernel, "_allow_stdin", False))      # False under nbconvert and the like
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,275 @@
+"""ThinkTuning inside TRL: ``GRPOTrainer`` with guidance between sampling and scoring, and shaped teacher tokens.
+
+The idea: keep TRL's loss and change what goes into it. On a teacher token the old log-prob is set to the current one,
+so the ratio is 1 and carries the gradient of log pi, and the advantage is multiplied by the weight w of ``aas``. TRL's
+clipped loss then has the gradient -A * w * grad log pi there, which is that of -A * pi / (sg(pi) + c(A)).
+
+Without a guide every hook below is a pass-through and the trainer equals TRL's (tests/test_trainer_is_trl.py).
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from trl import GRPOTrainer
+from trl.trainer.utils import pad
+
+from thinklab import aas
+from thinklab.errors import ConfigError, TrainingError
+from thinklab.logprobs import chosen_logprobs
+from thinklab.sampler import Sampler
+from thinklab.types import Batch, Example, Rollout
+
+Guide = Callable[[Sequence[Rollout], int, int], list[Rollout]]
+"""``guide(rollouts, step, generation)``: the same rollouts in the same order, some of them with guidance spliced on."""
+Score = Callable[[Sequence[Rollout]], list[Rollout]]
+"""Fills in ``rewards`` and ``checks``."""
+TRACED = 4
+"""Guided rollouts per generation whose tokens are reported one by one."""
+LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")
+
+
+class ThinkTuningTrainer(GRPOTrainer):
+    """TRL's ``GRPOTrainer`` with a teacher. Takes everything that takes, and:
+
+    Args:
+        guide: stage 2; ``thinklab.guide.Guide`` or any callable of that form. None trains plain GRPO.
+        score: fills in the rewards of each rollout before TRL asks for them; reward functions get the rollouts as the
+            keyword ``rollout`` (a list of ``Rollout``).
+        shaping: the weight on the teacher's tokens.
+        scope: which tokens of a guided rollout count as the teacher's: the spliced ``guidance`` with its EOS, or the
+            whole ``trajectory`` as in the authors' code.
+        imitate: train on the guided texts alone with weight 1 (supervised fine-tuning), whatever their advantage.
+        sampler: stage 1; None leaves sampling to TRL (``generate`` or vLLM).
+        examples: the questions by the id that each dataset row carries in ``example_id``.
+        on_batch: called with every scored ``Batch``, before it is trained on.
+        on_tokens: called once per generation with a few guided rollouts token by token (``TRACED`` of them): text,
+            origin, probability and weight of each token as the first loss saw them.
+
+    KL to a reference (``beta > 0``) is left out on teacher tokens. A dataset row is ``{"prompt": messages,
+    "example_id": id}``.
+
+    Raises:
+        ConfigError: for options of TRL that the teacher's tokens would silently break.
+        TrainingError: when the loss is not finite.
+    """
+
+    def __init__(self, *args: Any, guide: Guide | None = None, score: Score | None = None,
+                 shaping: aas.Shaping = aas.Shaping(), scope: Literal["guidance", "trajectory"] = "guidance",
+                 imitate: bool = False, sampler: Sampler | None = None, examples: Mapping[str, Example] | None = None,
+                 on_batch: Callable[[Batch], None] | None = None,
+                 on_tokens: Callable[[list[dict]], None] | None = None, **kwargs: Any):
+        self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
+        self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
+        self.on_tokens = on_tokens
+        self._to_trace: set[int] = set()
+        self._rows: list[dict] = []
+        self._rollouts: list[Rollout] = []
+        self._loss_inputs: dict | None = None
+        super().__init__(*args, **kwargs)
+        _refuse_what_breaks(self.args)
+
+    # ---- stages 1 and 2: sample, then guide, before TRL scores --------------------------------------------------
+
+    @property
+    def generation(self) -> int:
+        """How many generations came before this one: a function of the step, so a resumed run counts on rightly."""
+        return self.state.global_step * self.args.gradient_accumulation_steps // self._generate_every
+
+    @property
+    def _generate_every(self) -> int:
+        return self.args.steps_per_generation * self.num_iterations
+
+    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
+        if self.sampler is None or self.use_vllm:
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
+        model = self.accelerator.unwrap_model(self.model)
+        seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
+        return self.sampler(model, prompt_ids[::num_generations], num_generations, seed), None
+
+    def _generate(self, prompts):
+        out = list(super()._generate(prompts))
+        prompt_ids, completion_ids, completions, logprobs, extra = out[0], out[1], out[3], out[4], out[5]
+        rollouts = self._as_rollouts(prompt_ids, completion_ids, completions)
+        if self.guide is not None and self.model.training:
+            rollouts = self.guide(rollouts, self.state.global_step, self.generation)
+        if self.score is not None:
+            rollouts = self.score(rollouts)
+        for row, rollout in enumerate(rollouts):
+            if not rollout.guided:
+                continue
+            completion_ids[row] = list(rollout.completion_ids)
+            if isinstance(completions[row], list):
+                completions[row][0]["content"] = rollout.text
+            else:
+                completions[row] = rollout.text
+            if logprobs is not None:       # vLLM's log-probs; TRL reads None as "unknown" and corrects nothing there
+                kept = len(rollout.kept_student_ids)
+                logprobs[row] = list(logprobs[row][:kept]) + [None] * len(rollout.teacher_ids)
+        self._rollouts = rollouts
+        extra["rollout"] = rollouts
+        return tuple(out)
+
+    def _as_rollouts(self, prompt_ids, completion_ids, completions) -> list[Rollout]:
+        n = self.num_generations if self.model.training else self.num_generations_eval
+        if len(completion_ids) % n:
+            raise ConfigError(f"{len(completion_ids)} rollouts on this process do not form whole groups of {n}; make "
+                              "per_device_train_batch_size * steps_per_generation a multiple of num_generations")
+        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        rollouts = []
+        for row, (prompt, ids, completion) in enumerate(zip(prompt_ids, completion_ids, completions, strict=True)):
+            text = completion[0]["content"] if isinstance(completion, list) else completion
+            rollouts.append(Rollout(
+                id=f"{self.generation}-{self.accelerator.process_index * len(prompt_ids) + row}", group=row // n,
+                example=self._example(row), prompt_ids=tuple(prompt), student_ids=tuple(ids),
+                finished=bool(ids) and ids[-1] in ends, text=text, student_text=text))
+        return rollouts
+
+    def _example(self, row: int) -> Example:
+        inputs = self._rows[row]
+        key = inputs.get("example_id")
+        if key in self.examples:
+            return self.examples[key]
+        prompt = inputs["prompt"]
+        return Example(id=str(key), question=prompt if isinstance(prompt, str) else prompt[-1]["content"], gold="")
+
+    # ---- stage 3: what the loss sees ----------------------------------------------------------------------------
+
+    def _generate_and_score_completions(self, inputs):
+        self._rows = inputs
+        out = super()._generate_and_score_completions(inputs)
+        spans = [_teacher_span(r, self.scope) for r in self._rollouts]
+        teacher_mask = pad([torch.tensor(s) for s in spans], padding_value=0, padding_side="right",
+                           pad_to_multiple_of=self.pad_to_multiple_of).to(out["completion_ids"].device)
+        out["teacher_mask"] = teacher_mask * out["completion_mask"]      # TRL shuffles and splits both with the rest
+        out["rollout_row"] = torch.arange(len(self._rollouts), device=teacher_mask.device)
+        self._to_trace = set([k for k, r in enumerate(self._rollouts) if r.guided][:TRACED])
+        if self.imitate:
+            out["advantages"] = torch.tensor([float(r.guided) for r in self._rollouts]).to(out["advantages"])
+        self._rollouts = [replace(r, advantage=a) for r, a in zip(self._rollouts, out["advantages"].tolist(), strict=True)]
+        if self.on_batch is not None and self.model.training:
+            gamma = getattr(self.guide, "gamma", lambda step: 0.0)(self.state.global_step)
+            self.on_batch(Batch(self.generation, self.state.global_step, tuple(self._rollouts), gamma))
+        return out
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """TRL's own path. Needed under Unsloth, whose compute_loss bypasses ``_compute_loss``."""
+        plain = self.accelerator.unwrap_model(model)
+        if plain is model:
+            loss = self._compute_loss(model, inputs)
+        else:              # go in through the data-parallel wrapper, so that its gradient hooks run
+            loss = self._forward_redirection(model, plain, self._compute_loss, plain, inputs)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss became {loss.item()} at step {self.state.global_step}. Everything up to the last "
+                                "checkpoint is kept; go on from there with a lower train.learning_rate or train.max_grad_norm")
+        return loss
+
+    def _compute_loss(self, model, inputs):
+        self._loss_inputs = inputs = dict(inputs)
+        try:
+            return super()._compute_loss(model, inputs)
+        finally:
+            self._loss_inputs = None
+
+    def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, batch_size=None,
+                                           compute_entropy=False, **_):
+        model = self.accelerator.unwrap_model(model)
+        inputs, step = self._loss_inputs, batch_size or len(input_ids)
+
+        def forward(rows):
+            parts = [chosen_logprobs(model, input_ids[r], attention_mask[r], logits_to_keep, self.temperature,
+                                     self.accelerator.autocast) for r in rows.split(step)]
+            return tuple(torch.cat(x) for x in zip(*parts, strict=True))
+
+        every = torch.arange(len(input_ids), device=input_ids.device)
+        if inputs is None or self.beta != 0.0 or not torch.is_grad_enabled():
+            logps, entropies = forward(every)
+        else:                    # rows without an advantage have no gradient: a forward pass is enough for their metrics
+            live = inputs["advantages"].reshape(len(every), -1).ne(0).any(1)
+            live[0] |= ~live.any()                                     # the loss must hang on the graph
+            with torch.no_grad():
+                idle = forward(every[~live]) if not live.all() else None
+            logps, entropies = forward(every[live])
+            if idle is not None:
+                back = torch.cat([every[live], every[~live]]).argsort()
+                logps, entropies = (torch.cat(pair)[back] for pair in zip((logps, entropies), idle, strict=True))
+        if inputs is not None and "teacher_mask" in inputs:
+            self._shape(inputs, logps, entropies)
+        return logps, entropies if compute_entropy else None, None
+
+    def _shape(self, inputs: dict, logps: torch.Tensor, entropies: torch.Tensor) -> None:
+        """Put the weights into ``inputs`` before TRL reads them, and note what they were."""
+        teacher, now = inputs["teacher_mask"].bool(), logps.detach()
+        advantage = inputs["advantages"][:, None].expand_as(now)
+        self._log_by_origin(inputs, teacher, now, entropies, advantage)
+        if not teacher.any():
+            return
+        plain = self.shaping.variant == "ratio" or self.imitate
+        weights = torch.ones_like(now) if plain else aas.gradient_weight(now, advantage, self.shaping)
+        weights = torch.where(teacher, weights, 1.0)
+        if self.on_tokens is not None and self.model.training:
+            self._trace(inputs, now, weights)
+        if plain:
+            return
+        inputs["advantages"] = advantage * weights
+        old = inputs.get("old_per_token_logps")
+        inputs["old_per_token_logps"] = now if old is None else torch.where(teacher, now, old)
+        if "ref_per_token_logps" in inputs:
+            inputs["ref_per_token_logps"] = torch.where(teacher, now, inputs["ref_per_token_logps"])
+
+    def _trace(self, inputs, logps, weights) -> None:
+        traces = []
+        for place, row in enumerate(inputs["rollout_row"].tolist()):
+            if row not in self._to_trace:
+                continue
+            self._to_trace.discard(row)
+            rollout = self._rollouts[row]
+            size = len(rollout.completion_ids)
+            traces.append({
+                "rollout": rollout.id, "step": self.state.global_step, "advantage": rollout.advantage,
+                "tokens": [self._tokenizer.decode([i]) for i in rollout.completion_ids],
+                "teacher": inputs["teacher_mask"][place, :size].tolist(),
+                "probability": [float(f"{p:.4g}") for p in logps[place, :size].exp().tolist()],
+                "weight": [float(f"{w:.4g}") for w in weights[place, :size].tolist()]})
+        if traces:
+            self.on_tokens(traces)
+
+    def _log_by_origin(self, inputs, teacher, logps, entropies, advantage) -> None:
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        student = inputs["completion_mask"].bool() & ~teacher
+        for origin, mask in (("student", student), ("teacher", teacher)):
+            if mask.any():
+                metrics[f"{origin}/entropy"].append(entropies[mask].mean().item())
+                metrics[f"{origin}/probability"].append(logps[mask].exp().mean().item())
+        if not teacher.any():
+            return
+        k = aas.gradient_weight(logps, advantage, self.shaping)
+        metrics["teacher/masked"].append(aas.masked(logps, advantage, self.shaping.floor)[teacher].float().mean().item())
+        metrics["teacher/out_of_reach"].append((k[teacher] < 0.1).float().mean().item())
+        for sign, side in (("pos", advantage > 0), ("neg", advantage < 0)):
+            if (teacher & side).any():
+                metrics[f"teacher/weight_{sign}"].append(k[teacher & side].mean().item())
+
+
+def _teacher_span(rollout: Rollout, scope: str) -> list[int]:
+    """(T,) 1 where a token counts as the teacher's."""
+    mask = list(rollout.teacher_mask)
+    return [1] * len(mask) if scope == "trajectory" and rollout.guided else mask
+
+
+def _refuse_what_breaks(args) -> None:
+    """Options of TRL whose loss would treat teacher tokens wrongly without saying so."""
+    wrong = [
+        (args.importance_sampling_level != "token", "importance_sampling_level", "token"),
+        (args.loss_type not in LOSS_TYPES, "loss_type", f"one of {', '.join(LOSS_TYPES)}"),
+        (args.top_entropy_quantile < 1.0, "top_entropy_quantile", "1.0"),
+        (args.use_liger_kernel, "use_liger_kernel", "False"),
+        (args.off_policy_mask_threshold is not None, "off_policy_mask_threshold", "None"),
+        (bool(args.entropy_coef) or args.use_adaptive_entropy, "entropy_coef / use_adaptive_entropy", "0 / False"),
+    ]
+    for broken, name, needed in wrong:
+        if broken:
+            value = getattr(args, name.split(" ")[0])
+            raise ConfigError(f"{name}={value!r} does not work with teacher tokens in the loss; set it to {needed}")

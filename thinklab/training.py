@@ -1,0 +1,250 @@
+"""From a config to a trained student: builds every part once, wires them into the trainer, records what happens."""
+from __future__ import annotations
+
+import random
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOConfig
+
+from thinklab import allocator, probe
+from thinklab.aas import Shaping
+from thinklab.behavior import Behavior, load_behavior
+from thinklab.config import Experiment
+from thinklab.errors import ConfigError, RunError, TaskError
+from thinklab.guide import Guide, Schedule
+from thinklab.metrics import batch_metrics
+from thinklab.rewards import PARTS, Rewards, reward_function
+from thinklab.run import COMPLETE, RunFolder
+from thinklab.students import Student, load_student
+from thinklab.tasks import load_task
+from thinklab.tasks.base import Task
+from thinklab.teachers import load_teacher
+from thinklab.trainer import ThinkTuningTrainer
+from thinklab.types import Batch, Example
+
+
+@dataclass
+class Session:
+    """Everything that one experiment consists of, ready to train."""
+
+    config: Experiment
+    student: Student
+    task: Task
+    behaviors: list[Behavior]
+    train_examples: list[Example]
+    test_examples: list[Example]
+    guide: Guide | None
+    trainer: ThinkTuningTrainer
+    run: RunFolder
+    listeners: list[Callable[[dict], None]] = field(default_factory=list)
+    """Called with every line of ``metrics.jsonl``."""
+
+    def train(self, resume: bool = False) -> None:
+        """Train to ``config.train.steps``, from the last checkpoint on when ``resume``."""
+        checkpoint = None
+        if resume:
+            found = self.run.last_checkpoint()
+            checkpoint, step = found if found else (None, 0)
+            self.run.rewind(step)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*use_cache.*")
+            self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    def probe(self, decoding: str, questions: int | None = None) -> list[probe.ProbeSample]:
+        """Answers of the student as it is now to held-out questions."""
+        c = self.config
+        return probe.sample(self.student, self.task, self.behaviors, self.test_examples[: questions or c.probe.questions],
+                            decoding, answer_limit(c), c.probe.seed)
+
+
+def build(config: Experiment, out: Path, resume: bool = False) -> Session:
+    """Load and wire everything; nothing is sampled yet.
+
+    Raises:
+        ThinklabError: when any part cannot be used; a new run folder exists only when all parts could.
+    """
+    allocator.tune()
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    behaviors = [load_behavior(b.name) for b in config.behaviors]
+    task = load_task(config.task.name, path=config.task.path, **config.task.options)
+    teacher_needed = config.loss.method != "grpo"
+    student = load_student(config.student, seed=config.train.seed)
+    teacher = load_teacher(config.teacher.backend, **config.teacher.options) if teacher_needed else None
+    train_examples, test_examples = held_out(task)
+    check_lengths(config, student, task, train_examples)
+
+    rewards = Rewards(task, behaviors, config.reward.correct, config.reward.bonus, config.reward.require_finished)
+    guide = None
+    if teacher is not None:
+        s = config.guidance.schedule
+        guide = Guide(
+            teacher=teacher, behaviors=[(b, c.weight) for b, c in zip(behaviors, config.behaviors, strict=True)],
+            tokenizer=student.tokenizer, policy=config.guidance.policy, max_tokens=config.guidance.max_tokens,
+            schedule=Schedule(config.guidance.gamma, s.end, s.steps, s.kind, s.off_at),
+            skip_if_shown=config.guidance.skip_if_shown, seed=config.train.seed,
+            check=lambda r: task.verify(r.student_text, r.example))
+
+    run = RunFolder.open(out) if resume else RunFolder.create(
+        out, config.model_dump(mode="json"), {b.name: b.hash for b in behaviors})
+    if resume:
+        check_same(run, config, behaviors)
+    pending: list[Batch] = []
+    trainer = ThinkTuningTrainer(
+        model=student.model, processing_class=student.tokenizer, args=grpo_config(config, run.checkpoints),
+        train_dataset=question_order(config, task, train_examples), reward_funcs=[reward_function(p) for p in PARTS],
+        examples={e.id: e for e in train_examples}, guide=guide, score=rewards,
+        shaping=shaping(config), scope=config.loss.scope or ("trajectory" if config.loss.method == "authors" else "guidance"),
+        imitate=config.loss.method == "sft",
+        sampler=student.sampler(config.train.max_completion_tokens, config.train.temperature, config.train.sample_rows),
+        on_batch=lambda batch: (run.add_batch(batch), pending.append(batch)),
+        on_tokens=lambda traces: run.append("tokens", traces))
+    session = Session(config, student, task, behaviors, train_examples, test_examples, guide, trainer, run)
+    trainer.remove_callback(PrinterCallback)          # metrics.jsonl and the progress line take its place
+    trainer.add_callback(Recorder(session, pending))
+    return session
+
+
+def shaping(config: Experiment) -> Shaping:
+    loss = config.loss
+    variant = loss.method if loss.method in ("aas", "luffy", "ratio", "authors") else "ratio"
+    return Shaping(variant, loss.c_max, loss.a_max, loss.floor, loss.luffy_gamma)
+
+
+def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
+    """Every setting that matters, spelled out, because Unsloth changes TRL's defaults."""
+    t, loss = config.train, config.loss
+    per_step = t.questions * t.samples // t.minibatches
+    micro = t.micro_batch or per_step
+    cuda = torch.cuda.is_available()
+    bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False) and config.student.dtype != "float32"
+    return GRPOConfig(
+        output_dir=str(folder), max_steps=t.steps, learning_rate=t.learning_rate, 
+        lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
+        warmup_steps=t.warmup_steps, optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0],
+        adam_beta2=t.betas[1], weight_decay=t.weight_decay, max_grad_norm=t.max_grad_norm,
+        per_device_train_batch_size=micro, gradient_accumulation_steps=per_step // micro,
+        steps_per_generation=t.questions * t.samples // micro, num_generations=t.samples, num_iterations=t.iterations,
+        max_completion_length=t.max_completion_tokens, temperature=t.temperature, top_p=1.0, top_k=0, repetition_penalty=1.0,
+        loss_type=loss.loss_type, epsilon=loss.epsilon, beta=loss.beta, scale_rewards="group",
+        importance_sampling_level="token", mask_truncated_completions=False, disable_dropout=False, shuffle_dataset=False,
+        gradient_checkpointing=t.gradient_checkpointing, bf16=bf16,
+        fp16=cuda and not bf16 and config.student.dtype != "float32", tf32=None, use_cpu=not cuda,
+        save_strategy="steps", save_steps=t.checkpoint_every or t.steps, save_total_limit=2, logging_steps=1,
+        logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed,
+        dataloader_num_workers=0, dataloader_pin_memory=False, remove_unused_columns=False)
+
+
+def held_out(task: Task) -> tuple[list[Example], list[Example]]:
+    """Training and test examples without a common question.
+
+    When both splits are the same file, a tenth of its questions, chosen by a seeded draw, is kept for the test.
+    """
+    train, test = list(task.load("train")), list(task.load("test"))
+    known = {e.question for e in train}
+    fresh = [e for e in test if e.question not in known]
+    if not fresh:
+        questions = sorted(known)
+        kept = set(random.Random(0).sample(questions, max(1, len(questions) // 10)))
+        fresh, train = [e for e in test if e.question in kept], [e for e in train if e.question not in kept]
+    if not train:
+        raise TaskError(f"the task {task.name!r} has no question left for training")
+    return train, fresh
+
+
+def check_lengths(config: Experiment, student: Student, task: Task, examples: Sequence[Example]) -> None:
+    """Refuse what would not fit, before anything is sampled."""
+    t = config.train
+    for example in examples:
+        length = len(student.encode(task.prompt(example)))
+        if length > t.max_prompt_tokens:
+            raise TaskError(f"the prompt of question {example.id!r} has {length} tokens, more than train.max_prompt_tokens="
+                            f"{t.max_prompt_tokens}; raise it or take the question out: {example.question[:80]!r}")
+    longest, room = t.max_prompt_tokens + answer_limit(config), student.max_positions
+    if room and longest > room:
+        raise ConfigError(f"prompt, answer and guidance may have {longest} tokens together (train.max_prompt_tokens + "
+                          f"train.max_completion_tokens + guidance.max_tokens) but the student has {room} positions; "
+                          "lower one of the three")
+
+
+def answer_limit(config: Experiment) -> int:
+    """Longest answer in tokens when nobody guides: what the student could learn to write."""
+    return config.train.max_completion_tokens + config.guidance.max_tokens
+
+
+def question_order(config: Experiment, task: Task, examples: Sequence[Example]) -> Dataset:
+    """The questions of the whole run in order: shuffled epoch after epoch, so that the place in it hangs on the step alone."""
+    t = config.train
+    generations = -(-t.steps // (t.iterations * t.minibatches)) + 1       # one to spare: an epoch never ends within the run
+    rng, order = random.Random(f"questions {t.seed}"), []
+    while len(order) < generations * t.questions:
+        epoch = list(range(len(examples)))
+        rng.shuffle(epoch)
+        order += epoch
+    rows = [examples[k] for k in order[: generations * t.questions]]
+    return Dataset.from_dict({"prompt": [task.prompt(e) for e in rows], "example_id": [e.id for e in rows]})
+
+
+def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
+    """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant."""
+    free = ("threads", "checkpoint_every", *(("steps",) if config.train.decay == "constant" else ()))
+    then, now = run.resolved(), config.model_dump(mode="json")
+    for section in now:
+        old, new = then["config"].get(section), now[section]
+        if section == "train":
+            old, new = ({k: v for k, v in x.items() if k not in free} for x in (old, new))
+        if old != new and section != "name":
+            raise RunError(f"{run.path} was begun with another {section!r}: {old}, not {new}; start a new run instead")
+    for behavior in behaviors:
+        if then["behaviors"].get(behavior.name) != behavior.hash:
+            raise RunError(f"the behaviour {behavior.name!r} has changed since {run.path} was begun; start a new run instead")
+
+
+class Recorder(TrainerCallback):
+    """Writes metrics after each optimizer step, small probes now and then, and marks checkpoints as complete."""
+
+    def __init__(self, session: Session, pending: list[Batch]):
+        self.session, self.pending, self.begin = session, pending, time.perf_counter()
+        self.probing = 0.0
+
+    def on_train_begin(self, args, state, control, **_):
+        self.begin, self.probing = time.perf_counter(), 0.0
+        if state.global_step == 0:
+            self._probe(0)
+
+    def on_step_end(self, args, state, control, **_):
+        self._probe(state.global_step)
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if not logs or "train_runtime" in logs:
+            return
+        line = {"step": state.global_step, "seconds": round(time.perf_counter() - self.begin - self.probing, 3), **logs}
+        if self.pending:
+            line |= batch_metrics(self.pending[-1])
+            self.pending.clear()
+        self.session.run.append("metrics", [line])
+        for listener in self.session.listeners:
+            listener(line)
+
+    def on_save(self, args, state, control, **_):
+        folder = self.session.run.checkpoints / f"checkpoint-{state.global_step}"
+        guide = self.session.guide
+        mark = {"step": state.global_step, "generation": self.session.trainer.generation,
+                "schedule": asdict(guide.schedule) if guide else None, "guidance_counts": dict(guide.counts) if guide else {}}
+        RunFolder(folder).write_json(COMPLETE, mark)
+
+    def _probe(self, step: int) -> None:
+        every = self.session.config.probe.every
+        if not every or step % every:
+            return
+        begin = time.perf_counter()
+        samples = self.session.probe("T=1", self.session.config.probe.every_questions)
+        self.session.run.append("probes", [{"step": step, **probe.summarise(samples).to_json()}])
+        self.probing += time.perf_counter() - begin
