@@ -46,10 +46,11 @@ class Judge:
             raise BehaviorError("this detector asks a judge; give it one: behavior.with_judge(load_teacher(...))")
         reply = self.teacher.reply([self.request(text)])[0]
         if reply.error:
-            return Detection(False, (), f"the judge gave no answer ({reply.error}: {reply.detail})")
+            return Detection(False, (), f"the judge gave no answer ({reply.error}: {reply.detail})", decided=False)
         found = _REPLY.fullmatch(reply.text)
         if not found:
-            return Detection(False, (), f"the judge's answer is not in the asked form: {reply.text[:80]!r}")
+            why = f"the judge's answer is not in the asked form: {reply.text[:80]!r}"
+            return Detection(False, (), why, decided=False)
         quote = found[2].strip()
         start = text.find(quote) if quote else -1
         spans = ((start, start + len(quote)),) if start >= 0 and found[1] == "yes" else ()

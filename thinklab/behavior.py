@@ -26,6 +26,9 @@ from thinklab.detect import Detection, Detector, bind_judge, build, region
 from thinklab.tasks.boxed import boxes
 from thinklab.types import Message
 
+_ANSWERED = r"So \boxed{0}."
+"""Stands for the student's answer where guidance is looked at by itself."""
+
 
 @dataclass(frozen=True, eq=False)
 class Behavior:
@@ -117,7 +120,11 @@ class Behavior:
         return self.spec.splice.joiner.join(fields[name].strip() for name in self.spec.splice.fields)
 
     def check_guidance(self, text: str) -> str:
-        """Why this guidance must be refused, in words; empty when it may be used."""
+        """Why this guidance must be refused, in words; empty when it may be used.
+
+        With ``guidance.must_show`` (the default) it must show the behaviour when it follows an answer, so that what is
+        trained is what is measured.
+        """
         rules = self.spec.guidance
         if not text.strip():
             return "the guidance is empty"
@@ -128,6 +135,8 @@ class Behavior:
                 return f"the guidance does not contain {part!r}"
         if rules.must_end_with and not text.rstrip().endswith(tuple(rules.must_end_with)):
             return f"the guidance does not end with {' or '.join(map(repr, rules.must_end_with))}"
+        if rules.must_show and not self.needs_judge and not (found := self.detect(_ANSWERED + self.separator + text)):
+            return f"the detector does not find the behaviour in the guidance: {found.why}"
         return ""
 
     # The student's side

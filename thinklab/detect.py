@@ -47,6 +47,8 @@ class Detection:
     """(start, end) of what matched, in order, overlapping ones merged; as a list of places even when not ``found``."""
     why: str = ""
     """What matched, or why it does not count, in words."""
+    decided: bool = True
+    """False where nobody can tell: the time was up, or a judge gave no answer. Then ``not`` is not true either."""
 
     def __bool__(self) -> bool:
         return self.found
@@ -144,7 +146,8 @@ class _Pattern:
             found = self._matches(text[start:end], start)
             elsewhere = self._matches(text, 0) if not found and self.where != "anywhere" else []
         except TimeoutError:
-            return Detection(False, (), f"{self.label} took longer than {self.timeout * 1000:.0f} ms on this text")
+            return Detection(False, (), f"{self.label} took longer than {self.timeout * 1000:.0f} ms on this text",
+                             decided=False)
         if not found and not elsewhere:
             return Detection(False, (), f"{self.label} does not occur")
         spans = self._in_place(text, found)
@@ -317,7 +320,8 @@ class _Any:
         results = [part(text) for part in self.parts]
         yes = [r for r in results if r]
         if not yes:
-            return Detection(False, (), "none of: " + "; ".join(r.why for r in results))
+            why = "none of: " + "; ".join(r.why for r in results)
+            return Detection(False, (), why, decided=all(r.decided for r in results))
         return Detection(True, merged(span for r in yes for span in r.spans), "; ".join(r.why for r in yes))
 
 
@@ -327,6 +331,8 @@ class _Not:
 
     def __call__(self, text: str) -> Detection:
         result = self.part(text)
+        if not result.decided:
+            return result
         if result:
             return Detection(False, result.spans, f"must not be there: {result.why}")
         return Detection(True, (), f"as wanted, {result.why}")
