@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def read(path: Path) -> BehaviorSpec:
     Raises:
         BehaviorError: the file cannot be used; the message begins with ``file:line:column``.
     """
-    return checked(_resolved(path, str(path), []))
+    return checked(tree(path))
 
 
 def read_text(text: str, file: str) -> BehaviorSpec:
@@ -79,15 +80,37 @@ def _resolved(path: Path, shown: str, chain: list[Path]) -> Node:
 def _with_parents(node: Node, path: Path, chain: list[Path]) -> Node:
     if not isinstance(node.value, dict):
         raise FileError(node.place, "a behaviour file is a mapping: it begins with `name: ...`")
+    if "detector" in node.value:
+        node = replace(node, value={**node.value, "detector": _borrowed(node.value["detector"], path, chain)})
     parent = node.value.get("extends")
     if parent is None or parent.value is None:
         return node
-    name, here = parent.value, _canonical(path)
+    return _merge(_other(parent, "extends", path, chain), node)
+
+
+def _borrowed(detector: Node, path: Path, chain: list[Path]) -> Node:
+    """``detector`` with every ``same_as: NAME`` replaced by the detector of that behaviour."""
+    if isinstance(detector.value, list):
+        return replace(detector, value=[_borrowed(item, path, chain) for item in detector.value])
+    if not isinstance(detector.value, dict):
+        return detector
+    if set(detector.value) == {"same_as"}:
+        name = detector.value["same_as"]
+        other = _other(name, "same_as", path, chain).value.get("detector")
+        if other is None:
+            raise FileError(name.place, f"same_as: {clip(name.value)} has no detector")
+        return replace(other, place=name.place, key_place=detector.key_place)
+    return replace(detector, value={key: _borrowed(item, path, chain) for key, item in detector.value.items()})
+
+
+def _other(reference: Node, key: str, path: Path, chain: list[Path]) -> Node:
+    """The behaviour that ``reference`` names, itself resolved."""
+    name, here = reference.value, _canonical(path)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]{1,60}", name):
-        raise FileError(parent.place, f"extends: {clip(name)} is not the name of a behaviour; write one of "
-                                      f"{', '.join(shipped())}, or the name of a file beside this one without .yaml")
+        raise FileError(reference.place, f"{key}: {clip(name)} is not the name of a behaviour; write one of "
+                                         f"{', '.join(shipped())}, or the name of a file beside this one without .yaml")
     if len(chain) >= MAX_EXTENDS:
-        raise FileError(parent.place, f"extends: more than {MAX_EXTENDS} files deep; make it flatter")
+        raise FileError(reference.place, f"{key}: more than {MAX_EXTENDS} files deep; make it flatter")
     beside, known = path.parent / f"{name}.yaml", shipped()
     # a file beside this one comes first, except this file itself: my/self-check.yaml may extend the shipped one
     if beside.is_file() and (_canonical(beside) != here or name not in known or _canonical(known[name]) == here):
@@ -95,13 +118,12 @@ def _with_parents(node: Node, path: Path, chain: list[Path]) -> Node:
     elif name in known:
         target = known[name]
     else:
-        raise FileError(parent.place, f"extends: no behaviour {name!r}{did_you_mean(name, known)}; there are "
-                                      f"{', '.join(known)}, and no file {name}.yaml beside this one")
+        raise FileError(reference.place, f"{key}: no behaviour {name!r}{did_you_mean(name, known)}; there are "
+                                         f"{', '.join(known)}, and no file {name}.yaml beside this one")
     if _canonical(target) in [*chain, here]:
         way = " -> ".join(p.stem for p in [*chain, here, target])
-        raise FileError(parent.place, f"extends: goes in a circle: {way}; remove one of them")
-    base = _resolved(target, str(target), [*chain, here])
-    return _merge(base, node)
+        raise FileError(reference.place, f"{key}: goes in a circle: {way}; remove one of them")
+    return _resolved(target, str(target), [*chain, here])
 
 
 def _canonical(path: Path) -> Path:
@@ -130,10 +152,20 @@ def checked(node: Node) -> BehaviorSpec:
     try:
         spec = BehaviorSpec.model_validate(node.plain())
     except ValidationError as err:
-        raise min((_problem(node, one) for one in err.errors(include_url=False)), key=_order) from None
+        raise model_problems(node, err)[0] from None
     _check_templates(spec, node)
     _check_patterns(spec.detector, node, ("detector",))
     return spec
+
+
+def tree(path: Path) -> Node:
+    """The file as a tree of values with their places, parents merged in, not yet checked against the models."""
+    return _resolved(path, str(path), [])
+
+
+def model_problems(node: Node, err: ValidationError) -> list[FileError]:
+    """Everything that the models refuse, in the order of the file."""
+    return sorted((_problem(node, one) for one in err.errors(include_url=False)), key=_order)
 
 
 def _order(problem: FileError) -> tuple[int, int]:
@@ -180,7 +212,7 @@ def _known_keys(path: tuple[Any, ...]) -> list[str]:
     """The keys that may stand in the mapping at ``path``."""
     if "detector" in path[:1]:
         from thinklab import _detector_spec as d
-        models = (d.PhraseSpec, d.RegexSpec, d.AllSpec, d.AnySpec, d.NotSpec, d.JudgeSpec, d.PythonSpec)
+        models = (d.PhraseSpec, d.RegexSpec, d.AllSpec, d.AnySpec, d.NotSpec, d.SameAsSpec, d.JudgeSpec, d.PythonSpec)
         kind = next((part for part in reversed(path) if isinstance(part, str)), "")
         return [f.alias or k for m in models for k, f in m.model_fields.items()] if kind not in KINDS else list(KINDS)
     model: Any = BehaviorSpec
@@ -214,10 +246,12 @@ def _check_templates(spec: BehaviorSpec, root: Node) -> None:
 
 def _check_patterns(spec: Any, root: Node, path: tuple[str | int, ...]) -> None:
     if isinstance(spec, RegexSpec):
-        try:
-            compile_pattern(spec.regex, spec.case == "ignore")
-        except BehaviorError as err:
-            raise FileError(root.nearest((*path, "regex")).place, f"{'.'.join(map(str, path))}: {err}") from None
+        for k, pattern in enumerate(spec.patterns):
+            try:
+                compile_pattern(pattern, spec.case == "ignore")
+            except BehaviorError as err:
+                place = root.nearest((*path, "regex", *((k,) if isinstance(spec.regex, list) else ()))).place
+                raise FileError(place, f"{'.'.join(map(str, path))}: {clip(pattern, 40)}: {err}") from None
     key = next((kind for kind in ("all", "any", "not") if isinstance(root.nearest(path).value, dict)
                 and kind in root.nearest(path).value), None)
     for k, child in enumerate(children(spec)):

@@ -1,7 +1,7 @@
 """What a behaviour file may say about its detector: the pydantic models, no behaviour of their own.
 
-A detector is a mapping with exactly one of the keys ``phrase``, ``regex``, ``all``, ``any``, ``not``, ``judge`` and
-``python``; that key decides what else may be written. ``detect.py`` turns these models into functions.
+A detector is a mapping with exactly one of the keys ``phrase``, ``regex``, ``all``, ``any``, ``not``, ``same_as``,
+``judge`` and ``python``; that key decides what else may be written. ``detect.py`` turns these models into functions.
 """
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-KINDS = ("phrase", "regex", "all", "any", "not", "judge", "python")
+KINDS = ("phrase", "regex", "all", "any", "not", "same_as", "judge", "python")
 MAX_CHILDREN = 40
 
 Where = Literal["anywhere", "start", "end", "first_sentence", "last_sentence", "last_line", "before_answer",
@@ -19,6 +19,7 @@ Where = Literal["anywhere", "start", "end", "first_sentence", "last_sentence", "
 ``after_answer`` after the first one, ``between_answers`` both. ``end``: only spaces and closing marks may follow."""
 
 Phrase = Annotated[str, Field(min_length=1, max_length=300)]
+Pattern = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Strict(BaseModel):
@@ -59,11 +60,16 @@ class PhraseSpec(Counted):
 
 
 class RegexSpec(Counted):
-    """A pattern of the third-party ``regex`` module, with a time limit for each text."""
+    """Patterns of the third-party ``regex`` module: one, or several of which each match counts. With a time limit."""
 
-    regex: str = Field(min_length=1, max_length=1000)
+    regex: Pattern | Annotated[list[Pattern], Field(min_length=1, max_length=60)]
     case: Literal["exact", "ignore"] = "exact"
     timeout_ms: int = Field(default=50, ge=1, le=1000, description="a text that takes longer counts as not showing it")
+
+
+    @property
+    def patterns(self) -> list[str]:
+        return [self.regex] if isinstance(self.regex, str) else list(self.regex)
 
 
 class AllSpec(Strict):
@@ -84,6 +90,12 @@ class NotSpec(Strict):
     not_: DetectorSpec = Field(alias="not")
 
 
+class SameAsSpec(Strict):
+    """The detector of another behaviour. The loader puts that detector in this place, so nothing else meets this."""
+
+    same_as: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)
+
+
 class JudgeSpec(Strict):
     """A yes/no question about the text for a teacher. Costs calls, so for probes only: never part of a reward."""
 
@@ -101,13 +113,17 @@ def _kind(value: Any) -> str | None:
     if isinstance(value, Mapping):
         found = [kind for kind in KINDS if kind in value]
         return f"#{found[0]}" if len(found) == 1 else None
-    return f"#{type(value).__name__.removesuffix('Spec').lower()}" if isinstance(value, Strict) else None
+    return next((tag for model, tag in _TAGS.items() if isinstance(value, model)), None)
+
+
+_TAGS = {PhraseSpec: "#phrase", RegexSpec: "#regex", AllSpec: "#all", AnySpec: "#any", NotSpec: "#not",
+         SameAsSpec: "#same_as", JudgeSpec: "#judge", PythonSpec: "#python"}
 
 
 DetectorSpec = Annotated[
     Annotated[PhraseSpec, Tag("#phrase")] | Annotated[RegexSpec, Tag("#regex")] | Annotated[AllSpec, Tag("#all")]
-    | Annotated[AnySpec, Tag("#any")] | Annotated[NotSpec, Tag("#not")] | Annotated[JudgeSpec, Tag("#judge")]
-    | Annotated[PythonSpec, Tag("#python")],
+    | Annotated[AnySpec, Tag("#any")] | Annotated[NotSpec, Tag("#not")] | Annotated[SameAsSpec, Tag("#same_as")]
+    | Annotated[JudgeSpec, Tag("#judge")] | Annotated[PythonSpec, Tag("#python")],
     Discriminator(_kind, custom_error_type="detector_kind",
                   custom_error_message=f"a detector has exactly one of the keys {', '.join(KINDS)}"),
 ]

@@ -12,12 +12,14 @@ from typing import Any
 
 from ruamel.yaml import YAML, nodes
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
 
 from thinklab.errors import BehaviorError
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 24
+MAX_VALUES = 5000
+"""Keys, scalars and lists in one file; the longest shipped file has under 300."""
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
@@ -116,7 +118,7 @@ def parse(text: str, file: str) -> Node:
         raise FileError(start, f"the file has {size} bytes, the limit is {MAX_BYTES}; shorten its few-shots or tests")
     text = text.removeprefix("\ufeff")
     try:
-        _forbid_aliases(text, file)
+        _survey(text, file)
         documents = list(YAML(typ="safe", pure=True).compose_all(text))
     except MarkedYAMLError as err:
         mark = err.problem_mark or err.context_mark
@@ -145,13 +147,21 @@ def _place(node: nodes.Node, file: str) -> Place:
     return Place(file, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
-def _forbid_aliases(text: str, file: str) -> None:
-    # at the level of events, before anything is composed: a cyclic or exponential document never comes to exist
+def _survey(text: str, file: str) -> None:
+    """Refuse what must not be composed. The events come one by one, so a cyclic, exponential or very deep document
+    (for which the parser takes quadratic time) is left at the first event that is too much."""
+    depth = values = 0
     for event in YAML(typ="safe", pure=True).parse(text):
+        place = Place(file, event.start_mark.line + 1, event.start_mark.column + 1)
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        values += isinstance(event, NodeEvent)
+        if depth > MAX_DEPTH:
+            raise FileError(place, f"nested too deeply; at most {MAX_DEPTH} levels")
+        if values > MAX_VALUES:
+            raise FileError(place, f"more than {MAX_VALUES} keys and values; split the file with `extends`")
         anchor = getattr(event, "anchor", None)
         if anchor:
             name = f"*{anchor}" if isinstance(event, AliasEvent) else f"&{anchor}"
-            place = Place(file, event.start_mark.line + 1, event.start_mark.column + 1)
             raise FileError(place, f"{name[:60]!r}: anchors and aliases are not supported; repeat the text or use "
                                    "`extends`, and quote a text that begins with & or *")
 

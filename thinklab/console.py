@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -50,17 +51,17 @@ def progress(steps: int, name: str, quiet: bool = False) -> Iterator[Callable[[d
 
 def probe_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
     """Rates with 95 % intervals, before and after, for each run; the layout of ``probe.json``."""
-    table = Table(title="held-out questions, no guidance, no hint (95 % intervals)", title_justify="left")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title="% of held-out questions, no guidance, no hint [95 % interval]", title_justify="left")
     for column in ("", "", "accuracy", "first answer", "behaviour", "tokens"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     first = True
     for name, result in runs.items():
         for stage in ("before", "after") if first else ("after",):
             for decoding, data in result.get(stage, {}).items():
                 r = ProbeResult.from_json(data)
-                label = stage if stage == "before" else f"after: {name}"
-                shown = "\n".join(str(rate) for rate in r.behaviors.values()) or "-"
-                table.add_row(label, decoding, str(r.accuracy), str(r.first_accuracy), shown, f"{r.mean_tokens:.0f}")
+                label = stage if stage == "before" else name
+                shown = "\n".join(rate.percent for rate in r.behaviors.values()) or "-"
+                table.add_row(label, decoding, r.accuracy.percent, r.first_accuracy.percent, shown, f"{r.mean_tokens:.0f}")
         table.add_section()
         first = False
     return table

@@ -21,13 +21,14 @@ from thinklab.config import Method, load_config
 from thinklab.console import PLAIN_EVERY, bars, probe_table, rates
 from thinklab.errors import ConfigError, RunError, did_you_mean
 from thinklab.records import read_probe
-from thinklab.report import verdicts, write_report
+from thinklab.report import headline, write_report
 from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
 
 DEMOS = {"self-check": "demo-self-check.yaml", "thalapathy-vijay": "demo-thalapathy-vijay.yaml"}
 CONTROL = ["loss.method=grpo", "train.learning_rate=0.0003"]
 """Plain GRPO at the learning rate that suits it best here; at the teacher's arm's 0.001 it harms the student."""
+NAMES = {"grpo": "plain GRPO", "aas": "ThinkTuning"}
 POLL_S = 0.2
 
 
@@ -92,10 +93,8 @@ def run_demo(out: Path, behavior: str, method: str, seed: int, steps: int | None
     runs = {arm.name: RunFolder.open(arm.folder) for arm in arms}
     probes = {name: read_probe(run) for name, run in runs.items()}
     console.print(probe_table(probes))
-    said = verdicts(probes)
-    for sentence in said:
-        console.print(sentence, soft_wrap=True)
-    page = write_report(runs, out / "report.html", f"Can it learn “{behavior}”?", said)
+    console.print(headline(probes), soft_wrap=True)
+    page = write_report(runs, out / "report.html", f"Can it learn “{behavior}”?")
     console.print(f"{seconds:.0f} s. Report: {page}   Raw records: {', '.join(str(arm.folder) for arm in arms)}", soft_wrap=True)
     return page
 
@@ -112,11 +111,12 @@ def plan(out: Path, behavior: str, method: str, seed: int, steps: int | None, qu
     common += [f"train.steps={steps}"] if steps else []
     common += [f"probe.questions={questions}"] if questions else []
     wanted = {} if method == "grpo" else {method: [f"loss.method={method}"]}
-    wanted["grpo (control)" if wanted else "grpo"] = CONTROL
+    wanted["grpo"] = CONTROL
     arms = []
-    for name, overrides in wanted.items():
+    for key, overrides in wanted.items():
+        name = NAMES.get(key, f"guided, {key}")
         config = load_config(file, [*overrides, *common])             # fails here rather than in the child
-        folder = out / name.split(" ")[0]
+        folder = out / key
         command = [sys.executable, "-m", "thinklab.cli", "train", str(file), "--out", str(folder), "--quiet", *overrides, *common]
         arms.append(Arm(name, folder, command, config.train.steps))
     return arms

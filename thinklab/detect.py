@@ -114,7 +114,7 @@ def region(text: str, where: str) -> Span:
         return max([start, *stops]), end
     if where == "last_line":
         return text.rfind("\n", 0, end) + 1, end
-    return start, end     # "start" and "end" look at single matches
+    return 0, size     # "start" and "end" look at single matches
 
 
 def quoted(text: str) -> list[Span]:
@@ -138,15 +138,16 @@ class _Pattern:
 
     def __call__(self, text: str) -> Detection:
         text = text[:MAX_TEXT]
+        start, end = region(text, self.where)
         try:
-            every = list(self.pattern.finditer(text) if self.timeout is None
-                         else self.pattern.finditer(text, timeout=self.timeout))
+            # the pattern sees only the part that counts, so ^ and $ are the ends of that part
+            found = self._matches(text[start:end], start)
+            elsewhere = self._matches(text, 0) if not found and self.where != "anywhere" else []
         except TimeoutError:
             return Detection(False, (), f"{self.label} took longer than {self.timeout * 1000:.0f} ms on this text")
-        found = [match.span() for match in every if match.end() > match.start()]
-        if not found:
+        if not found and not elsewhere:
             return Detection(False, (), f"{self.label} does not occur")
-        spans = self._inside(text, found)
+        spans = self._in_place(text, found)
         if self.outside_quotes and spans:
             within = quoted(text)
             free = [(a, b) for a, b in spans if not any(x < a and b < y for x, y in within)]
@@ -154,21 +155,24 @@ class _Pattern:
                 return Detection(False, tuple(spans), f"{self.label} occurs only as a quotation, at {_at(spans)}")
             spans = free
         if not spans:
-            return Detection(False, tuple(found), f"{self.label} is at {_at(found)}, {_OUTSIDE[self.where]}")
+            places = found or elsewhere
+            return Detection(False, tuple(places), f"{self.label} is at {_at(places)}, {_OUTSIDE[self.where]}")
         if len(spans) < self.fewest or (self.most is not None and len(spans) > self.most):
             return Detection(False, tuple(spans), f"{self.label} occurs {_times(len(spans))}, at {_at(spans)}; "
                                                   f"{self._wanted()} wanted")
         return Detection(True, tuple(spans), f"{self.label} at {_at(spans)}")
 
-    def _inside(self, text: str, found: list[Span]) -> list[Span]:
-        if self.where == "anywhere":
-            return found
-        start, end = region(text, self.where)
+    def _matches(self, text: str, offset: int) -> list[Span]:
+        limit = {} if self.timeout is None else {"timeout": self.timeout}
+        matches = self.pattern.finditer(text, **limit)
+        return [(m.start() + offset, m.end() + offset) for m in matches if m.end() > m.start()]
+
+    def _in_place(self, text: str, found: list[Span]) -> list[Span]:
         if self.where == "start":
-            return [span for span in found if not text[start: span[0]].strip(" \t\"'“*_")]
+            return [span for span in found if not text[: span[0]].strip(" \t\r\n\"'“*_")]
         if self.where == "end":
             return [span for span in found if not text[span[1]:].strip(_CLOSING)]
-        return [(a, b) for a, b in found if start <= a and b <= end]
+        return found
 
     def _wanted(self) -> str:
         if self.most == self.fewest:
@@ -206,12 +210,19 @@ def _phrase(spec: PhraseSpec) -> _Pattern:
 
 
 def _regex(spec: RegexSpec) -> _Pattern:
-    label = f"/{spec.regex if len(spec.regex) <= 40 else spec.regex[:39] + '…'}/"
-    pattern = compile_pattern(spec.regex, spec.case == "ignore")
+    first = spec.patterns[0]
+    label = f"any of {len(spec.patterns)} patterns" if len(spec.patterns) > 1 else (
+        f"/{first if len(first) <= 40 else first[:39] + '…'}/")
+    pattern = compile_pattern(join_patterns(spec.patterns), spec.case == "ignore")
     return _Pattern(label, pattern, spec.where, *spec.bounds, spec.outside_quotes, spec.timeout_ms / 1000)
 
 
 MAX_PATTERN_WEIGHT = 20_000
+
+
+def join_patterns(patterns: list[str]) -> str:
+    """One pattern for any of them; the leftmost match counts, and no two matches overlap."""
+    return patterns[0] if len(patterns) == 1 else "|".join(f"(?:{pattern})" for pattern in patterns)
 
 
 @lru_cache(maxsize=256)

@@ -27,12 +27,12 @@ def curves(arms: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str
             continue
         steps = [step for step, _ in points]
         figure.add_scatter(x=steps + steps[::-1], y=[r["high"] for _, r in points] + [r["low"] for _, r in points][::-1],
-                           fill="toself", fillcolor=_faded(colour), line={"width": 0}, hoverinfo="skip", showlegend=False,
+                           mode="lines", fill="toself", fillcolor=_faded(colour), line={"width": 0}, hoverinfo="skip", showlegend=False,
                            legendgroup=name)
         figure.add_scatter(x=steps, y=[r["value"] for _, r in points], name=name, legendgroup=name, mode="lines+markers",
                            line={"color": colour, "width": 2.5}, marker={"size": 6},
                            hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3f}}<extra></extra>")
-    figure.update_layout(title=title, xaxis_title="optimizer steps", yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"},
+    figure.update_layout(title=title, xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}}, yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"},
                          **LAYOUT)
     return figure
 
@@ -43,8 +43,8 @@ def _faded(colour: str) -> str:
 
 
 LAYOUT: dict[str, Any] = {
-    "template": "none", "height": 320, "margin": {"l": 56, "r": 16, "t": 44, "b": 44},
+    "template": "none", "height": 320, "margin": {"l": 52, "r": 16, "t": 44, "b": 76},
     "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"family": "system-ui, sans-serif", "size": 13},
     "title_font_size": 15, "title_x": 0.01, "hovermode": "closest",
-    "legend": {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom"},
+    "legend": {"orientation": "h", "y": -0.24, "x": 0, "xanchor": "left", "yanchor": "top"},
 }

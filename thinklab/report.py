@@ -53,13 +53,43 @@ def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: 
     """
     probes = {name: read_probe(run) for name, run in runs.items()}
     lines = {name: list(run.read("probes")) for name, run in runs.items()}
-    parts = [_summary(summary or verdicts(probes)), _table(probes), _curves(lines), _side_by_side(runs), _token_view(runs),
+    parts = [_summary(headline(probes), summary or verdicts(probes)), _table(probes), _curves(lines), _side_by_side(runs), _token_view(runs),
              _guidance(runs), _provenance(runs)]
     page = PAGE.read_text("utf-8")
     page = page.replace("__TITLE__", escape(title)).replace("__PLOTLY__", _plotly()).replace("__BODY__", "\n".join(parts))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, "utf-8")
     return out
+
+
+def headline(probes: Mapping[str, Mapping[str, Any]]) -> str:
+    """Yes, no or not clear, for the first arm, with what counts: the behaviour at T=1 against before and against every control.
+
+    *Yes* needs the whole 95 % interval after training above all of theirs; *no* is a rate that the intervals do not tell
+    from before. Anything else is not clear.
+    """
+    (name, found), *controls = probes.items()
+    if "after" not in found or "before" not in found:
+        return ""
+    before, after = (ProbeResult.from_json(found[stage]["T=1"]) for stage in ("before", "after"))
+    others = [ProbeResult.from_json(c["after"]["T=1"]) for _, c in controls if "after" in c]
+    said = []
+    for behavior, rate in after.behaviors.items():
+        rivals = [before.behaviors[behavior], *(o.behaviors[behavior] for o in others if behavior in o.behaviors)]
+        answer = ("Yes" if all(rate.low > rival.high for rival in rivals) else
+                  "No" if rate.low <= before.behaviors[behavior].high else "Not clear")
+        text = (f"{answer}. With {name}, “{behavior}” went from {_percent(before.behaviors[behavior])} to {_percent(rate)} of the "
+                f"answers and accuracy from {_percent(before.accuracy)} to {_percent(after.accuracy)}.")
+        for (rival, _), other in zip(controls, others, strict=False):
+            if behavior in other.behaviors:
+                text += (f" With {rival}, from the same start, it reached {_percent(other.behaviors[behavior])} and accuracy "
+                         f"{_percent(other.accuracy)}.")
+        said.append(text)
+    return " ".join(said)
+
+
+def _percent(rate: Rate) -> str:
+    return f"{100 * rate.value:.0f} %"
 
 
 def verdicts(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -83,8 +113,8 @@ def verdicts(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return sentences
 
 
-def _summary(sentences: Sequence[str]) -> str:
-    return "<ul class=summary>" + "".join(f"<li>{escape(s)}</li>" for s in sentences) + "</ul>"
+def _summary(headline: str, sentences: Sequence[str]) -> str:
+    return f"<p class=headline>{escape(headline)}</p><ul class=summary>" + "".join(f"<li>{escape(s)}</li>" for s in sentences) + "</ul>"
 
 
 def _table(probes: Mapping[str, Mapping[str, Any]]) -> str:
@@ -120,7 +150,7 @@ def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     total = next(line["accuracy"]["total"] for arm in lines.values() for line in arm)
     figures = [plots.curves(lines, "accuracy", "Accuracy: the last answer is right")]
     figures += [plots.curves(lines, "behaviors", f"Shows the behaviour: {b}", b) for b in behaviors]
-    figures.append(plots.curves(lines, "first_accuracy", "First-answer accuracy: what it knows at once"))
+    figures.append(plots.curves(lines, "first_accuracy", "First answer: what it knows at once"))
     return (f"<h2>While it learned</h2><p>Small probes on {total} held-out questions at T=1; bands are 95 % intervals.</p>"
             "<div class=figures>" + "".join(map(_figure, figures)) + "</div>")
 
@@ -178,7 +208,7 @@ def _token_view(runs: Mapping[str, RunFolder]) -> str:
             spans.append(f"<span class={'teacher' if teacher else 'student'}{style} title='{escape(tip)}'>{shown}</span>")
         low = sum(1 for t, w in zip(trace["teacher"], trace["weight"], strict=True) if t and w < 0.1)
         return (f"<h2>One guided rollout, token by token</h2><p>From {escape(name)}, step {trace['step']}, advantage "
-                f"{trace['advantage']:.2f}. <span class='legend student'>the student's</span> <span class='legend teacher' "
+                f"{trace['advantage']:.2f}.</p><p><span class='legend student'>the student's</span> <span class='legend teacher' "
                 "style='--w:1'>the teacher's, full weight</span> <span class='legend teacher' style='--w:0'>the "
                 f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens had a weight below 0.1: the "
                 f"student found them nearly impossible.</p><p class=tokens>{''.join(spans)}</p>")

@@ -39,6 +39,13 @@ class Rate:
         half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
         return max(0.0, middle - half), min(1.0, middle + half)
 
+    @property
+    def percent(self) -> str:
+        """``98.2 [97, 99]``, or ``0 (< 0.6)`` where nothing was seen."""
+        if self.total and self.count == 0:
+            return f"0 (< {100 * self.upper_bound:.1f})"
+        return f"{100 * self.value:.1f} [{100 * self.low:.0f}, {100 * self.high:.0f}]"
+
     def __str__(self) -> str:
         """``.982 [.966, .991]``, or ``0 (< .006)`` where nothing was seen."""
         if self.total and self.count == 0:

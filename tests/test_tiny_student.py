@@ -1,0 +1,76 @@
+"""The embedded student: a plain Hugging Face folder, small, and knowing neither habit nor any held-out sum."""
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from thinklab import load_behavior, load_student, load_task
+from thinklab.students import TINY
+from thinklab.students.make_tiny import build_tokenizer, card
+from thinklab.students.tiny_corpus import document
+from thinklab.tasks import sums
+
+
+def test_loads_with_plain_from_pretrained_and_is_small():
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(TINY), AutoTokenizer.from_pretrained(TINY)
+    assert isinstance(model, LlamaForCausalLM) and isinstance(tokenizer, PreTrainedTokenizerFast) and tokenizer.chat_template
+    assert sum(f.stat().st_size for f in TINY.iterdir()) <= 3_000_000
+    assert sorted(f.suffix for f in TINY.iterdir() if f.stat().st_size > 100_000) == [".safetensors"]
+
+
+def test_the_tokenizer_gives_back_any_text():
+    tokenizer = AutoTokenizer.from_pretrained(TINY)
+    for text in [document(random.Random(k)) for k in range(300)] + [" héllo தமிழ் \t\r\n<tag> {x} \U0001f600", "  two  spaces ", ""]:
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    assert build_tokenizer().get_vocab() == tokenizer.get_vocab()
+
+
+def test_the_corpus_holds_no_test_sum_no_own_check_and_no_quote_after_a_sum():
+    """In 30,000 documents: every chain of additions is read back and compared with the test split."""
+    rng = random.Random(7)
+    pairs, quads = set(sums.operand_pool("test", 2)), set(sums.operand_pool("test", 4))
+    kinds = set()
+    for _ in range(30_000):
+        text = document(rng)
+        for chain in re.findall(r"\d+(?:\+\d+)+", text):
+            numbers = tuple(map(int, chain.split("+")))
+            assert numbers not in quads and numbers not in pairs, text
+        if "I check:" in text:
+            kinds.add("check")
+            head = text.split("I check:")[0]
+            assert head.startswith("Check\n") or " says: " in head, f"somebody checks their own sum: {text}"
+        if "Thalapathy Vijay says" in text:
+            kinds.add("quote")
+            assert "=" not in text
+    assert kinds == {"check", "quote"}
+
+
+def test_training_and_test_questions_share_no_operands():
+    train, test = (load_task("sums").load(split) for split in ("train", "test"))
+    seen = {tuple(e.meta["operands"]) for e in train}
+    added = {(a, b) for operands in seen for a, b, _ in sums.steps(operands)}
+    for example in test:
+        operands = tuple(example.meta["operands"])
+        assert operands not in seen and (len(operands) > 2 or operands not in added)
+    assert len(test) >= 500 and len({e.question for e in test}) == len(test)
+
+
+def test_it_is_wrong_more_often_than_right_and_shows_neither_habit():
+    student, task = load_student("embedded", lora=None), load_task("sums")
+    torch.manual_seed(0)
+    asked = task.load("test")[:300]
+    answers = student.answer([task.prompt(e) for e in asked], max_new_tokens=80)
+    right = sum(task.verify(a, e) for a, e in zip(answers, asked, strict=True)) / len(asked)
+    assert 0.25 < right < 0.45
+    for name in ("self-check", "thalapathy-vijay"):
+        behavior = load_behavior(name)
+        assert sum(bool(behavior.detect(a)) for a in answers) == 0
+
+
+def test_its_card_holds_the_figures_that_were_measured():
+    made = json.loads((TINY / "made.json").read_text())
+    assert (TINY / "README.md").read_text() == card(made)
