@@ -50,7 +50,7 @@ class Clock:
         return asyncio.run(both())
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(1, 400), st.floats(0, 1), st.floats(0, 30)), min_size=1, max_size=40),
     st.integers(1, 6),

@@ -72,7 +72,7 @@ def from_sdk(error: Exception, sdk: ModuleType) -> Fault:
         return _from_status(error)
     if isinstance(error, ValueError | TypeError | AttributeError | LookupError | RecursionError):      # cut off, odd
         return Fault("bad-reply", f"the reply cannot be read ({type(error).__name__})", again=True)
-    return Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True)      # a mistake of ours; never raised raw
+    return Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True)     # a mistake of ours; never raised raw
 
 
 def _from_status(error: Any) -> Fault:
