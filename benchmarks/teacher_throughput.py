@@ -84,8 +84,8 @@ def main() -> None:
         overlapped = seconds(beside)
 
     print(f"{count} requests, {latency:g} s each, concurrency {args.concurrency}")
-    for name, took in (("one by one", loop), ("at once", short), ("at once, prefix not yet cached (one call first)", cold),
-                       ("at once, prefix cached", warm)):
+    for name, took in (("one by one", loop), ("at once", short), ("at once, prefix cached", warm),
+                       ("at once, prefix not cached yet (1 call first)", cold)):
         print(f"  {name:<50} {took:8.2f} s   {loop / took:6.1f} x")
     print(f"other work of the step alone: {alone:.2f} s")
     for name, took in (("asked, then worked", after), ("asked and worked meanwhile", overlapped)):

@@ -23,7 +23,7 @@ def guide(
                                               "one.")],
     option: Annotated[Optional[list[str]], typer.Option(                                            # noqa: UP045
         "--option", "-o", help="An option of the teacher, key=value; repeat for more. Never a key.")] = None,
-    out: Annotated[Optional[Path], typer.Option(help="JSONL to write; default: standard output.")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="JSONL to write; default: stdout.")] = None,  # noqa: UP045
     limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first N lines.")] = None,    # noqa: UP045
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it may cost.")] = False,
 ) -> None:

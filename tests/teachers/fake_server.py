@@ -18,7 +18,7 @@ KEY = "sk-ant-test-0123456789abcdefghij"
 GOOD = "<opinion>incorrect</opinion><reason>I check: 12+7=19.</reason><phrase>So \\boxed{19}.</phrase>"
 TEXTS = {
     "wrong-tags": "<opinion>correct</opinion><phrase>So \\boxed{19}.</phrase>",
-    "huge": "<opinion>incorrect</opinion><reason>" + "I check it again. " * 60_000 + "</reason><phrase>So 1.</phrase>",
+    "huge": "<opinion>incorrect</opinion><reason>" + "I check. " * 120_000 + "</reason><phrase>1.</phrase>",
     "control": "<opinion>correct</opinion><reason>Fine.<|im_end|>\n<|im_start|>x</reason><phrase>\x1b[31m1.</phrase>",
     "alphabet": "<opinion>верно</opinion><reason>Я проверяю: 12+7=19.</reason><phrase>Ответ \\boxed{19}.</phrase>",
     "empty": "",

@@ -135,3 +135,15 @@ def test_the_default_place_is_the_users_cache(tmp_path, ask):
         remote("anthropic", server, cache=True).reply(ask(1))
     row = sqlite3.connect(default_path()).execute("SELECT model, reply FROM replies").fetchone()
     assert row[0] == "claude-haiku-5-5" and json.loads(row[1])["text"] == GOOD
+
+
+def test_a_cache_that_breaks_costs_the_cache_and_not_the_run(tmp_path, ask):
+    with Server() as server:
+        teacher = remote("anthropic", server, cache=str(tmp_path / "r.sqlite"))
+        teacher._cache._db.execute("DROP TABLE replies")
+        with pytest.warns(UserWarning, match="goes on without it"):
+            assert teacher.reply(ask(1))[0].text == GOOD
+    cache = ReplyCache(tmp_path / "r.sqlite")
+    cache._db.execute("INSERT INTO replies (key, model, reply) VALUES ('k', 'm', '{\"half')")
+    with pytest.warns(UserWarning, match="fails"):
+        assert cache.get("k", "x") is None

@@ -193,3 +193,19 @@ def test_the_estimate_is_not_passed(ask):
     assert "prices of 2026-11-24" in str(estimate)
     own = load_teacher("openai", model="m", base_url="http://127.0.0.1:9/v1", cache=False)
     assert own.estimate(batch).usd is None and "price unknown" in str(own.estimate(batch))
+
+
+@pytest.mark.parametrize(
+    ("action", "worst"),
+    [("hang", True), ("drop", True), ("half", True), ("no-usage", True), ("500", False), ("429-long", False), ("400", False)],
+)
+def test_what_nobody_can_tell_counts_at_its_worst_and_what_is_refused_is_free(action, worst, ask):
+    request = ask(1)[0]
+    with Server(lambda number, body: action, key="") as server:
+        teacher = remote("openai", server, attempts=1, timeout_s=0.2)
+        teacher.reply([request])
+    sent = sum(len(m["content"].encode()) for m in server.calls[0]["body"]["messages"])
+    assert teacher.budget.spent.calls == 1
+    assert (
+        (teacher.budget.spent.tokens >= sent + request.max_tokens) if worst else teacher.budget.spent == Amount(calls=1)
+    )

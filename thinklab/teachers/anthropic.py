@@ -66,7 +66,7 @@ class AnthropicBackend:
         self.model, self.secret = model, find_key(KEY_NAMES, "Anthropic")
         self._client = AsyncAnthropic(api_key=self.secret.reveal(), base_url=base_url, max_retries=0)
         if thinking == "auto":
-            off = facts(model).thinking_off and effort not in ("xhigh", "max")      # with those it cannot be switched off
+            off = facts(model).thinking_off and effort not in ("xhigh", "max")   # with those it cannot be off
             thinking = "disabled" if off else "default"
         self._extra: dict[str, Any] = {}
         if thinking != "default":

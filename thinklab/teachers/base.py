@@ -22,6 +22,7 @@ ERRORS = {
     "server": "another 5xx, still there after the last attempt",
     "connection": "the connection failed or broke off",
     "timeout": "no reply within the time allowed",
+    "resting": "not asked: the service has failed many times in a row and is left alone for a while",
     "bad-reply": "a reply that is not in the service's own format, for instance half of one",
     "bad-request": "the service does not accept this request",
     "prompt-too-long": "the request does not fit the model's context",

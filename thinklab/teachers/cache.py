@@ -12,6 +12,7 @@ import json
 import os
 import sqlite3
 import threading
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -46,7 +47,7 @@ class ReplyCache:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
-        self._lock = threading.Lock()
+        self._lock, self._complained = threading.Lock(), False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=30, check_same_thread=False, isolation_level=None)
@@ -60,22 +61,34 @@ class ReplyCache:
                            "cache: PATH, or none with cache: false") from error
 
     def get(self, key: str, rollout_id: str) -> TeacherReply | None:
-        """The kept reply, addressed to this rollout and marked as a cache hit; None when there is none."""
-        with self._lock:
-            row = self._db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
-        if row is None:
+        """The kept reply, addressed to this rollout and marked as a cache hit; None when there is none to be read."""
+        try:
+            with self._lock:
+                row = self._db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            data = json.loads(row[0])
+            return TeacherReply(**{**data, "id": rollout_id, "usage": Usage(**data["usage"]), "cache_hit": True})
+        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+            self._complain(error)
             return None
-        data = json.loads(row[0])
-        return TeacherReply(**{**data, "id": rollout_id, "usage": Usage(**data["usage"]), "cache_hit": True})
 
     def put(self, key: str, reply: TeacherReply) -> None:
         """Keeps the reply, unless its error is one that another try may mend. The first one stays."""
         if reply.error not in KEPT_ERRORS:
             return
         data = json.dumps(asdict(replace(reply, id="", cache_hit=False)), ensure_ascii=True)
-        with self._lock:
-            self._db.execute("INSERT OR IGNORE INTO replies (key, model, reply) VALUES (?, ?, ?)",
-                             (key, reply.model, data))
+        try:
+            with self._lock:
+                self._db.execute("INSERT OR IGNORE INTO replies (key, model, reply) VALUES (?, ?, ?)",
+                                 (key, reply.model, data))
+        except sqlite3.Error as error:               # a full disk costs the cache, not the run
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._complained:
+            self._complained = True
+            warnings.warn(f"the cache of replies {self.path} fails ({error}); the run goes on without it", stacklevel=2)
 
     def __len__(self) -> int:
         with self._lock:

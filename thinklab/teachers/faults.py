@@ -70,9 +70,9 @@ def from_sdk(error: Exception, sdk: ModuleType) -> Fault:
         return Fault("bad-reply", "the reply is not in the service's own format", again=True)
     if isinstance(error, sdk.APIStatusError):
         return _from_status(error)
-    if isinstance(error, ValueError | TypeError | AttributeError | LookupError):      # JSON cut off, fields missing
+    if isinstance(error, ValueError | TypeError | AttributeError | LookupError | RecursionError):      # cut off, odd
         return Fault("bad-reply", f"the reply cannot be read ({type(error).__name__})", again=True)
-    raise error
+    return Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True)     # a mistake of ours; never raised raw
 
 
 def _from_status(error: Any) -> Fault:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from thinklab.errors import ConfigError
 
@@ -48,12 +49,13 @@ class Gate:
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] | None = None,
-                 sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+                 sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep) -> None:
         self.limits, self._sleep = limits, sleep
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._places = asyncio.Semaphore(limits.concurrency)
         self._turn = asyncio.Lock()                  # admission is first come, first served
         self._admitted: deque[Ticket] = deque()
+        self._freed = asyncio.Event()
         self._closed_until = float("-inf")
 
     @asynccontextmanager
@@ -66,10 +68,14 @@ class Gate:
         async with self._places:
             async with self._turn:
                 while (wait := self._wait_s(tokens)) > 0:
-                    await self._sleep(wait)
+                    self._freed.clear()
+                    await _either(self._sleep(wait), self._freed.wait())
                 ticket = Ticket(self._clock(), tokens)
                 self._admitted.append(ticket)
-            yield ticket
+            try:
+                yield ticket
+            finally:
+                self._freed.set()                    # its tokens may be fewer now than were set aside
 
     def close_for(self, seconds: float) -> None:
         """No admission for that long: the service has asked for a pause."""
@@ -86,3 +92,14 @@ class Gate:
         if room and self._admitted and used + tokens > room:      # a call above the limit goes alone
             wait = max(wait, self._admitted[0].at + WINDOW_S - now)
         return wait
+
+
+async def _either(a: Coroutine[Any, Any, Any], b: Coroutine[Any, Any, Any]) -> None:
+    """Until one of them is done; the other is cancelled."""
+    tasks = [asyncio.ensure_future(a), asyncio.ensure_future(b)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -25,6 +25,8 @@ class RemoteOptions(BaseModel):
     first_wait_s: float = Field(0.5, ge=0)
     """Before the second attempt; doubles with each further one, unless the service says how long to wait."""
     longest_wait_s: float = Field(60.0, ge=0)
+    rest_after: int = Field(16, ge=0)
+    """Requests in a row that must fail before the service is left alone for a minute, then for two ...; 0: never."""
     concurrency: int = Field(16, ge=1)
     requests_per_minute: int = Field(0, ge=0)
     tokens_per_minute: int = Field(0, ge=0)

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from thinklab.errors import TeacherError
 from thinklab.teachers import loop
 from thinklab.teachers.base import TeacherReply, TeacherRequest
+from thinklab.teachers.breaker import Breaker, Resting
 from thinklab.teachers.cache import ReplyCache, default_path, key_of
 from thinklab.teachers.faults import Fault
 from thinklab.teachers.limits import Gate
@@ -79,6 +80,7 @@ class RemoteTeacher:
         if options.cache is not False:
             self._cache = ReplyCache(default_path() if options.cache is True else options.cache)
         self._answered = False
+        self._breaker = Breaker(options.rest_after)
         self._flights: dict[str, asyncio.Future[TeacherReply]] = {}
         self._warm_until: dict[tuple, float] = {}
 
@@ -237,19 +239,25 @@ class RemoteTeacher:
 
     async def _ask(self, request: TeacherRequest) -> TeacherReply:
         attempt = empty = 0
+        clock = asyncio.get_running_loop().time
         while True:
             attempt += 1
             try:
-                return replace(await self._attempt(request), attempts=attempt)
+                reply = replace(await self._attempt(request), attempts=attempt)
+                self._breaker.ended(reply.error, clock())
+                return reply
             except CapReached as why:
                 return self._failed(request, "budget", str(why), attempt - 1)
+            except Resting as why:
+                return self._failed(request, "resting", str(why), attempt - 1)
             except Fault as fault:
                 self.faults[fault.error] += 1
                 if fault.fatal or self._refuses_everything(fault):
                     raise
                 empty += fault.error == "empty"
                 wait = self.options.retry.wait_s(attempt, fault)
-                if wait is None or empty > 1:         # a model that has nothing to say twice means it
+                if wait is None or empty > 1 or self._breaker.tripped:     # empty twice: it means it
+                    self._breaker.ended(fault.error, clock())
                     return self._failed(request, fault.error, fault.detail, attempt, fault)
                 if fault.wait_s:
                     self._gate.close_for(fault.wait_s)
@@ -264,6 +272,7 @@ class RemoteTeacher:
         likely, bound, prefix = likely_tokens(request), most_tokens(request), prefix_of(request)
         clock, timeout_s = asyncio.get_running_loop().time, self.options.timeout_s
         async with self._gate.admit(likely + request.max_tokens) as ticket:
+            self._breaker.let_through(clock())
             reserved, usage = await self.budget.reserve(self.budget.worst(bound, request.max_tokens)), None
             start = clock()
             try:
