@@ -114,6 +114,22 @@ def test_resuming_with_another_config_is_refused(thinklab, tmp_path):
     assert done.returncode == 1 and "--resume" in done.stderr
 
 
+def test_a_checkpoint_that_cannot_be_written_keeps_the_one_before(tmp_path):
+    """A limit on the size of files stands for the full disk: the optimizer's state does not fit under it."""
+    arguments = ["train", DEMO, "train.steps=2", "train.questions=2", "probe.questions=4", "probe.every=0", "train.checkpoint_every=1",
+                 "student.lora.r=4", "--quiet", "--out", "run"]
+    code = ("import resource, sys; from thinklab.cli import main\n"
+            "from transformers import Trainer; real = Trainer._save_optimizer_and_scheduler\n"
+            "def tight(self, folder):\n"
+            "    if self.state.global_step == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+            "    real(self, folder)\n"
+            "Trainer._save_optimizer_and_scheduler = tight; main()")
+    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "cannot write the checkpoint" in done.stderr and "--resume" in done.stderr
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").glob("checkpoint-*")] == ["checkpoint-1"]
+
+
 @pytest.mark.parametrize("arguments, says", [
     (("--behavior", "self-chek"), "did you mean 'self-check'?"), (("--method", "aass"), "did you mean 'aas'?")])
 def test_a_wrong_demo_argument(thinklab, tmp_path, arguments, says):

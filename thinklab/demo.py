@@ -25,7 +25,7 @@ from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
 
 DEMOS = {"self-check": "demo-self-check.yaml", "thalapathy-vijay": "demo-thalapathy-vijay.yaml"}
-CONTROL = ["loss.method=grpo", "train.learning_rate=0.0003"]
+CONTROL = ["loss.method=grpo", "train.learning_rate=0.0003", "train.decay=constant"]
 """Plain GRPO at the learning rate that suits it best here; at the teacher's arm's 0.001 it harms the student."""
 NAMES = {"grpo": "plain GRPO", "aas": "ThinkTuning"}
 POLL_S = 0.2

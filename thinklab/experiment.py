@@ -32,7 +32,7 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
         known = {"before": full_probe(session, "before")} if not (resume and session.run.last_checkpoint()) else {}
         session.run.write_json("probe.json", known)
     if cost := session.estimate():
-        say(f"teacher: at most {cost}")
+        say(f"teacher, before the run: {cost}")
     session.train(resume)
     if session.stopped:
         say(f"stopped at step {session.trainer.state.global_step}: {session.stopped}. Everything is saved")

@@ -16,6 +16,7 @@ from typing import Literal
 from transformers import PreTrainedTokenizerBase
 
 from thinklab.behavior import Behavior
+from thinklab.errors import TeacherError
 from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest, submit
 from thinklab.types import Guidance, Rollout
 
@@ -159,6 +160,8 @@ class Guide:
     meanwhile: Callable[[Sequence[Rollout]], object] | None = None
     """Called, while a teacher on the network answers, with the rollouts that nobody was asked about."""
     seed: int = 0
+    failed: str = ""
+    """Why the teacher cannot work any more; the run then saves and ends."""
     counts: Counter = field(default_factory=Counter)
     """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection."""
 
@@ -189,13 +192,17 @@ class Guide:
         requests = [TeacherRequest(
             id=r.id, messages=tuple(b.messages(r.example.question, r.student_text)), example=r.example,
             response=r.student_text, behavior=b.name, behavior_hash=b.hash) for r, b in chosen]
-        if not requests:
+        if not requests or self.failed:
             return {}
         waiting = submit(self.teacher, requests)
         if self.meanwhile is not None:
             asked = {r.id for r in requests}
             self.meanwhile([r for r in rollouts if r.id not in asked])
-        replies = waiting.result()
+        try:
+            replies = waiting.result()
+        except TeacherError as error:        # it will never answer again: what was sampled is kept, and the run can end in order
+            self.failed = str(error)
+            replies = [TeacherReply(r.id, error="teacher-failed", detail=self.failed) for r in requests]
         return {r.id: self.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)}
 
     def parse(self, rollout: Rollout, behavior: Behavior, reply: TeacherReply) -> Guidance:

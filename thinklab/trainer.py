@@ -8,8 +8,10 @@ Without a guide every hook below is a pass-through and the trainer equals TRL's 
 """
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -17,7 +19,7 @@ from trl import GRPOTrainer
 from trl.trainer.utils import pad
 
 from thinklab import aas
-from thinklab.errors import ConfigError, TrainingError
+from thinklab.errors import ConfigError, RunError, TrainingError
 from thinklab.logprobs import chosen_logprobs
 from thinklab.sampler import Sampler
 from thinklab.types import Batch, Example, Rollout
@@ -251,6 +253,17 @@ class ThinkTuningTrainer(GRPOTrainer):
         for sign, side in (("pos", advantage > 0), ("neg", advantage < 0)):
             if (teacher & side).any():
                 metrics[f"teacher/weight_{sign}"].append(k[teacher & side].mean().item())
+
+    def _save_checkpoint(self, model, trial):
+        """TRL's, but one that cannot be written whole leaves nothing behind."""
+        try:
+            super()._save_checkpoint(model, trial)
+        except Exception as error:      # safetensors and torch.save each report a full disk in their own words
+            folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            shutil.rmtree(folder, ignore_errors=True)
+            free = shutil.disk_usage(self.args.output_dir).free
+            raise RunError(f"cannot write the checkpoint {folder}: {str(error).splitlines()[0]} ({free / 1e6:.1f} MB free on the "
+                           "disk). The checkpoint before it is kept; free some space and continue with --resume") from error
 
 
 def _teacher_span(rollout: Rollout, scope: str) -> list[int]:

@@ -62,7 +62,7 @@ class Session:
     @property
     def stopped(self) -> str:
         """Why the run ended early, in words; empty when it did not."""
-        return getattr(self.teacher, "should_stop", "")
+        return getattr(self.guide, "failed", "") or getattr(self.teacher, "should_stop", "")
 
     def estimate(self) -> str:
         """What the teacher may cost at most over the whole run, in words; empty for a teacher that costs nothing."""

@@ -28,8 +28,9 @@ def load_student(kind: str | StudentSection = "embedded", path: str | None = Non
     if section.kind == "embedded":
         section = section.model_copy(update={"path": str(TINY), "dtype": "float32"})
     if section.kind in KINDS:
-        from thinklab.students.hf import load  # torch and peft take seconds to import: only when needed
-        return load(section, seed)
+        from thinklab.students.hf import load, quiet  # torch and peft take seconds to import: only when needed
+        with quiet(section.kind == "embedded"):
+            return load(section, seed)
     found = {e.name: e for e in entry_points(group="thinklab.students")}
     if section.kind not in found:
         known = [*KINDS, *found]

@@ -1,11 +1,13 @@
 """Any Hugging Face causal LM, from a local folder or the hub: full precision or 4-bit (bitsandbytes nf4), with LoRA or not."""
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils import logging
 
 from thinklab.config import LoraSection, StudentSection
 from thinklab.errors import StudentError
@@ -45,6 +47,19 @@ def load(section: StudentSection, seed: int = 0) -> Student:
     if quantization is None and torch.cuda.is_available():
         model = model.to("cuda")
     return check(Student(with_lora(model, section.lora, seed), tokenizer, section.kind, section.path))
+
+
+@contextmanager
+def quiet(wanted: bool = True):
+    """No bar for a model that loads at once."""
+    shown = logging.is_progress_bar_enabled()
+    if wanted:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if wanted and shown:
+            logging.enable_progress_bar()
 
 
 def with_lora(model, lora: LoraSection | None, seed: int):
