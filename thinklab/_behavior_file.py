@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 from thinklab import _template
 from thinklab._behavior_spec import BehaviorSpec
 from thinklab._detector_spec import DETECTORS, KINDS, RegexSpec, children
+from thinklab._pattern import compile_pattern
 from thinklab._strict_yaml import MAX_BYTES, FileError, Node, Place, clip, parse
-from thinklab.detect import compile_pattern
 from thinklab.errors import BehaviorError, did_you_mean
 from thinklab.resources import resource_dir
 
