@@ -108,9 +108,9 @@ def test_any_text_is_decided(text):
 @pytest.mark.parametrize("pattern, text", [("(a+)+b", "a" * 5000), ("(?:a|aa)+$x", "a" * 3000),
                                            ("(?:a?){900}(?:a){900}b", "a" * 5000), ("(.*,){20}x", "a," * 3000)])
 def test_no_pattern_hangs(pattern, text):
-    start = time.perf_counter()
+    start = time.process_time()
     found = made(regex=pattern)(text)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert not found and not found.decided and "took longer than 50 ms" in found.why
     reversed_ = made(**{"not": {"regex": pattern}})(text)
     assert not reversed_ and not reversed_.decided, "out of time is not 'does not occur'"
@@ -124,9 +124,9 @@ def test_short_texts_cost_well_under_a_millisecond(name):
     behavior.detect(texts[0])
     best = float("inf")
     for _ in range(3):         # the best of three: the machine may be busy with something else
-        start = time.perf_counter()
+        start = time.process_time()
         assert all(map(behavior.detect, texts))
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert best / len(texts) < 0.5e-3
 
 

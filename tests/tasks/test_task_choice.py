@@ -97,7 +97,7 @@ def test_never_raises(response):
 @pytest.mark.parametrize("unit", [" ", "\n", "answer is ", "B is correct ", "is A: ", "it is A ", "A. x\n", ". is",
                                   "((", "\\text{", "\\boxed{", "A: ", "yes no ", "answer" + " " * 500])
 def test_never_hangs(unit):
-    response, began = unit * (400_000 // len(unit)), time.perf_counter()
+    response, began = unit * (400_000 // len(unit)), time.process_time()      # a busy machine is no fault
     verify_choice(response, Example("x", "?", "A", {"choices": ["bank", "library", "a", "is"]}))
     verify_yesno(response, Example("x", "?", "yes"))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

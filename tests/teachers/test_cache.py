@@ -87,7 +87,7 @@ def test_what_would_cost_again_is_kept_and_a_fault_is_not(action, kept, ask, tmp
                 server,
                 cache=str(tmp_path / "r.sqlite"),
                 attempts=1 if action != "empty" else 2,
-                timeout_s=0.2,
+                timeout_s=1.0 if action == "hang" else 30.0,
             )
             error = teacher.reply(ask(1))[0].error
         calls = 2 if action == "empty" else 1

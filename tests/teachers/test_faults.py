@@ -71,7 +71,7 @@ def test_each_fault_gets_what_it_deserves(kind, action, ask):
 @pytest.mark.parametrize("action", ["429", "500", "529", "drop", "hang", "half", "empty"])
 def test_a_fault_that_stays_ends_as_a_reply(action, ask):
     with Server(lambda number, body: action) as server:
-        teacher = remote("anthropic", server, attempts=3, timeout_s=0.1)
+        teacher = remote("anthropic", server, attempts=3, timeout_s=1.0 if action == "hang" else 30.0)
         reply = teacher.reply(ask(1))[0]
     attempts = 2 if action == "empty" else 3
     assert reply.error in ERRORS and reply.attempts == len(server.calls) == attempts
