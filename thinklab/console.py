@@ -61,7 +61,7 @@ def probe_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
         for stage in ("before", "after") if first else ("after",):
             for decoding, data in result.get(stage, {}).items():
                 r = ProbeResult.from_json(data)
-                label = stage if stage == "before" else name
+                label = stage if stage == "before" or len(runs) == 1 else name
                 shown = "\n".join(rate.percent for rate in r.behaviors.values()) or "-"
                 table.add_row(label, decoding, r.accuracy.percent, r.first_accuracy.percent, shown, f"{r.mean_tokens:.0f}")
         table.add_section()
