@@ -25,6 +25,8 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
         ThinklabError: when something cannot be used, or the run cannot go on.
     """
     session = build(config, out, resume)
+    if session.guards is not None:
+        session.guards.say = say
     if on_metrics:
         session.listeners.append(on_metrics)
     known = (session.run.read_json("probe.json") or {}) if resume else {}
