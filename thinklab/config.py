@@ -169,6 +169,8 @@ class ProbeSection(Section):
     """The measurement, on held-out questions, without guidance or hint."""
 
     questions: int = Field(500, ge=1)
+    samples: int = Field(1, ge=1)
+    """Answers to each question at T=1."""
     every: int = Field(0, ge=0)
     """A small probe each so many steps; 0 = none."""
     every_questions: int = Field(150, ge=1)

@@ -16,6 +16,23 @@ class Rate:
 
     count: int
     total: int
+    effective: float | None = None
+    """How many independent answers the total is worth, where several answers belong to one question; None: all of them."""
+
+    @classmethod
+    def of_groups(cls, groups: Sequence[Sequence[bool]]) -> Rate:
+        """A rate over questions with several answers each, whose interval allows for answers to one question being alike.
+
+        The effective number is p (1 - p) over the variance of the mean of the question means (Kish's design effect), at
+        least the number of questions and at most that of answers; where all answers agree, the number of questions.
+        """
+        count, total = sum(map(sum, groups)), sum(map(len, groups))
+        if total == len(groups) or total == 0:
+            return cls(count, total)
+        p, means = count / total, [sum(g) / len(g) for g in groups if g]
+        spread = sum((m - p) ** 2 for m in means) / max(1, len(means) - 1) / len(means)
+        worth = p * (1 - p) / spread if spread > 0 else 0.0
+        return cls(count, total, min(float(total), max(float(len(means)), worth)))
 
     @property
     def value(self) -> float:
@@ -32,12 +49,12 @@ class Rate:
     @property
     def upper_bound(self) -> float:
         """95 % upper bound of a rate when nothing was seen in ``total`` tries: the rule of three, 3 / total."""
-        return min(1.0, 3 / self.total) if self.total else 1.0
+        return min(1.0, 3 / (self.effective or self.total)) if self.total else 1.0
 
     def _wilson(self) -> tuple[float, float]:
         if not self.total:
             return 0.0, 1.0
-        p, n, z2 = self.value, self.total, Z95 ** 2
+        p, n, z2 = self.value, self.effective or self.total, Z95 ** 2
         middle = (p + z2 / (2 * n)) / (1 + z2 / n)
         half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
         return max(0.0, middle - half), min(1.0, middle + half)

@@ -81,11 +81,11 @@ class Session:
                                  behavior=behavior.name) for e in self.train_examples[:8]]
         return str(self.teacher.estimate(sample, calls))
 
-    def probe(self, decoding: str, questions: int | None = None) -> list[probe.ProbeSample]:
-        """Answers of the student as it is now to held-out questions."""
+    def probe(self, decoding: str, questions: int | None = None, samples: int = 1) -> list[probe.ProbeSample]:
+        """``samples`` answers of the student as it is now to each held-out question."""
         c = self.config
         return probe.sample(self.student, self.task, self.behaviors, self.test_examples[: questions or c.probe.questions],
-                            decoding, answer_limit(c), c.probe.seed)
+                            decoding, answer_limit(c), c.probe.seed, n=samples)
 
 
 def build(config: Experiment, out: Path, resume: bool = False) -> Session:
