@@ -184,6 +184,8 @@ class GuardSection(Section):
     """On collapse: only say so, lower the learning rate, or save and stop. Silent nothing is only ever warned about."""
     kl: float = Field(0.05, gt=0)
     """Largest KL to the base on neutral text, nats per token."""
+    kl_horizon: int = Field(150, ge=1)
+    """Warn as well when that KL rises so fast that it would pass the limit within this many more steps."""
     kl_every: int = Field(1, ge=0)
     """Steps between two measurements of it; 0 = never. Costs a forward pass over some 500 tokens."""
     entropy_factor: float = Field(2.5, gt=1)
