@@ -227,8 +227,9 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
     """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant."""
     free = ("threads", "checkpoint_every", *(("steps",) if config.train.decay == "constant" else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
+    begun = Experiment.model_validate(then["config"]).model_dump(mode="json")      # with the defaults that came later
     for section in now:
-        old, new = then["config"].get(section), now[section]
+        old, new = begun[section], now[section]
         if section == "train":
             old, new = ({k: v for k, v in x.items() if k not in free} for x in (old, new))
         if old != new and section not in ("name", "guards"):
