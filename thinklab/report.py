@@ -10,8 +10,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from thinklab import page, plots
+from thinklab import page, plots, report_more, report_tokens
 from thinklab.errors import RunError
+from thinklab.full_probe import sentences
 from thinklab.probe_result import ProbeResult
 from thinklab.run import RunFolder
 from thinklab.stats import Rate
@@ -45,8 +46,10 @@ def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: 
     """
     probes = {name: (run.read_json("probe.json") or {}) for name, run in runs.items()}
     lines = {name: list(run.read("probes")) for name, run in runs.items()}
-    parts = [_summary(headline(probes), summary or verdicts(probes)), _table(probes), _curves(lines), _side_by_side(runs), _token_view(runs),
-             _guidance(runs), _provenance(runs)]
+    more = [f"{name}: {text}" if len(runs) > 1 else text for name, found in probes.items() for text in sentences(found)]
+    parts = [_summary(headline(probes), [*(summary or verdicts(probes)), *more]), _table(probes), report_more.alarms(runs),
+             report_more.extended(probes), _curves(lines), _side_by_side(runs), _token_view(runs), report_tokens.section(runs),
+             report_more.training(runs), report_more.guidance(runs), _provenance(runs)]
     return page.write_page(out, title, parts)
 
 
@@ -120,7 +123,7 @@ def _table(probes: Mapping[str, Mapping[str, Any]]) -> str:
         with_before = with_before and "before" not in found
     head = "".join(f"<th>{h}" for h in ("", "decoding", "accuracy", "first answer", "behaviour", "ended", "tokens"))
     total = next((d["accuracy"]["total"] for p in probes.values() for d in p.get("after", {}).values()), 0)
-    return (f"<h2>Measured</h2><p>{total} held-out questions, one answer each, no guidance and no hint. In brackets: 95 % "
+    return (f"<h2>Measured</h2><p>{total} answers to held-out questions, no guidance and no hint. In brackets: 95 % "
             "Wilson intervals; where nothing was seen, the upper bound by the rule of three.</p>"
             f"<div class=scroll><table><thead><tr>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>")
 
@@ -189,23 +192,6 @@ def _token_view(runs: Mapping[str, RunFolder]) -> str:
                 f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens had a weight below 0.1: the "
                 f"student found them nearly impossible.</p><p class=tokens>{''.join(spans)}</p>")
     return ""
-
-
-def _guidance(runs: Mapping[str, RunFolder]) -> str:
-    """What became of the teacher's comments."""
-    rows = []
-    for name, run in runs.items():
-        outcomes: dict[str, int] = {}
-        for line in run.read("rollouts"):
-            guidance = line.get("guidance")
-            if guidance:
-                key = guidance["status"] if guidance["status"] != "rejected" else f"rejected: {guidance['reason']}"
-                outcomes[key] = outcomes.get(key, 0) + 1
-        rows += [f"<tr><td>{escape(name)}<td>{escape(key)}<td>{count}</tr>" for key, count in sorted(outcomes.items())]
-    if not rows:
-        return ""
-    return ("<h2>Guidance</h2><table><thead><tr><th>run<th>outcome<th>rollouts</thead><tbody>" + "".join(rows)
-            + "</tbody></table>")
 
 
 def _provenance(runs: Mapping[str, RunFolder]) -> str:
