@@ -61,7 +61,7 @@ class Study(Section):
     set: dict[str, Any] = Field(default_factory=dict)
     """Overrides for every arm: dotted keys of an experiment."""
     arms: dict[str, dict[str, Any]] = Field(min_length=1)
-    """Overrides by arm. ``student: "@NAME"`` means a student of ``students``."""
+    """Overrides by arm. ``student: "@NAME"`` is a student of ``students``, ``"@file:NAME"`` a file beside this one."""
     students: dict[str, Recipe] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -148,7 +148,7 @@ def cells(study: Study, path: Path, out: Path, only: str = "*") -> list[Cell]:
         for base, file in study.bases.items():
             for arm, keys in study.arms.items():
                 cell = Cell(base, arm, seed, (Path(path).parent / file).resolve(),
-                            tuple(_overrides({**study.set, **keys, "train.seed": seed, "train.threads": 1}, out)),
+                            tuple(_overrides({**study.set, **keys, "train.seed": seed, "train.threads": 1}, Path(path).parent, out)),
                             Path(out) / base / arm / f"seed-{seed}")
                 if fnmatch(cell.name, only):
                     found.append(cell)
@@ -167,12 +167,21 @@ def student_folder(out: Path, name: str) -> Path:
     return Path(out).resolve() / "students" / name
 
 
-def _overrides(keys: dict[str, Any], out: Path) -> list[str]:
+def _overrides(keys: dict[str, Any], folder: Path, out: Path) -> list[str]:
     texts = []
     for key, value in keys.items():
         if key == "student" and str(value).startswith("@"):
             texts += ["student.kind=transformers", f"student.path={json.dumps(str(student_folder(out, value[1:])))}",
                       "student.dtype=float32"]
         else:
-            texts.append(f"{key}={json.dumps(value)}")
+            texts.append(f"{key}={json.dumps(_with_files(value, folder))}")
     return texts
+
+
+def _with_files(value: Any, folder: Path) -> Any:
+    """``"@file:NAME"``, at any depth, becomes the path of NAME beside the study's own file."""
+    if isinstance(value, dict):
+        return {k: _with_files(v, folder) for k, v in value.items()}
+    if isinstance(value, str) and value.startswith("@file:"):
+        return str((folder / value.removeprefix("@file:")).resolve())
+    return value
