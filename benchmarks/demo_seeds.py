@@ -43,7 +43,7 @@ def main() -> None:
                 for decoding in ("T=1", "greedy"):
                     before, after = found["before"][decoding], found["after"][decoding]
                     print(f"| {behavior} | {seed} | {arm} | {decoding} | {rate(before['accuracy'])} | {rate(after['accuracy'])} | "
-                          f"{rate(before['behaviors'][behavior])} | {rate(after['behaviors'][behavior])} | {clock.read_text()} |",
+                          f"{rate(before['behaviors'][behavior])} | {rate(after['behaviors'][behavior])} | {clock.read_text().strip()} |",
                           flush=True)
 
 

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from thinklab import _template
 from thinklab._behavior_spec import BehaviorSpec
-from thinklab._detector_spec import KINDS, RegexSpec, children
+from thinklab._detector_spec import DETECTORS, KINDS, RegexSpec, children
+from thinklab._pattern import compile_pattern
 from thinklab._strict_yaml import MAX_BYTES, FileError, Node, Place, clip, parse
-from thinklab.detect import compile_pattern
 from thinklab.errors import BehaviorError, did_you_mean
 from thinklab.resources import resource_dir
 
@@ -165,11 +165,9 @@ def tree(path: Path) -> Node:
 
 def model_problems(node: Node, err: ValidationError) -> list[FileError]:
     """Everything that the models refuse, in the order of the file."""
-    return sorted((_problem(node, one) for one in err.errors(include_url=False)), key=_order)
-
-
-def _order(problem: FileError) -> tuple[int, int]:
-    return problem.place.line, problem.place.column
+    # what is missing comes last: more often than not it is there, under a name that is not known
+    found = [(one["type"] == "missing", _problem(node, one)) for one in err.errors(include_url=False)]
+    return [problem for _, problem in sorted(found, key=lambda item: (item[0], item[1].place.line, item[1].place.column))]
 
 
 def _problem(root: Node, error: Any) -> FileError:
@@ -178,7 +176,7 @@ def _problem(root: Node, error: Any) -> FileError:
     kind, spot = error["type"], root.nearest(path)
     shown = ".".join(str(part) for part in path) or "the file"
     if kind == "extra_forbidden":
-        known = _known_keys(path[:-1])
+        known = _known_keys(root, path[:-1])
         place = spot.key_place or spot.place
         return FileError(place, f"unknown key {str(path[-1])[:60]!r}{did_you_mean(str(path[-1]), known)}; "
                                 f"{'.'.join(map(str, path[:-1])) or 'a behaviour'} knows {', '.join(known)}")
@@ -192,6 +190,9 @@ def _problem(root: Node, error: Any) -> FileError:
         path = path[:-1]
         shown = ".".join(str(part) for part in path) or shown
     text = f"{shown}: {_sentence(error)}"
+    if spot.value is None and not spot.source:
+        place, text = spot.key_place or spot.place, f"{shown}: nothing is written after the colon"
+        return FileError(place, text)
     if kind == "string_type" and isinstance(spot.value, int | float | bool | None):
         text += f"; write \"{spot.source or spot.value}\" in quotes for a text"
     elif not isinstance(spot.value, dict | list):
@@ -208,22 +209,25 @@ def _sentence(error: Any) -> str:
     return message
 
 
-def _known_keys(path: tuple[Any, ...]) -> list[str]:
+def _known_keys(root: Node, path: tuple[Any, ...]) -> list[str]:
     """The keys that may stand in the mapping at ``path``."""
     if "detector" in path[:1]:
-        from thinklab import _detector_spec as d
-        models = (d.PhraseSpec, d.RegexSpec, d.AllSpec, d.AnySpec, d.NotSpec, d.SameAsSpec, d.JudgeSpec, d.PythonSpec)
-        kind = next((part for part in reversed(path) if isinstance(part, str)), "")
-        return [f.alias or k for m in models for k, f in m.model_fields.items()] if kind not in KINDS else list(KINDS)
+        written = root.nearest(path).value
+        kinds = [model for model in DETECTORS if isinstance(written, dict) and _keys(model)[0] in written]
+        return _keys(kinds[0]) if len(kinds) == 1 else list(KINDS)
     model: Any = BehaviorSpec
     for part in path:
         if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
             annotation = model.model_fields[part].annotation if part in model.model_fields else None
             inner = getattr(annotation, "__args__", ())
             model = inner[0] if inner and isinstance(inner[0], type) else annotation
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return [field.alias or key for key, field in model.model_fields.items()]
-    return []
+    return _keys(model) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a model as they are written in a file; a detector's own kind comes first."""
+    names = [field.alias or key for key, field in model.model_fields.items()]
+    return sorted(names, key=lambda name: name not in KINDS)
 
 
 def _check_templates(spec: BehaviorSpec, root: Node) -> None:

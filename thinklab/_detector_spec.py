@@ -116,8 +116,8 @@ def _kind(value: Any) -> str | None:
     return next((tag for model, tag in _TAGS.items() if isinstance(value, model)), None)
 
 
-_TAGS = {PhraseSpec: "#phrase", RegexSpec: "#regex", AllSpec: "#all", AnySpec: "#any", NotSpec: "#not",
-         SameAsSpec: "#same_as", JudgeSpec: "#judge", PythonSpec: "#python"}
+DETECTORS = (PhraseSpec, RegexSpec, AllSpec, AnySpec, NotSpec, SameAsSpec, JudgeSpec, PythonSpec)
+_TAGS = dict(zip(DETECTORS, (f"#{kind}" for kind in KINDS), strict=True))
 
 
 DetectorSpec = Annotated[

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -245,8 +245,3 @@ def load_behavior(name_or_path: str | Path) -> Behavior:
 def list_behaviors() -> list[str]:
     """The names of the shipped behaviours."""
     return list(_file.shipped())
-
-
-def load_behaviors(names_or_paths: Iterable[str | Path]) -> list[Behavior]:
-    """Several of them, in order."""
-    return [load_behavior(item) for item in names_or_paths]

@@ -193,9 +193,9 @@ def _cost(made: Preview, calls: int, model: str | None, price_in: float | None, 
     if price_in is not None and price_out is not None:
         total = made.dollars(calls, price_in, price_out)
         return f"${total:,.4f} at ${price_in:g} in and ${price_out:g} out per million tokens"
-    if model is None:
-        return "give --model, or --price-in and --price-out, for the cost"
+    from thinklab.teachers.anthropic import DEFAULT_MODEL
     from thinklab.teachers.prices import dollars, facts
+    model = model or DEFAULT_MODEL
     price = facts(model).price
     if price is None:
         return f"no price is known for {model!r}; give --price-in and --price-out"

@@ -113,7 +113,7 @@ def plan(out: Path, behavior: str, method: str, seed: int, steps: int | None, qu
     wanted["grpo"] = CONTROL
     arms = []
     for key, overrides in wanted.items():
-        name = NAMES.get(key, f"guided, {key}")
+        name = NAMES.get(key, f"{key} (guided)")
         config = load_config(file, [*overrides, *common])             # fails here rather than in the child
         folder = out / key
         command = [sys.executable, "-m", "thinklab.cli", "train", str(file), "--out", str(folder), "--quiet", *overrides, *common]

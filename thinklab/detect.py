@@ -12,11 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
-
-import regex
 
 from thinklab._detector_spec import (
     AllSpec,
@@ -27,6 +24,7 @@ from thinklab._detector_spec import (
     PythonSpec,
     RegexSpec,
 )
+from thinklab._pattern import compile_pattern, join_patterns
 from thinklab.errors import BehaviorError, did_you_mean
 from thinklab.tasks.boxed import boxes
 
@@ -218,54 +216,6 @@ def _regex(spec: RegexSpec) -> _Pattern:
         f"/{first if len(first) <= 40 else first[:39] + '…'}/")
     pattern = compile_pattern(join_patterns(spec.patterns), spec.case == "ignore")
     return _Pattern(label, pattern, spec.where, *spec.bounds, spec.outside_quotes, spec.timeout_ms / 1000)
-
-
-MAX_PATTERN_WEIGHT = 20_000
-
-
-def join_patterns(patterns: list[str]) -> str:
-    """One pattern for any of them; the leftmost match counts, and no two matches overlap."""
-    return patterns[0] if len(patterns) == 1 else "|".join(f"(?:{pattern})" for pattern in patterns)
-
-
-@lru_cache(maxsize=256)
-def compile_pattern(pattern: str, ignore_case: bool = False) -> Any:
-    """``pattern`` as compiled by the ``regex`` module.
-
-    Raises:
-        BehaviorError: it is not a pattern, matches the empty text, or would take gigabytes to compile.
-    """
-    if _weight(pattern) > MAX_PATTERN_WEIGHT:
-        raise BehaviorError(f"the pattern repeats too much ({{n}} inside {{m}}); at most {MAX_PATTERN_WEIGHT} in all")
-    try:
-        compiled = regex.compile(pattern, regex.IGNORECASE if ignore_case else 0)
-        empty = compiled.fullmatch("", timeout=1.0)
-    except Exception as err:  # the compiler has many ways to refuse: its own error, RecursionError, KeyError ...
-        reason = " ".join(str(err).split())[:200] or type(err).__name__
-        raise BehaviorError(f"not a regular expression: {reason}") from None
-    if empty:
-        raise BehaviorError("the pattern matches the empty text, so it would match everywhere")
-    return compiled
-
-
-def _weight(pattern: str) -> int:
-    """Roughly the size of the compiled pattern: what ``{n,m}`` repeats counts max(n, m) times, nested ones multiply."""
-    stack, last = [0], 0      # sizes of the open groups; size of the element just before
-    for token in re.finditer(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d*),?(\d*)\}|.", pattern, re.DOTALL):
-        text = token.group()
-        if text == "(":
-            stack.append(0)
-        elif text == ")" and len(stack) > 1:
-            last = stack.pop() + 1
-            stack[-1] += last
-        elif text.startswith("{") and len(text) > 1:
-            times = max([1, *(int(n) for n in token.groups() if n)])
-            stack[-1] += last * (times - 1)
-            last *= times
-        else:
-            last = 1
-            stack[-1] += 1
-    return sum(stack)
 
 
 def _entry_point(spec: PythonSpec) -> Callable[[str], Any]:
