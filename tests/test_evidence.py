@@ -1,4 +1,5 @@
 """The probe's parts: honest intervals, pairing, reach, retention, spill-over; and the report's quadrants."""
+
 from __future__ import annotations
 
 import math
@@ -31,11 +32,21 @@ def rollout(student, example, text=CHECK):
     own = student.tokenizer("12+7=18. So \\boxed{18}.", add_special_tokens=False)["input_ids"]
     eos = student.tokenizer.eos_token_id
     added = student.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return Rollout(id="0-0", group=0, example=example, prompt_ids=tuple(prompt), student_ids=(*own, eos), finished=True, text="", student_text="",
-                   teacher_ids=(*added, eos))
+    return Rollout(
+        id="0-0",
+        group=0,
+        example=example,
+        prompt_ids=tuple(prompt),
+        student_ids=(*own, eos),
+        finished=True,
+        text="",
+        student_text="",
+        teacher_ids=(*added, eos),
+    )
 
 
 # ---- intervals
+
 
 def test_answers_that_agree_count_once_and_independent_ones_all():
     same = Rate.of_groups([[True] * 4] * 20 + [[False] * 4] * 20)
@@ -65,12 +76,13 @@ def test_the_paired_interval_covers_the_truth_about_as_often_as_it_says():
 
 @pytest.mark.parametrize("values, low, high", [([0.0, 1.0], -5.853, 6.853), ([1, 2, 3, 4, 5], 1.0368, 4.9632)])
 def test_interval_of_a_mean_over_seeds(values, low, high):
-    found = mean_interval(values)                  # t quantiles 12.706 and 2.776 from any table
+    found = mean_interval(values)  # t quantiles 12.706 and 2.776 from any table
     assert (found.low, found.high) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
     assert mean_interval([0.5]).high == math.inf
 
 
 # ---- probe
+
 
 def test_several_samples_belong_to_their_question(student):
     task, behaviors = load_task("sums"), [load_behavior("self-check")]
@@ -88,13 +100,14 @@ def test_several_samples_belong_to_their_question(student):
 
 # ---- reach
 
+
 def test_reach_equals_the_base_models_own_probabilities(student):
     examples = load_task("sums").load("train")[:3]
     rollouts = [rollout(student, e) for e in examples]
     with torch.no_grad():
         for p in student.model.parameters():
             if p.requires_grad:
-                p.add_(0.05)                       # a trained adapter must not count: reach is about the base
+                p.add_(0.05)  # a trained adapter must not count: reach is about the base
     try:
         found = reach.measure(student, rollouts, LossSection(c_max=1e-3), rows=2)
         totals, lowest = [], []
@@ -102,7 +115,7 @@ def test_reach_equals_the_base_models_own_probabilities(student):
             for r in rollouts:
                 ids = torch.tensor([[*r.prompt_ids, *r.completion_ids]])
                 logps = student.model(input_ids=ids).logits.float().log_softmax(-1)[0, :-1].gather(-1, ids[0, 1:, None])[:, 0]
-                tail = logps[-len(r.teacher_ids):].double()
+                tail = logps[-len(r.teacher_ids) :].double()
                 totals.append(tail.sum().item())
                 lowest.append(tail.min().exp().item())
     finally:
@@ -112,7 +125,7 @@ def test_reach_equals_the_base_models_own_probabilities(student):
                     p.sub_(0.05)
     mean = math.log10(sum(map(math.exp, totals)) / len(totals))
     assert found.log10_text == pytest.approx(mean, abs=1e-3)
-    assert found.expected_samples == pytest.approx(10 ** -mean, rel=1e-2)
+    assert found.expected_samples == pytest.approx(10**-mean, rel=1e-2)
     assert found.lowest == pytest.approx(sorted(lowest)[1], rel=1e-2)
     for _, p, k in found.example:
         expected = weight(torch.tensor([[p]]).log(), torch.tensor([[1.0]]), c_max=1e-3).item()
@@ -121,10 +134,19 @@ def test_reach_equals_the_base_models_own_probabilities(student):
 
 def test_advice_follows_from_the_weakest_token():
     loss = LossSection(c_max=1e-3)
+
     def said(lowest, samples=100, **more):
-        found = {"expected_samples": 1 / lowest, "log10_text": math.log10(lowest), "lowest": lowest, "c": 2.5e-4, "advantage": 1.0,
-                 "under_c": 0.1, **more}
+        found = {
+            "expected_samples": 1 / lowest,
+            "log10_text": math.log10(lowest),
+            "lowest": lowest,
+            "c": 2.5e-4,
+            "advantage": 1.0,
+            "under_c": 0.1,
+            **more,
+        }
         return " ".join(reach.advice(found, loss, samples))
+
     assert "may find it alone" in said(0.5) and "has a grip" in said(0.5)
     weak = said(1e-6)
     assert "cannot reinforce" in weak and "loss.c_max=4e-06 would give it k = 0.5" in weak
@@ -135,6 +157,7 @@ def test_advice_follows_from_the_weakest_token():
 
 
 # ---- retention and spill-over
+
 
 def test_retention_is_nothing_for_the_base_and_grows_with_the_change(student):
     kept = Retention.of(student)
@@ -159,16 +182,30 @@ def test_a_fixed_phrase_counts_as_spill_over_where_the_detector_is_strict():
     assert not behavior.detect("Hello! I check: all is well.") and spill.shows(behavior, "Hello! I check: all is well.")
     assert not spill.shows(behavior, "So \\boxed{4}.")
     few = {"greeting": {"x": {"low": 0.0, "high": 0.1}}}
-    assert spill.spread(few, {"greeting": {"x": {"low": 0.2, "high": 0.4}}}) and not spill.spread(few, {"greeting": {"x": {"low": 0.05, "high": 0.4}}})
+    assert spill.spread(few, {"greeting": {"x": {"low": 0.2, "high": 0.4}}}) and not spill.spread(
+        few, {"greeting": {"x": {"low": 0.05, "high": 0.4}}}
+    )
 
 
 # ---- the report's quadrants
 
+
 def test_quadrants_count_teacher_tokens_alone():
-    traces = [{"advantage": 1.0, "tokens": list("abcd"), "teacher": [0, 1, 1, 1], "probability": [0.9, 0.9, 0.001, 0.01], "weight": [1, 0.99, 0.05, 0.9]},
-              {"advantage": -1.0, "tokens": list("ef"), "teacher": [1, 1], "probability": [0.5, 0.002], "weight": [1.01, 0.0]},
-              {"advantage": 0.0, "tokens": ["g"], "teacher": [1], "probability": [0.5], "weight": [1.0]}]
+    traces = [
+        {
+            "advantage": 1.0,
+            "tokens": list("abcd"),
+            "teacher": [0, 1, 1, 1],
+            "probability": [0.9, 0.9, 0.001, 0.01],
+            "weight": [1, 0.99, 0.05, 0.9],
+        },
+        {"advantage": -1.0, "tokens": list("ef"), "teacher": [1, 1], "probability": [0.5, 0.002], "weight": [1.01, 0.0]},
+        {"advantage": 0.0, "tokens": ["g"], "teacher": [1], "probability": [0.5], "weight": [1.0]},
+    ]
     found, idle = report_tokens.quadrants(traces, floor=0.01)
     counts = {key: (q.count, q.masked, q.no_grip) for key, q in found.items()}
-    assert counts == {(True, True): (2, 0, 0), (True, False): (1, 0, 1), (False, True): (1, 0, 0), (False, False): (1, 1, 1)} and idle == 1
+    assert (
+        counts == {(True, True): (2, 0, 0), (True, False): (1, 0, 1), (False, True): (1, 0, 0), (False, False): (1, 1, 1)}
+        and idle == 1
+    )
     assert found[True, True].examples == ["b", "d"] and found[True, True].low == 0.9

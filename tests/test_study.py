@@ -1,4 +1,5 @@
 """Studies: what a file may say, what is run again and what is not, and a page with every answer behind the table."""
+
 from __future__ import annotations
 
 import base64
@@ -52,17 +53,40 @@ def file(tmp_path):
 
 def finish(cell, right, shown, total=50):
     """The records of a finished run, without the training."""
+
     def rate(count):
         r = Rate(count, total)
         return {"count": count, "total": total, "value": r.value, "low": r.low, "high": r.high}
+
     run = RunFolder.create(cell.folder, cell.config().model_dump(mode="json"), {})
-    result = {d: {"decoding": d, "accuracy": rate(right), "first_accuracy": rate(20), "finished": rate(50),
-                  "behaviors": {"self-check": rate(shown)}, "mean_tokens": 20.0} for d in ("T=1", "greedy")}
+    result = {
+        d: {
+            "decoding": d,
+            "accuracy": rate(right),
+            "first_accuracy": rate(20),
+            "finished": rate(50),
+            "behaviors": {"self-check": rate(shown)},
+            "mean_tokens": 20.0,
+        }
+        for d in ("T=1", "greedy")
+    }
     run.write_json("probe.json", {"before": result, "after": result, "steps": 4})
     run.append("metrics", [{"step": s, "seconds": s * 1.5, "guided_fraction": 0.5} for s in (1, 2, 3, 4)])
     run.append("probes", [{"step": s, **result["T=1"]} for s in (0, 2)])
-    run.append("probe_samples", [{"stage": "after", "decoding": "T=1", "question": EVIL, "gold": "1", "text": EVIL, "correct": True,
-                                  "behaviors": {"self-check": False}}])
+    run.append(
+        "probe_samples",
+        [
+            {
+                "stage": "after",
+                "decoding": "T=1",
+                "question": EVIL,
+                "gold": "1",
+                "text": EVIL,
+                "correct": True,
+                "behaviors": {"self-check": False},
+            }
+        ],
+    )
 
 
 def test_every_shipped_study_is_valid():
@@ -80,10 +104,17 @@ def test_seeds_come_first_and_overrides_reach_the_config(file):
     assert [c.name for c in cells(load_study(file), file, "out", "*/aas/*")] == ["sums/aas/seed-3", "sums/aas/seed-4"]
 
 
-@pytest.mark.parametrize("old, new, words", [
-    ("control: grpo", "control: grp", "did you mean 'grpo'"), ("seeds: [3, 4]", "seeds: [3, 3]", "occurs twice"),
-    ("loss.method: grpo", "loss.methot: grpo", "did you mean 'method'"), ("arms:", "armes:", "did you mean 'arms'"),
-    ("loss.method: grpo", "student: '@none'", "no student 'none'"), ("  grpo: {", "  a/b: {", "becomes a folder")])
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ("control: grpo", "control: grp", "did you mean 'grpo'"),
+        ("seeds: [3, 4]", "seeds: [3, 3]", "occurs twice"),
+        ("loss.method: grpo", "loss.methot: grpo", "did you mean 'method'"),
+        ("arms:", "armes:", "did you mean 'arms'"),
+        ("loss.method: grpo", "student: '@none'", "no student 'none'"),
+        ("  grpo: {", "  a/b: {", "becomes a folder"),
+    ],
+)
 def test_a_wrong_study_says_what_and_where(file, old, new, words):
     file.write_text(STUDY.replace(old, new))
     with pytest.raises(ConfigError, match=re.escape(words)):

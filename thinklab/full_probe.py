@@ -1,12 +1,13 @@
 """The whole measurement of a finished run: ``thinklab probe RUN`` and ``probe.json``.
 
-    before, after   {decoding: rates}         several answers a question at T=1, and greedy
-    difference      {decoding: ...}           paired by question, 95 % bootstrap interval
-    reach           how unknown the guidance was to the base, token by token
-    spill           {before, after}           does it show where it should not?
-    retention       KL to the base on neutral text
-    persistence     what is left after further plain GRPO (only when asked for: it trains)
+before, after   {decoding: rates}         several answers a question at T=1, and greedy
+difference      {decoding: ...}           paired by question, 95 % bootstrap interval
+reach           how unknown the guidance was to the base, token by token
+spill           {before, after}           does it show where it should not?
+retention       KL to the base on neutral text
+persistence     what is left after further plain GRPO (only when asked for: it trains)
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -45,12 +46,22 @@ def paired(run: RunFolder) -> dict[str, Any]:
     answers: dict[tuple[str, str], list[dict]] = {}
     for line in run.read("probe_samples"):
         answers.setdefault((line["decoding"], line["stage"]), []).append(line)
-    return {d: gap for d in probe.DECODINGS if (d, "before") in answers and (d, "after") in answers
-            and (gap := probe.differences(answers[d, "before"], answers[d, "after"]))}
+    return {
+        d: gap
+        for d in probe.DECODINGS
+        if (d, "before") in answers
+        and (d, "after") in answers
+        and (gap := probe.differences(answers[d, "before"], answers[d, "after"]))
+    }
 
 
-def probe_run(path: Path, questions: int | None = None, samples: int | None = None, persistence: int = 0,
-              say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+def probe_run(
+    path: Path,
+    questions: int | None = None,
+    samples: int | None = None,
+    persistence: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """Measure the last checkpoint of a run again and write ``probe.json``.
 
     Args:
@@ -69,7 +80,7 @@ def probe_run(path: Path, questions: int | None = None, samples: int | None = No
     session = build(config, path, resume=True)
     known = run.read_json("probe.json") or {}
     if "before" not in known or questions or (samples or config.probe.samples) != known["before"]["T=1"].get("samples", 1):
-        say("before: rates")                      # the adapter is still as it was initialised: the student is its base
+        say("before: rates")  # the adapter is still as it was initialised: the student is its base
         known["before"] = full_probe(session, "before", questions, samples)
     spill_before, texts_before = spill.measure(session.student, session.behaviors) if session.behaviors else ({}, [])
     retention = Retention.of(session.student)
@@ -94,7 +105,9 @@ def probe_run(path: Path, questions: int | None = None, samples: int | None = No
 
 def measure_reach(session: Session, texts: int = REACH_TEXTS) -> dict[str, Any] | None:
     """Reach of this run's own first guidance for its base; None where nothing was guided."""
-    guided = islice((r for line in session.run.read("rollouts") if line.get("teacher_ids") for r in (rollout_from_json(line),)), texts)
+    guided = islice(
+        (r for line in session.run.read("rollouts") if line.get("teacher_ids") for r in (rollout_from_json(line),)), texts
+    )
     rollouts = list(guided)
     if not rollouts:
         return None
@@ -112,11 +125,21 @@ def persist(run: RunFolder, config: Experiment, checkpoint: Path, steps: int, qu
     Raises:
         RunError: when ``RUN/persistence`` holds something already.
     """
-    plain = config.model_copy(update={
-        "name": f"{config.name}-persistence", "loss": config.loss.model_copy(update={"method": "grpo"}),
-        "reward": config.reward.model_copy(update={"bonus": {b.name: 0.0 for b in _named(config)}}),
-        "train": config.train.model_copy(update={"steps": steps, "decay": "constant", "checkpoint_every": 0,
-                                                 "learning_rate": PERSIST_RATE * config.train.learning_rate})})
+    plain = config.model_copy(
+        update={
+            "name": f"{config.name}-persistence",
+            "loss": config.loss.model_copy(update={"method": "grpo"}),
+            "reward": config.reward.model_copy(update={"bonus": {b.name: 0.0 for b in _named(config)}}),
+            "train": config.train.model_copy(
+                update={
+                    "steps": steps,
+                    "decay": "constant",
+                    "checkpoint_every": 0,
+                    "learning_rate": PERSIST_RATE * config.train.learning_rate,
+                }
+            ),
+        }
+    )
     session = build(plain, run.path / "persistence")
     session.trainer._load_from_checkpoint(str(checkpoint), session.student.model)
     session.train()
@@ -127,6 +150,7 @@ def persist(run: RunFolder, config: Experiment, checkpoint: Path, steps: int, qu
 
 def _named(config: Experiment):
     from thinklab.behavior import load_behavior
+
     return [load_behavior(b.name) for b in config.behaviors]
 
 
@@ -146,14 +170,18 @@ def sentences(known: Mapping[str, Any]) -> list[str]:
         said.append(f"Spill-over, answers that show it where nothing asks for it: {'; '.join(groups)}.")
     if "retention" in known:
         kl = known["retention"]["kl"]
-        said.append(f"Retention: KL to the base on {known['retention']['texts']} neutral texts is {kl['value']:.4f} nats a token "
-                    f"[{kl['low']:.4f}, {kl['high']:.4f}].")
+        said.append(
+            f"Retention: KL to the base on {known['retention']['texts']} neutral texts is {kl['value']:.4f} nats a token "
+            f"[{kl['low']:.4f}, {kl['high']:.4f}]."
+        )
     if "persistence" in known:
         p = known["persistence"]
         rates = p["after"]["T=1"]
         left = ", ".join(f"{name} {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for name, r in rates["behaviors"].items())
-        said.append(f"Persistence: after {p['steps']} further steps of plain GRPO without any bonus: {left}, accuracy "
-                    f"{rates['accuracy']['value']:.2f}.")
+        said.append(
+            f"Persistence: after {p['steps']} further steps of plain GRPO without any bonus: {left}, accuracy "
+            f"{rates['accuracy']['value']:.2f}."
+        )
     return said
 
 

@@ -1,4 +1,5 @@
 """The guards at work inside a run: measures what ``guards.Watch`` needs, records alarms, and acts on a collapse."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
@@ -49,12 +50,31 @@ class Guards:
         messages = task.prompt(example)
         plain = self.student.tokenizer(messages[-1]["content"], add_special_tokens=False)["input_ids"]
         if list(self.student.encode(messages)) == list(plain):
-            self._raise([Alarm(0, "silent", "chat-template", "the prompt with the chat template is the bare question", "the tokenizer's chat "
-                               "template is empty or does not use the messages", "load an instruct model, or put its chat_template.jinja "
-                               "beside tokenizer.json")])
+            self._raise(
+                [
+                    Alarm(
+                        0,
+                        "silent",
+                        "chat-template",
+                        "the prompt with the chat template is the bare question",
+                        "the tokenizer's chat template is empty or does not use the messages",
+                        "load an instruct model, or put its chat_template.jinja beside tokenizer.json",
+                    )
+                ]
+            )
         if not any(p.requires_grad for p in self.student.model.parameters()):
-            self._raise([Alarm(0, "silent", "frozen", "no weight of the student is trainable", "an adapter that was loaded for inference",
-                               "load it with is_trainable=True")])
+            self._raise(
+                [
+                    Alarm(
+                        0,
+                        "silent",
+                        "frozen",
+                        "no weight of the student is trainable",
+                        "an adapter that was loaded for inference",
+                        "load it with is_trainable=True",
+                    )
+                ]
+            )
 
     def measure(self, step: int) -> dict[str, Any]:
         """``neutral_kl`` (when its turn has come) and ``weights_changed`` for the metrics line of this step."""
@@ -86,8 +106,8 @@ class Guards:
         factor = self.config.guards.lower_to
         for group in getattr(optimizer, "param_groups", ()):
             group["lr"] *= factor
-        scheduler = getattr(scheduler, "scheduler", scheduler)              # accelerate wraps it
-        if hasattr(scheduler, "base_lrs"):                                  # saved with the checkpoint, so a resumed run keeps it
+        scheduler = getattr(scheduler, "scheduler", scheduler)  # accelerate wraps it
+        if hasattr(scheduler, "base_lrs"):  # saved with the checkpoint, so a resumed run keeps it
             scheduler.base_lrs = [rate * factor for rate in scheduler.base_lrs]
         self.say(f"guard: the learning rate was multiplied by {factor:g}")
 

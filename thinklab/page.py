@@ -1,4 +1,5 @@
 """What every HTML page of thinklab shares: one file with plotly.js inside, no network, all model text escaped."""
+
 from __future__ import annotations
 
 import base64
@@ -21,7 +22,11 @@ PAGE = Path(__file__).parent / "report_page.html"
 def write_page(out: Path, title: str, parts: Sequence[str]) -> Path:
     """Write ``parts`` (HTML, already escaped) as one page; returns ``out``."""
     text = PAGE.read_text("utf-8")
-    text = text.replace("__TITLE__", escape(title)).replace("__PLOTLY__", _plotly()).replace("__BODY__", "\n".join(p for p in parts if p))
+    text = (
+        text.replace("__TITLE__", escape(title))
+        .replace("__PLOTLY__", _plotly())
+        .replace("__BODY__", "\n".join(p for p in parts if p))
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, "utf-8")
     return out
@@ -41,8 +46,10 @@ def figures(figs: Sequence[go.Figure]) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
     """Cells are HTML, already escaped."""
     body = "".join("<tr>" + "".join(f"<td>{c}" for c in row) + "</tr>" for row in rows)
-    return (f"<div class=scroll><table class='{kind}'><thead><tr>{''.join(f'<th>{h}' for h in head)}</tr></thead>"
-            f"<tbody>{body}</tbody></table></div>")
+    return (
+        f"<div class=scroll><table class='{kind}'><thead><tr>{''.join(f'<th>{h}' for h in head)}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
 def rate(r: Rate) -> str:

@@ -9,6 +9,7 @@ these follow
 
 The chance is that of the exact wording. The behaviour in other words may be likelier: it is a lower bound.
 """
+
 from __future__ import annotations
 
 import math
@@ -54,13 +55,21 @@ class Reach:
     @property
     def expected_samples(self) -> float:
         """Samples until the text is seen once; infinite where a double cannot hold it."""
-        return 10.0 ** -self.log10_text if self.log10_text > -300 else math.inf
+        return 10.0**-self.log10_text if self.log10_text > -300 else math.inf
 
     def to_json(self) -> dict[str, Any]:
         samples = self.expected_samples
-        return {"texts": self.texts, "log10_text": self.log10_text, "expected_samples": samples if math.isfinite(samples) else None,
-                "advantage": self.advantage, "c": self.c, "under_c": self.under_c, "lowest": self.lowest,
-                "rarest": [list(x) for x in self.rarest], "example": [list(x) for x in self.example]}
+        return {
+            "texts": self.texts,
+            "log10_text": self.log10_text,
+            "expected_samples": samples if math.isfinite(samples) else None,
+            "advantage": self.advantage,
+            "c": self.c,
+            "under_c": self.under_c,
+            "lowest": self.lowest,
+            "rarest": [list(x) for x in self.rarest],
+            "example": [list(x) for x in self.example],
+        }
 
 
 @torch.no_grad()
@@ -79,7 +88,9 @@ def measure(student: Student, rollouts: Sequence[Rollout], loss: LossSection, ad
     if not guided:
         raise ValueError("reach needs guided rollouts, and there is none among these")
     c = loss.c_max * min(1.0, advantage / loss.a_max)
-    logps = [x for k in range(0, len(guided), rows) for x in _teacher_logps(student, guided[k:k + rows])]   # one (G,) list per text
+    logps = [
+        x for k in range(0, len(guided), rows) for x in _teacher_logps(student, guided[k : k + rows])
+    ]  # one (G,) list per text
     totals = [sum(x) for x in logps]
     top = max(totals)
     mean_text = (top + math.log(sum(math.exp(t - top) for t in totals) / len(totals))) / math.log(10)
@@ -90,12 +101,22 @@ def measure(student: Student, rollouts: Sequence[Rollout], loss: LossSection, ad
     common = {key: v for key, v in seen.items() if len(v) >= max(1, len(guided) // 4)} or seen
     rarest = sorted(((token, math.exp(sum(v) / len(v)), len(v)) for (_, token), v in common.items()), key=lambda x: x[1])[:8]
     middle = sorted(range(len(guided)), key=lambda k: totals[k])[len(guided) // 2]
-    example = [(student.tokenizer.decode([i]), math.exp(v), weight(math.exp(v), c))
-               for i, v in zip(guided[middle].teacher_ids, logps[middle], strict=True)]
+    example = [
+        (student.tokenizer.decode([i]), math.exp(v), weight(math.exp(v), c))
+        for i, v in zip(guided[middle].teacher_ids, logps[middle], strict=True)
+    ]
     every = [v for values in logps for v in values]
     lowest = sorted(min(values) for values in logps)[len(logps) // 2]
-    return Reach(len(guided), mean_text, advantage, c, sum(weight(math.exp(v), c) < NO_GRIP for v in every) / len(every), rarest, example,
-                 math.exp(lowest))
+    return Reach(
+        len(guided),
+        mean_text,
+        advantage,
+        c,
+        sum(weight(math.exp(v), c) < NO_GRIP for v in every) / len(every),
+        rarest,
+        example,
+        math.exp(lowest),
+    )
 
 
 def weight(p: float, c: float) -> float:
@@ -109,21 +130,32 @@ def advice(found: Reach | Mapping[str, Any], loss: LossSection, samples: int) ->
     waiting, lowest = r["expected_samples"], r["lowest"]
     said = []
     if waiting is not None and waiting <= samples:
-        said.append(f"By itself the student writes such a text about once in {waiting:,.0f} answers, and this run draws {samples:,}: plain "
-                    "GRPO may find it alone, so compare with it.")
+        said.append(
+            f"By itself the student writes such a text about once in {waiting:,.0f} answers, and this run draws {samples:,}: "
+            "plain "
+            "GRPO may find it alone, so compare with it."
+        )
     else:
         shown = f"{waiting:,.0f}" if waiting is not None and waiting < 1e9 else f"10^{-r['log10_text']:.0f}"
-        said.append(f"By itself the student would write such a text once in about {shown} answers; this run draws {samples:,}. Plain GRPO "
-                    "cannot reinforce what it never sees.")
+        said.append(
+            f"By itself the student would write such a text once in about {shown} answers; this run draws {samples:,}. Plain "
+            "GRPO "
+            "cannot reinforce what it never sees."
+        )
     if loss.method != "aas":
         return said
     if lowest < HOPELESS:
-        said.append(f"Its least likely token has a probability of about {lowest:.1e}: out of reach for any c in an ordinary run. Choose a "
-                    "wording that the student finds likelier, or show it the words first (loss.method=sft for a few steps).")
+        said.append(
+            f"Its least likely token has a probability of about {lowest:.1e}: out of reach for any c in an ordinary run. Choose "
+            "a "
+            "wording that the student finds likelier, or show it the words first (loss.method=sft for a few steps)."
+        )
     elif weight(lowest, r["c"]) < NO_GRIP:
         wanted = lowest * loss.a_max / r["advantage"]
-        said.append(f"{r['under_c']:.0%} of the teacher's tokens lie under c (k < {NO_GRIP}): AAS has no grip on them at loss.c_max="
-                    f"{loss.c_max:g}. The least likely one has p = {lowest:.1e}; loss.c_max={wanted:.0e} would give it k = 0.5.")
+        said.append(
+            f"{r['under_c']:.0%} of the teacher's tokens lie under c (k < {NO_GRIP}): AAS has no grip on them at loss.c_max="
+            f"{loss.c_max:g}. The least likely one has p = {lowest:.1e}; loss.c_max={wanted:.0e} would give it k = 0.5."
+        )
     else:
         said.append(f"AAS has a grip on the least likely token (p = {lowest:.1e}, k = {weight(lowest, r['c']):.2f}).")
     return said
@@ -138,8 +170,8 @@ def _teacher_logps(student: Student, rollouts: Sequence[Rollout]) -> list[list[f
     mask = torch.zeros_like(ids)
     for k, r in enumerate(rollouts):
         for start, part in ((width - len(r.prompt_ids), r.prompt_ids), (width, r.completion_ids)):
-            ids[k, start:start + len(part)] = torch.tensor(part, device=device)
-            mask[k, start:start + len(part)] = 1
+            ids[k, start : start + len(part)] = torch.tensor(part, device=device)
+            mask[k, start : start + len(part)] = 1
     training = student.model.training
     student.model.eval()
     try:
@@ -147,4 +179,4 @@ def _teacher_logps(student: Student, rollouts: Sequence[Rollout]) -> list[list[f
             logps, _ = chosen_logprobs(student.model, ids, mask, tail)
     finally:
         student.model.train(training)
-    return [logps[k, len(r.kept_student_ids): len(r.completion_ids)].double().tolist() for k, r in enumerate(rollouts)]
+    return [logps[k, len(r.kept_student_ids) : len(r.completion_ids)].double().tolist() for k, r in enumerate(rollouts)]

@@ -1,4 +1,5 @@
 """The report's gradient analysis: what the loss did to this run's teacher tokens, in the slides' four quadrants."""
+
 from __future__ import annotations
 
 import random
@@ -78,14 +79,30 @@ def section(runs: Mapping[str, RunFolder]) -> str:
             where = f"advantage {'&gt;' if positive else '&lt;'} 0, probability {'&ge;' if likely else '&lt;'} {floor:g}"
             seen = f"{q.weight / q.count:.3f} <small>[{q.low:.3g}, {q.high:.3g}]</small>" if q.count else ""
             tokens = " ".join(f"<code>{escape(repr(t)[1:-1])}</code>" for t in q.examples)
-            rows.append([where, f"<b>{q.count}</b>", seen, f"{q.masked}", f"{q.no_grip}", escape(CLAIMS[positive, likely]), tokens])
+            rows.append(
+                [where, f"<b>{q.count}</b>", seen, f"{q.masked}", f"{q.no_grip}", escape(CLAIMS[positive, likely]), tokens]
+            )
         total = sum(q.count for q in found.values())
         idle_note = f" {idle} more had an advantage of 0 and no gradient." if idle else ""
         method = escape(str((config.get("loss") or {}).get("method", "")))
-        parts.append(f"<h3>{escape(name)}{f' ({method})' if method else ''}</h3><p>{total} teacher tokens of {len(traces)} traced rollouts (a few "
-                     f"per generation).{idle_note} The weight multiplies the token's policy gradient; 1 is a plain policy gradient.</p>"
-                     + page.table(["teacher tokens", "count", "mean weight [least, most]", "masked", "below 0.1", "what the method intends",
-                                   "for instance"], rows) + page.figure(_scatter(traces)))
+        parts.append(
+            f"<h3>{escape(name)}{f' ({method})' if method else ''}</h3><p>{total} teacher tokens of {len(traces)} traced rollouts (a "
+            "few "
+            f"per generation).{idle_note} The weight multiplies the token's policy gradient; 1 is a plain policy gradient.</p>"
+            + page.table(
+                [
+                    "teacher tokens",
+                    "count",
+                    "mean weight [least, most]",
+                    "masked",
+                    "below 0.1",
+                    "what the method intends",
+                    "for instance",
+                ],
+                rows,
+            )
+            + page.figure(_scatter(traces))
+        )
     if not parts:
         return ""
     return "<h2>What the loss did to the teacher's tokens</h2>" + "".join(parts)
@@ -95,15 +112,30 @@ def _scatter(traces: list[Mapping[str, Any]]) -> go.Figure:
     """Weight against probability, at most ``POINTS`` tokens of each sign, drawn at random with a fixed seed."""
     fig = go.Figure()
     for positive, colour in ((True, COLOURS[0]), (False, COLOURS[3])):
-        points = [(p, w, t["step"], token) for t in traces if (t["advantage"] > 0) == positive and t["advantage"] != 0
-                  for token, teacher, p, w in zip(t["tokens"], t["teacher"], t["probability"], t["weight"], strict=True) if teacher]
+        points = [
+            (p, w, t["step"], token)
+            for t in traces
+            if (t["advantage"] > 0) == positive and t["advantage"] != 0
+            for token, teacher, p, w in zip(t["tokens"], t["teacher"], t["probability"], t["weight"], strict=True)
+            if teacher
+        ]
         if len(points) > POINTS:
             points = random.Random(0).sample(points, POINTS)
         if points:
-            fig.add_scatter(x=[max(p[0], 1e-12) for p in points], y=[p[1] for p in points], mode="markers", opacity=0.55,
-                            name=f"advantage {'above' if positive else 'below'} 0", marker={"size": 5, "color": colour},
-                            text=[f"step {p[2]}: {escape(repr(p[3]))}" for p in points],
-                            hovertemplate="%{text}<br>p = %{x:.3g}, weight = %{y:.3f}<extra></extra>")
-    fig.update_layout(title="Weight of each teacher token", **LAYOUT, yaxis={"title": {"text": "weight"}},
-                      xaxis={"type": "log", "title": {"text": "probability when it was trained on", "font": {"size": 12}, "standoff": 6}})
+            fig.add_scatter(
+                x=[max(p[0], 1e-12) for p in points],
+                y=[p[1] for p in points],
+                mode="markers",
+                opacity=0.55,
+                name=f"advantage {'above' if positive else 'below'} 0",
+                marker={"size": 5, "color": colour},
+                text=[f"step {p[2]}: {escape(repr(p[3]))}" for p in points],
+                hovertemplate="%{text}<br>p = %{x:.3g}, weight = %{y:.3f}<extra></extra>",
+            )
+    fig.update_layout(
+        title="Weight of each teacher token",
+        **LAYOUT,
+        yaxis={"title": {"text": "weight"}},
+        xaxis={"type": "log", "title": {"text": "probability when it was trained on", "font": {"size": 12}, "standoff": 6}},
+    )
     return fig

@@ -7,6 +7,7 @@ path as training, with the LoRA adapter on and off.
 For the embedded student neutral text is what its corpus holds besides word problems (chat, quotes, drills): English prose
 would be noise to it. For any other student it is the passages below, written for this purpose.
 """
+
 from __future__ import annotations
 
 import random
@@ -29,7 +30,7 @@ PASSAGES = (
     "To make the dough, rub the butter into the flour, add cold water by the spoonful, and let it rest for an hour.",
     "The train was late again. Nobody on the platform seemed surprised, and a few people had brought folding chairs.",
     "In the winter of that year the harbour froze, and people walked from one shore to the other carrying lanterns.",
-    "def mean(values):\n    \"\"\"The arithmetic mean.\"\"\"\n    return sum(values) / len(values)\n",
+    'def mean(values):\n    """The arithmetic mean."""\n    return sum(values) / len(values)\n',
     "Contracts are read most carefully after they have been signed. This one was no exception.",
     "Light from the nearest star takes more than four years to reach us, so we always see it as it was.",
 )
@@ -41,6 +42,7 @@ def neutral_texts(student: Student) -> list[str]:
     if student.kind != "embedded":
         return list(PASSAGES)
     from thinklab.students.tiny_corpus import drill, quote, sentence
+
     rng = random.Random("neutral")
     makers = (lambda: " ".join(sentence(rng) for _ in range(3)), lambda: quote(rng), lambda: drill(rng))
     return [makers[k % len(makers)]() for k in range(EMBEDDED_TEXTS)]
@@ -97,8 +99,14 @@ def _log_probs(model, ids: torch.Tensor, mask: torch.Tensor, rows: int = 8) -> t
     model.eval()
     try:
         device = next(model.parameters()).device
-        parts = [model(input_ids=i.to(device), attention_mask=m.to(device), use_cache=False).logits[:, :-1].float().log_softmax(-1).cpu()
-                 for i, m in zip(ids.split(rows), mask.split(rows), strict=True)]
+        parts = [
+            model(input_ids=i.to(device), attention_mask=m.to(device), use_cache=False)
+            .logits[:, :-1]
+            .float()
+            .log_softmax(-1)
+            .cpu()
+            for i, m in zip(ids.split(rows), mask.split(rows), strict=True)
+        ]
         return torch.cat(parts)
     finally:
         model.train(training)

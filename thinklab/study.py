@@ -12,6 +12,7 @@
 Every cell (base x arm x seed) is one ordinary ``thinklab train`` with overrides, so whatever it leaves behind can be
 repeated, resumed and reported on alone.
 """
+
 from __future__ import annotations
 
 import json
@@ -76,8 +77,9 @@ class Study(Section):
         for arm, keys in self.arms.items():
             wanted = str(keys.get("student", ""))
             if wanted.startswith("@") and wanted[1:] not in self.students:
-                raise ValueError(f"arm {arm!r}: there is no student {wanted[1:]!r}{did_you_mean(wanted[1:], self.students)} "
-                                 "under 'students'")
+                raise ValueError(
+                    f"arm {arm!r}: there is no student {wanted[1:]!r}{did_you_mean(wanted[1:], self.students)} under 'students'"
+                )
             if "train.seed" in keys or "train.seed" in self.set:
                 raise ValueError("train.seed belongs under 'seeds'")
         return self
@@ -114,14 +116,25 @@ class Cell:
         if not run.config_file.exists():
             return "new"
         there = (run.resolved() or {}).get("config") or {}
-        if Experiment.model_validate(there) != self.config():        # not the dicts: an older run lacks newer defaults
-            raise RunError(f"{self.folder} holds a run of another config than {self.name} now asks for; move it away or choose "
-                           "another --out")
+        if Experiment.model_validate(there) != self.config():  # not the dicts: an older run lacks newer defaults
+            raise RunError(
+                f"{self.folder} holds a run of another config than {self.name} now asks for; move it away or choose another --out"
+            )
         return "finished" if "after" in (run.read_json("probe.json") or {}) else "begun"
 
     def command(self, resume: bool) -> list[str]:
-        return [sys.executable, "-m", "thinklab.cli", "train", str(self.file), "--out", str(self.folder), "--quiet",
-                *(["--resume"] if resume else []), *self.overrides]
+        return [
+            sys.executable,
+            "-m",
+            "thinklab.cli",
+            "train",
+            str(self.file),
+            "--out",
+            str(self.folder),
+            "--quiet",
+            *(["--resume"] if resume else []),
+            *self.overrides,
+        ]
 
 
 def load_study(path: Path) -> Study:
@@ -147,14 +160,21 @@ def cells(study: Study, path: Path, out: Path, only: str = "*") -> list[Cell]:
     for seed in study.seeds:
         for base, file in study.bases.items():
             for arm, keys in study.arms.items():
-                cell = Cell(base, arm, seed, (Path(path).parent / file).resolve(),
-                            tuple(_overrides({**study.set, **keys, "train.seed": seed, "train.threads": 1}, Path(path).parent, out)),
-                            Path(out) / base / arm / f"seed-{seed}")
+                cell = Cell(
+                    base,
+                    arm,
+                    seed,
+                    (Path(path).parent / file).resolve(),
+                    tuple(_overrides({**study.set, **keys, "train.seed": seed, "train.threads": 1}, Path(path).parent, out)),
+                    Path(out) / base / arm / f"seed-{seed}",
+                )
                 if fnmatch(cell.name, only):
                     found.append(cell)
     if not found:
-        raise ConfigError(f"no run of {study.name!r} matches {only!r}; they are called BASE/ARM/seed-N with BASE one of "
-                          f"{', '.join(study.bases)} and ARM one of {', '.join(study.arms)}")
+        raise ConfigError(
+            f"no run of {study.name!r} matches {only!r}; they are called BASE/ARM/seed-N with BASE one of "
+            f"{', '.join(study.bases)} and ARM one of {', '.join(study.arms)}"
+        )
     for cell in found:
         try:
             cell.config()
@@ -171,8 +191,11 @@ def _overrides(keys: dict[str, Any], folder: Path, out: Path) -> list[str]:
     texts = []
     for key, value in keys.items():
         if key == "student" and str(value).startswith("@"):
-            texts += ["student.kind=transformers", f"student.path={json.dumps(str(student_folder(out, value[1:])))}",
-                      "student.dtype=float32"]
+            texts += [
+                "student.kind=transformers",
+                f"student.path={json.dumps(str(student_folder(out, value[1:])))}",
+                "student.dtype=float32",
+            ]
         else:
             texts.append(f"{key}={json.dumps(_with_files(value, folder))}")
     return texts

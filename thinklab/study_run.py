@@ -1,4 +1,5 @@
 """Runs a study: every unfinished cell as a ``thinklab train`` process of its own, as many at once as there are cores."""
+
 from __future__ import annotations
 
 import os
@@ -68,7 +69,7 @@ def cores() -> int:
 def start(cell: Cell, resume: bool) -> subprocess.Popen:
     cell.folder.mkdir(parents=True, exist_ok=True)
     if resume:
-        RunFolder.open(cell.folder)                     # cuts off a torn last line
+        RunFolder.open(cell.folder)  # cuts off a torn last line
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with open(cell.folder / "log.txt", "ab") as log:
         return subprocess.Popen(cell.command(resume), stdout=log, stderr=subprocess.STDOUT, env=environment)

@@ -1,4 +1,5 @@
 """The table of a study: one line per arm from the finished runs, every seed beside the mean."""
+
 from __future__ import annotations
 
 import csv
@@ -42,8 +43,11 @@ def finished_rows(cells: Sequence[Cell]) -> list[Row]:
         metrics = list(run.read("metrics"))
         batch = cell.config().train
         guided = round(sum(m.get("guided_fraction", 0.0) for m in metrics) * batch.questions * batch.samples)
-        rows.append(Row(cell, stages["before"], stages["after"], found.get("steps", 0),
-                        metrics[-1]["seconds"] if metrics else 0.0, guided))
+        rows.append(
+            Row(
+                cell, stages["before"], stages["after"], found.get("steps", 0), metrics[-1]["seconds"] if metrics else 0.0, guided
+            )
+        )
     return rows
 
 
@@ -77,8 +81,10 @@ def against_control(study: Study, rows: Sequence[Row], base: str, arm: str, meas
 
 def span(values: Sequence[float], digits: int = 2) -> str:
     """``.98 (.97 to .99)``: the mean and the range over seeds."""
+
     def show(x: float) -> str:
         return f"{x:.{digits}f}".replace("0.", ".", 1) if digits == 2 and 0 <= x < 1 else f"{x:.{digits}f}"
+
     mean = show(sum(values) / len(values))
     return mean if len(values) == 1 else f"{mean} ({show(min(values))} to {show(max(values))})"
 
@@ -89,14 +95,30 @@ def before_line(rows: Sequence[Row], base: str) -> list[str]:
     b = at.before
     if not b:
         return []
-    return ["before training" + ("" if len({r.cell.config().student.path for r in rows}) == 1 else f" ({at.cell.arm})"), "",
-            f"{b['T=1'].accuracy.value:.2f} / {b['greedy'].accuracy.value:.2f}", "",
-            f"{at.behavior('before', 'T=1').value:.2f} / {at.behavior('before', 'greedy').value:.2f}", "",
-            f"{b['T=1'].mean_tokens:.0f}", "", ""]
+    return [
+        "before training" + ("" if len({r.cell.config().student.path for r in rows}) == 1 else f" ({at.cell.arm})"),
+        "",
+        f"{b['T=1'].accuracy.value:.2f} / {b['greedy'].accuracy.value:.2f}",
+        "",
+        f"{at.behavior('before', 'T=1').value:.2f} / {at.behavior('before', 'greedy').value:.2f}",
+        "",
+        f"{b['T=1'].mean_tokens:.0f}",
+        "",
+        "",
+    ]
 
 
-HEAD = ["arm", "seeds", "accuracy T=1 / greedy, mean", "accuracy T=1, each seed", "behaviour T=1 / greedy, mean",
-        "behaviour T=1, each seed", "tokens", "accuracy T=1 against control", "guided rollouts"]
+HEAD = [
+    "arm",
+    "seeds",
+    "accuracy T=1 / greedy, mean",
+    "accuracy T=1, each seed",
+    "behaviour T=1 / greedy, mean",
+    "behaviour T=1, each seed",
+    "tokens",
+    "accuracy T=1 against control",
+    "guided rollouts",
+]
 
 
 def markdown(study: Study, rows: Sequence[Row]) -> str:
@@ -116,13 +138,23 @@ def markdown(study: Study, rows: Sequence[Row]) -> str:
 def arm_line(study: Study, rows: Sequence[Row], base: str, arm: str, found: Sequence[Row]) -> list[str]:
     def mean(measure: str) -> str:
         return f"{sum(map(MEASURES[measure], found)) / len(found):.2f}"
+
     def each(measure: str) -> str:
         return " ".join(f"{MEASURES[measure](r):.2f}".removeprefix("0") for r in found)
+
     gap = against_control(study, rows, base, arm, "accuracy T=1")
     shown = "" if gap is None else gap.points if len(found) > 1 else f"{100 * gap.value:+.1f}"
-    return [arm, str(len(found)), f"{mean('accuracy T=1')} / {mean('accuracy greedy')}", each("accuracy T=1"),
-            f"{mean('behaviour T=1')} / {mean('behaviour greedy')}", each("behaviour T=1"),
-            span([MEASURES["tokens T=1"](r) for r in found], 0), shown, str(round(sum(r.guided for r in found) / len(found)))]
+    return [
+        arm,
+        str(len(found)),
+        f"{mean('accuracy T=1')} / {mean('accuracy greedy')}",
+        each("accuracy T=1"),
+        f"{mean('behaviour T=1')} / {mean('behaviour greedy')}",
+        each("behaviour T=1"),
+        span([MEASURES["tokens T=1"](r) for r in found], 0),
+        shown,
+        str(round(sum(r.guided for r in found) / len(found))),
+    ]
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -131,5 +163,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["base", "arm", "seed", "steps", "seconds", "guided", *MEASURES])
     for r in rows:
-        writer.writerow([r.cell.base, r.cell.arm, r.cell.seed, r.steps, r.seconds, r.guided, *(f"{m(r):.4f}" for m in MEASURES.values())])
+        writer.writerow(
+            [r.cell.base, r.cell.arm, r.cell.seed, r.steps, r.seconds, r.guided, *(f"{m(r):.4f}" for m in MEASURES.values())]
+        )
     return out.getvalue()
