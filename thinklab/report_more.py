@@ -85,9 +85,8 @@ def extended(probes: Mapping[str, Mapping[str, Any]]) -> str:
             ]
             parts.append(
                 f"<h3>Reach, {escape(name)}</h3><p>{r['texts']} texts, each after the student's own answer, before training. "
-                f"log10 of the mean probability of a text: {r['log10_text']:.1f}. The median text by probability, paler where AAS "
-                "has "
-                f"less grip (advantage {r['advantage']:g}):</p><p class=tokens>{tokens}</p>"
+                f"log10 of the mean probability of a text: {r['log10_text']:.1f}. The median text by probability, paler where "
+                f"AAS has less grip (advantage {r['advantage']:g}):</p><p class=tokens>{tokens}</p>"
                 + page.table(["least likely tokens", "probability", "weight k", "texts"], rows)
             )
         if "spill" in known:

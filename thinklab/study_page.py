@@ -85,9 +85,8 @@ def _table(study: Study, rows: Sequence[Row], base: str) -> str:
         "tokens",
     ]
     return (
-        "<p>Means over seeds at T=1, each seed in small print. Differences to the control: percentage points, paired by seed, with a "
-        "95 % "
-        "t-interval over seeds.</p>" + page.table(head, lines)
+        "<p>Means over seeds at T=1, each seed in small print. Differences to the control: percentage points, paired by seed, "
+        "with a 95 % t-interval over seeds.</p>" + page.table(head, lines)
     )
 
 
