@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from thinklab import cli_behaviors, cli_guide
+from thinklab import cli_behaviors, cli_experiment, cli_guide
 from thinklab.errors import ThinklabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -55,11 +55,17 @@ def train(
 
 @app.command()
 def probe(run: Annotated[Path, typer.Argument(help="A run folder.")],
-          questions: Annotated[Optional[int], typer.Option(min=1)] = None) -> None:                 # noqa: UP045
-    """Measure the last checkpoint of RUN again on held-out questions."""
+          questions: Annotated[Optional[int], typer.Option(min=1)] = None,                          # noqa: UP045
+          samples: Annotated[Optional[int], typer.Option(min=1, help="Answers to each question at T=1.")] = None,  # noqa: UP045
+          persistence: Annotated[int, typer.Option(min=0, help="Further steps of plain GRPO, to see what is left.")] = 0) -> None:
+    """Measure the last checkpoint of RUN on held-out questions: rates, reach, spill-over, retention, persistence."""
     from thinklab.console import probe_table
-    from thinklab.experiment import probe_run
-    Console(highlight=False).print(probe_table({run.name: probe_run(run, questions)}))
+    from thinklab.full_probe import probe_run, sentences
+    known = probe_run(run, questions, samples, persistence, lambda text: console.print(text, markup=False))
+    shown = Console(highlight=False)
+    shown.print(probe_table({run.name: known}))
+    for sentence in sentences(known):
+        shown.print(sentence, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -71,6 +77,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder, or a folder o
 
 
 app.command("guide")(cli_guide.guide)
+app.command("experiment")(cli_experiment.experiment)
 app.add_typer(cli_behaviors.app, name="behaviors")
 
 

@@ -169,10 +169,35 @@ class ProbeSection(Section):
     """The measurement, on held-out questions, without guidance or hint."""
 
     questions: int = Field(500, ge=1)
+    samples: int = Field(1, ge=1)
+    """Answers to each question at T=1."""
     every: int = Field(0, ge=0)
     """A small probe each so many steps; 0 = none."""
     every_questions: int = Field(150, ge=1)
     seed: int = 4242
+
+
+class GuardSection(Section):
+    """When to call a run sick, and what to do then. See ``thinklab/guards.py``."""
+
+    action: Literal["off", "warn", "lower", "stop"] = "warn"
+    """On collapse: only say so, lower the learning rate, or save and stop. Silent nothing is only ever warned about."""
+    kl: float = Field(0.05, gt=0)
+    """Largest KL to the base on neutral text, nats per token."""
+    kl_horizon: int = Field(150, ge=1)
+    """Warn as well when that KL rises so fast that it would pass the limit within this many more steps."""
+    kl_every: int = Field(1, ge=0)
+    """Steps between two measurements of it; 0 = never. Costs a forward pass over some 500 tokens."""
+    entropy_factor: float = Field(2.5, gt=1)
+    """Largest entropy of the student's own tokens, as a multiple of that of the first steps."""
+    unfinished_rise: float = Field(0.3, gt=0, le=1)
+    """Largest sudden fall of the share of answers that end by themselves."""
+    accuracy_drop: float = Field(0.2, gt=0, le=1)
+    """Largest fall of accuracy below its best, on the small probes (``probe.every``) and on unguided rollouts."""
+    patience: int = Field(10, ge=2)
+    """Steps of nothing before it is said."""
+    lower_to: float = Field(0.3, gt=0, lt=1)
+    """Factor on the learning rate for ``lower``."""
 
 
 class Experiment(Section):
@@ -188,6 +213,7 @@ class Experiment(Section):
     loss: LossSection = LossSection()
     train: TrainSection = TrainSection()
     probe: ProbeSection = ProbeSection()
+    guards: GuardSection = GuardSection()
 
     @model_validator(mode="before")
     @classmethod

@@ -18,17 +18,20 @@ class ProbeResult:
     finished: Rate
     behaviors: Mapping[str, Rate]
     mean_tokens: float
+    samples: int = 1
+    """Answers to each question."""
 
     def to_json(self) -> dict[str, Any]:
         def rate(r: Rate) -> dict[str, float]:
-            return {"count": r.count, "total": r.total, "value": r.value, "low": r.low, "high": r.high}
+            return {"count": r.count, "total": r.total, "value": r.value, "low": r.low, "high": r.high,
+                    **({} if r.effective is None else {"effective": r.effective})}
         return {"decoding": self.decoding, "accuracy": rate(self.accuracy), "first_accuracy": rate(self.first_accuracy),
                 "finished": rate(self.finished), "behaviors": {n: rate(r) for n, r in self.behaviors.items()},
-                "mean_tokens": self.mean_tokens}
+                "mean_tokens": self.mean_tokens, "samples": self.samples}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProbeResult:
         def rate(r: Mapping[str, Any]) -> Rate:
-            return Rate(r["count"], r["total"])
+            return Rate(r["count"], r["total"], r.get("effective"))
         return cls(data["decoding"], rate(data["accuracy"]), rate(data["first_accuracy"]), rate(data["finished"]),
-                   {n: rate(r) for n, r in data["behaviors"].items()}, data["mean_tokens"])
+                   {n: rate(r) for n, r in data["behaviors"].items()}, data["mean_tokens"], data.get("samples", 1))

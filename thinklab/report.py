@@ -4,26 +4,20 @@ Everything is read from run folders; every text that a model wrote is escaped. p
 """
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
-
-from thinklab import plots
+from thinklab import page, plots, report_more, report_tokens
 from thinklab.errors import RunError
+from thinklab.full_probe import sentences
 from thinklab.probe_result import ProbeResult
 from thinklab.run import RunFolder
 from thinklab.stats import Rate
 
 PAIRS_SHOWN = 12
-PAGE = Path(__file__).parent / "report_page.html"
 
 
 def report_folder(folder: Path, out: Path | None = None) -> Path:
@@ -52,13 +46,11 @@ def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: 
     """
     probes = {name: (run.read_json("probe.json") or {}) for name, run in runs.items()}
     lines = {name: list(run.read("probes")) for name, run in runs.items()}
-    parts = [_summary(headline(probes), summary or verdicts(probes)), _table(probes), _curves(lines), _side_by_side(runs), _token_view(runs),
-             _guidance(runs), _provenance(runs)]
-    page = PAGE.read_text("utf-8")
-    page = page.replace("__TITLE__", escape(title)).replace("__PLOTLY__", _plotly()).replace("__BODY__", "\n".join(parts))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, "utf-8")
-    return out
+    more = [f"{name}: {text}" if len(runs) > 1 else text for name, found in probes.items() for text in sentences(found)]
+    parts = [_summary(headline(probes), [*(summary or verdicts(probes)), *more]), _table(probes), report_more.alarms(runs),
+             report_more.extended(probes), _curves(lines), _side_by_side(runs), _token_view(runs), report_tokens.section(runs),
+             report_more.training(runs), report_more.guidance(runs), _provenance(runs)]
+    return page.write_page(out, title, parts)
 
 
 def headline(probes: Mapping[str, Mapping[str, Any]]) -> str:
@@ -125,21 +117,15 @@ def _table(probes: Mapping[str, Mapping[str, Any]]) -> str:
             for decoding, data in found.get(stage, {}).items():
                 r = ProbeResult.from_json(data)
                 label = "before training" if stage == "before" else name
-                behaviors = "<br>".join(f"{escape(b)} {_rate(rate)}" for b, rate in r.behaviors.items())
-                rows.append(f"<tr class={stage}><td>{escape(label)}<td>{escape(decoding)}<td>{_rate(r.accuracy)}"
-                            f"<td>{_rate(r.first_accuracy)}<td>{behaviors}<td>{_rate(r.finished)}<td>{r.mean_tokens:.1f}</tr>")
+                behaviors = "<br>".join(f"{escape(b)} {page.rate(rate)}" for b, rate in r.behaviors.items())
+                rows.append(f"<tr class={stage}><td>{escape(label)}<td>{escape(decoding)}<td>{page.rate(r.accuracy)}"
+                            f"<td>{page.rate(r.first_accuracy)}<td>{behaviors}<td>{page.rate(r.finished)}<td>{r.mean_tokens:.1f}</tr>")
         with_before = with_before and "before" not in found
     head = "".join(f"<th>{h}" for h in ("", "decoding", "accuracy", "first answer", "behaviour", "ended", "tokens"))
     total = next((d["accuracy"]["total"] for p in probes.values() for d in p.get("after", {}).values()), 0)
-    return (f"<h2>Measured</h2><p>{total} held-out questions, one answer each, no guidance and no hint. In brackets: 95 % "
+    return (f"<h2>Measured</h2><p>{total} answers to held-out questions, no guidance and no hint. In brackets: 95 % "
             "Wilson intervals; where nothing was seen, the upper bound by the rule of three.</p>"
             f"<div class=scroll><table><thead><tr>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>")
-
-
-def _rate(rate: Rate) -> str:
-    if rate.total and rate.count == 0:
-        return f"<b>0</b> <small>(&lt; {rate.upper_bound:.3f})</small>"
-    return f"<b>{rate.value:.3f}</b> <small>[{rate.low:.3f}, {rate.high:.3f}]</small>"
 
 
 def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -151,13 +137,7 @@ def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     figures += [plots.curves(lines, "behaviors", f"Shows the behaviour: {b}", b) for b in behaviors]
     figures.append(plots.curves(lines, "first_accuracy", "First answer: what it knows at once"))
     return (f"<h2>While it learned</h2><p>Small probes on {total} held-out questions at T=1; bands are 95 % intervals.</p>"
-            "<div class=figures>" + "".join(map(_figure, figures)) + "</div>")
-
-
-def _figure(figure: go.Figure) -> str:
-    # "</" inside a script element would end it; JSON reads "<\/" as the same string.
-    data = figure.to_json().replace("</", "<\\/")
-    return f"<div class=figure><script type='application/json'>{data}</script></div>"
+            + page.figures(figures))
 
 
 def _side_by_side(runs: Mapping[str, RunFolder]) -> str:
@@ -214,23 +194,6 @@ def _token_view(runs: Mapping[str, RunFolder]) -> str:
     return ""
 
 
-def _guidance(runs: Mapping[str, RunFolder]) -> str:
-    """What became of the teacher's comments."""
-    rows = []
-    for name, run in runs.items():
-        outcomes: dict[str, int] = {}
-        for line in run.read("rollouts"):
-            guidance = line.get("guidance")
-            if guidance:
-                key = guidance["status"] if guidance["status"] != "rejected" else f"rejected: {guidance['reason']}"
-                outcomes[key] = outcomes.get(key, 0) + 1
-        rows += [f"<tr><td>{escape(name)}<td>{escape(key)}<td>{count}</tr>" for key, count in sorted(outcomes.items())]
-    if not rows:
-        return ""
-    return ("<h2>Guidance</h2><table><thead><tr><th>run<th>outcome<th>rollouts</thead><tbody>" + "".join(rows)
-            + "</tbody></table>")
-
-
 def _provenance(runs: Mapping[str, RunFolder]) -> str:
     parts = []
     for name, run in runs.items():
@@ -239,8 +202,3 @@ def _provenance(runs: Mapping[str, RunFolder]) -> str:
                      f"<pre>{escape(text)}</pre></details>")
     return ("<h2>Where this comes from</h2><p>Raw rollouts, metrics and every probed answer lie beside this page in the run "
             "folders: " + ", ".join(f"<code>{escape(str(run.path.name))}</code>" for run in runs.values()) + ".</p>" + "".join(parts))
-
-
-@lru_cache
-def _plotly() -> str:
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()

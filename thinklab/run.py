@@ -4,6 +4,7 @@
     rollouts.jsonl   every rollout: ids, text, guidance raw and as edited, status and reason, reward parts, advantage
     tokens.jsonl     a few guided rollouts per generation, token by token: origin, probability, weight
     metrics.jsonl    one line per optimizer step
+    alarms.jsonl     what the guards saw, with the likely cause and what to do
     teacher.json     what a paid teacher has cost so far
     probes.jsonl     one line per probe during training
     probe.json       the last full probe; probe_samples.jsonl every answer behind it
@@ -149,7 +150,7 @@ class RunFolder:
     def rewind(self, step: int) -> None:
         """Forget what came after ``step`` optimizer steps: those lines move to ``superseded.jsonl``."""
         sampled = dict.fromkeys(("rollouts", "tokens"), lambda line: line["step"] >= step)
-        for name, is_later in {**sampled, "metrics": lambda line: line["step"] > step,
+        for name, is_later in {**sampled, "metrics": lambda line: line["step"] > step, "alarms": lambda line: line["step"] > step,
                                "probes": lambda line: line["step"] > step}.items():
             lines = list(self.read(name))
             later = [line for line in lines if is_later(line)]

@@ -18,6 +18,7 @@ from thinklab.aas import Shaping
 from thinklab.behavior import Behavior, load_behavior
 from thinklab.config import Experiment
 from thinklab.errors import ConfigError, RunError, TaskError
+from thinklab.guard_callback import Guards
 from thinklab.guide import Guide, Schedule
 from thinklab.metrics import batch_metrics
 from thinklab.rewards import PARTS, Rewards, reward_function
@@ -47,6 +48,7 @@ class Session:
     run: RunFolder
     listeners: list[Callable[[dict], None]] = field(default_factory=list)
     """Called with every line of ``metrics.jsonl``."""
+    guards: Guards | None = None
 
     def train(self, resume: bool = False) -> None:
         """Train to ``config.train.steps``, from the last checkpoint on when ``resume``."""
@@ -55,6 +57,8 @@ class Session:
             found = self.run.last_checkpoint()
             checkpoint, step = found if found else (None, 0)
             self.run.rewind(step)
+            if self.guards is not None:
+                self.guards.remember(self.run.read("metrics"), self.run.read("probes"))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*use_cache.*")
             self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -62,7 +66,8 @@ class Session:
     @property
     def stopped(self) -> str:
         """Why the run ended early, in words; empty when it did not."""
-        return getattr(self.guide, "failed", "") or getattr(self.teacher, "should_stop", "")
+        return (getattr(self.guide, "failed", "") or getattr(self.teacher, "should_stop", "")
+                or getattr(self.guards, "stopped", ""))
 
     def estimate(self) -> str:
         """What the teacher may cost at most over the whole run, in words; empty for a teacher that costs nothing."""
@@ -76,11 +81,11 @@ class Session:
                                  behavior=behavior.name) for e in self.train_examples[:8]]
         return str(self.teacher.estimate(sample, calls))
 
-    def probe(self, decoding: str, questions: int | None = None) -> list[probe.ProbeSample]:
-        """Answers of the student as it is now to held-out questions."""
+    def probe(self, decoding: str, questions: int | None = None, samples: int = 1) -> list[probe.ProbeSample]:
+        """``samples`` answers of the student as it is now to each held-out question."""
         c = self.config
         return probe.sample(self.student, self.task, self.behaviors, self.test_examples[: questions or c.probe.questions],
-                            decoding, answer_limit(c), c.probe.seed)
+                            decoding, answer_limit(c), c.probe.seed, n=samples)
 
 
 def build(config: Experiment, out: Path, resume: bool = False) -> Session:
@@ -130,6 +135,9 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
         on_batch=lambda batch: (run.add_batch(batch), pending.append(batch)),
         on_tokens=lambda traces: run.append("tokens", traces))
     session = Session(config, student, task, behaviors, train_examples, test_examples, teacher, guide, trainer, run)
+    if config.guards.action != "off":
+        session.guards = Guards(config, student, run)
+        session.guards.check_start(task, train_examples[0])
     trainer.remove_callback(PrinterCallback)          # metrics.jsonl and the progress line take its place
     trainer.add_callback(Recorder(session, pending))
     return session
@@ -219,11 +227,12 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
     """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant."""
     free = ("threads", "checkpoint_every", *(("steps",) if config.train.decay == "constant" else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
+    begun = Experiment.model_validate(then["config"]).model_dump(mode="json")      # with the defaults that came later
     for section in now:
-        old, new = then["config"].get(section), now[section]
+        old, new = begun[section], now[section]
         if section == "train":
             old, new = ({k: v for k, v in x.items() if k not in free} for x in (old, new))
-        if old != new and section != "name":
+        if old != new and section not in ("name", "guards"):
             raise RunError(f"{run.path} was begun with another {section!r}: {old}, not {new}; start a new run instead")
     for behavior in behaviors:
         if then["behaviors"].get(behavior.name) != behavior.hash:
@@ -244,11 +253,14 @@ class Recorder(TrainerCallback):
 
     def on_step_end(self, args, state, control, **_):
         self._probe(state.global_step)
+        self._end_if_stopped(state, control)
+
+    def _end_if_stopped(self, state, control) -> None:
         span = self.session.config.train.iterations * self.session.config.train.minibatches
         if self.session.stopped and state.global_step % span == 0:
             control.should_save = control.should_training_stop = True
 
-    def on_log(self, args, state, control, logs=None, **_):
+    def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "train_runtime" in logs:
             return
         line = {"step": state.global_step, "seconds": round(time.perf_counter() - self.begin - self.probing, 3), **logs}
@@ -258,7 +270,13 @@ class Recorder(TrainerCallback):
         if hasattr(self.session.teacher, "totals"):
             self.session.run.write_json("teacher.json", self.session.teacher.totals())
             line["teacher_summary"] = self.session.teacher.summary()
+        guards = self.session.guards
+        if guards is not None:
+            line |= guards.measure(state.global_step)
         self.session.run.append("metrics", [line])
+        if guards is not None:
+            guards.act(guards.see(line), kwargs.get("optimizer"), kwargs.get("lr_scheduler"))
+            self._end_if_stopped(state, control)
         for listener in self.session.listeners:
             listener(line)
 
@@ -275,5 +293,9 @@ class Recorder(TrainerCallback):
             return
         begin = time.perf_counter()
         samples = self.session.probe("T=1", self.session.config.probe.every_questions)
-        self.session.run.append("probes", [{"step": step, **probe.summarise(samples).to_json()}])
+        line = {"step": step, **probe.summarise(samples).to_json()}
+        self.session.run.append("probes", [line])
+        if self.session.guards is not None:
+            self.session.guards.act(self.session.guards.see_probe(line), self.session.trainer.optimizer,
+                                    self.session.trainer.lr_scheduler)
         self.probing += time.perf_counter() - begin

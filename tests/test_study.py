@@ -1,0 +1,173 @@
+"""Studies: what a file may say, what is run again and what is not, and a page with every answer behind the table."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import re
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+
+from thinklab.errors import ConfigError, RunError
+from thinklab.run import RunFolder
+from thinklab.stats import Rate
+from thinklab.study import cells, load_study
+from thinklab.study_page import write_study
+from thinklab.study_run import run_study, start
+from thinklab.study_table import against_control, as_csv, finished_rows, markdown
+
+from .conftest import ROOT
+
+STUDY = """
+name: small
+bases: {sums: base.yaml}
+seeds: [3, 4]
+control: grpo
+arms:
+  grpo: {loss.method: grpo}
+  aas: {loss.method: aas, train.learning_rate: 0.002}
+"""
+BASE = """
+name: base
+task: {name: sums}
+behaviors: [self-check]
+teacher: {backend: scripted, rule: sums-check}
+guidance: {gamma: 1, max_tokens: 60}
+train: {steps: 4, questions: 2, samples: 3, max_prompt_tokens: 40, max_completion_tokens: 40, checkpoint_every: 2}
+probe: {questions: 6, every: 2, every_questions: 6}
+"""
+EVIL = "<img src=x onerror=alert(1)></script>"
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "base.yaml").write_text(BASE)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return tmp_path / "study.yaml"
+
+
+def finish(cell, right, shown, total=50):
+    """The records of a finished run, without the training."""
+
+    def rate(count):
+        r = Rate(count, total)
+        return {"count": count, "total": total, "value": r.value, "low": r.low, "high": r.high}
+
+    run = RunFolder.create(cell.folder, cell.config().model_dump(mode="json"), {})
+    result = {
+        d: {
+            "decoding": d,
+            "accuracy": rate(right),
+            "first_accuracy": rate(20),
+            "finished": rate(50),
+            "behaviors": {"self-check": rate(shown)},
+            "mean_tokens": 20.0,
+        }
+        for d in ("T=1", "greedy")
+    }
+    run.write_json("probe.json", {"before": result, "after": result, "steps": 4})
+    run.append("metrics", [{"step": s, "seconds": s * 1.5, "guided_fraction": 0.5} for s in (1, 2, 3, 4)])
+    run.append("probes", [{"step": s, **result["T=1"]} for s in (0, 2)])
+    run.append(
+        "probe_samples",
+        [
+            {
+                "stage": "after",
+                "decoding": "T=1",
+                "question": EVIL,
+                "gold": "1",
+                "text": EVIL,
+                "correct": True,
+                "behaviors": {"self-check": False},
+            }
+        ],
+    )
+
+
+def test_every_shipped_study_is_valid():
+    for path in sorted((ROOT / "examples" / "experiments").glob("*.yaml")):
+        study = load_study(path)
+        assert len(cells(study, path, "out")) == len(study.bases) * len(study.arms) * len(study.seeds)
+        assert len(study.seeds) >= 5 or study.name == "guards"
+
+
+def test_seeds_come_first_and_overrides_reach_the_config(file):
+    found = cells(load_study(file), file, file.parent / "out")
+    assert [c.name for c in found] == ["sums/grpo/seed-3", "sums/aas/seed-3", "sums/grpo/seed-4", "sums/aas/seed-4"]
+    train = found[1].config().train
+    assert (train.learning_rate, train.seed, train.threads) == (0.002, 3, 1)
+    assert [c.name for c in cells(load_study(file), file, "out", "*/aas/*")] == ["sums/aas/seed-3", "sums/aas/seed-4"]
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ("control: grpo", "control: grp", "did you mean 'grpo'"),
+        ("seeds: [3, 4]", "seeds: [3, 3]", "occurs twice"),
+        ("loss.method: grpo", "loss.methot: grpo", "did you mean 'method'"),
+        ("arms:", "armes:", "did you mean 'arms'"),
+        ("loss.method: grpo", "student: '@none'", "no student 'none'"),
+        ("  grpo: {", "  a/b: {", "becomes a folder"),
+    ],
+)
+def test_a_wrong_study_says_what_and_where(file, old, new, words):
+    file.write_text(STUDY.replace(old, new))
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        cells(load_study(file), file, "out")
+
+
+def test_a_finished_run_is_left_alone_and_a_foreign_one_is_refused(file):
+    out = file.parent / "out"
+    every = cells(load_study(file), file, out)
+    for cell in every:
+        finish(cell, 25, 0)
+    said = []
+    assert run_study(load_study(file), every, out, 1, said.append) == [] and said == ["4 of 4 runs are finished already"]
+    other = replace(every[0], folder=every[1].folder)
+    with pytest.raises(RunError, match="another config"):
+        other.state()
+
+
+def test_table_and_page_hold_every_seed_and_every_answer(file):
+    out, study = file.parent / "out", load_study(file)
+    every = cells(study, file, out)
+    for cell, figures in zip(every, ((20, 0), (40, 50), (22, 0), (46, 48)), strict=True):
+        finish(cell, *figures)
+    rows = finished_rows(every)
+    gap = against_control(study, rows, "sums", "aas", "accuracy T=1")
+    assert gap.value == pytest.approx((0.4 + 0.48) / 2) and gap.high - gap.value == pytest.approx(12.706 * 0.04, rel=1e-3)
+    assert against_control(study, rows, "sums", "grpo", "accuracy T=1") is None
+    line = next(x for x in markdown(study, rows).splitlines() if x.startswith("| aas"))
+    assert ".80 .92" in line and "0.86" in line and "1.00 .96" in line and "+44.0" in line
+    assert as_csv(rows).count("\n") == 5 and "sums,aas,4,4,6.0,12" in as_csv(rows)
+    _, page = write_study(study, every[:3], out)
+    text = page.read_text()
+    assert "onerror=alert(1)>" not in text and len(text) < 5_000_000
+    packed = re.search(r"data-packed='([^']+)'", text)[1]
+    answers = json.loads(gzip.decompress(base64.b64decode(packed)))
+    assert answers["sums/aas/seed-3, T=1"] == [[EVIL, "1", EVIL, 1, 0]] and len(answers) == 6
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_resumed_and_a_failing_one_does_not_stop_the_others(file):
+    out, study = file.parent / "out", load_study(file)
+    every = cells(study, file, out, "*/seed-3")
+    process = start(every[1], False)
+    marks = every[1].folder / "checkpoints"
+    deadline = time.time() + 120
+    while not list(marks.glob("checkpoint-2/thinklab.json")):
+        assert process.poll() is None and time.time() < deadline, "it ended before it could be killed"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert every[1].state() == "begun"
+    broken = replace(every[0], overrides=(*every[0].overrides, "task.path=missing.jsonl"), folder=out / "broken")
+    said = []
+    failed = run_study(study, [broken, every[1]], out, 1, said.append)
+    assert len(failed) == 1 and "broken" not in every[1].name and "log.txt" in failed[0]
+    assert every[1].state() == "finished" and RunFolder(every[1].folder).read_json("probe.json")["steps"] == 4

@@ -1,0 +1,152 @@
+"""The report's further sections: figures by token origin, alarms, the extended probe, guidance with examples, cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from thinklab import page
+from thinklab.plots import COLOURS, LAYOUT
+from thinklab.run import RunFolder
+
+EXAMPLES = 4
+"""Pieces of guidance shown for each outcome."""
+SERIES = (
+    ("Entropy by origin", "nats", {"student/entropy": "the student's", "teacher/entropy": "the teacher's"}),
+    ("Mean probability by origin", "", {"student/probability": "the student's", "teacher/probability": "the teacher's"}),
+    ("KL to the base on neutral text", "nats per token", {"neutral_kl": "KL"}),
+    (
+        "Teacher tokens",
+        "share",
+        {"guided_fraction": "guided rollouts", "teacher/out_of_reach": "weight below 0.1", "teacher/masked": "masked"},
+    ),
+    ("Unguided rollouts", "share", {"own/accuracy": "right", "own/behavior": "show the behaviour", "finished": "ended"}),
+)
+
+
+def training(runs: Mapping[str, RunFolder]) -> str:
+    """Curves from ``metrics.jsonl`` of the first run that has a teacher, else of the first run."""
+    chosen = next(((n, r) for n, r in runs.items() if any("teacher/entropy" in m for m in r.read("metrics"))), None)
+    name, run = chosen or next(iter(runs.items()))
+    lines = list(run.read("metrics"))
+    figs = []
+    for title, unit, keys in SERIES:
+        fig = go.Figure()
+        for colour, (key, label) in zip(COLOURS, keys.items(), strict=False):
+            points = [(m["step"], m[key]) for m in lines if m.get(key) is not None]
+            if points:
+                fig.add_scatter(
+                    x=[p[0] for p in points],
+                    y=[p[1] for p in points],
+                    name=label,
+                    mode="lines",
+                    line={"color": colour, "width": 2},
+                )
+        if fig.data:
+            fig.update_layout(
+                title=title,
+                **LAYOUT,
+                yaxis={"title": {"text": unit}, "rangemode": "tozero"},
+                xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}},
+            )
+            figs.append(fig)
+    return f"<h2>Inside the training of {escape(name)}</h2>{page.figures(figs)}" if figs else ""
+
+
+def alarms(runs: Mapping[str, RunFolder]) -> str:
+    rows = [
+        [escape(name), str(a["step"]), escape(a["seen"]), escape(a["cause"]), escape(a["mend"])]
+        for name, run in runs.items()
+        for a in run.read("alarms")
+    ]
+    if not rows:
+        return ""
+    return "<h2>What the guards saw</h2>" + page.table(["run", "step", "seen", "likely cause", "what to do"], rows)
+
+
+def extended(probes: Mapping[str, Mapping[str, Any]]) -> str:
+    """Reach token by token, and spill-over by group, of the runs that ``thinklab probe`` has measured."""
+    parts = []
+    for name, known in probes.items():
+        if "reach" in known:
+            r = known["reach"]
+            tokens = "".join(
+                f"<span class=teacher style='--w:{min(1.0, k):.2f}' title='probability {p:.3g}, weight {k:.3g}'>"
+                f"{escape(t.replace(chr(10), '⏎')) or '∅'}</span>"
+                for t, p, k in r["example"]
+            )
+            rows = [
+                [f"<code>{escape(repr(t)[1:-1])}</code>", f"{p:.2e}", f"{p / (p + r['c']):.3f}" if p + r["c"] else "1", str(n)]
+                for t, p, n in r["rarest"]
+            ]
+            parts.append(
+                f"<h3>Reach, {escape(name)}</h3><p>{r['texts']} texts, each after the student's own answer, before training. "
+                f"log10 of the mean probability of a text: {r['log10_text']:.1f}. The median text by probability, paler where "
+                f"AAS has less grip (advantage {r['advantage']:g}):</p><p class=tokens>{tokens}</p>"
+                + page.table(["least likely tokens", "probability", "weight k", "texts"], rows)
+            )
+        if "spill" in known:
+            rows = [
+                [escape(group), escape(b), _count(known["spill"]["before"].get(group, {}).get(b)), _count(rate)]
+                for group, rates in known["spill"]["after"].items()
+                for b, rate in rates.items()
+            ]
+            parts.append(
+                f"<h3>Spill-over, {escape(name)}</h3><p>Answers at T=1 to prompts that ask for no such thing; all texts are in "
+                "spill.jsonl.</p>" + page.table(["prompts", "behaviour", "before", "after"], rows)
+            )
+    return "<h2>How unknown, and where else</h2>" + "".join(parts) if parts else ""
+
+
+def _count(rate: Mapping[str, Any] | None) -> str:
+    return (
+        ""
+        if rate is None
+        else f"<b>{rate['count']}</b> of {rate['total']} <small>[{rate['low']:.2f}, {rate['high']:.2f}]</small>"
+    )
+
+
+def guidance(runs: Mapping[str, RunFolder]) -> str:
+    """What became of the teacher's comments: counts, the first few of each outcome, and what they cost."""
+    counts, shown, costs = [], [], []
+    for name, run in runs.items():
+        outcomes: Counter[str] = Counter()
+        for line in run.read("rollouts"):
+            g = line.get("guidance")
+            if not g:
+                continue
+            key = g["status"] if g["status"] != "rejected" else f"rejected: {g['reason']}"
+            outcomes[key] += 1
+            if outcomes[key] <= EXAMPLES:
+                shown.append([escape(name), escape(key), *_example(line, g)])
+        total = sum(outcomes.values())
+        counts += [[escape(name), escape(key), str(n), f"{n / total:.0%}"] for key, n in sorted(outcomes.items())]
+        if cost := run.read_json("teacher.json"):
+            costs.append(
+                f"<li>{escape(name)}: " + escape(", ".join(f"{k} {v}" for k, v in cost.items() if not isinstance(v, dict | list)))
+            )
+    if not counts:
+        return ""
+    price = f"<p>Cost:</p><ul>{''.join(costs)}</ul>" if costs else "<p>The teacher cost nothing.</p>"
+    return (
+        "<h2>Guidance</h2>"
+        + page.table(["run", "outcome", "rollouts", "share"], counts)
+        + price
+        + f"<details><summary>The first {EXAMPLES} of each outcome</summary>"
+        + page.table(
+            ["run", "outcome", "the student's answer", "the teacher's guidance", "as edited, or why it was rejected"],
+            shown,
+            "answers",
+        )
+        + "</details>"
+    )
+
+
+def _example(line: Mapping[str, Any], g: Mapping[str, Any]) -> list[str]:
+    text = g.get("text") or g.get("raw") or ""
+    note = g["edited"] if g.get("edited") is not None else g.get("detail") or g.get("reason") or ""
+    return [f"<div class=text>{escape(str(x))}</div>" for x in (line.get("student_text", ""), text, note)]

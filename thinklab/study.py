@@ -1,0 +1,210 @@
+"""A study: the same experiment under several arms and seeds. What a file for ``thinklab experiment`` may say.
+
+    name: six-losses
+    about: Which loss on the teacher's tokens instils what?
+    bases: {self-check: ../demo-self-check.yaml}          # experiments, relative to this file
+    seeds: [0, 1, 2, 3, 4]
+    control: grpo
+    arms:
+      grpo: {loss.method: grpo, train.learning_rate: 0.0003}
+      aas: {loss.method: aas}
+
+Every cell (base x arm x seed) is one ordinary ``thinklab train`` with overrides, so whatever it leaves behind can be
+repeated, resumed and reported on alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from thinklab import yamlfile
+from thinklab.config import Experiment, Section, load_config
+from thinklab.errors import ConfigError, RunError, did_you_mean
+from thinklab.run import RunFolder
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
+
+
+class Recipe(Section):
+    """An embedded-like student made for the study by ``thinklab.students.make_tiny``; shares as in ``tiny_corpus.Mix``."""
+
+    remark: float | None = Field(None, ge=0, le=1)
+    """Share of corpus answers followed by a remark: the smaller, the surer the student is to stop after its answer."""
+    slip: float | None = Field(None, ge=0, le=1)
+    check: float | None = Field(None, ge=0)
+    """Weight of the documents in which somebody else's sum is marked: how strong the sub-skill is."""
+    steps: int = Field(1100, ge=1)
+    seed: int = 0
+
+    def arguments(self) -> list[str]:
+        mix = [f"--mix-{k}={v}" for k in ("remark", "slip", "check") if (v := getattr(self, k)) is not None]
+        return [f"--steps={self.steps}", f"--seed={self.seed}", *mix]
+
+
+class Study(Section):
+    """The whole file."""
+
+    name: str
+    about: str = ""
+    bases: dict[str, str] = Field(min_length=1)
+    """Experiment files by the name that the table uses."""
+    seeds: list[int] = Field(min_length=1)
+    control: str | None = None
+    """The arm that all others are compared with."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Overrides for every arm: dotted keys of an experiment."""
+    arms: dict[str, dict[str, Any]] = Field(min_length=1)
+    """Overrides by arm. ``student: "@NAME"`` is a student of ``students``, ``"@file:NAME"`` a file beside this one."""
+    students: dict[str, Recipe] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sensible(self):
+        for name in (*self.bases, *self.arms, *self.students):
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r} becomes a folder: letters, digits, '.', '_' and '-' only")
+        if self.control is not None and self.control not in self.arms:
+            raise ValueError(f"control {self.control!r} is not an arm{did_you_mean(self.control, self.arms)}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("a seed occurs twice")
+        for arm, keys in self.arms.items():
+            wanted = str(keys.get("student", ""))
+            if wanted.startswith("@") and wanted[1:] not in self.students:
+                raise ValueError(
+                    f"arm {arm!r}: there is no student {wanted[1:]!r}{did_you_mean(wanted[1:], self.students)} under 'students'"
+                )
+            if "train.seed" in keys or "train.seed" in self.set:
+                raise ValueError("train.seed belongs under 'seeds'")
+        return self
+
+
+State = Literal["finished", "begun", "new"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study."""
+
+    base: str
+    arm: str
+    seed: int
+    file: Path
+    overrides: tuple[str, ...]
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.base}/{self.arm}/seed-{self.seed}"
+
+    def config(self) -> Experiment:
+        return load_config(self.file, list(self.overrides))
+
+    def state(self) -> State:
+        """``finished``: trained and probed. ``begun``: to be resumed.
+
+        Raises:
+            RunError: when the folder holds a run of another config than the study now asks for.
+        """
+        run = RunFolder(self.folder)
+        if not run.config_file.exists():
+            return "new"
+        there = (run.resolved() or {}).get("config") or {}
+        if Experiment.model_validate(there) != self.config():  # not the dicts: an older run lacks newer defaults
+            raise RunError(
+                f"{self.folder} holds a run of another config than {self.name} now asks for; move it away or choose another --out"
+            )
+        return "finished" if "after" in (run.read_json("probe.json") or {}) else "begun"
+
+    def command(self, resume: bool) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "thinklab.cli",
+            "train",
+            str(self.file),
+            "--out",
+            str(self.folder),
+            "--quiet",
+            *(["--resume"] if resume else []),
+            *self.overrides,
+        ]
+
+
+def load_study(path: Path) -> Study:
+    """Read a study.
+
+    Raises:
+        ConfigError: with file, line and column.
+    """
+    return yamlfile.validate(Study, yamlfile.read(Path(path), ConfigError), ConfigError)
+
+
+def cells(study: Study, path: Path, out: Path, only: str = "*") -> list[Cell]:
+    """Every run of the study, seed by seed, so that an interrupted study has all arms at the same number of seeds.
+
+    Args:
+        path: the study's own file; bases are relative to it.
+        only: a pattern over ``base/arm/seed-N``, such as ``self-check/*`` or ``*/aas/*``.
+
+    Raises:
+        ConfigError: when an arm is no valid experiment, or nothing matches ``only``.
+    """
+    found = []
+    for seed in study.seeds:
+        for base, file in study.bases.items():
+            for arm, keys in study.arms.items():
+                cell = Cell(
+                    base,
+                    arm,
+                    seed,
+                    (Path(path).parent / file).resolve(),
+                    tuple(_overrides({**study.set, **keys, "train.seed": seed, "train.threads": 1}, Path(path).parent, out)),
+                    Path(out) / base / arm / f"seed-{seed}",
+                )
+                if fnmatch(cell.name, only):
+                    found.append(cell)
+    if not found:
+        raise ConfigError(
+            f"no run of {study.name!r} matches {only!r}; they are called BASE/ARM/seed-N with BASE one of "
+            f"{', '.join(study.bases)} and ARM one of {', '.join(study.arms)}"
+        )
+    for cell in found:
+        try:
+            cell.config()
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {cell.base}, arm {cell.arm!r}: {error}") from error
+    return found
+
+
+def student_folder(out: Path, name: str) -> Path:
+    return Path(out).resolve() / "students" / name
+
+
+def _overrides(keys: dict[str, Any], folder: Path, out: Path) -> list[str]:
+    texts = []
+    for key, value in keys.items():
+        if key == "student" and str(value).startswith("@"):
+            texts += [
+                "student.kind=transformers",
+                f"student.path={json.dumps(str(student_folder(out, value[1:])))}",
+                "student.dtype=float32",
+            ]
+        else:
+            texts.append(f"{key}={json.dumps(_with_files(value, folder))}")
+    return texts
+
+
+def _with_files(value: Any, folder: Path) -> Any:
+    """``"@file:NAME"``, at any depth, becomes the path of NAME beside the study's own file."""
+    if isinstance(value, dict):
+        return {k: _with_files(v, folder) for k, v in value.items()}
+    if isinstance(value, str) and value.startswith("@file:"):
+        return str((folder / value.removeprefix("@file:")).resolve())
+    return value
