@@ -38,7 +38,7 @@ class Guards:
         self.retention = Retention.of(self.student) if self.config.guards.kl_every else None
         self.stopped = ""
         """Why the run should end, in words."""
-        self._print: float | None = None
+        self._print = 0.0
 
     def remember(self, lines: Iterable[Mapping[str, Any]], probes: Iterable[Mapping[str, Any]] = ()) -> None:
         """Read what a resumed run did before; its alarms were raised then and are not raised again."""
@@ -76,6 +76,10 @@ class Guards:
                 ]
             )
 
+    def begin(self) -> None:
+        """The weights as they are when training begins: fresh, or as a checkpoint left them."""
+        self._print = fingerprint(self.student.model)
+
     def measure(self, step: int) -> dict[str, Any]:
         """``neutral_kl`` (when its turn has come) and ``weights_changed`` for the metrics line of this step."""
         found: dict[str, Any] = {}
@@ -83,8 +87,7 @@ class Guards:
         if self.retention is not None and every and step % every == 0:
             found["neutral_kl"] = round(self.retention.kl(), 6)
         now = fingerprint(self.student.model)
-        if self._print is not None:
-            found["weights_changed"] = now != self._print
+        found["weights_changed"] = now != self._print
         self._print = now
         return found
 

@@ -248,6 +248,8 @@ class Recorder(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **_):
         self.begin, self.probing = time.perf_counter(), 0.0
+        if self.session.guards is not None:
+            self.session.guards.begin()
         if state.global_step == 0:
             self._probe(0)
 

@@ -16,6 +16,7 @@ from thinklab.behavior import list_behaviors, load_behavior
 from thinklab.cli_behaviors import app
 from thinklab.errors import BehaviorError
 from thinklab.resources import resource_dir
+from thinklab.teachers.anthropic import DEFAULT_MODEL
 
 runner = CliRunner()
 
@@ -109,7 +110,7 @@ def test_preview_shows_all_and_counts():
     assert made["cost"].startswith(f"${expected:,.4f}")
     assert 500 < made["input_tokens"] < 1500 and 20 < made["output_tokens"] < 200
     output = run("preview", "self-check").output
-    assert "--- system" in output and "Response:" in output and "give --model" in output
+    assert "--- system" in output and "Response:" in output and f"with {DEFAULT_MODEL} (prices of 20" in output
 
 
 def test_preview_takes_prices_from_the_table():
