@@ -51,6 +51,12 @@ class RunError(ThinklabError, OSError):
     """A run folder that cannot be read, written or continued."""
 
 
+class ReviewError(ThinklabError, ValueError):
+    """A decision about guidance that cannot be taken; nothing was changed or written."""
+
+    exit_code = 2
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``" (did you mean 'x'?)"`` or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
