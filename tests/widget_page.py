@@ -103,7 +103,7 @@ _CONTRASTS = """() => {
     return [d[0], d[1], d[2], d[3] / 255];
   };
   const over = (top, low) => top.slice(0, 3).map((v, i) => v * top[3] + low[i] * (1 - top[3]));
-  const ground = n => over(rgba(getComputedStyle(n).backgroundColor), n.parentElement ? ground(n.parentElement) : [255, 255, 255]);
+  const ground = n => n ? over(rgba(getComputedStyle(n).backgroundColor), ground(n.parentElement)) : [255, 255, 255];
   const linear = v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
   const light = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
   const out = [];

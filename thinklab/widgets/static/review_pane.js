@@ -76,11 +76,11 @@ function render({ model, el }) {
     verdict: choice("verdict", [["", "any verdict"], ["agrees", "verdict is right"], ["disagrees", "verdict is wrong"],
       ["correct", "teacher: correct"], ["incorrect", "teacher: incorrect"]]),
     behavior: choice("behaviour", [["", "any behaviour"], ...[...new Set(items.map(i => i.behavior))].map(b => [b, b])]),
-    found: choice("detector", [["", "detected or not"], ["yes", "detected"], ["no", "not detected"]]),
-    state: choice("decision", [["", "decided or not"], ["todo", "undecided"], ...Object.entries(WORDS)]),
+    found: choice("detector", [["", "any detection"], ["yes", "detected"], ["no", "not detected"]]),
+    state: choice("decision", [["", "any decision"], ["todo", "undecided"], ...Object.entries(WORDS)]),
   };
   const search = make(filters, "input", "tl-search");
-  search.type = "search"; search.placeholder = "search in the questions"; search.setAttribute("aria-label", "search in the questions");
+  search.type = "search"; search.placeholder = "search questions"; search.setAttribute("aria-label", "search in the questions");
   const shown = make(filters, "span", "tl-soft tl-shown");
   const helpBox = make(root, "div", "tl-help");
   helpBox.hidden = true;
@@ -101,9 +101,6 @@ function render({ model, el }) {
     make(row, "dt", "", name);
     fact[key] = make(row, "dd", `tl-${key}`);
   }
-  const log = make(side, "div");
-  make(log, "span", "tl-label", "Last decisions");
-  const recentList = make(log, "ul", "tl-recent");
   const say = make(root, "p", "tl-say");
   say.setAttribute("aria-live", "polite");
   const keys = make(root, "div", "tl-keys");
@@ -113,6 +110,9 @@ function render({ model, el }) {
     r: button(keys, "Ask again", "r", askAgain), undo: button(keys, "Undo", "⌫", undo, "tl-push"),
     k: button(steps, "Previous", "k", () => move(-1)), j: button(steps, "Next", "j", () => move(1)),
   };
+  const log = make(root, "div", "tl-log");
+  make(log, "span", "tl-soft", "Last decisions");
+  const recentList = make(log, "span", "tl-recent");
   buttons.r.title = canAsk ? "" : "this teacher cannot be asked again";
 
   function section(label, className) {
@@ -176,12 +176,13 @@ function render({ model, el }) {
     bulk.title = "undecided ones that the detector finds and whose verdict is right; one undo takes all of it back";
     bulk.disabled = !good;
     recentList.replaceChildren(...recent.slice(0, 10).map(get).filter(Boolean).map(i => {
-      const line = make(null, "li"), b = make(line, "button", "", `${SIGNS[i.state]} ${i.question}`);
-      b.type = "button"; b.title = `${WORDS[i.state]}: open it again`;
+      const b = make(null, "button", "", `${SIGNS[i.state]} ${i.id}`);
+      b.type = "button"; b.title = `${WORDS[i.state]}: ${i.question}`;
+      b.setAttribute("aria-current", i.id === current);
       b.addEventListener("click", () => { show(i.id); root.focus({ preventScroll: true }); });
-      return line;
+      return b;
     }));
-    log.hidden = !recent.length;
+    if (!recent.length) make(recentList, "span", "tl-soft", "none yet");
     buttons.undo.disabled = !history.length && !recent.length;
     buttons.r.disabled = !canAsk || !get(current);
     body.hidden = !get(current);
@@ -212,7 +213,7 @@ function render({ model, el }) {
       at += piece.length;
     }
     if (!text) make(changes, "span", "tl-soft", item.state === "refused" ? `The reply was refused: ${item.refusal}.` : "There is no text.");
-    const verdict = { true: "correct", false: "incorrect", null: "nothing" }, truth = { true: "correct", false: "incorrect", null: "not known" };
+    const verdict = { true: "correct", false: "incorrect", null: "no verdict" }, truth = { true: "correct", false: "incorrect", null: "not known" };
     put(fact.verdict, ["", `teacher: ${verdict[item.verdict]}`], ["", `rule: ${truth[item.truth]} (answer ${item.gold})`],
       item.agrees === null ? null : item.agrees ? ["tl-good", "✓ the teacher is right"] : ["tl-bad", "✗ the teacher is wrong"]);
     put(fact.behavior, ["", item.behavior]);
