@@ -211,7 +211,8 @@ def test_model_text_is_text(opened, make, tokenizer):  # noqa: F811
     page.keyboard.type(EVIL[:30])
     page.wait_for_timeout(400)
     assert page.evaluate("document.querySelectorAll('#here script, #here img').length") == 0 and not dialogs
-    assert EVIL in page.locator(".tl-question").inner_text() and EVIL in page.locator(".tl-recent button").first.get_attribute("title")
+    assert EVIL in page.locator(".tl-question").inner_text()
+    assert EVIL in page.locator(".tl-recent button").first.get_attribute("title")
     assert page.locator(".tl-quote").inner_text() == EVIL
 
 

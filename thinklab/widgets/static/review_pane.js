@@ -202,7 +202,8 @@ function render({ model, el }) {
     if (!item) return;
     const text = typed(), p = previewOf(item, text), same = text === item.said;
     boxLabel.textContent = item.said ? "The teacher's guidance, as it would be trained on" : "Guidance, written by you";
-    changesLabel.textContent = !item.said ? "What the detector matched is marked"
+    changesLabel.textContent = !todo(item) && text !== item.text ? `Changed since it was ${item.state}: accept again to use it`
+      : !item.said ? "What the detector matched is marked"
       : same ? "As the teacher said it; what the detector matched is marked" : "What you changed";
     changes.replaceChildren();
     let at = 0;
