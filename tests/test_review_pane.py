@@ -112,9 +112,10 @@ def test_a_frozen_pane_is_html_in_the_same_place(make, monkeypatch):  # noqa: F8
     class Handle:
         def update(self, what):
             shown.append(what.data)
-    monkeypatch.setattr(IPython.display, "display", lambda pane, display_id: Handle())
+    monkeypatch.setattr(IPython.display, "display", lambda data, **more: Handle())
     pane = ReviewPane(make())
-    pane.show()
+    pane._ipython_display_()
     pane.queue.reject("0-0")
     pane.freeze()
+    pane._ipython_display_()                 # a closed pane shows what it was
     assert len(shown) == 1 and "rejected by ann" in shown[0] and "<script" not in shown[0]

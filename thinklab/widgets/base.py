@@ -41,14 +41,19 @@ class View(anywidget.AnyWidget):
         data, metadata = made if isinstance(made, tuple) else (made, {})
         return {**data, "text/html": self.to_html()}, metadata
 
-    def show(self) -> None:
-        """Display it so that ``freeze`` can find it again."""
-        from IPython.display import display
-        self._shown = display(self, display_id=True)
+    def _ipython_display_(self) -> None:
+        """Shown like any widget, but so that ``freeze`` finds it again."""
+        from IPython.display import HTML, display
+        if self._repr_mimebundle_ is None:      # closed
+            display(HTML(self.to_html()))
+            return
+        made = self._repr_mimebundle_()
+        if made is not None:
+            self._places = [*getattr(self, "_places", []), display(made[0], metadata=made[1], raw=True, display_id=True)]
 
     def freeze(self) -> None:
-        """Put static HTML in place of what ``show`` displayed: it stays in the saved notebook and in every export."""
-        if getattr(self, "_shown", None) is not None:
-            from IPython.display import HTML
-            self._shown.update(HTML(self.to_html()))
+        """Put static HTML in place of the widget wherever it was shown: that stays in the saved notebook and in every export."""
+        from IPython.display import HTML
+        for place in getattr(self, "_places", []):
+            place.update(HTML(self.to_html()))
         self.close()

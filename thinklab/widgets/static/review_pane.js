@@ -81,7 +81,6 @@ function render({ model, el }) {
   };
   const search = make(filters, "input", "tl-search");
   search.type = "search"; search.placeholder = "search questions"; search.setAttribute("aria-label", "search in the questions");
-  const shown = make(filters, "span", "tl-soft tl-shown");
   const helpBox = make(root, "div", "tl-help");
   helpBox.hidden = true;
   for (const [key, what] of HELP) { const p = make(helpBox, "p"); make(p, "kbd", "", key); p.append(what); }
@@ -94,12 +93,12 @@ function render({ model, el }) {
   boxLabel.htmlFor = box.id = `tl-box-${Math.random().toString(36).slice(2)}`;
   box.spellcheck = false;
   const changes = section("", "tl-text tl-diff"), changesLabel = changes.previousSibling;
-  const facts = make(side, "dl"), fact = {};
+  const facts = make(side, "div", "tl-facts"), fact = {}; // no dl: notebooks have rules of their own for dt
   for (const [key, name] of [["verdict", "Verdict on the student's answer"], ["behavior", "Behaviour asked for"],
     ["detector", "Detector, with this text"], ["reward", "Reward"], ["tokens", "Tokens"]]) {
     const row = make(facts, "div");
-    make(row, "dt", "", name);
-    fact[key] = make(row, "dd", `tl-${key}`);
+    make(row, "span", "tl-label", name);
+    fact[key] = make(row, "div", `tl-${key}`);
   }
   const say = make(root, "p", "tl-say");
   say.setAttribute("aria-live", "polite");
@@ -171,7 +170,6 @@ function render({ model, el }) {
     saved.textContent = waiting.size ? `${waiting.size} not saved yet` : "all saved";
     saved.className = `tl-saved ${waiting.size ? "tl-warn" : "tl-soft"}`;
     const seen = visible(), good = passing().length;
-    shown.textContent = seen.length === items.length ? `${items.length} shown` : `${seen.length} of ${items.length} shown`;
     bulk.firstChild.textContent = `Accept all that pass (${good})`;
     bulk.title = "undecided ones that the detector finds and whose verdict is right; one undo takes all of it back";
     bulk.disabled = !good;
@@ -191,7 +189,8 @@ function render({ model, el }) {
     const item = get(current);
     if (!item) { tell(items.length ? "Nothing fits these filters." : "There is no guidance to review."); return; }
     const at = seen.findIndex(i => i.id === current);
-    place.textContent = `${at < 0 ? "not among the shown" : `${at + 1} of ${seen.length}`}  ·  rollout ${item.id}`;
+    const filtered = seen.length < items.length ? ` shown, ${items.length} in all` : "";
+    place.textContent = `${at < 0 ? "not one" : at + 1} of ${seen.length}${filtered}  ·  rollout ${item.id}`;
     chip.textContent = WORDS[item.state];
     chip.className = `tl-chip ${{ accepted: "tl-good", edited: "tl-good", rejected: "tl-bad", refused: "tl-bad" }[item.state] ?? "tl-soft"}`;
     drawText();
