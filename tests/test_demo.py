@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -47,3 +49,9 @@ def test_every_rollout_is_on_disk_and_guidance_is_what_the_loss_saw(demo):
         assert trace["teacher"] == list(rollout.teacher_mask)
         said = "".join(t for t, by_teacher in zip(trace["tokens"], trace["teacher"], strict=True) if by_teacher)
         assert said == " " + rollout.guidance.final_text + "<eos>"
+
+
+def test_the_process_that_shows_the_demo_loads_nothing_heavy():
+    """It would delay both arms by the seconds that PyTorch takes to import."""
+    code = "import sys, thinklab.cli, thinklab.demo; print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -12,8 +12,8 @@ from typing import Any
 
 from thinklab import page, plots, report_more, report_tokens
 from thinklab.errors import RunError
-from thinklab.full_probe import sentences
 from thinklab.probe_result import ProbeResult
+from thinklab.probe_words import sentences
 from thinklab.run import RunFolder
 from thinklab.stats import Rate
 
