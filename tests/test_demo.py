@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from thinklab.demo import run_demo
+from thinklab.report import report_folder
 from thinklab.run import RunFolder
 from thinklab.types import rollout_from_json
 
@@ -32,6 +33,8 @@ def test_thinktuning_instils_the_check_and_grpo_does_not(demo):
     assert grpo["after"]["T=1"]["behaviors"]["self-check"]["count"] == 0
     assert grpo["after"]["T=1"]["accuracy"]["value"] < 0.55
     assert "Yes. With ThinkTuning" in text and "plain GRPO" in text and (out / "report.html").stat().st_size > 1_000_000
+    written = (out / "report.html").read_bytes()
+    assert report_folder(out).read_bytes() == written, "thinklab report says the same of the same records"
 
 
 @pytest.mark.slow
