@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from thinklab._detector_spec import DetectorSpec, JudgeSpec, Strict, walk
 
@@ -137,6 +138,6 @@ class BehaviorSpec(Strict):
     @model_validator(mode="after")
     def _no_judge_in_the_reward(self) -> BehaviorSpec:
         if self.reward.bonus and any(isinstance(part, JudgeSpec) for part in walk(self.detector)):
-            raise ValueError("a judge is for probes only and cannot earn a bonus; set reward.bonus to 0 or write the "
-                             "detector with phrase and regex")
+            raise PydanticCustomError("judge_in_reward", "a judge is for probes only and cannot earn a bonus; set it to 0, or "
+                                                         "write the detector with phrase and regex")
         return self
