@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from thinklab import _template
 from thinklab._behavior_spec import BehaviorSpec
-from thinklab._detector_spec import DETECTORS, KINDS, RegexSpec, children, walk
+from thinklab._detector_spec import DETECTORS, KINDS, TAG_NAMES, RegexSpec, children, walk
 from thinklab._pattern import compile_pattern
 from thinklab._strict_yaml import MAX_BYTES, FileError, Node, Place, clip, parse
 from thinklab.errors import BehaviorError, did_you_mean
@@ -68,6 +68,8 @@ def _resolved(path: Path, shown: str, chain: list[Path]) -> Node:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as err:
         reason = getattr(err, "strerror", None) or str(err)
+        if isinstance(err, FileNotFoundError) and not path.is_absolute():
+            reason += f" (looked in {Path.cwd()})"
         raise FileError(start, f"cannot be read: {reason}") from None
     try:
         text = data.decode("utf-8")
@@ -176,8 +178,9 @@ def checked(node: Node) -> BehaviorSpec:
     _check_patterns(spec.detector, node, ("detector",))
     slow = sum(part.timeout_ms for part in walk(spec.detector) if isinstance(part, RegexSpec))
     if slow > MAX_TIMEOUT_MS:
-        raise FileError(node.nearest(("detector",)).place, f"detector: the time limits of its patterns add up to {slow} ms a text, "
-                        f"the limit is {MAX_TIMEOUT_MS}; lower timeout_ms, or join patterns into one list under `regex`")
+        raise FileError(node.nearest(("detector",)).place,
+                        f"detector: the time limits of its patterns add up to {slow} ms a text, the limit is {MAX_TIMEOUT_MS}; "
+                        "lower timeout_ms, or join patterns into one list under `regex`")
     return spec
 
 
@@ -203,7 +206,7 @@ def _keys_of(root: Node, loc: tuple[Any, ...]) -> tuple[tuple[str | int, ...], s
     for part in loc:
         if _BRANCH.match(str(part)) and root.at((*path, part)) is None:
             branch = str(part)
-        elif not str(part).startswith("#"):       # the tag of a detector
+        elif part not in TAG_NAMES or root.at((*path, part)) is not None:       # the tag of a detector is in no file
             path = (*path, part)
     return path, branch
 
