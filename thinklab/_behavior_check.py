@@ -104,12 +104,12 @@ def _style(spec: BehaviorSpec, path: Path) -> Iterator[tuple[tuple[str | int, ..
     for keys, text in _texts(spec.model_dump(exclude={"tests"})):
         if hidden := _HIDDEN.search(text):
             yield keys, f"the text has a character that nobody sees (U+{ord(hidden.group()):04X}); remove it if it is not meant"
-    shown = [test.shows for test in spec.tests.texts]
+    shown = [test.shows for test in spec.tests.all_texts]
     if len(shown) < FEWEST_TESTS or len(set(shown)) < 2:
         yield ("tests",), (f"{sum(shown)} texts that show the behaviour and {len(shown) - sum(shown)} that do not; "
                            f"write at least {FEWEST_TESTS}, of both kinds")
-    elif len({test.text for test in spec.tests.texts}) < len(shown):
-        yield ("tests", "texts"), "a text is written twice"
+    elif len({test.text for test in spec.tests.all_texts}) < len(shown):
+        yield ("tests",), "a text is written twice"
 
 
 def _texts(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -145,7 +145,7 @@ def _few_shot_problems(behavior: Behavior) -> Iterator[tuple[int, str]]:
 def run_tests(behavior: Behavior) -> list[TestResult]:
     """The file's own tests, and those that every behaviour has to pass: its few-shots must be what it asks for."""
     results = []
-    for k, test in enumerate(behavior.spec.tests.texts):
+    for k, test in enumerate(behavior.spec.tests.all_texts):
         what = f"text {k + 1} {'shows' if test.shows else 'does not show'} it: {_short(test.text)}"
         try:
             found = behavior.detect(test.text)

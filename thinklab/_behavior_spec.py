@@ -110,11 +110,22 @@ class PromptTest(Strict):
         return self
 
 
+Sample = Annotated[str, Field(max_length=20_000)]
+
+
 class TestsSpec(Strict):
     """The file's own tests; `thinklab behaviors test` runs them."""
 
-    texts: list[TextTest] = Field(default=[], max_length=500)
+    shows: list[Sample] = Field(default=[], max_length=500, description="texts that show the behaviour; short for texts")
+    lacks: list[Sample] = Field(default=[], max_length=500, description="texts that do not, although they may look like it")
+    texts: list[TextTest] = Field(default=[], max_length=500, description="the same with a reason for each")
     prompts: list[PromptTest] = Field(default=[], max_length=50)
+
+    @property
+    def all_texts(self) -> list[TextTest]:
+        """``shows``, ``lacks`` and ``texts`` in one form, in this order."""
+        return [*(TextTest(text=text, shows=True) for text in self.shows),
+                *(TextTest(text=text, shows=False) for text in self.lacks), *self.texts]
 
     __test__ = False     # not a test class, whatever its name makes pytest think
 
