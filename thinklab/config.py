@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thinklab import yamlfile
-from thinklab.errors import ConfigError, did_you_mean
+from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
 
@@ -247,7 +247,22 @@ def load_config(path: str | Path, overrides: list[str] = ()) -> Experiment:
     document = yamlfile.read(Path(path), ConfigError)
     for text in overrides:
         apply_override(document, text)
-    return yamlfile.validate(Experiment, document, ConfigError)
+    config = yamlfile.validate(Experiment, document, ConfigError)
+    _find_behaviors(config, document)
+    return config
+
+
+def _find_behaviors(config: Experiment, document: yamlfile.Document) -> None:
+    """A behaviour that does not exist is an error of the line that names it; what is wrong inside a file is said by the file."""
+    from thinklab._behavior_file import locate
+    for k, section in enumerate(config.behaviors):
+        try:
+            path = locate(section.name)
+        except BehaviorError as error:
+            raise ConfigError(f"{document.at(('behaviors', k))}: {error}") from error
+        if not path.is_file():
+            raise ConfigError(f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()}; a "
+                              "shipped behaviour is named without .yaml)")
 
 
 def _full_key(key: str) -> str:

@@ -139,6 +139,9 @@ def select(rollouts: Sequence[Rollout], count: int, policy: str, rng: random.Ran
     return sorted(able[:count])
 
 
+_ID = re.compile(r"\d+-\d+\Z")      # of a rollout: generation-row
+
+
 @dataclass
 class Guide:
     """The whole of stage 2 as one callable for the trainer, or step by step: ``propose`` and ``splice``."""
@@ -172,19 +175,30 @@ class Guide:
         """Guide some of ``rollouts`` (whole groups, side by side); all others come back unchanged."""
         if self.check is not None:
             rollouts = [replace(r, checks={**r.checks, "student_correct": self.check(r)}) for r in rollouts]
+        rollouts = self.draw(rollouts, generation)
         proposed = self.propose(rollouts, step, generation)
         if self.review is not None:
             proposed = {r.id: self.review(r, proposed[r.id]) if proposed[r.id].usable else proposed[r.id]
                         for r in rollouts if r.id in proposed}
         return self.splice(rollouts, proposed)
 
+    def _drawn(self, group: Sequence[Rollout], generation: int) -> tuple[random.Random, list[Behavior]]:
+        """The group's own source of chance, and the behaviour that each of its rollouts draws from the mixture."""
+        rng = random.Random(f"guide {self.seed} {generation} {group[0].group}")
+        return rng, rng.choices([b for b, _ in self.behaviors], [w for _, w in self.behaviors], k=len(group))
+
+    def draw(self, rollouts: Sequence[Rollout], generation: int) -> list[Rollout]:
+        """The rollouts, each with the behaviour that it draws by weight and the hash of its template. ``propose`` asks a teacher
+        for that behaviour where it chooses the rollout; the same draw each time."""
+        drawn = {r.id: b for group in _groups(rollouts) for r, b in zip(group, self._drawn(group, generation)[1], strict=True)}
+        return [replace(r, behavior=drawn[r.id].name, behavior_hash=drawn[r.id].hash) for r in rollouts]
+
     def propose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> dict[str, Guidance]:
         """Guidance by rollout id, for the chosen rollouts only; rejected guidance is among it."""
         chosen: list[tuple[Rollout, Behavior]] = []
         for group in _groups(rollouts):
-            rng = random.Random(f"guide {self.seed} {generation} {group[0].group}")
+            rng, drawn = self._drawn(group, generation)
             count = self.schedule.count(step, len(group))
-            drawn = rng.choices([b for b, _ in self.behaviors], [w for _, w in self.behaviors], k=len(group))
             wanted = dict(zip((r.id for r in group), drawn, strict=True))
             places = select(group, count, self.policy, rng,
                             lambda r, wanted=wanted: not (self.skip_if_shown and wanted[r.id].detect(r.student_text)))
@@ -237,6 +251,12 @@ class Guide:
     def splice(self, rollouts: Sequence[Rollout], guidance: Mapping[str, Guidance]) -> list[Rollout]:
         """The rollouts with all usable guidance appended to their ids, in the same order."""
         separators = {b.name: b.separator for b, _ in self.behaviors}
+        if any(not r.behavior for r in rollouts) and all(_ID.match(r.id) for r in rollouts):
+            generations: dict[int, list[Rollout]] = {}
+            for r in rollouts:
+                generations.setdefault(int(r.id.split("-")[0]), []).append(r)
+            drawn = {r.id: r for number, some in generations.items() for r in self.draw(some, number)}
+            rollouts = [drawn[r.id] for r in rollouts]
         out = []
         for rollout in rollouts:
             item = guidance.get(rollout.id)
@@ -254,7 +274,7 @@ class Guide:
                 except Rejected as why:      # an edited text can be too long where the teacher's was not
                     item = replace(item, status="rejected", reason=why.reason, detail=str(why))
             self.counts[item.status if item.usable else item.reason] += 1
-            out.append(replace(spliced, guidance=item))
+            out.append(replace(spliced, guidance=item, behavior=item.behavior, behavior_hash=item.behavior_hash))
         return out
 
 

@@ -98,6 +98,10 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     behaviors = [load_behavior(b.name) for b in config.behaviors]
+    for k, behavior in enumerate(behaviors):       # records, rates and bonuses go by the name
+        if any(behavior.name == other.name for other in behaviors[:k]):
+            raise ConfigError(f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, "
+                              "with its weight, or give one another name")
     task = load_task(config.task.name, path=config.task.path, **config.task.options)
     teacher_needed = config.loss.method != "grpo"
     student = load_student(config.student, seed=config.train.seed)
