@@ -43,7 +43,7 @@ def progress(steps: int, name: str, quiet: bool = False) -> Iterator[Callable[[d
     if not sys.stderr.isatty():
         def listen(line: dict) -> None:
             if line["step"] % PLAIN_EVERY == 0 or line["step"] == steps:
-                console.print(f"step {line['step']}/{steps}  {rates(line)}")
+                console.print(f"step {line['step']}/{steps}  {rates(line)}", soft_wrap=True)
         yield listen
         return
     with bars(console) as progress_bars:
