@@ -66,6 +66,7 @@ def guide(
                     shown.append(line)
     except KeyboardInterrupt:
         interrupted = True
+        getattr(asked, "settle", lambda: None)()
     finally:
         if out is not None:
             target.close()

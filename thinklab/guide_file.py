@@ -1,8 +1,9 @@
 """Guidance for a file of answers, without any training: what a teacher makes of them, and whether its opinion is right.
 
 Lines of the input (JSONL): ``question`` and ``response`` (or ``student_text``, ``completion``); perhaps ``id``, ``gold`` (or
-``reference``, ``answer``, whose last number counts) and ``is_correct``. Whatever else a line has goes into the example's ``meta``. Lines of the output carry the
-question, the answer and a ``Guidance`` record, in the order of the input; the ``replay`` teacher reads them back.
+``reference``, ``answer``, whose last number counts) and ``is_correct``. Whatever else a line has goes into the example's
+``meta``. Lines of the output carry the question, the answer and a ``Guidance`` record, in the order of the input; the
+``replay`` teacher reads them back.
 """
 from __future__ import annotations
 

@@ -63,7 +63,16 @@ class Session:
                 self.guards.remember(self.run.read("metrics"), self.run.read("probes"))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*use_cache.*")
-            self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            try:
+                self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            finally:                          # also after an interrupt: a cap holds over the resumed run
+                getattr(self.teacher, "settle", lambda: None)()
+                self.write_totals()
+
+    def write_totals(self) -> None:
+        """What the teacher has cost so far, into ``teacher.json``."""
+        if hasattr(self.teacher, "totals"):
+            self.run.write_json("teacher.json", self.teacher.totals())
 
     @property
     def stopped(self) -> str:
@@ -278,8 +287,7 @@ class Recorder(TrainerCallback):
         if self.pending:
             line |= batch_metrics(self.pending[-1])
             self.pending.clear()
-        if hasattr(self.session.teacher, "totals"):
-            self.session.run.write_json("teacher.json", self.session.teacher.totals())
+        self.session.write_totals()
         if hasattr(self.session.teacher, "brief"):
             line["teacher_summary"] = self.session.teacher.brief()
         guards = self.session.guards

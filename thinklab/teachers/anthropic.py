@@ -63,6 +63,8 @@ class AnthropicBackend:
     """One call to the Messages API. Options as in ``anthropic_teacher``."""
 
     name = "anthropic"
+    cache_from_unknown = 1024
+    """Where the table has no shortest cacheable prefix: marked from here on, and given up when the usage shows nothing."""
 
     def __init__(self, model: str, temperature: float | None = None, effort: str | None = None, thinking: str = "auto",
                  base_url: str | None = None, key_env: str | None = None) -> None:

@@ -84,7 +84,7 @@ class OpenAIBackend:
         except Fault:
             raise
         except Exception as error:
-            raise from_sdk(error, openai) from None
+            raise self._fault(error) from None
         if refused or ended == "content_filter":
             return TeacherReply(request.id, text, error="refusal", detail=refused or "the content filter stopped "
                                                                                      "it", model=model,
@@ -96,12 +96,18 @@ class OpenAIBackend:
             raise Fault("bad-reply", f"the reply ended with {ended!r}", again=True, usage=usage, text=text)
         return TeacherReply(request.id, text, model=model, usage=usage)
 
+    def _fault(self, error: Exception) -> Fault:
+        fault = from_sdk(error, openai)
+        if fault.error == "key" and not self.secret:
+            fault.detail = "the server wants a key and none was sent: name the environment variable that holds it with key_env"
+        return fault
+
     async def check(self) -> None:
         """Lists the models: free. A server without that list passes."""
         try:
             found = await self._client.get("/models", cast_to=object)
         except Exception as error:
-            fault = from_sdk(error, openai)
+            fault = self._fault(error)
             if fault.error not in ("model", "bad-request", "bad-reply"):
                 raise fault from None
             return

@@ -8,6 +8,7 @@ a request into a call, and the service's answer into a ``TeacherReply`` or a ``F
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
@@ -74,7 +75,7 @@ class RemoteTeacher:
         """Replies by error; ``ok`` for the good ones, ``cached`` for those that cost nothing."""
         self.used = Usage()
         """Tokens of all replies that were paid for."""
-        self._cache_from = known.cache_from
+        self._cache_from = known.cache_from or getattr(backend, "cache_from_unknown", None)
         self._gate: Gate | None = None
         self._cache = None
         if options.cache is not False:
@@ -137,6 +138,12 @@ class RemoteTeacher:
         """Which cap has turned a call away, in words; empty while none has."""
         return (f"the teacher has reached its cap ({self.budget.why_refused}; {_calls(self.budget.refused)} "
                 "refused)") if self.budget.refused else ""
+
+    def settle(self, at_most_s: float = 2.0) -> None:
+        """After an interrupt: waits until every cancelled call has been put on the account, so that ``totals`` hold."""
+        until = time.monotonic() + at_most_s
+        while self.budget.reserved.calls and time.monotonic() < until:
+            time.sleep(0.01)
 
     def totals(self) -> dict[str, Any]:
         """For the run folder: what was spent and what became of the requests. ``restore`` takes it back."""

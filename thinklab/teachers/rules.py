@@ -23,6 +23,7 @@ NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _STEP = re.compile(r"(?<![\w.)*/+-])(\d[\d,]*(?:\.\d+)?)\s*([-+*/x×÷])\s*\$?(\d[\d,]*(?:\.\d+)?)\s*=\s*(?:<<[^<>]*>>)?\$?"
                    r"(-?\d[\d,]*(?:\.\d+)?)")
 """``16 - 3 = <<16-3=13>>13``: one operation of two numbers, with GSM8K's calculator note or without."""
+_CHAIN = re.compile(r"[-+*/x×÷]\s*\$?$")          # before it: a part of a longer sum, which is left alone
 
 
 def chance(request: TeacherRequest, share: float, purpose: str, seed: int = 0) -> bool:
@@ -68,7 +69,9 @@ def gold_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int =
         taught = (NUMBER.findall(request.response) or [gold])[-1].replace(",", "") if not right else str(
             _number(gold) + rng.choice([-1, 1]) * rng.randint(1, 9))
         right = not right
-    said = [_step(*found) for found in dict.fromkeys(_STEP.findall(request.response))][-4:]
+    text = request.response
+    found = [m.groups() for m in _STEP.finditer(text) if not _CHAIN.search(text[:m.start()])]
+    said = [_step(*groups) for groups in dict.fromkeys(found)][-4:]
     slips = any(" not " in s for s in said)
     if not said:
         said = ["I gave a result without a step that I can compute again."]
@@ -82,8 +85,8 @@ def _step(a: str, sign: str, b: str, result: str) -> str:
     if sign == "/" and y == 0:
         return f"{a}/{b} has no value, so {result} does not hold."
     true = {"+": x + y, "-": x - y, "*": x * y, "/": x / y if y else x}[sign]
-    digits = max(0, -said.as_tuple().exponent)                  # 10/3=3.3 holds to as many digits as it has
-    if round(true, digits) == said or abs(true - said) < Decimal(10) ** -digits:
+    digits = max(0, -said.as_tuple().exponent)                 # 10/3=3.3 holds to as many digits as it has
+    if abs(true - said) < max(Decimal(10) ** -digits, abs(true) / 10**6):          # the second: noise of floating point
         return f"{a}{sign}{b}={result} holds."
     return f"{a}{sign}{b} is {float(true):g}, not {result}."
 
