@@ -52,11 +52,12 @@ def guide(
         return
     check(asked)
     tally, lines, shown = Tally(), 0, []
+    batch = max(64, getattr(getattr(asked, "options", None), "concurrency", 0))
     target = sys.stdout if out is None else _open_new(out)
     interrupted = False
     try:
         with _bar(len(answers), teacher, asked) as step:
-            for line in guide_answers(answers, wanted, asked, tally, batch=min(64, max(8, len(answers) // 10))):
+            for line in guide_answers(answers, wanted, asked, tally, batch):
                 target.write(json.dumps(line, ensure_ascii=False) + "\n")
                 target.flush()
                 lines += 1
