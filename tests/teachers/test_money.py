@@ -194,7 +194,8 @@ def test_the_estimate_is_not_passed(ask):
     assert "prices of 2026-11-24" in str(estimate) and "perhaps" not in str(estimate)      # no few-shots to go by
     shots = [{"role": role, "content": GOOD} for role in ("user", "assistant")]
     shot = [replace(r, messages=(r.messages[0], *shots, r.messages[1])) for r in batch]
-    capped = remote("anthropic", server, cap_usd=estimate.usd / 2).estimate(shot)
+    free = teacher.estimate(shot)
+    capped = remote("anthropic", server, cap_usd=(free.usd_likely + free.usd) / 2).estimate(shot)
     assert 0 < capped.usd_likely < capped.usd and "perhaps $" in str(capped) and "may be reached" in str(capped)
     assert "will probably be reached" in str(remote("anthropic", server, cap_usd=1e-9).estimate(shot))
     own = load_teacher("openai", model="m", base_url="http://127.0.0.1:9/v1", cache=False)
