@@ -94,7 +94,7 @@ def test_groups_are_asked_about_while_others_are_sampled_and_checks_wait_for_the
             session.train()
             rows = list(session.run.read("rollouts"))
             for guided in (r["guidance"] for r in rows if r["guidance"]):
-                guided.pop("latency_s")
+                guided.pop("latency_s"), guided.pop("usage")        # which call fills the service's cache may differ
             records.append(rows)
     assert records[0] == records[1] and any(r["teacher_ids"] for r in records[0])
     assert order.count("ask") == 6 and order.index("ask") < order.index("sampled") < order.index("verify")
