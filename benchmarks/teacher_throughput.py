@@ -90,7 +90,8 @@ def step(server: Server, concurrency: int, early: bool, rows: int = 0, steps: in
     with tempfile.TemporaryDirectory() as folder:
         config = load_config(Path(__file__).parents[1] / "examples" / "demo-self-check.yaml", [
             f"teacher={{backend: anthropic, cache: false, concurrency: {concurrency}}}", f"teacher.base_url={server.url}",
-            f"steps={steps + 1}", "questions=32", "samples=8", f"sample_rows={rows}", "probe.every=0", "checkpoint_every=0", "guards.action=off"])
+            f"steps={steps + 1}", "questions=32", "samples=8", f"sample_rows={rows}", "probe.every=0", "checkpoint_every=0",
+            "guards.action=off"])
         session = build(config, Path(folder) / "run")
         trainer, took, sampled = session.trainer, [], []
         if not early:

@@ -158,12 +158,12 @@ class RemoteTeacher:
         self.used = Usage(**{f.name: int(totals[f.name]) for f in fields(Usage)})
 
     def brief(self) -> str:
-        """For a progress line: ``teacher $0.010 of $0.05, 70 calls, 90 % of input cached, 6 without reply``."""
+        """For a progress line: ``teacher $0.010 of $0.05, 70 calls, 90% cached, 6 without reply``."""
         spent, used, cap = self.budget.spent, self.used, self.options.caps.usd
         money = f"{spent.tokens:,} tokens" if self.budget.price is None else dollars(spent.picodollars)
         parts = [f"teacher {money}" + (f" of ${cap:g}" if cap is not None else ""), _calls(spent.calls)]
         if used.cache_read_tokens:
-            parts.append(f"{used.cache_read_tokens / used.input_tokens:.0%} of input cached")
+            parts.append(f"{used.cache_read_tokens / used.input_tokens:.0%} cached")
         if self.outcomes["cached"]:
             parts.append(f"{self.outcomes['cached']} known already")
         if failed := sum(self.outcomes.values()) - self.outcomes["ok"] - self.outcomes["cached"]:
