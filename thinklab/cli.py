@@ -47,7 +47,7 @@ def train(
     from thinklab.console import probe_table, progress
     from thinklab.experiment import run_experiment
     out = out or Path("runs") / experiment.name
-    with progress(experiment.train.steps, experiment.name, quiet) as listener:
+    with progress(experiment.train.steps, experiment.name, quiet, console) as listener:
         result = run_experiment(experiment, out, resume, listener, lambda text: console.print(text, markup=False, soft_wrap=True))
     if not quiet:
         Console(highlight=False).print(probe_table({experiment.name: result}))

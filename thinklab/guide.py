@@ -10,6 +10,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -17,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from thinklab.behavior import Behavior
 from thinklab.errors import TeacherError
-from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest, submit
+from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest, answers_later, submit
 from thinklab.types import Guidance, Rollout
 
 REJECT_REASONS = {
@@ -139,9 +140,6 @@ def select(rollouts: Sequence[Rollout], count: int, policy: str, rng: random.Ran
     return sorted(able[:count])
 
 
-_ID = re.compile(r"\d+-\d+\Z")      # of a rollout: generation-row
-
-
 @dataclass
 class Guide:
     """The whole of stage 2 as one callable for the trainer, or step by step: ``propose`` and ``splice``."""
@@ -167,16 +165,18 @@ class Guide:
     """Why the teacher cannot work any more; the run then saves and ends."""
     counts: Counter = field(default_factory=Counter)
     """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection."""
+    _begun: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
 
     def gamma(self, step: int) -> float:
         return self.schedule.value(step)
 
     def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
         """Guide some of ``rollouts`` (whole groups, side by side); all others come back unchanged."""
-        if self.check is not None:
-            rollouts = [replace(r, checks={**r.checks, "student_correct": self.check(r)}) for r in rollouts]
         rollouts = self.draw(rollouts, generation)
+        if self.policy == "wrong_first":          # otherwise checking can wait until the teacher has been asked
+            rollouts = self._checked(rollouts)
         proposed = self.propose(rollouts, step, generation)
+        rollouts = self._checked(rollouts)
         if self.review is not None:
             proposed = {r.id: self.review(r, proposed[r.id]) if proposed[r.id].usable else proposed[r.id]
                         for r in rollouts if r.id in proposed}
@@ -193,8 +193,52 @@ class Guide:
         drawn = {r.id: b for group in _groups(rollouts) for r, b in zip(group, self._drawn(group, generation)[1], strict=True)}
         return [replace(r, behavior=drawn[r.id].name, behavior_hash=drawn[r.id].hash) for r in rollouts]
 
+    def begin(self, rollouts: Sequence[Rollout], step: int, generation: int) -> None:
+        """Ask about whole groups that are sampled already, while the others are still being sampled.
+
+        What is chosen hangs on the group alone, so asking early changes no record. A teacher that has no ``submit`` of
+        its own works on this machine's processor, as sampling does: it is asked later.
+        """
+        if self.failed or not answers_later(self.teacher):
+            return
+        if self.policy == "wrong_first":
+            rollouts = self._checked(rollouts)
+        if requests := _requests(self._choose(rollouts, step, generation)):
+            self._begun.append((requests, submit(self.teacher, requests)))
+
     def propose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> dict[str, Guidance]:
         """Guidance by rollout id, for the chosen rollouts only; rejected guidance is among it."""
+        chosen = self._choose(rollouts, step, generation)
+        waiting, self._begun = self._begun, []
+        if not chosen or self.failed:
+            return {}
+        requests = _requests(chosen)
+        early = [request for begun, _ in waiting for request in begun]
+        if late := [r for r in requests if r not in early]:
+            waiting.append((late, submit(self.teacher, late)))
+        replies: dict[str, TeacherReply] = {}
+        try:
+            asked = {r.id for r in requests}
+            if self.meanwhile is not None:
+                self.meanwhile([r for r in rollouts if r.id not in asked])
+            self._checked(rollouts)               # remembered by whoever checks
+            for begun, future in waiting:
+                replies |= {request.id: reply for request, reply in zip(begun, future.result(), strict=True)}
+        except TeacherError as error:        # it will never answer again: what was sampled is kept, and the run can end in order
+            self.failed = str(error)
+        finally:
+            for _, future in waiting:             # an interrupt, or an error on the way: nobody will read the rest
+                future.cancel()
+        return {r.id: self.parse(r, b, replies.get(r.id) or TeacherReply(r.id, error="teacher-failed", detail=self.failed))
+                for r, b in chosen}
+
+    def _checked(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        if self.check is None:
+            return list(rollouts)
+        return [r if "student_correct" in r.checks else replace(r, checks={**r.checks, "student_correct": self.check(r)})
+                for r in rollouts]
+
+    def _choose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[tuple[Rollout, Behavior]]:
         chosen: list[tuple[Rollout, Behavior]] = []
         for group in _groups(rollouts):
             rng, drawn = self._drawn(group, generation)
@@ -203,21 +247,7 @@ class Guide:
             places = select(group, count, self.policy, rng,
                             lambda r, wanted=wanted: not (self.skip_if_shown and wanted[r.id].detect(r.student_text)))
             chosen += [(group[k], wanted[group[k].id]) for k in places]
-        requests = [TeacherRequest(
-            id=r.id, messages=tuple(b.messages(r.example.question, r.student_text)), example=r.example,
-            response=r.student_text, behavior=b.name, behavior_hash=b.hash) for r, b in chosen]
-        if not requests or self.failed:
-            return {}
-        waiting = submit(self.teacher, requests)
-        if self.meanwhile is not None:
-            asked = {r.id for r in requests}
-            self.meanwhile([r for r in rollouts if r.id not in asked])
-        try:
-            replies = waiting.result()
-        except TeacherError as error:        # it will never answer again: what was sampled is kept, and the run can end in order
-            self.failed = str(error)
-            replies = [TeacherReply(r.id, error="teacher-failed", detail=self.failed) for r in requests]
-        return {r.id: self.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)}
+        return chosen
 
     def parse(self, rollout: Rollout, behavior: Behavior, reply: TeacherReply) -> Guidance:
         """A reply as guidance: ``proposed`` when it can be spliced, ``rejected`` with the reason when it cannot."""
@@ -251,12 +281,6 @@ class Guide:
     def splice(self, rollouts: Sequence[Rollout], guidance: Mapping[str, Guidance]) -> list[Rollout]:
         """The rollouts with all usable guidance appended to their ids, in the same order."""
         separators = {b.name: b.separator for b, _ in self.behaviors}
-        if any(not r.behavior for r in rollouts) and all(_ID.match(r.id) for r in rollouts):
-            generations: dict[int, list[Rollout]] = {}
-            for r in rollouts:
-                generations.setdefault(int(r.id.split("-")[0]), []).append(r)
-            drawn = {r.id: r for number, some in generations.items() for r in self.draw(some, number)}
-            rollouts = [drawn[r.id] for r in rollouts]
         out = []
         for rollout in rollouts:
             item = guidance.get(rollout.id)
@@ -276,6 +300,12 @@ class Guide:
             self.counts[item.status if item.usable else item.reason] += 1
             out.append(replace(spliced, guidance=item, behavior=item.behavior, behavior_hash=item.behavior_hash))
         return out
+
+
+def _requests(chosen: Sequence[tuple[Rollout, Behavior]]) -> list[TeacherRequest]:
+    return [TeacherRequest(
+        id=r.id, messages=tuple(b.messages(r.example.question, r.student_text)), example=r.example,
+        response=r.student_text, behavior=b.name, behavior_hash=b.hash) for r, b in chosen]
 
 
 def _groups(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
