@@ -38,11 +38,12 @@ def train(
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 24gb or 80gb: fills in what CONFIG leaves open.")] = None,  # noqa: UP045
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:
     """Train as CONFIG says, with a probe before and after."""
     from thinklab.config import load_config
-    experiment = load_config(config, overrides or [])
+    experiment = load_config(config, overrides or [], profile)
     from thinklab.console import probe_table, progress
     from thinklab.experiment import run_experiment
     out = out or Path("runs") / experiment.name

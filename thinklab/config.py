@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from thinklab import yamlfile
 from thinklab.errors import ConfigError, did_you_mean
+from thinklab.profiles import apply_profile
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
 
@@ -30,7 +31,7 @@ class StudentSection(Section):
     """Who learns."""
 
     kind: str = "embedded"
-    """``embedded``, ``transformers``, or the name of an entry point."""
+    """``embedded``, ``transformers``, ``unsloth``, or the name of an entry point."""
     path: str | None = None
     """Folder or hub id."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -204,6 +205,8 @@ class Experiment(Section):
     """A whole experiment."""
 
     name: str = "experiment"
+    profile: str | None = None
+    """``tiny``, ``t4``, ``24gb`` or ``80gb``: fills in what is not set here; see ``thinklab/profiles.py``."""
     student: StudentSection = StudentSection()
     task: TaskSection = TaskSection()
     behaviors: list[BehaviorSection] = Field(default_factory=list)
@@ -226,6 +229,9 @@ class Experiment(Section):
             for key, inner in (("task", "name"), ("teacher", "backend"), ("student", "kind")):
                 if isinstance(data.get(key), str):
                     data[key] = {inner: data[key]}
+            if data.get("profile") is not None:
+                plain = {k: v.model_dump(exclude_unset=True) if isinstance(v, Section) else v for k, v in data.items()}
+                data = apply_profile(plain, data["profile"])
         return data
 
     @model_validator(mode="after")
@@ -238,8 +244,8 @@ class Experiment(Section):
         return self
 
 
-def load_config(path: str | Path, overrides: list[str] = ()) -> Experiment:
-    """Read an experiment; ``overrides`` are ``dotted.key=value`` strings whose values are YAML.
+def load_config(path: str | Path, overrides: list[str] = (), profile: str | None = None) -> Experiment:
+    """Read an experiment; ``overrides`` are ``dotted.key=value`` strings whose values are YAML, ``profile`` replaces the file's.
 
     Raises:
         ConfigError: with file, line and column, or naming the override that is wrong.
@@ -247,6 +253,8 @@ def load_config(path: str | Path, overrides: list[str] = ()) -> Experiment:
     document = yamlfile.read(Path(path), ConfigError)
     for text in overrides:
         apply_override(document, text)
+    if profile is not None:
+        document.data["profile"] = profile
     return yamlfile.validate(Experiment, document, ConfigError)
 
 

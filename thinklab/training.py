@@ -232,7 +232,7 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
         old, new = begun[section], now[section]
         if section == "train":
             old, new = ({k: v for k, v in x.items() if k not in free} for x in (old, new))
-        if old != new and section not in ("name", "guards"):
+        if old != new and section not in ("name", "guards", "profile"):
             raise RunError(f"{run.path} was begun with another {section!r}: {old}, not {new}; start a new run instead")
     for behavior in behaviors:
         if then["behaviors"].get(behavior.name) != behavior.hash:
