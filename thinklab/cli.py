@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from thinklab import cli_behaviors, cli_experiment, cli_guide
+from thinklab import cli_behaviors, cli_experiment, cli_guide, unsloth_first
 from thinklab.errors import ThinklabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -44,6 +44,7 @@ def train(
     """Train as CONFIG says, with a probe before and after."""
     from thinklab.config import load_config
     experiment = load_config(config, overrides or [], profile)
+    unsloth_first.import_first(experiment.student.kind)
     from thinklab.console import probe_table, progress
     from thinklab.experiment import run_experiment
     out = out or Path("runs") / experiment.name
@@ -60,6 +61,7 @@ def probe(run: Annotated[Path, typer.Argument(help="A run folder.")],
           samples: Annotated[Optional[int], typer.Option(min=1, help="Answers to each question at T=1.")] = None,  # noqa: UP045
           persistence: Annotated[int, typer.Option(min=0, help="Further steps of plain GRPO, to see what is left.")] = 0) -> None:
     """Measure the last checkpoint of RUN on held-out questions: rates, reach, spill-over, retention, persistence."""
+    unsloth_first.import_first_for(run)
     from thinklab.console import probe_table
     from thinklab.full_probe import probe_run, sentences
     known = probe_run(run, questions, samples, persistence, lambda text: console.print(text, markup=False))

@@ -38,6 +38,16 @@ class StudentSection(Section):
     quantize: Literal["none", "nf4"] = "none"
     lora: LoraSection | None = LoraSection()
     """``null`` trains all weights."""
+    fast_inference: bool = False
+    """``unsloth`` only: sample with vLLM, which shares the weights; needs vllm installed."""
+    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)
+    """``fast_inference`` only: the share of the GPU's memory that vLLM may take."""
+
+    @model_validator(mode="after")
+    def _fast_inference(self):
+        if self.fast_inference and self.kind != "unsloth":
+            raise ValueError("fast_inference belongs to kind unsloth; for other students set train.vllm")
+        return self
 
 
 class TaskSection(Section):
@@ -119,6 +129,31 @@ class LossSection(Section):
     beta: float = Field(0.0, ge=0)
 
 
+class VllmSection(Section):
+    """Sample with vLLM through TRL, not with thinklab's sampler. Unverified on a real vLLM: docs/run-on-a-gpu.md."""
+
+    mode: Literal["colocate", "server"] = "colocate"
+    """``colocate``: in this process, on the same GPU; ``server``: a ``vllm serve`` of your own, on another one."""
+    gpu_memory_utilization: float = Field(0.3, gt=0, le=1)
+    """``colocate``: the share of the GPU's memory that vLLM may take."""
+    max_model_length: int | None = Field(None, ge=1)
+    """``colocate``: None is prompt + answer."""
+    sleep: bool = False
+    """``colocate``: give the memory back while training."""
+    server: str | None = None
+    """``server``: its base URL, such as http://localhost:8000."""
+    timeout: float = Field(240.0, gt=0)
+    """``server``: seconds to wait for it."""
+    correction: Literal["off", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = "token_truncate"
+    """TRL's importance-sampling correction of the student's own tokens; never on the teacher's."""
+
+    @model_validator(mode="after")
+    def _server(self):
+        if self.mode == "server" and not self.server:
+            raise ValueError("mode server needs the server's base URL under 'server', such as http://localhost:8000")
+        return self
+
+
 class TrainSection(Section):
     steps: int = Field(100, ge=1)
     questions: int = Field(12, ge=1)
@@ -144,7 +179,11 @@ class TrainSection(Section):
     max_completion_tokens: int = Field(256, ge=1)
     sample_rows: int = Field(0, ge=0)
     """At most this many answers are sampled at once; 0 = all."""
+    vllm: VllmSection | None = None
+    """Sample with vLLM; None samples with thinklab's own sampler, or Unsloth's for its students."""
     gradient_checkpointing: bool = False
+    dry_run: bool = True
+    """On a GPU: put the longest possible batch through forward and backward first, so that memory fails at once."""
     checkpoint_every: int = Field(50, ge=0)
     """0 = only at the end."""
     seed: int = 0
@@ -241,6 +280,8 @@ class Experiment(Section):
                              "only 'grpo' trains without")
         if self.loss.method != "grpo" and self.loss.floor <= self.loss.c_max:
             raise ValueError(f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})")
+        if self.student.kind == "unsloth" and self.train.vllm is not None and self.train.vllm.mode == "colocate":
+            raise ValueError("an unsloth student brings its own vLLM: set student.fast_inference=true and leave train.vllm out")
         return self
 
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -85,7 +86,7 @@ class Session:
         """``samples`` answers of the student as it is now to each held-out question."""
         c = self.config
         return probe.sample(self.student, self.task, self.behaviors, self.test_examples[: questions or c.probe.questions],
-                            decoding, answer_limit(c), c.probe.seed, n=samples)
+                            decoding, answer_limit(c), c.probe.seed, c.train.sample_rows or 256, n=samples)
 
 
 def build(config: Experiment, out: Path, resume: bool = False) -> Session:
@@ -100,7 +101,7 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
     behaviors = [load_behavior(b.name) for b in config.behaviors]
     task = load_task(config.task.name, path=config.task.path, **config.task.options)
     teacher_needed = config.loss.method != "grpo"
-    student = load_student(config.student, seed=config.train.seed)
+    student = load_student(config.student, seed=config.train.seed, max_length=longest(config))
     teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options) if teacher_needed else None
     train_examples, test_examples = held_out(task)
     check_lengths(config, student, task, train_examples)
@@ -166,11 +167,31 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
         max_completion_length=t.max_completion_tokens, temperature=t.temperature, top_p=1.0, top_k=0, repetition_penalty=1.0,
         loss_type=loss.loss_type, epsilon=loss.epsilon, beta=loss.beta, scale_rewards="group",
         importance_sampling_level="token", mask_truncated_completions=False, disable_dropout=False, shuffle_dataset=False,
-        gradient_checkpointing=t.gradient_checkpointing, bf16=bf16,
+        gradient_checkpointing=t.gradient_checkpointing, **vllm_options(config), bf16=bf16,
         fp16=cuda and not bf16 and config.student.dtype != "float32", tf32=None, use_cpu=not cuda,
         save_strategy="steps", save_steps=t.checkpoint_every or t.steps, save_total_limit=2, logging_steps=1,
         logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed,
         dataloader_num_workers=0, dataloader_pin_memory=False, remove_unused_columns=False)
+
+
+def vllm_options(config: Experiment) -> dict[str, Any]:
+    """TRL's settings for sampling with vLLM; ``use_vllm=False`` when it is not wanted.
+
+    Under Unsloth TRL's importance-sampling correction is off: Unsloth moved it into the ``compute_loss`` that the trainer
+    takes back.
+    """
+    v = config.train.vllm
+    if config.student.fast_inference:
+        return {"use_vllm": True, "vllm_mode": "colocate", "vllm_importance_sampling_correction": False}
+    if v is None:
+        return {"use_vllm": False}
+    room = v.max_model_length or config.train.max_prompt_tokens + config.train.max_completion_tokens
+    place = ({"vllm_server_base_url": v.server, "vllm_server_timeout": v.timeout} if v.mode == "server" else
+             {"vllm_gpu_memory_utilization": v.gpu_memory_utilization, "vllm_max_model_length": room,
+              "vllm_enable_sleep_mode": v.sleep})
+    corrected = v.correction != "off" and config.student.kind != "unsloth"
+    return {"use_vllm": True, "vllm_mode": v.mode, "vllm_importance_sampling_correction": corrected,
+            **({"vllm_importance_sampling_mode": v.correction} if corrected else {}), **place}
 
 
 def held_out(task: Task) -> tuple[list[Example], list[Example]]:
@@ -198,9 +219,9 @@ def check_lengths(config: Experiment, student: Student, task: Task, examples: Se
         if length > t.max_prompt_tokens:
             raise TaskError(f"the prompt of question {example.id!r} has {length} tokens, more than train.max_prompt_tokens="
                             f"{t.max_prompt_tokens}; raise it or take the question out: {example.question[:80]!r}")
-    longest, room = t.max_prompt_tokens + answer_limit(config), student.max_positions
-    if room and longest > room:
-        raise ConfigError(f"prompt, answer and guidance may have {longest} tokens together (train.max_prompt_tokens + "
+    most, room = longest(config), student.max_positions
+    if room and most > room:
+        raise ConfigError(f"prompt, answer and guidance may have {most} tokens together (train.max_prompt_tokens + "
                           f"train.max_completion_tokens + guidance.max_tokens) but the student has {room} positions; "
                           "lower one of the three")
 
@@ -208,6 +229,11 @@ def check_lengths(config: Experiment, student: Student, task: Task, examples: Se
 def answer_limit(config: Experiment) -> int:
     """Longest answer in tokens when nobody guides: what the student could learn to write."""
     return config.train.max_completion_tokens + config.guidance.max_tokens
+
+
+def longest(config: Experiment) -> int:
+    """Most tokens that a prompt, an answer and its guidance can have together."""
+    return config.train.max_prompt_tokens + answer_limit(config)
 
 
 def question_order(config: Experiment, task: Task, examples: Sequence[Example]) -> Dataset:

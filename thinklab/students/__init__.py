@@ -12,11 +12,11 @@ from thinklab.profiles import apply_profile
 from thinklab.students.base import Student
 
 TINY = Path(__file__).parent / "tiny"
-KINDS = ("embedded", "transformers")
+KINDS = ("embedded", "transformers", "unsloth")
 
 
 def load_student(kind: str | StudentSection | None = None, path: str | None = None, *, seed: int = 0,
-                 profile: str | None = None, **options) -> Student:
+                 profile: str | None = None, max_length: int = 2048, **options) -> Student:
     """A student ready to sample and to train.
 
     Args:
@@ -24,6 +24,7 @@ def load_student(kind: str | StudentSection | None = None, path: str | None = No
             or hub id in ``path``), or the name of an entry point of group ``thinklab.students``; or a whole ``StudentSection``.
         seed: of the LoRA initialisation.
         profile: ``tiny``, ``t4``, ``24gb`` or ``80gb``: fills in what is not given here.
+        max_length: ``unsloth`` only: tokens of prompt, answer and guidance together.
         options: the other fields of ``StudentSection``: dtype, quantize, lora, fast_inference.
 
     Raises:
@@ -42,6 +43,9 @@ def load_student(kind: str | StudentSection | None = None, path: str | None = No
             raise ConfigError("; ".join(f"student.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in why.errors())) from None
     if section.kind == "embedded":
         section = section.model_copy(update={"path": str(TINY), "dtype": "float32"})
+    if section.kind == "unsloth":
+        from thinklab.students.unsloth import load
+        return load(section, seed, max_length)
     if section.kind in KINDS:
         from thinklab.students.hf import load, quiet  # torch and peft take seconds to import: only when needed
         with quiet(section.kind == "embedded"):
