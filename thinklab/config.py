@@ -182,8 +182,8 @@ class TrainSection(Section):
     vllm: VllmSection | None = None
     """Sample with vLLM; None samples with thinklab's own sampler, or Unsloth's for its students."""
     gradient_checkpointing: bool = False
-    dry_run: bool = True
-    """On a GPU: put the longest possible batch through forward and backward first, so that memory fails at once."""
+    dry_run: bool | None = None
+    """Put the longest possible batch through forward and backward first, so that memory fails at once; None: on a GPU."""
     checkpoint_every: int = Field(50, ge=0)
     """0 = only at the end."""
     seed: int = 0

@@ -14,11 +14,11 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
-from thinklab import allocator, probe
+from thinklab import allocator, dry_run, probe
 from thinklab.aas import Shaping
 from thinklab.behavior import Behavior, load_behavior
 from thinklab.config import Experiment
-from thinklab.errors import ConfigError, RunError, TaskError
+from thinklab.errors import ConfigError, RunError, TaskError, TrainingError
 from thinklab.guard_callback import Guards
 from thinklab.guide import Guide, Schedule
 from thinklab.metrics import batch_metrics
@@ -50,6 +50,8 @@ class Session:
     listeners: list[Callable[[dict], None]] = field(default_factory=list)
     """Called with every line of ``metrics.jsonl``."""
     guards: Guards | None = None
+    fits: dry_run.DryRun | None = None
+    """What the longest possible batch took; None when it was not tried."""
 
     def train(self, resume: bool = False) -> None:
         """Train to ``config.train.steps``, from the last checkpoint on when ``resume``."""
@@ -139,6 +141,13 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
     if config.guards.action != "off":
         session.guards = Guards(config, student, run)
         session.guards.check_start(task, train_examples[0])
+    if dry_run.wanted(config):
+        try:
+            session.fits = dry_run.dry_run(trainer, config)
+        except TrainingError:
+            if not resume:
+                run.config_file.unlink()           # so that the corrected command can use the same folder
+            raise
     trainer.remove_callback(PrinterCallback)          # metrics.jsonl and the progress line take its place
     trainer.add_callback(Recorder(session, pending))
     return session
@@ -251,7 +260,7 @@ def question_order(config: Experiment, task: Task, examples: Sequence[Example]) 
 
 def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
     """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant."""
-    free = ("threads", "checkpoint_every", *(("steps",) if config.train.decay == "constant" else ()))
+    free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if config.train.decay == "constant" else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
     begun = Experiment.model_validate(then["config"]).model_dump(mode="json")      # with the defaults that came later
     for section in now:
