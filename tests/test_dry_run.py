@@ -14,8 +14,8 @@ from thinklab.experiment import run_experiment
 from thinklab.resources import resource_dir
 from thinklab.training import build
 
-SMALL = ["train.steps=2", "train.questions=3", "train.samples=4", "probe.questions=8", "probe.every=0", "train.checkpoint_every=0",
-         "guards.action=off", "train.micro_batch=6"]
+SMALL = ["train.steps=2", "train.questions=3", "train.samples=4", "probe.questions=8", "probe.every=0",
+         "train.checkpoint_every=0", "guards.action=off", "train.micro_batch=6"]
 
 
 def config(*more):
@@ -54,7 +54,8 @@ def test_every_stage_is_as_large_as_the_config_allows(tmp_path, monkeypatch):
         (tuple(k["input_ids"].shape), k["past_key_values"].get_seq_length())) or forward(*a, **k))
     losses = []
     real = logprobs.chosen_logprobs
-    monkeypatch.setattr("thinklab.trainer.chosen_logprobs", lambda m, ids, *a: losses.append(tuple(ids.shape)) or real(m, ids, *a))
+    monkeypatch.setattr("thinklab.trainer.chosen_logprobs",
+                        lambda m, ids, *rest: losses.append(tuple(ids.shape)) or real(m, ids, *rest))
     module.dry_run(session.trainer, session.config)
     assert seen[0] == ((2, 40), 0) and {shape[0] for shape, _ in seen[1:]} == {8}
     assert seen[-1][1] + seen[-1][0][1] == 40 + 72 - 1         # the last token is never put back in

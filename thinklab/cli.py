@@ -1,6 +1,7 @@
 """The command line. Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run."""
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from thinklab import cli_behaviors, cli_experiment, cli_guide, unsloth_first
+from thinklab import cli_behaviors, cli_doctor, cli_experiment, cli_guide, unsloth_first
 from thinklab.errors import ThinklabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -80,6 +81,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder, or a folder o
 
 
 app.command("guide")(cli_guide.guide)
+app.command("doctor")(cli_doctor.doctor)
 app.command("experiment")(cli_experiment.experiment)
 app.add_typer(cli_behaviors.app, name="behaviors")
 
@@ -90,6 +92,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)       # it names an optional kernel for CPUs at every import
     try:
         app()
     except ThinklabError as error:

@@ -101,8 +101,8 @@ def _train(trainer: ThinkTuningTrainer, rows: int, prompt: int, completion: int,
         "prompt_ids": torch.ones((rows, prompt), dtype=torch.long, device=device),
         "prompt_mask": torch.ones((rows, prompt), dtype=torch.long, device=device),
         "completion_ids": whole, "completion_mask": torch.ones_like(whole), "teacher_mask": teacher,
-        "advantages": torch.ones(rows, device=device), "num_items_in_batch": torch.tensor(float(rows * completion), device=device),
-        "rollout_row": torch.arange(rows, device=device)}
+        "advantages": torch.ones(rows, device=device), "rollout_row": torch.arange(rows, device=device),
+        "num_items_in_batch": torch.tensor(float(rows * completion), device=device)}
     if trainer.use_vllm and trainer.vllm_importance_sampling_correction:
         inputs["importance_sampling_ratio"] = torch.ones((rows, 1), device=device)
     if trainer.beta != 0.0:

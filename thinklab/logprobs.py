@@ -126,7 +126,7 @@ class _FrozenHead(torch.autograd.Function):
             logits -= logits.logsumexp(-1, keepdim=True)                                        # log-probs from here on
             logps[part] = logits.gather(-1, chosen)[:, 0]
             probs = logits.exp()
-            entropies[part] = -torch.einsum("nv,nv->n", probs, logits)
+            entropies[part] = -logits.mul_(probs).sum(-1)
             if not wanted:
                 continue
             del logits

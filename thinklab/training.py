@@ -174,7 +174,7 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
         per_device_train_batch_size=micro, gradient_accumulation_steps=per_step // micro,
         steps_per_generation=t.questions * t.samples // micro, num_generations=t.samples, num_iterations=t.iterations,
         max_completion_length=t.max_completion_tokens, temperature=t.temperature, top_p=1.0, top_k=0, repetition_penalty=1.0,
-        loss_type=loss.loss_type, epsilon=loss.epsilon, beta=loss.beta, scale_rewards="group",
+        loss_type=loss.loss_type, epsilon=loss.epsilon, epsilon_high=loss.epsilon, beta=loss.beta, scale_rewards="group",
         importance_sampling_level="token", mask_truncated_completions=False, disable_dropout=False, shuffle_dataset=False,
         gradient_checkpointing=t.gradient_checkpointing, **vllm_options(config), bf16=bf16,
         fp16=cuda and not bf16 and config.student.dtype != "float32", tf32=None, use_cpu=not cuda,

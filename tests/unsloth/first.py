@@ -8,7 +8,7 @@ import tempfile
 
 os.environ.update(UNSLOTH_ALLOW_CPU="1", CUDA_VISIBLE_DEVICES="", HF_HUB_OFFLINE="1",
                   UNSLOTH_COMPILE_LOCATION=os.path.join(tempfile.mkdtemp(), "compiled"))
-import unsloth  # noqa: E402, F401, I001
+import unsloth  # noqa: F401
 from unsloth.models import rl
 from unsloth.models.llama import FastLlamaModel
 

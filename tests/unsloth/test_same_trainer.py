@@ -1,4 +1,4 @@
-"""The same trainer on Unsloth's regenerated ``GRPOTrainer``, without a GPU: ``make test-unsloth``, in an environment of its own."""
+"""The same trainer on Unsloth's regenerated ``GRPOTrainer``, without a GPU: ``make test-unsloth``, an environment of its own."""
 from __future__ import annotations
 
 import inspect
