@@ -20,7 +20,8 @@ from thinklab.students import TINY, load_student
 from thinklab.training import build
 
 SMALL = ["train.steps=2", "train.questions=3", "train.samples=4", "probe.questions=8", "probe.every=0",
-         "train.checkpoint_every=0", "guards.action=off", "train.learning_rate=0.02", "train.warmup_steps=0", "train.decay=constant"]
+         "train.checkpoint_every=0", "guards.action=off", "train.learning_rate=0.02", "train.warmup_steps=0",
+         "train.decay=constant"]
 QUESTIONS = ["Tom has 12 figs and finds 4 more. How many?", "Zoe buys 37 pens, then 9 and 8 and 2 more. Total?", "Say a line"]
 
 
@@ -67,6 +68,7 @@ def test_a_merged_model_reloads_plainly_and_says_the_same(session, tmp_path):
 
 def test_a_4_bit_student_is_merged_into_the_weights_it_was_trained_on(tmp_path):
     session = trained(tmp_path / "run", "student.quantize=nf4")
+    assert {p.dtype for p in session.trainer.model.parameters() if p.requires_grad} == {torch.float32}
     folder = save(session, "merged", tmp_path / "m")
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder, dtype="auto"), AutoTokenizer.from_pretrained(folder)
     assert not getattr(model, "is_loaded_in_4bit", False) and not hasattr(model.config, "quantization_config")

@@ -72,6 +72,10 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._loss_inputs: dict | None = None
         super().__init__(*args, **kwargs)
         _refuse_what_breaks(self.args)
+        if hasattr(self.model, "peft_config"):     # TRL casts a quantised model's adapter to bf16, where a small step rounds away
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    parameter.data = parameter.data.float()
 
     # ---- stages 1 and 2: sample, then guide, before TRL scores --------------------------------------------------
 
