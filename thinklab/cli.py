@@ -64,7 +64,8 @@ def probe(run: Annotated[Path, typer.Argument(help="A run folder.")],
     """Measure the last checkpoint of RUN on held-out questions: rates, reach, spill-over, retention, persistence."""
     unsloth_first.import_first_for(run)
     from thinklab.console import probe_table
-    from thinklab.full_probe import probe_run, sentences
+    from thinklab.full_probe import probe_run
+    from thinklab.probe_words import sentences
     known = probe_run(run, questions, samples, persistence, lambda text: console.print(text, markup=False))
     shown = Console(highlight=False)
     shown.print(probe_table({run.name: known}))
@@ -94,7 +95,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)       # it names an optional kernel for CPUs at every import
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)      # on a CPU it warns of a kernel from a hub, 4-bit or not
     try:
         app()
     except ThinklabError as error:

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from thinklab.config import Experiment
 from thinklab.probe_result import ProbeResult
+from thinklab.probe_words import sentences
 from thinklab.run import RunFolder
 
 
@@ -81,7 +82,6 @@ def _measured(run: RunFolder) -> list[str]:
         return ["Nothing: the run holds no probe."]
     lines = ["% of held-out questions, no guidance, no hint [95 % interval]", "",
              "| | decoding | accuracy | behaviour | tokens |", "| --- | --- | --- | --- | --- |", *rows]
-    from thinklab.full_probe import sentences
     return [*lines, *(f"\n{s}" for s in sentences(known))]
 
 
