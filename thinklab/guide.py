@@ -180,18 +180,8 @@ class Guide:
 
     def propose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> dict[str, Guidance]:
         """Guidance by rollout id, for the chosen rollouts only; rejected guidance is among it."""
-        chosen: list[tuple[Rollout, Behavior]] = []
-        for group in _groups(rollouts):
-            rng = random.Random(f"guide {self.seed} {generation} {group[0].group}")
-            count = self.schedule.count(step, len(group))
-            drawn = rng.choices([b for b, _ in self.behaviors], [w for _, w in self.behaviors], k=len(group))
-            wanted = dict(zip((r.id for r in group), drawn, strict=True))
-            places = select(group, count, self.policy, rng,
-                            lambda r, wanted=wanted: not (self.skip_if_shown and wanted[r.id].detect(r.student_text)))
-            chosen += [(group[k], wanted[group[k].id]) for k in places]
-        requests = [TeacherRequest(
-            id=r.id, messages=tuple(b.messages(r.example.question, r.student_text)), example=r.example,
-            response=r.student_text, behavior=b.name, behavior_hash=b.hash) for r, b in chosen]
+        chosen = self.choose(rollouts, step, generation)
+        requests = [self.request(r, b) for r, b in chosen]
         if not requests or self.failed:
             return {}
         waiting = submit(self.teacher, requests)
@@ -204,6 +194,26 @@ class Guide:
             self.failed = str(error)
             replies = [TeacherReply(r.id, error="teacher-failed", detail=self.failed) for r in requests]
         return {r.id: self.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)}
+
+    def choose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[tuple[Rollout, Behavior]]:
+        """The rollouts to guide at this step, each with the behaviour that it drew."""
+        chosen: list[tuple[Rollout, Behavior]] = []
+        for group in _groups(rollouts):
+            rng = random.Random(f"guide {self.seed} {generation} {group[0].group}")
+            count = self.schedule.count(step, len(group))
+            drawn = rng.choices([b for b, _ in self.behaviors], [w for _, w in self.behaviors], k=len(group))
+            wanted = dict(zip((r.id for r in group), drawn, strict=True))
+            places = select(group, count, self.policy, rng,
+                            lambda r, wanted=wanted: not (self.skip_if_shown and wanted[r.id].detect(r.student_text)))
+            chosen += [(group[k], wanted[group[k].id]) for k in places]
+        return chosen
+
+    @staticmethod
+    def request(rollout: Rollout, behavior: Behavior) -> TeacherRequest:
+        """What the teacher is asked about one rollout."""
+        return TeacherRequest(
+            id=rollout.id, messages=tuple(behavior.messages(rollout.example.question, rollout.student_text)),
+            example=rollout.example, response=rollout.student_text, behavior=behavior.name, behavior_hash=behavior.hash)
 
     def parse(self, rollout: Rollout, behavior: Behavior, reply: TeacherReply) -> Guidance:
         """A reply as guidance: ``proposed`` when it can be spliced, ``rejected`` with the reason when it cannot."""

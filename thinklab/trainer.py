@@ -66,6 +66,8 @@ class ThinkTuningTrainer(GRPOTrainer):
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
         self.on_tokens = on_tokens
+        self.recall: Callable[[int], list[list[int]] | None] | None = None
+        """Ids of a generation that was sampled in an earlier sitting and not trained on; it is not sampled again."""
         self._to_trace: set[int] = set()
         self._rows: list[dict] = []
         self._rollouts: list[Rollout] = []
@@ -85,6 +87,8 @@ class ThinkTuningTrainer(GRPOTrainer):
         return self.args.steps_per_generation * self.num_iterations
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
+        if self.recall is not None and (known := self.recall(self.generation)) is not None:
+            return known, None
         if self.sampler is None or self.use_vllm:
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)

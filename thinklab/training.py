@@ -33,6 +33,16 @@ from thinklab.types import Batch, Example
 
 
 @dataclass
+class Parts:
+    """Objects in place of what the config would load. None and empty: load it."""
+
+    student: Student | None = None
+    task: Task | None = None
+    teacher: Teacher | None = None
+    behaviors: dict[str, Behavior] = field(default_factory=dict)
+
+
+@dataclass
 class Session:
     """Everything that one experiment consists of, ready to train."""
 
@@ -88,8 +98,11 @@ class Session:
                             decoding, answer_limit(c), c.probe.seed, n=samples)
 
 
-def build(config: Experiment, out: Path, resume: bool = False) -> Session:
+def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Parts()) -> Session:
     """Load and wire everything; nothing is sampled yet.
+
+    Args:
+        parts: objects in place of what ``config`` would load.
 
     Raises:
         ThinklabError: when any part cannot be used; a new run folder exists only when all parts could.
@@ -97,11 +110,13 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
     allocator.tune()
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    behaviors = [load_behavior(b.name) for b in config.behaviors]
-    task = load_task(config.task.name, path=config.task.path, **config.task.options)
+    behaviors = [parts.behaviors.get(b.name) or load_behavior(b.name) for b in config.behaviors]
+    task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
     teacher_needed = config.loss.method != "grpo"
-    student = load_student(config.student, seed=config.train.seed)
-    teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options) if teacher_needed else None
+    student = parts.student or load_student(config.student, seed=config.train.seed)
+    teacher = parts.teacher if teacher_needed else None
+    if teacher_needed and teacher is None:
+        teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options)
     train_examples, test_examples = held_out(task)
     check_lengths(config, student, task, train_examples)
 
@@ -250,7 +265,7 @@ class Recorder(TrainerCallback):
         self.begin, self.probing = time.perf_counter(), 0.0
         if self.session.guards is not None:
             self.session.guards.begin()
-        if state.global_step == 0:
+        if state.global_step == 0 and not any(self.session.run.read("probes")):      # a run that is begun again has it
             self._probe(0)
 
     def on_step_end(self, args, state, control, **_):
