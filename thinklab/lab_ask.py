@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import replace
 
 from thinklab.behavior import Behavior
@@ -48,28 +49,34 @@ def ask(guide: Guide, chosen: Chosen, keep: Callable[[list[Guidance]], None], ch
 
 def _wave(guide: Guide, groups: list[list[tuple[Rollout, Behavior]]], keep, check, meanwhile=lambda: None) -> None:
     waiting: dict[Future, list] = {guide.teacher.submit([guide.request(*group[0])]): group for group in groups}
-    failed: TeacherError | None = None
+
+    def harvest(done) -> None:
+        got, failed = [], None
+        for future in done:
+            group = waiting.pop(future)
+            try:
+                reply = future.result()[0]
+            except TeacherError as error:
+                failed = error
+                continue
+            got += [guide.parse(r, b, _for(reply, r, k)) for k, (r, b) in enumerate(group)]
+        if got:
+            keep(got)
+        if failed is not None:
+            raise failed
+
     try:
         meanwhile()
         while waiting:
-            check()
-            done, _ = wait(waiting, POLL_S, FIRST_COMPLETED)
-            got = []
-            for future in done:
-                group = waiting.pop(future)
-                try:
-                    reply = future.result()[0]
-                except TeacherError as error:
-                    failed = error
-                    continue
-                got += [guide.parse(r, b, _for(reply, r, k)) for k, (r, b) in enumerate(group)]
-            if got:
-                keep(got)
-            if failed is not None:
-                raise failed
-    finally:
+            harvest(wait(waiting, POLL_S, FIRST_COMPLETED).done)
+            if waiting:
+                check()
+    except BaseException:
         for future in waiting:
             future.cancel()
+        with suppress(TeacherError):                    # what came in the meantime was paid for
+            harvest([f for f in waiting if f.done() and not f.cancelled()])
+        raise
 
 
 def _for(reply: TeacherReply, rollout: Rollout, place: int) -> TeacherReply:

@@ -219,6 +219,7 @@ class Engine:
             if not waiting.key:                  # nobody is asked twice about what was answered before the failure
                 kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.session.trainer.score(rollouts))))
                 self.store.add(kept, waiting.proposals.values())
+                self.waiting = kept
             raise
         self.waiting = None
         if order.policy == "accept" and not waiting.key:
