@@ -163,8 +163,8 @@ class ReviewQueue:
         return item if text == item.current else self._decide(id, "draft", draft=text)
 
     def skip(self, id: str) -> Item:
-        """Leave it for later."""
-        return self._decide(id, "skip", state="skipped")
+        """Leave it for later; a draft is kept."""
+        return self._decide(id, "skip", state="skipped", draft=self[id].draft)
 
     def ask_again(self, id: str) -> Item:
         """Replace what the teacher said by a new reply; the item is open again.
@@ -286,7 +286,7 @@ class ReviewQueue:
             line = self._line(new, action, when)
             if mark:
                 line["together"] = mark
-            if action == "draft":
+            if new.draft is not None:
                 line["draft"] = new.draft
             if action == "ask":
                 line["guidance"] = to_json(new.said)
