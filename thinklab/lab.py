@@ -11,6 +11,7 @@
 Each call returns when it is done and leaves everything at rest and on disk: a restarted kernel that opens the same folder stands
 where the last one stood. What trains is in ``lab_engine.py``; this file is the order of the calls and what they say.
 """
+
 from __future__ import annotations
 
 import atexit
@@ -26,6 +27,7 @@ from thinklab.config import Experiment
 from thinklab.errors import ConfigError, LabError, RunError, TeacherError
 from thinklab.full_probe import full_probe, paired
 from thinklab.lab_ask import ask_again
+from thinklab.lab_compare import Comparison, control_config, differences, run_control
 from thinklab.lab_engine import ASK_AGAIN, BATCH, Engine, Learn, Run, Sample, Stand
 from thinklab.lab_html import (
     LabProbe,
@@ -38,6 +40,7 @@ from thinklab.lab_html import (
     show_batches_in_notebook,
 )
 from thinklab.lab_store import FolderLock, Waiting
+from thinklab.lab_worker import Progress, bar
 from thinklab.probe_result import ProbeResult
 from thinklab.review import ReviewQueue
 from thinklab.run import RunFolder
@@ -46,8 +49,8 @@ from thinklab.training import build
 from thinklab.types import Batch, Guidance, Rollout
 
 Auto = str | Callable[..., Any]
-"""``accept``, ``accept_if_detected``, ``reject``, or a function of a ``review.Item`` that returns True (accept), False (reject), a
-text (edit) or None (leave it open)."""
+"""``accept``, ``accept_if_detected``, ``reject``, or a function of a ``review.Item`` that returns True (accept), False
+(reject), a text (edit) or None (leave it open)."""
 _OPEN: weakref.WeakValueDictionary[Path, Lab] = weakref.WeakValueDictionary()
 
 
@@ -61,12 +64,12 @@ class Lab:
             all decisions.
         overrides: ``"dotted.key=value"``, as on the command line.
         profile: ``tiny``, ``t4``, ``24gb`` or ``80gb``: fills in what is not set.
-        resume: None continues a run that is there and begins one where there is none; True insists on a run; False begins anew and
-            renames what was there.
+        resume: None continues a run that is there and begins one where there is none; True insists on a run; False begins
+            anew and renames what was there.
         by: who decides in the review; the name of the account by default.
         quiet: no progress bars and no messages.
-        settings: sections of the config or single keys: ``student=..., task=..., behaviors=[...], teacher=..., steps=20``. A section
-            is a name, a mapping, or a ready-made object (``Student``, ``Task``, ``Teacher``, ``Behavior``).
+        settings: sections of the config or single keys: ``student=..., task=..., behaviors=[...], teacher=..., steps=20``. A
+            section is a name, a mapping, or a ready-made object (``Student``, ``Task``, ``Teacher``, ``Behavior``).
 
     Works as a context manager; ``close`` frees the memory and the folder. Any call can be stopped (the stop button, Ctrl-C) and
     any call may fail: the batch stays, and the same call can be made again.
@@ -75,9 +78,18 @@ class Lab:
         ThinklabError: when something cannot be used, or the folder belongs to another experiment or process.
     """
 
-    def __init__(self, config: str | Path | Mapping | Experiment | None = None, *, out: str | Path | None = None,
-                 overrides: Iterable[str] = (), profile: str | None = None, resume: bool | None = None, by: str | None = None,
-                 quiet: bool = False, **settings: Any):
+    def __init__(
+        self,
+        config: str | Path | Mapping | Experiment | None = None,
+        *,
+        out: str | Path | None = None,
+        overrides: Iterable[str] = (),
+        profile: str | None = None,
+        resume: bool | None = None,
+        by: str | None = None,
+        quiet: bool = False,
+        **settings: Any,
+    ):
         self._engine: Engine | None = None
         self._queue: ReviewQueue | None = None
         self._said: list[str] = []
@@ -85,14 +97,16 @@ class Lab:
         if config is None and out is None and not settings and not overrides:
             raise ConfigError('Lab() needs a config, such as Lab("demo-self-check"), or student=, task=, behaviors= and teacher=')
         out = None if out is None else Path(out)
-        self.config, parts = lab_config.experiment(config, [overrides] if isinstance(overrides, str) else overrides, profile,
-                                                   settings, out)
+        self.config, parts = lab_config.experiment(
+            config, [overrides] if isinstance(overrides, str) else overrides, profile, settings, out
+        )
+        self._parts = parts
         self.path = out or Path("runs") / self.config.name
         there = RunFolder(self.path).config_file.exists()
         if resume and not there:
             raise RunError(f"{self.path} holds no run that could be continued; leave resume out to begin one there")
         before = _OPEN.get(self.path.resolve())
-        if before is not None:                # a cell that makes the Lab was run again: the new one takes over
+        if before is not None:  # a cell that makes the Lab was run again: the new one takes over
             before.close()
         if there and resume is False:
             there = False
@@ -112,8 +126,10 @@ class Lab:
         show_batches_in_notebook()
         if there:
             self._engine.find_waiting()
-            self._say(f"continues {self.path} at step {self.step} of {self.config.train.steps}: {self._status().now}. "
-                      f"Next: {self._status().next or 'nothing'}")
+            self._say(
+                f"continues {self.path} at step {self.step} of {self.config.train.steps}: {self._status().now}. "
+                f"Next: {self._status().next or 'nothing'}"
+            )
         elif cost := session.estimate():
             self._say(f"teacher, for the whole run: {cost}")
 
@@ -155,8 +171,10 @@ class Lab:
                 self._note_costs()
         lost = [g for g in waiting.proposals.values() if g.reason in ASK_AGAIN and g.reason != "waiting"]
         if lost and len(lost) == len(waiting.proposals):
-            raise TeacherError(f"the teacher answered none of {len(lost)} requests ({lost[0].reason}: {lost[0].detail}). The batch is "
-                               "kept; lab.guide(batch) asks again")
+            raise TeacherError(
+                f"the teacher answered none of {len(lost)} requests ({lost[0].reason}: {lost[0].detail}). The batch is "
+                "kept; lab.guide(batch) asks again"
+            )
         found = Proposals(waiting.batch, dict(waiting.proposals))
         without = f", {len(found) - len(found.usable)} replies that cannot be used" if len(found) > len(found.usable) else ""
         again = f" ({len(lost)} were not answered: lab.guide(batch) asks again)" if lost else ""
@@ -183,6 +201,7 @@ class Lab:
             return text
         if in_notebook():
             from thinklab.widgets.review_pane import ReviewPane
+
             return ReviewPane(queue)
         return ReviewText(queue)
 
@@ -206,7 +225,9 @@ class Lab:
         line = Metrics({k: v for part in engine.lines for k, v in part.items()})
         self._close_queue()
         self._end_of_steps()
-        self._say(f"step {self.step} of {self.config.train.steps} is trained and saved. Next: {self._status().next or 'lab.probe()'}")
+        self._say(
+            f"step {self.step} of {self.config.train.steps} is trained and saved. Next: {self._status().next or 'lab.probe()'}"
+        )
         return line
 
     # ---- all at once
@@ -241,11 +262,14 @@ class Lab:
             engine.worker.advance(Run(until, _policy(auto), self.by, guidance))
         finally:
             self._close_queue()
-        line = Metrics({k: v for part in engine.lines[-engine.span:] for k, v in part.items()})
+        line = Metrics({k: v for part in engine.lines[-engine.span :] for k, v in part.items()})
         why = engine.session.stopped
         self._end_of_steps()
-        self._say(f"step {self.step} of {total} is trained and saved" + (f"; stopped: {why}" if why and self.step < until else "")
-                  + f". Next: {self._status().next or 'lab.probe()'}")
+        self._say(
+            f"step {self.step} of {total} is trained and saved"
+            + (f"; stopped: {why}" if why and self.step < until else "")
+            + f". Next: {self._status().next or 'lab.probe()'}"
+        )
         return line
 
     def probe(self, questions: int | None = None, samples: int | None = None) -> LabProbe:
@@ -254,19 +278,62 @@ class Lab:
         Before training it is the "before" of the run; later the student's base is measured as well where that was not done and an
         adapter can be switched off. Writes ``probe.json``.
         """
+        return self.measure(questions, samples)
+
+    def measure(self, questions: int | None = None, samples: int | None = None, before: bool = True) -> LabProbe:
+        """``probe``; with ``before=False`` the base is not measured."""
         engine = self._open()
         self._stand()
         step = self.step
-        return engine.worker.call(lambda: self._probe(step, questions, samples))
+        return engine.worker.call(lambda: self._probe(step, questions, samples, before))
 
-    def _probe(self, step: int, questions: int | None, samples: int | None) -> LabProbe:
+    def compare(self, overrides: Iterable[str] = (), questions: int | None = None, samples: int | None = None) -> Comparison:
+        """This run beside plain GRPO: the same reward, questions, seeds and steps, no teacher. Runs the control first.
+
+        Args:
+            overrides: what the control has otherwise, such as ``["train.learning_rate=0.0003"]`` where plain GRPO wants a
+                lower one.
+
+        Raises:
+            LabError: before the first step, or where the run has ready-made parts that another process cannot have.
+        """
+        engine, step = self._open(), self.step
+        if not step:
+            raise LabError("nothing has been trained yet, so there is nothing to compare: lab.train() or lab.update() first")
+        parts = [
+            name
+            for name, part in (("student", self._parts.student), ("task", self._parts.task), ("behaviors", self._parts.behaviors))
+            if part
+        ]
+        if parts:
+            raise LabError(
+                f"the control runs in a process of its own, which cannot have the ready-made {', '.join(parts)}: "
+                "give a name or a file instead"
+            )
+        folder = self.path / "control"
+        plan = control_config(self.config, [overrides] if isinstance(overrides, str) else list(overrides))
+        progress = Progress()
+        progress.begin("control: plain GRPO", step)
+
+        def show(done: int) -> None:
+            progress.done = min(done, step)
+            draw()
+
+        with bar(progress, self.quiet) as draw:
+            control = run_control(folder, plan, step, questions, samples, show)
+        mine = self.probe(questions, samples)
+        engine.session.run.write_json("compare.json", {"step": step, "difference": differences(RunFolder(folder), self.run)})
+        return Comparison(step, mine.before, control, mine.after, differences(RunFolder(folder), self.run))
+
+    def _probe(self, step: int, questions: int | None, samples: int | None, before: bool) -> LabProbe:
         session, progress = self._engine.session, self._engine.worker.progress
         known = session.run.read_json("probe.json") or {}
         n = questions or session.config.probe.questions
         fits = "before" in known and known["before"]["T=1"]["accuracy"]["total"] == min(n, len(session.test_examples)) * (
-            samples or session.config.probe.samples)
+            samples or session.config.probe.samples
+        )
         model = session.student.model
-        if step == 0 or (not fits and hasattr(model, "peft_config")):
+        if step == 0 or (before and not fits and hasattr(model, "peft_config")):
             progress.begin("probe, before training")
             with as_found(model), adapter_off(model):
                 known = {"before": full_probe(session, "before", questions, samples)}
@@ -276,8 +343,12 @@ class Lab:
             known["difference"] = paired(session.run)
         session.run.write_json("probe.json", known)
         results = {stage: {d: ProbeResult.from_json(r) for d, r in known.get(stage, {}).items()} for stage in ("before", "after")}
-        return LabProbe(step, results["after"] if step else results["before"], results["before"] if step else {},
-                        known.get("difference", {}) if step else {})
+        return LabProbe(
+            step,
+            results["after"] if step else results["before"],
+            results["before"] if step else {},
+            known.get("difference", {}) if step else {},
+        )
 
     # ---- what there is
 
@@ -356,11 +427,16 @@ class Lab:
         if batch is not None and not isinstance(batch, Batch):
             raise LabError(f"lab.{call}(batch) takes what lab.rollout() returned, not {type(batch).__name__}")
         if waiting is None:
-            raise LabError("there is no batch yet: batch = lab.rollout() first" if batch is None or self.step <= batch.step else
-                           f"batch {batch.generation} has been trained on already; batch = lab.rollout() gives the next one")
+            raise LabError(
+                "there is no batch yet: batch = lab.rollout() first"
+                if batch is None or self.step <= batch.step
+                else f"batch {batch.generation} has been trained on already; batch = lab.rollout() gives the next one"
+            )
         if batch is not None and (batch.generation, batch.step) != (waiting.batch.generation, waiting.batch.step):
-            raise LabError(f"batch {batch.generation} is not the one that waits, which is batch {waiting.batch.generation}: "
-                           "lab.rollout() returns it")
+            raise LabError(
+                f"batch {batch.generation} is not the one that waits, which is batch {waiting.batch.generation}: "
+                "lab.rollout() returns it"
+            )
         return waiting
 
     def _stand(self) -> None:
@@ -387,20 +463,32 @@ class Lab:
 
     def _all_done(self) -> LabError:
         t = self.config.train
-        more = f"Lab(out={str(self.path)!r}, steps={2 * t.steps}) goes on" if t.decay == "constant" else (
-            f"its learning rate has fallen to 0 ({t.decay} decay), so begin another run for more")
+        more = (
+            f"Lab(out={str(self.path)!r}, steps={2 * t.steps}) goes on"
+            if t.decay == "constant"
+            else (f"its learning rate has fallen to 0 ({t.decay} decay), so begin another run for more")
+        )
         return LabError(f"all {t.steps} steps of this run are done: lab.probe() measures it; {more}")
 
     def _queue_of(self, waiting: Waiting) -> ReviewQueue:
         guide = self._engine.session.guide
         if guide is None:
-            raise LabError(f"the method {self.config.loss.method!r} has no teacher, so there is nothing to review: lab.update(batch)")
+            raise LabError(
+                f"the method {self.config.loss.method!r} has no teacher, so there is nothing to review: lab.update(batch)"
+            )
         if not waiting.guided:
             raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
         if self._queue is None:
             session = self._engine.session
-            self._queue = ReviewQueue(waiting.batch.rollouts, waiting.proposals, guide, session.trainer.score, session.run,
-                                      ask=self._ask_again, by=self.by)
+            self._queue = ReviewQueue(
+                waiting.batch.rollouts,
+                waiting.proposals,
+                guide,
+                session.trainer.score,
+                session.run,
+                ask=self._ask_again,
+                by=self.by,
+            )
         return self._queue
 
     def _ask_again(self, rollout: Rollout) -> Guidance | None:
@@ -423,9 +511,11 @@ class Lab:
             queue.apply(_policy(auto))
         left = [i for i in queue.items if i.state in ("open", "skipped")]
         if left:
-            raise LabError(f"{len(left)} of {len(queue)} pieces of guidance are undecided ({', '.join(i.id for i in left[:5])}"
-                           f"{', …' if len(left) > 5 else ''}): decide in lab.review(batch), or take them as the teacher wrote them "
-                           "with lab.update(batch, auto='accept'), or leave them out with auto='reject'")
+            raise LabError(
+                f"{len(left)} of {len(queue)} pieces of guidance are undecided ({', '.join(i.id for i in left[:5])}"
+                f"{', …' if len(left) > 5 else ''}): decide in lab.review(batch), or take them as the teacher wrote them "
+                "with lab.update(batch, auto='accept'), or leave them out with auto='reject'"
+            )
         return queue.decided()
 
     def _close_queue(self) -> None:
@@ -440,7 +530,7 @@ class Lab:
             session.run.write_json("teacher.json", session.teacher.totals())
 
     def _end_of_steps(self) -> None:
-        for text in self._said[getattr(self, "_told", 0):]:
+        for text in self._said[getattr(self, "_told", 0) :]:
             self._say(text)
         self._told = len(self._said)
 
@@ -450,17 +540,39 @@ class Lab:
 
     def _status(self) -> Status:
         config, t = self.config, self.config.train
-        parts = {"student": config.student.path or config.student.kind, "task": config.task.name,
-                 "behaviours": ", ".join(b.name for b in config.behaviors) or "none",
-                 "teacher": config.teacher.backend if config.loss.method != "grpo" else "none", "method": config.loss.method}
+        parts = {
+            "student": config.student.path or config.student.kind,
+            "task": config.task.name,
+            "behaviours": ", ".join(b.name for b in config.behaviors) or "none",
+            "teacher": config.teacher.backend if config.loss.method != "grpo" else "none",
+            "method": config.loss.method,
+        }
         engine = self._engine
         if engine is None:
-            return Status(config.name, str(self.path), RunFolder(self.path).last_checkpoint()[1] if RunFolder(
-                self.path).last_checkpoint() else 0, t.steps, parts, "closed", "closed", f"Lab(out={str(self.path)!r})")
+            return Status(
+                config.name,
+                str(self.path),
+                RunFolder(self.path).last_checkpoint()[1] if RunFolder(self.path).last_checkpoint() else 0,
+                t.steps,
+                parts,
+                "closed",
+                "closed",
+                f"Lab(out={str(self.path)!r})",
+            )
         stage, now, then = self._stage()
         last = next(iter(engine.lines[-1:]), None)
-        return Status(config.name, str(self.path), self.step, t.steps, parts, stage, now, then,
-                      repr(Metrics(last)) if last else "", tuple(self._said[-3:]))
+        return Status(
+            config.name,
+            str(self.path),
+            self.step,
+            t.steps,
+            parts,
+            stage,
+            now,
+            then,
+            repr(Metrics(last)) if last else "",
+            tuple(self._said[-3:]),
+        )
 
     def _stage(self) -> tuple[str, str, str]:
         engine = self._engine

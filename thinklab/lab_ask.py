@@ -3,6 +3,7 @@
 ``Guide.propose`` asks about a whole batch in one call, which suits an unattended run. Here each reply of a teacher on the
 network is handed on at once, so an interrupt or a failure in the middle loses none that was paid for.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -20,8 +21,13 @@ Chosen = Sequence[tuple[Rollout, Behavior]]
 POLL_S = 0.1
 
 
-def ask(guide: Guide, chosen: Chosen, keep: Callable[[list[Guidance]], None], check: Callable[[], None] = lambda: None,
-        meanwhile: Callable[[], None] = lambda: None) -> None:
+def ask(
+    guide: Guide,
+    chosen: Chosen,
+    keep: Callable[[list[Guidance]], None],
+    check: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     """Ask about every rollout in ``chosen``.
 
     Args:
@@ -34,15 +40,15 @@ def ask(guide: Guide, chosen: Chosen, keep: Callable[[list[Guidance]], None], ch
     """
     if not chosen:
         return
-    if not callable(getattr(guide.teacher, "submit", None)):        # it runs on this machine and works in batches of its own
+    if not callable(getattr(guide.teacher, "submit", None)):  # it runs on this machine and works in batches of its own
         replies = guide.teacher.reply([guide.request(r, b) for r, b in chosen])
         keep([guide.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)])
         return
-    alike: dict[tuple, list[tuple[Rollout, Behavior]]] = {}           # the same answer twice is asked about once
+    alike: dict[tuple, list[tuple[Rollout, Behavior]]] = {}  # the same answer twice is asked about once
     for rollout, behavior in chosen:
         alike.setdefault((behavior.hash, rollout.example.question, rollout.student_text), []).append((rollout, behavior))
     same = list(alike.values())
-    first = {group[0][1].hash: group for group in reversed(same)}     # one of each behaviour fills the service's prompt cache
+    first = {group[0][1].hash: group for group in reversed(same)}  # one of each behaviour fills the service's prompt cache
     _wave(guide, list(first.values()), keep, check, meanwhile)
     _wave(guide, [g for g in same if not any(g is f for f in first.values())], keep, check)
 
@@ -74,7 +80,7 @@ def _wave(guide: Guide, groups: list[list[tuple[Rollout, Behavior]]], keep, chec
     except BaseException:
         for future in waiting:
             future.cancel()
-        with suppress(TeacherError):                    # what came in the meantime was paid for
+        with suppress(TeacherError):  # what came in the meantime was paid for
             harvest([f for f in waiting if f.done() and not f.cancelled()])
         raise
 

@@ -1,4 +1,5 @@
 """What ``Lab(...)`` was given, as one ``Experiment`` and the parts that came ready made."""
+
 from __future__ import annotations
 
 import json
@@ -35,12 +36,19 @@ def find_config(path: str | Path) -> Path:
         return found
     if path.stem in shipped and str(path.parent) in (".", "examples", "../examples"):
         return shipped[path.stem]
-    raise ConfigError(f"there is no config {path}{did_you_mean(path.stem, shipped)}; give a YAML file, or one of the shipped "
-                      f"examples: {', '.join(sorted(shipped))}")
+    raise ConfigError(
+        f"there is no config {path}{did_you_mean(path.stem, shipped)}; give a YAML file, or one of the shipped "
+        f"examples: {', '.join(sorted(shipped))}"
+    )
 
 
-def experiment(config: str | Path | Mapping | Experiment | None, overrides: Iterable[str], profile: str | None,
-               settings: Mapping[str, Any], out: Path | None) -> tuple[Experiment, Parts]:
+def experiment(
+    config: str | Path | Mapping | Experiment | None,
+    overrides: Iterable[str],
+    profile: str | None,
+    settings: Mapping[str, Any],
+    out: Path | None,
+) -> tuple[Experiment, Parts]:
     """Merge everything, the later over the earlier: the file, ``settings``, ``profile``, ``overrides``.
 
     Args:

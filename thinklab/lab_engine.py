@@ -7,6 +7,7 @@ is the way a restarted kernel takes as well, so it is the only one. A checkpoint
 
 Random states are put back after every pause: what cells do meanwhile cannot change the run.
 """
+
 from __future__ import annotations
 
 import random
@@ -22,7 +23,7 @@ from thinklab.console import rates
 from thinklab.guards import Watch
 from thinklab.lab_ask import ask
 from thinklab.lab_store import Store, Waiting, same_rollouts
-from thinklab.lab_worker import Interrupted, Worker
+from thinklab.lab_worker import Worker
 from thinklab.review import ReviewQueue
 from thinklab.training import Session
 from thinklab.types import Batch, Guidance, Rollout
@@ -73,7 +74,7 @@ class Engine:
         self._order: Any = Stand()
         self._next: Any = None
         self._begun = False
-        self._stepping = False          # from an optimizer step until its records and its checkpoint are written
+        self._stepping = False  # from an optimizer step until its records and its checkpoint are written
         self._run_from = 0
         self._fresh = _random_state()
         found = session.run.last_checkpoint()
@@ -216,7 +217,7 @@ class Engine:
         try:
             self.ask(waiting, rollouts)
         except Exception:
-            if not waiting.key:                  # nobody is asked twice about what was answered before the failure
+            if not waiting.key:  # nobody is asked twice about what was answered before the failure
                 kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.session.trainer.score(rollouts))))
                 self.store.add(kept, waiting.proposals.values())
                 self.waiting = kept
@@ -244,6 +245,7 @@ class Engine:
                 waiting.proposals |= {g.rollout_id: g for g in found}
             if show:
                 self.worker.progress.done += len(found)
+
         asked = {r.id for r, _ in chosen}
         warm = guide.meanwhile or (lambda rollouts: None)
         self._counting = False
@@ -346,4 +348,3 @@ def _set_random_state(state: tuple) -> None:
     torch.set_rng_state(state[2])
     if state[3] is not None:
         torch.cuda.set_rng_state_all(state[3])
-

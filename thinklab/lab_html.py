@@ -1,11 +1,12 @@
 """How the Lab and what it returns show themselves: text in a script, HTML in a notebook. Views of records; all text escaped."""
+
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 from thinklab.probe_result import ProbeResult
 from thinklab.stats import Rate
@@ -16,12 +17,14 @@ STYLE = """<style>
 .tl-lab{font:14px/1.5 system-ui,sans-serif;color:inherit;max-width:900px}
 .tl-lab table{border-collapse:collapse;margin:.4em 0;font-size:13px}
 .tl-lab .tl-scroll{overflow-x:auto}
-.tl-lab th,.tl-lab td{text-align:left!important;padding:.2em .9em .2em 0;border-bottom:1px solid rgba(128,128,128,.35);vertical-align:top;background:none}
+.tl-lab th,.tl-lab td{text-align:left!important;padding:.2em .9em .2em 0;vertical-align:top;background:none}
+.tl-lab th,.tl-lab td{border-bottom:1px solid rgba(128,128,128,.35)}
 .tl-lab th{font-weight:600}.tl-lab td.tl-text{white-space:pre-wrap;overflow-wrap:anywhere;min-width:12em;max-width:32em}
 .tl-lab ol{list-style:none;display:flex;flex-wrap:wrap;gap:.4em;padding:0;margin:.5em 0}
 .tl-lab li{border:1px solid rgba(128,128,128,.55);border-radius:999px;padding:.05em .8em}
 .tl-lab li[aria-current]{border-color:currentColor;border-width:2px;font-weight:600}
-.tl-lab code{font-family:ui-monospace,monospace;background:rgba(128,128,128,.15);color:inherit;padding:.05em .35em;border-radius:4px}
+.tl-lab code{font-family:ui-monospace,monospace;background:rgba(128,128,128,.15);color:inherit}
+.tl-lab code{padding:.05em .35em;border-radius:4px}
 .tl-lab p{margin:.3em 0}
 </style>"""
 
@@ -41,8 +44,10 @@ def box(*parts: str) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[int] = ()) -> str:
     """A table; every cell is escaped here. Columns in ``text`` hold model text and may break."""
     top = f"<thead><tr>{''.join(f'<th>{escape(h)}</th>' for h in head)}</tr></thead>" if head else ""
-    body = "".join("<tr>" + "".join(f"<td{' class=tl-text' if k in text else ''}>{escape(str(c))}</td>"
-                                    for k, c in enumerate(row)) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td{' class=tl-text' if k in text else ''}>{escape(str(c))}</td>" for k, c in enumerate(row)) + "</tr>"
+        for row in rows
+    )
     return f"<div class='tl-scroll'><table>{top}<tbody>{body}</tbody></table></div>"
 
 
@@ -67,8 +72,11 @@ class Status:
     alarms: Sequence[str] = ()
 
     def text(self) -> str:
-        lines = [f"Lab {self.name!r} in {self.folder}: step {self.step} of {self.steps}",
-                 *(f"  {k}: {v}" for k, v in self.parts.items()), f"  now: {self.now}"]
+        lines = [
+            f"Lab {self.name!r} in {self.folder}: step {self.step} of {self.steps}",
+            *(f"  {k}: {v}" for k, v in self.parts.items()),
+            f"  now: {self.now}",
+        ]
         lines += [f"  last: {self.last}"] if self.last else []
         lines += [f"  alarm: {a}" for a in self.alarms]
         return "\n".join([*lines, *([f"  next: {self.next}"] if self.next else [])])
@@ -91,8 +99,11 @@ def batch_html(batch: Batch, shown: int = 8) -> str:
     """The first rollouts of a batch as a table."""
     rows = [(r.id, r.example.question, r.text, _mark(r.checks.get("correct"))) for r in batch.rollouts[:shown]]
     more = len(batch.rollouts) - len(rows)
-    return box(f"<p>Batch {batch.generation}: {escape(batch_text(batch))}.</p>", table(("", "question", "answer", "right"), rows, text=(1, 2)),
-               f"<p>and {more} more: <code>batch.rollouts</code></p>" if more > 0 else "")
+    return box(
+        f"<p>Batch {batch.generation}: {escape(batch_text(batch))}.</p>",
+        table(("", "question", "answer", "right"), rows, text=(1, 2)),
+        f"<p>and {more} more: <code>batch.rollouts</code></p>" if more > 0 else "",
+    )
 
 
 def _mark(value: bool | None) -> str:
@@ -105,7 +116,9 @@ def show_batches_in_notebook() -> None:
         return
     formatters = sys.modules["IPython"].get_ipython().display_formatter.formatters
     formatters["text/html"].for_type(Batch, batch_html)
-    formatters["text/plain"].for_type(Batch, lambda batch, printer, cycle: printer.text(f"Batch {batch.generation}: {batch_text(batch)}"))
+    formatters["text/plain"].for_type(
+        Batch, lambda batch, printer, cycle: printer.text(f"Batch {batch.generation}: {batch_text(batch)}")
+    )
 
 
 @dataclass(frozen=True)
@@ -140,11 +153,20 @@ class Proposals(Mapping):
         rows, by_id = [], {r.id: r for r in self.batch.rollouts}
         for key, g in self.guidance.items():
             r = by_id.get(key)
-            rows.append((key, r.example.question if r else "", r.student_text if r else "",
-                         g.final_text if g.usable else f"({g.reason}: {g.detail})",
-                         {True: "right", False: "wrong", None: ""}[g.verdict], _mark(r.checks.get("student_correct")) if r else ""))
-        return box(f"<p>{escape(repr(self).splitlines()[0])}</p>",
-                   table(("", "question", "the student's answer", "guidance", "the teacher calls it", "right"), rows, text=(1, 2, 3)))
+            rows.append(
+                (
+                    key,
+                    r.example.question if r else "",
+                    r.student_text if r else "",
+                    g.final_text if g.usable else f"({g.reason}: {g.detail})",
+                    {True: "right", False: "wrong", None: ""}[g.verdict],
+                    _mark(r.checks.get("student_correct")) if r else "",
+                )
+            )
+        return box(
+            f"<p>{escape(repr(self).splitlines()[0])}</p>",
+            table(("", "question", "the student's answer", "guidance", "the teacher calls it", "right"), rows, text=(1, 2, 3)),
+        )
 
 
 @dataclass(frozen=True)
@@ -158,8 +180,10 @@ class ReviewText:
     def lines(self) -> list[str]:
         counts = self.queue.counts()
         head = ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "nothing to review"
-        return [f"{len(self.queue)} guided rollouts: {head}", *(
-            f"  {i.id}  {i.state:<9} {i.current.replace(chr(10), ' ')[:100]}" for i in self.queue.items)]
+        return [
+            f"{len(self.queue)} guided rollouts: {head}",
+            *(f"  {i.id}  {i.state:<9} {i.current.replace(chr(10), ' ')[:100]}" for i in self.queue.items),
+        ]
 
     def __repr__(self) -> str:
         open_ = [i for i in self.queue.items if i.state in ("open", "skipped")]
@@ -168,21 +192,37 @@ class ReviewText:
 
     def _repr_html_(self) -> str:
         rows = [(i.id, i.question, i.student_text, i.current, i.state) for i in self.queue.items]
-        return box(f"<p>{escape(self.lines[0])}</p>", table(("", "question", "the student's answer", "guidance", ""), rows, text=(1, 2, 3)))
+        return box(
+            f"<p>{escape(self.lines[0])}</p>",
+            table(("", "question", "the student's answer", "guidance", ""), rows, text=(1, 2, 3)),
+        )
 
 
 class Metrics(dict):
     """One update's figures: a dict that shows the ones that matter first."""
 
-    FIRST = {"step": "step", "loss": "loss", "own/accuracy": "accuracy, unguided", "own/behavior": "behaviour, unguided",
-             "guided_fraction": "guided", "guidance/accuracy_before": "guided, right before", "guidance/accuracy_after": "guided, right after",
-             "teacher/weight_pos": "weight on the teacher's tokens, A > 0", "teacher/weight_neg": "weight, A < 0",
-             "student/entropy": "entropy", "neutral_kl": "KL to the base", "learning_rate": "learning rate"}
+    FIRST: ClassVar[dict[str, str]] = {
+        "step": "step",
+        "loss": "loss",
+        "own/accuracy": "accuracy, unguided",
+        "own/behavior": "behaviour, unguided",
+        "guided_fraction": "guided",
+        "guidance/accuracy_before": "guided, right before",
+        "guidance/accuracy_after": "guided, right after",
+        "teacher/weight_pos": "weight on the teacher's tokens, A > 0",
+        "teacher/weight_neg": "weight, A < 0",
+        "student/entropy": "entropy",
+        "neutral_kl": "KL to the base",
+        "learning_rate": "learning rate",
+    }
 
     @property
     def rows(self) -> list[tuple[str, str]]:
-        return [(name, f"{self[key]:.4g}" if isinstance(self[key], float) else str(self[key]))
-                for key, name in self.FIRST.items() if self.get(key) is not None]
+        return [
+            (name, f"{self[key]:.4g}" if isinstance(self[key], float) else str(self[key]))
+            for key, name in self.FIRST.items()
+            if self.get(key) is not None
+        ]
 
     def __repr__(self) -> str:
         return "  ".join(f"{name} {value}" for name, value in self.rows)
@@ -193,7 +233,10 @@ class Metrics(dict):
 
 @dataclass(frozen=True)
 class LabProbe:
-    """What the student does on held-out questions without guidance or hint: as a ``ProbeResult`` of T = 1, with greedy and before beside it."""
+    """What the student does on held-out questions without guidance or hint.
+
+    Reads like the ``ProbeResult`` of T = 1, with greedy and before beside it.
+    """
 
     step: int
     after: Mapping[str, ProbeResult]
@@ -253,4 +296,6 @@ def row(name: str, r: ProbeResult) -> tuple[str, ...]:
 
 def as_text(head: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join([title, *("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in (head, *rows))])
+    return "\n".join(
+        [title, *("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in (head, *rows))]
+    )

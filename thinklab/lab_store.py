@@ -5,6 +5,7 @@
 
 Decisions are in ``reviews.jsonl`` (``thinklab/review.py``).
 """
+
 from __future__ import annotations
 
 import os
@@ -77,15 +78,24 @@ class Store:
 
     def _write(self, waiting: Waiting) -> None:
         batch = waiting.batch
-        self.run.write_json(WAITING, {"key": waiting.key, "generation": batch.generation, "step": batch.step,
-                                      "gamma": batch.gamma, "guided": waiting.guided,
-                                      "rollouts": [to_json(r) for r in batch.rollouts]})
+        self.run.write_json(
+            WAITING,
+            {
+                "key": waiting.key,
+                "generation": batch.generation,
+                "step": batch.step,
+                "gamma": batch.gamma,
+                "guided": waiting.guided,
+                "rollouts": [to_json(r) for r in batch.rollouts],
+            },
+        )
 
 
 def same_rollouts(mine: Sequence[Rollout], theirs: Sequence[Rollout]) -> bool:
     """Do two batches hold the same answers to the same prompts?"""
     return len(mine) == len(theirs) and all(
-        a.id == b.id and a.prompt_ids == b.prompt_ids and a.student_ids == b.student_ids for a, b in zip(mine, theirs))
+        a.id == b.id and a.prompt_ids == b.prompt_ids and a.student_ids == b.student_ids for a, b in zip(mine, theirs)
+    )
 
 
 class FolderLock:
@@ -105,7 +115,7 @@ class FolderLock:
             return
         path = folder / LOCK
         try:
-            file = open(path, "a+", encoding="utf-8")       # noqa: SIM115 - open for as long as the lock is held
+            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - open for as long as the lock is held
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror or error}") from error
         try:
@@ -114,9 +124,11 @@ class FolderLock:
             file.seek(0)
             owner = file.read().strip()
             file.close()
-            raise RunError(f"{folder} is open in another process{f' ({owner})' if owner else ''}, perhaps another notebook's "
-                           "kernel: shut that down, call lab.close() there, or choose another out=") from None
-        except OSError:                                     # a file system without locks
+            raise RunError(
+                f"{folder} is open in another process{f' ({owner})' if owner else ''}, perhaps another notebook's "
+                "kernel: shut that down, call lab.close() there, or choose another out="
+            ) from None
+        except OSError:  # a file system without locks
             file.close()
             return
         file.seek(0)

@@ -8,6 +8,7 @@ The worker draws nothing: it notes in ``progress`` how far it is, and the waitin
 caller (the stop button, Ctrl-C) sets ``stop``, which the worker reads at its next forward pass (``check``). A second one
 returns at once; the worker then ends what it does behind the caller's back, and the next call waits for that first.
 """
+
 from __future__ import annotations
 
 import queue
@@ -24,7 +25,7 @@ from tqdm.auto import tqdm
 from thinklab.errors import LabError
 
 POLL_S = 0.05
-PLAIN_EVERY_S = 10.0        # seconds between two lines where stderr is not a terminal
+PLAIN_EVERY_S = 10.0  # seconds between two lines where stderr is not a terminal
 
 
 class Interrupted(Exception):
@@ -58,8 +59,8 @@ class Worker:
     def __init__(self, train: Callable[[], None]):
         self._train = train
         self._commands: queue.SimpleQueue[tuple[str, Any, Future]] = queue.SimpleQueue()
-        self._moving: Future | None = None          # of the advance under way
-        self._behind: Future | None = None          # of a call that the caller no longer waits for
+        self._moving: Future | None = None  # of the advance under way
+        self._behind: Future | None = None  # of a call that the caller no longer waits for
         self._order: Any = None
         self._thread: threading.Thread | None = None
         self._turn = threading.Lock()
@@ -96,7 +97,7 @@ class Worker:
 
     def _do(self, kind: str, what: Any, quiet: bool) -> Any:
         if self.mine:
-            return what()                           # a job that needs another one
+            return what()  # a job that needs another one
         if not self._turn.acquire(blocking=False):
             raise LabError("the Lab is busy with another call; wait until it has ended, or stop it")
         try:
@@ -127,7 +128,7 @@ class Worker:
     def _wait(self, future: Future, quiet: bool) -> Any:
         self._behind = future
         asked = False
-        with _bar(self.progress, quiet or self.quiet) as draw:
+        with bar(self.progress, quiet or self.quiet) as draw:
             while True:
                 try:
                     while not future.done():
@@ -218,7 +219,7 @@ class Worker:
 
 
 @contextmanager
-def _bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
+def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
     """A progress bar that follows ``progress``; it appears with the first text, and again for each further one."""
     bars: list[tqdm] = []
     plain = not quiet and not _shows_bars()
@@ -229,15 +230,23 @@ def _bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
         if bars and bars[-1].thinklab_text != progress.text:
             bars.pop().close()
         if not bars:
-            bars.append(tqdm(total=progress.total, desc=progress.text, leave=True, dynamic_ncols=not plain,
-                             mininterval=PLAIN_EVERY_S if plain else 0.1,
-                             bar_format=None if progress.total else "{desc}: {n_fmt} [{elapsed}{postfix}]"))
+            bars.append(
+                tqdm(
+                    total=progress.total,
+                    desc=progress.text,
+                    leave=True,
+                    delay=2.0 if plain else 0,
+                    dynamic_ncols=not plain,
+                    mininterval=PLAIN_EVERY_S if plain else 0.1,
+                    bar_format=None if progress.total else "{desc}: {n_fmt} [{elapsed}{postfix}]",
+                )
+            )
             bars[-1].thinklab_text = progress.text
-        bar = bars[-1]
-        bar.total = progress.total
+        shown = bars[-1]
+        shown.total = progress.total
         if progress.extra:
-            bar.set_postfix_str(progress.extra, refresh=False)
-        bar.update(progress.done - bar.n)
+            shown.set_postfix_str(progress.extra, refresh=False)
+        shown.update(progress.done - shown.n)
 
     try:
         yield draw
@@ -251,4 +260,5 @@ def _bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
 
 def _shows_bars() -> bool:
     from thinklab.lab_html import in_notebook
+
     return in_notebook() or sys.stderr.isatty()

@@ -1,4 +1,5 @@
 """A small Lab and what its tests compare."""
+
 from __future__ import annotations
 
 import os
@@ -12,11 +13,24 @@ from thinklab import Lab, load_teacher
 from thinklab.run import RunFolder
 
 SMALL = {
-    "name": "small", "task": {"name": "sums"}, "behaviors": ["self-check"], "teacher": {"backend": "scripted", "rule": "sums-check"},
+    "name": "small",
+    "task": {"name": "sums"},
+    "behaviors": ["self-check"],
+    "teacher": {"backend": "scripted", "rule": "sums-check"},
     "guidance": {"gamma": 2, "max_tokens": 60},
-    "train": {"steps": 4, "questions": 2, "samples": 4, "max_prompt_tokens": 40, "max_completion_tokens": 32, "warmup_steps": 0,
-              "checkpoint_every": 0, "threads": 1, "seed": 5},
-    "probe": {"questions": 12}, "guards": {"kl_every": 0},
+    "train": {
+        "steps": 4,
+        "questions": 2,
+        "samples": 4,
+        "max_prompt_tokens": 40,
+        "max_completion_tokens": 32,
+        "warmup_steps": 0,
+        "checkpoint_every": 0,
+        "threads": 1,
+        "seed": 5,
+    },
+    "probe": {"questions": 12},
+    "guards": {"kl_every": 0},
 }
 
 
@@ -70,6 +84,7 @@ class Flaky:
 
     def reply(self, requests):
         from thinklab.teachers import TeacherReply
+
         out = []
         for request in requests:
             self.asked.append(request.id)
@@ -83,6 +98,7 @@ class OnTheNetwork(Flaky):
 
     def submit(self, requests):
         from concurrent.futures import Future
+
         future = Future()
         try:
             future.set_result(self.reply(requests))
@@ -106,4 +122,5 @@ def interrupt_when(lab, condition) -> None:
         if condition(seen[0]):
             handle.remove()
             interrupt(lab)
+
     handle = lab.student.model.get_input_embeddings().register_forward_pre_hook(hook, prepend=True)

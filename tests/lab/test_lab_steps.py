@@ -1,4 +1,5 @@
 """The Lab step by step: order of the calls, what is trained on, and that it is the same run as an unattended one."""
+
 from __future__ import annotations
 
 import json
@@ -37,8 +38,12 @@ def test_the_tokens_that_are_trained_equal_the_edited_text(make):
 
     tokenizer, separator = lab.student.tokenizer, load_behavior("self-check").separator
     want = tokenizer(separator + text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-    in_the_loss = [ids[mask.bool()].tolist() for inputs in seen
-                   for ids, mask in zip(inputs["completion_ids"], inputs["teacher_mask"], strict=True) if mask.any()]
+    in_the_loss = [
+        ids[mask.bool()].tolist()
+        for inputs in seen
+        for ids, mask in zip(inputs["completion_ids"], inputs["teacher_mask"], strict=True)
+        if mask.any()
+    ]
     assert want in in_the_loss and len(in_the_loss) == len(rest) + 1
     lines = {r["id"]: r for r in lab.run.read("rollouts")}
     assert lines[edited]["teacher_ids"] == want and lines[edited]["guidance"]["status"] == "edited"
@@ -55,7 +60,7 @@ def test_one_by_one_and_unattended_are_the_run_that_the_command_line_makes(make,
     lab = make("lab")
     lab.probe()
     step(lab)
-    torch.rand(7), torch.manual_seed(1)               # what a cell in between may do
+    torch.rand(7), torch.manual_seed(1)  # what a cell in between may do
     lab.train(2)
     batch = lab.rollout()
     lab.guide(batch)
@@ -63,7 +68,9 @@ def test_one_by_one_and_unattended_are_the_run_that_the_command_line_makes(make,
     torch.rand(3)
     lab.update(batch, auto="accept")
     assert same(weights(tmp_path / "lab"), weights(tmp_path / "command-line"))
-    mine, theirs = ([{**r, "guidance": None} for r in RunFolder(tmp_path / name).read("rollouts")] for name in ("lab", "command-line"))
+    mine, theirs = (
+        [{**r, "guidance": None} for r in RunFolder(tmp_path / name).read("rollouts")] for name in ("lab", "command-line")
+    )
     assert json.dumps(mine) == json.dumps(theirs)
     probe = lab.probe()
     measured = json.loads((tmp_path / "command-line" / "probe.json").read_text())
@@ -72,20 +79,20 @@ def test_one_by_one_and_unattended_are_the_run_that_the_command_line_makes(make,
     with pytest.raises(LabError, match="all 4 steps"):
         lab.rollout()
     lab.close()
-    further = make("lab", steps=6)                    # the learning rate does not decay: it may go on
+    further = make("lab", steps=6)  # the learning rate does not decay: it may go on
     assert further.train()["step"] == 6 and further.step == 6
 
 
 def test_calls_in_the_wrong_order_say_what_comes_first_and_change_nothing(make):
     lab = make(teacher=Flaky())
     for call in (lab.guide, lab.update, lab.review):
-        with pytest.raises(LabError, match="lab.rollout"):
+        with pytest.raises(LabError, match=r"lab.rollout"):
             call()
     batch = lab.rollout()
-    assert lab.rollout() == batch                      # it waits; asking again samples nothing
-    with pytest.raises(LabError, match="lab.guide"):
+    assert lab.rollout() == batch  # it waits; asking again samples nothing
+    with pytest.raises(LabError, match=r"lab.guide"):
         lab.update(batch)
-    with pytest.raises(LabError, match="lab.guide"):
+    with pytest.raises(LabError, match=r"lab.guide"):
         lab.review(batch)
     lab.guide(batch)
     asked = list(lab._engine.session.teacher.asked)
@@ -101,12 +108,14 @@ def test_calls_in_the_wrong_order_say_what_comes_first_and_change_nothing(make):
         lab.update(batch, auto="acept")
     assert lab.step == 0 and lab.update(batch, auto="reject")["guided_fraction"] == 1 / 8
     with pytest.raises(ReviewError, match="trained on"):
-        queue.reject(queue.items[1].id)                # a pane that was left open
+        queue.reject(queue.items[1].id)  # a pane that was left open
     with pytest.raises(LabError, match="trained on already"):
         lab.update(batch)
 
 
-@pytest.mark.parametrize("auto, edited", [("accept", 0), ("accept_if_detected", 0), (lambda item: "I check: yes. So \\boxed{1}.", 4)])
+@pytest.mark.parametrize(
+    "auto, edited", [("accept", 0), ("accept_if_detected", 0), (lambda item: "I check: yes. So \\boxed{1}.", 4)]
+)
 def test_policies_decide_without_anyone_there(make, auto, edited):
     lab = make()
     lab.guide(lab.rollout())
@@ -127,8 +136,19 @@ def test_plain_grpo_has_nothing_to_guide(make):
 
 def test_ready_made_parts_sections_and_single_keys(tmp_path):
     behavior, task, teacher = load_behavior("self-check"), load_task("sums", terms=[2]), Flaky()
-    with Lab(student="embedded", task=task, behaviors=[behavior], teacher=teacher, steps=3, questions=2, samples=4, name="mine",
-             train={"max_prompt_tokens": 40, "max_completion_tokens": 48}, out=tmp_path / "run", quiet=True) as lab:
+    with Lab(
+        student="embedded",
+        task=task,
+        behaviors=[behavior],
+        teacher=teacher,
+        steps=3,
+        questions=2,
+        samples=4,
+        name="mine",
+        train={"max_prompt_tokens": 40, "max_completion_tokens": 48},
+        out=tmp_path / "run",
+        quiet=True,
+    ) as lab:
         lab.guide(lab.rollout())
         assert teacher.asked and lab.config.train.steps == 3 and lab.config.train.max_completion_tokens == 48
         assert lab.task is task and lab.behaviors == [behavior]
@@ -138,10 +158,13 @@ def test_ready_made_parts_sections_and_single_keys(tmp_path):
 
 
 def test_what_cannot_be_used_is_one_clear_error(tmp_path):
-    for how, match in [({}, "needs a config"), ({"config": "demo-self-chek"}, "did you mean 'demo-self-check'"),
-                       ({"config": "demo-self-check", "stepz": 3}, "did you mean 'steps'"),
-                       ({"config": "demo-self-check", "overrides": ["train.steps=-1"]}, "train.steps"),
-                       ({"task": "sums", "behaviors": []}, "behaviour")]:
+    for how, match in [
+        ({}, "needs a config"),
+        ({"config": "demo-self-chek"}, "did you mean 'demo-self-check'"),
+        ({"config": "demo-self-check", "stepz": 3}, "did you mean 'steps'"),
+        ({"config": "demo-self-check", "overrides": ["train.steps=-1"]}, "train.steps"),
+        ({"task": "sums", "behaviors": []}, "behaviour"),
+    ]:
         with pytest.raises(ConfigError, match=match):
             Lab(**how)
     with pytest.raises(RunError, match="holds no run"):
@@ -152,7 +175,7 @@ def test_what_cannot_be_used_is_one_clear_error(tmp_path):
 def test_a_second_lab_in_the_same_folder_takes_over_and_another_experiment_is_refused(make, tmp_path):
     lab = make()
     batch = lab.rollout()
-    again = make()                                     # the cell that makes it was run again
+    again = make()  # the cell that makes it was run again
     assert again.rollout() == batch and "closed" in repr(lab)
     again.close()
     with pytest.raises(RunError, match="begun with another 'guidance'"):

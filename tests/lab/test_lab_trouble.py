@@ -1,4 +1,5 @@
 """Stopped, failed, restarted: the batch stays, the next call works, and the weights are those of a run that was left alone."""
+
 from __future__ import annotations
 
 import json
@@ -40,7 +41,7 @@ def test_stopped_while_the_teacher_answers(make, tmp_path, undisturbed, kind):
     assert lab.rollout() == batch
     lab.guide(batch)
     asked = lab._engine.session.teacher.asked
-    assert set(asked) == set(lab.proposals) and len(asked) == len(set(asked))      # what came before the stop was kept
+    assert set(asked) == set(lab.proposals) and len(asked) == len(set(asked))  # what came before the stop was kept
     finish(lab, tmp_path / "run", undisturbed)
 
 
@@ -52,7 +53,7 @@ def test_stopped_while_updating(make, tmp_path, undisturbed):
     with pytest.raises(KeyboardInterrupt):
         lab.update(batch, auto="accept")
     assert lab.step == 0 and lab.batch == batch, "an update that was stopped has not happened"
-    lab.update(batch)                                  # the decisions were kept
+    lab.update(batch)  # the decisions were kept
     finish(lab, tmp_path / "run", undisturbed)
 
 
@@ -96,6 +97,7 @@ def test_a_second_stop_does_not_wait(make, undisturbed, tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
             gate.wait(60)
         return ""
+
     lab = make(teacher=Flaky(before))
     batch = lab.rollout()
     with pytest.raises(KeyboardInterrupt):
@@ -114,11 +116,12 @@ def test_a_teacher_that_is_down_and_comes_back(make, tmp_path, undisturbed, kind
         if down[0] and number == 2:
             raise TeacherError("the flaky teacher cannot work: key refused")
         return ""
+
     lab = make(teacher=kind(before))
     batch = lab.rollout()
     with pytest.raises(TeacherError, match="key refused"):
         lab.guide(batch)
-    with pytest.raises(LabError, match="lab.guide"):
+    with pytest.raises(LabError, match=r"lab.guide"):
         lab.update(batch)
     down[0] = False
     assert lab.rollout() == batch and len(lab.guide(batch).usable) == 4
@@ -130,7 +133,7 @@ def test_requests_that_the_teacher_did_not_answer_are_asked_again_and_only_those
     teacher = Flaky(lambda number: faults.get(number, ""))
     lab = make(teacher=teacher)
     batch = lab.rollout()
-    with pytest.raises(TeacherError, match="none of 4 requests.*connection"):
+    with pytest.raises(TeacherError, match=r"none of 4 requests.*connection"):
         lab.guide(batch)
     assert len(lab.guide(batch).usable) == 3
     lost = teacher.asked[5]
@@ -144,13 +147,14 @@ def test_a_teacher_that_fails_in_an_unattended_run_loses_nothing(make, tmp_path)
 
     def fail():
         raise TeacherError("no credit left")
+
     lab = make(teacher=teacher)
     with pytest.raises(TeacherError, match="no credit"):
         lab.train()
     assert lab.step == 1 and lab.batch is not None
     mended.append(1)
     lab.train()
-    assert lab.step == 4 and len(teacher.asked) == len(set(teacher.asked)) + 1      # only the one that had failed
+    assert lab.step == 4 and len(teacher.asked) == len(set(teacher.asked)) + 1  # only the one that had failed
     with Lab(SMALL, out=tmp_path / "whole", quiet=True) as whole:
         whole.train()
     assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
@@ -177,10 +181,16 @@ def test_a_disk_that_is_full(make, tmp_path, undisturbed, where, monkeypatch):
     full = OSError(28, "No space left on device")
     trainer, run = lab._engine.session.trainer, type(lab._engine.session.run)
     with monkeypatch.context() as patch:
+
         def refuse(self, name, *_):
             if name == {"batch": "waiting.json"}.get(where, where):
                 raise RunError(f"cannot write {name}: No space left on device")
-            return append(self, name, *_) if name in ("metrics", "rollouts", "proposals", "reviews", "tokens") else write(self, name, *_)
+            return (
+                append(self, name, *_)
+                if name in ("metrics", "rollouts", "proposals", "reviews", "tokens")
+                else write(self, name, *_)
+            )
+
         append, write = run.append, run.write_json
         if where == "checkpoint":
             patch.setattr(trainer, "save_model", lambda *a, **k: (_ for _ in ()).throw(full))
@@ -211,18 +221,23 @@ sys.stdin.read()
 
 @pytest.mark.slow
 def test_another_process_is_kept_out_and_goes_on_where_the_killed_one_was(make, tmp_path):
-    kernel = subprocess.Popen([sys.executable, "-c", FIRST_SITTING, json.dumps(SMALL), str(tmp_path / "run")], text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    kernel = subprocess.Popen(
+        [sys.executable, "-c", FIRST_SITTING, json.dumps(SMALL), str(tmp_path / "run")],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     line = kernel.stdout.readline()
     try:
         assert line, kernel.stderr.read()
         with pytest.raises(RunError, match=f"is open in another process .process {kernel.pid}"):
             make()
     finally:
-        kernel.kill()                                  # no goodbye
+        kernel.kill()  # no goodbye
         kernel.communicate()
     lab = make()
-    teacher = lab._engine.session.guide.teacher = Flaky()      # it would note whatever it were asked
+    teacher = lab._engine.session.guide.teacher = Flaky()  # it would note whatever it were asked
     assert lab.step == 1 and "2 of 4 pieces of guidance undecided" in repr(lab)
     batch = lab.rollout()
     assert [list(r.student_ids) for r in batch.rollouts] == json.loads(line)
