@@ -212,6 +212,9 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._log_by_origin(inputs, teacher, now, entropies, advantage)
         if not teacher.any():
             return
+        if "importance_sampling_ratio" in inputs:      # (B, 1) or (B, T): what vLLM sampled; the teacher's tokens it did not
+            ratio = inputs["importance_sampling_ratio"].expand_as(now)
+            inputs["importance_sampling_ratio"] = torch.where(teacher, 1.0, ratio)
         plain = self.shaping.variant == "ratio" or self.imitate
         weights = torch.ones_like(now) if plain else aas.gradient_weight(now, advantage, self.shaping)
         weights = torch.where(teacher, weights, 1.0)
