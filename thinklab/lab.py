@@ -15,38 +15,26 @@ where the last one stood. What trains is in ``lab_engine.py``; this file is the 
 from __future__ import annotations
 
 import atexit
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from thinklab import lab_config
+from thinklab import lab_config, unsloth_first
 from thinklab.config import Experiment
 from thinklab.errors import ConfigError, LabError, RunError, TeacherError
-from thinklab.full_probe import full_probe, paired
-from thinklab.lab_ask import ask_again
-from thinklab.lab_compare import Comparison, control_config, differences, run_control
-from thinklab.lab_engine import ASK_AGAIN, BATCH, Engine, Learn, Run, Sample, Stand
-from thinklab.lab_html import (
-    LabProbe,
-    Metrics,
-    Proposals,
-    ReviewText,
-    Status,
-    batch_text,
-    in_notebook,
-    show_batches_in_notebook,
-)
+from thinklab.lab_html import Metrics, Proposals, ReviewText, Status, batch_text, in_notebook, show_batches_in_notebook
 from thinklab.lab_store import FolderLock, Waiting
 from thinklab.lab_worker import Progress, bar
-from thinklab.probe_result import ProbeResult
-from thinklab.review import ReviewQueue
 from thinklab.run import RunFolder
-from thinklab.teachers.resident import adapter_off, as_found
-from thinklab.training import build
-from thinklab.types import Batch, Guidance, Rollout
+from thinklab.types import Batch, Guidance
+
+if TYPE_CHECKING:        # what loads PyTorch is imported once the student is known: Unsloth must come before it
+    from thinklab.lab_compare import Comparison
+    from thinklab.lab_engine import Engine
+    from thinklab.lab_html import LabProbe
+    from thinklab.review import ReviewQueue
 
 Auto = str | Callable[..., Any]
 """``accept``, ``accept_if_detected``, ``reject``, or a function of a ``review.Item`` that returns True (accept), False
@@ -113,13 +101,17 @@ class Lab:
             _move_away(self.path, self._say)
         lock = FolderLock(self.path) if there else None
         try:
+            unsloth_first.import_first(self.config.student.kind)
+            from thinklab.lab_engine import Engine
+            from thinklab.training import build
             session = build(self.config, self.path, there, parts)
             self._lock = lock or FolderLock(self.path)
         except BaseException:
             if lock is not None:
                 lock.release()
             raise
-        session.guards and setattr(session.guards, "say", self._said.append)
+        if session.guards is not None:
+            session.guards.say = self._said.append
         self._engine = Engine(session)
         self._engine.worker.quiet = quiet
         _OPEN[self.path.resolve()] = self
@@ -162,14 +154,11 @@ class Lab:
         if engine.session.guide is None:
             self._say(f"the method {self.config.loss.method!r} has no teacher. Next: lab.update(batch)")
             return Proposals(waiting.batch, {})
-        if not waiting.guided or any(g.reason in ASK_AGAIN for g in waiting.proposals.values()):
+        if not waiting.guided or waiting.unanswered:
             waiting = self._to_batch()
             self._queue = None
-            try:
-                engine.worker.call(lambda: engine.ask(waiting, show=True))
-            finally:
-                self._note_costs()
-        lost = [g for g in waiting.proposals.values() if g.reason in ASK_AGAIN and g.reason != "waiting"]
+            engine.guide(waiting)
+        lost = [g for g in waiting.unanswered if g.reason != "waiting"]
         if lost and len(lost) == len(waiting.proposals):
             raise TeacherError(
                 f"the teacher answered none of {len(lost)} requests ({lost[0].reason}: {lost[0].detail}). The batch is "
@@ -221,7 +210,7 @@ class Lab:
         guidance = self._decided(waiting, auto)
         engine = self._engine
         self._to_batch()
-        engine.worker.advance(Learn(guidance))
+        engine.learn(guidance)
         line = Metrics({k: v for part in engine.lines for k, v in part.items()})
         self._close_queue()
         self._end_of_steps()
@@ -259,7 +248,7 @@ class Lab:
         if engine.waiting is not None:
             self._to_batch()
         try:
-            engine.worker.advance(Run(until, _policy(auto), self.by, guidance))
+            engine.run(until, _policy(auto), self.by, guidance)
         finally:
             self._close_queue()
         line = Metrics({k: v for part in engine.lines[-engine.span :] for k, v in part.items()})
@@ -283,9 +272,8 @@ class Lab:
     def measure(self, questions: int | None = None, samples: int | None = None, before: bool = True) -> LabProbe:
         """``probe``; with ``before=False`` the base is not measured."""
         engine = self._open()
-        self._stand()
-        step = self.step
-        return engine.worker.call(lambda: self._probe(step, questions, samples, before))
+        engine.stand()
+        return engine.probe(questions, samples, before)
 
     def compare(self, overrides: Iterable[str] = (), questions: int | None = None, samples: int | None = None) -> Comparison:
         """This run beside plain GRPO: the same reward, questions, seeds and steps, no teacher. Runs the control first.
@@ -297,6 +285,7 @@ class Lab:
         Raises:
             LabError: before the first step, or where the run has ready-made parts that another process cannot have.
         """
+        from thinklab.lab_compare import Comparison, control_config, differences, run_control
         engine, step = self._open(), self.step
         if not step:
             raise LabError("nothing has been trained yet, so there is nothing to compare: lab.train() or lab.update() first")
@@ -324,31 +313,6 @@ class Lab:
         mine = self.probe(questions, samples)
         engine.session.run.write_json("compare.json", {"step": step, "difference": differences(RunFolder(folder), self.run)})
         return Comparison(step, mine.before, control, mine.after, differences(RunFolder(folder), self.run))
-
-    def _probe(self, step: int, questions: int | None, samples: int | None, before: bool) -> LabProbe:
-        session, progress = self._engine.session, self._engine.worker.progress
-        known = session.run.read_json("probe.json") or {}
-        n = questions or session.config.probe.questions
-        fits = "before" in known and known["before"]["T=1"]["accuracy"]["total"] == min(n, len(session.test_examples)) * (
-            samples or session.config.probe.samples
-        )
-        model = session.student.model
-        if step == 0 or (before and not fits and hasattr(model, "peft_config")):
-            progress.begin("probe, before training")
-            with as_found(model), adapter_off(model):
-                known = {"before": full_probe(session, "before", questions, samples)}
-        if step:
-            progress.begin("probe")
-            known |= {"after": full_probe(session, "after", questions, samples), "steps": step}
-            known["difference"] = paired(session.run)
-        session.run.write_json("probe.json", known)
-        results = {stage: {d: ProbeResult.from_json(r) for d, r in known.get(stage, {}).items()} for stage in ("before", "after")}
-        return LabProbe(
-            step,
-            results["after"] if step else results["before"],
-            results["before"] if step else {},
-            known.get("difference", {}) if step else {},
-        )
 
     # ---- what there is
 
@@ -411,8 +375,7 @@ class Lab:
         self._lock.release()
         if _OPEN.get(self.path.resolve()) is self:
             del _OPEN[self.path.resolve()]
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        sys.modules["torch"].cuda.empty_cache()           # does nothing where there is no GPU
 
     # ---- inside
 
@@ -439,25 +402,15 @@ class Lab:
             )
         return waiting
 
-    def _stand(self) -> None:
-        """The student as the steps so far have left it."""
-        engine = self._open()
-        if engine.worker.place or engine.loaded_step == self.step:
-            return
-        if self.step < self.config.train.steps:
-            engine.worker.advance(Stand())
-        else:
-            engine.worker.call(engine.load_last)
-
     def _to_batch(self) -> Waiting:
         """Bring the training to where the batch waits: sampled, not guided."""
         engine = self._open()
-        if engine.worker.place != BATCH:
+        if not engine.at_batch:
             if self.step >= self.config.train.steps:
                 raise self._all_done()
-            engine.worker.advance(Sample())
+            engine.sample()
             self._queue = None
-        if engine.worker.place != BATCH:
+        if not engine.at_batch:
             raise LabError(f"the training ended before it had sampled: {engine.session.stopped or 'no reason given'}")
         return engine.waiting
 
@@ -479,29 +432,8 @@ class Lab:
         if not waiting.guided:
             raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
         if self._queue is None:
-            session = self._engine.session
-            self._queue = ReviewQueue(
-                waiting.batch.rollouts,
-                waiting.proposals,
-                guide,
-                session.trainer.score,
-                session.run,
-                ask=self._ask_again,
-                by=self.by,
-            )
+            self._queue = self._engine.queue(waiting, self.by)
         return self._queue
-
-    def _ask_again(self, rollout: Rollout) -> Guidance | None:
-        engine = self._open()
-        if engine.worker.busy:
-            raise LabError("the Lab is at work; ask again when the call has ended")
-        before = engine.waiting.proposals.get(rollout.id)
-        name = before.behavior if before is not None else engine.session.behaviors[0].name
-        behavior = next(b for b in engine.session.behaviors if b.name == name)
-        try:
-            return engine.worker.call(lambda: ask_again(engine.session.guide, rollout, behavior, before), quiet=True)
-        finally:
-            self._note_costs()
 
     def _decided(self, waiting: Waiting, auto: Auto | None) -> dict[str, Guidance]:
         if self._engine.session.guide is None:
@@ -523,11 +455,6 @@ class Lab:
         if self._queue is not None and self._engine is not None and self._engine.waiting is None:
             self._queue.closed = "this batch has been trained on; its decisions stand"
             self._queue = None
-
-    def _note_costs(self) -> None:
-        session = self._engine.session
-        if hasattr(session.teacher, "totals"):
-            session.run.write_json("teacher.json", session.teacher.totals())
 
     def _end_of_steps(self) -> None:
         for text in self._said[getattr(self, "_told", 0) :]:

@@ -13,9 +13,9 @@ from thinklab import yamlfile
 from thinklab.behavior import Behavior
 from thinklab.config import Experiment, apply_override
 from thinklab.errors import ConfigError, did_you_mean
+from thinklab.parts import Parts
 from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
-from thinklab.training import Parts
 
 SHORT = {"task": "name", "teacher": "backend", "student": "kind"}
 

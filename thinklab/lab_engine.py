@@ -20,17 +20,20 @@ import torch
 from transformers import TrainerCallback
 
 from thinklab.console import rates
+from thinklab.errors import LabError
+from thinklab.full_probe import full_probe, paired
 from thinklab.guards import Watch
-from thinklab.lab_ask import ask
-from thinklab.lab_store import Store, Waiting, same_rollouts
+from thinklab.lab_ask import ask, ask_again
+from thinklab.lab_html import LabProbe
+from thinklab.lab_store import ASK_AGAIN, Store, Waiting, same_rollouts
 from thinklab.lab_worker import Worker
+from thinklab.probe_result import ProbeResult
 from thinklab.review import ReviewQueue
+from thinklab.teachers.resident import adapter_off, as_found
 from thinklab.training import Session
 from thinklab.types import Batch, Guidance, Rollout
 
 GENERATION, BATCH = "generation", "batch"
-ASK_AGAIN = ("waiting", "rate-limit", "overloaded", "server", "connection", "timeout", "resting", "bad-reply", "budget")
-"""Faults of a teacher that the next ``guide`` asks about again; the other replies stand."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Engine:
         """Optimizer steps done and kept."""
         return self.session.trainer.state.global_step if self.worker.place else self.saved_step
 
-    def load_last(self) -> None:
+    def _load_last(self) -> None:
         """The last checkpoint's weights, for a run that has no step left to train."""
         found = self.session.run.last_checkpoint()
         self.session.trainer._load_from_checkpoint(str(found[0]), self.session.student.model)
@@ -110,6 +113,86 @@ class Engine:
     def close(self) -> None:
         self.worker.close()
         self._hook.remove()
+
+    # ---- what the Lab asks for, on the caller's thread
+
+    def stand(self) -> None:
+        """The student as the steps so far have left it."""
+        if self.worker.place or self.loaded_step == self.step:
+            return
+        if self.step < self.session.config.train.steps:
+            self.worker.advance(Stand())
+        else:
+            self.worker.call(self._load_last)
+
+    @property
+    def at_batch(self) -> bool:
+        """Has the training sampled the batch that waits, in this process?"""
+        return self.worker.place == BATCH
+
+    def sample(self) -> None:
+        self.worker.advance(Sample())
+
+    def learn(self, guidance: dict[str, Guidance]) -> None:
+        self.worker.advance(Learn(guidance))
+
+    def run(self, until: int, policy: Any, by: str | None, guidance: dict[str, Guidance] | None) -> None:
+        self.worker.advance(Run(until, policy, by, guidance))
+
+    def guide(self, waiting: Waiting) -> None:
+        """Ask about the batch that waits."""
+        try:
+            self.worker.call(lambda: self.ask(waiting, show=True))
+        finally:
+            self.note_costs()
+
+    def queue(self, waiting: Waiting, by: str | None) -> ReviewQueue:
+        session = self.session
+        return ReviewQueue(waiting.batch.rollouts, waiting.proposals, session.guide, session.trainer.score, session.run,
+                           ask=self._ask_again, by=by)
+
+    def _ask_again(self, rollout: Rollout) -> Guidance | None:
+        if self.worker.busy:
+            raise LabError("the Lab is at work; ask again when the call has ended")
+        before = self.waiting.proposals.get(rollout.id)
+        behaviors = {b.name: b for b in self.session.behaviors}
+        behavior = behaviors[before.behavior] if before is not None else self.session.behaviors[0]
+        try:
+            return self.worker.call(lambda: ask_again(self.session.guide, rollout, behavior, before), quiet=True)
+        finally:
+            self.note_costs()
+
+    def note_costs(self) -> None:
+        """What a paid teacher has cost, on disk: a cap holds over all sittings."""
+        session = self.session
+        if hasattr(session.teacher, "totals"):
+            session.run.write_json("teacher.json", session.teacher.totals())
+
+    def probe(self, questions: int | None, samples: int | None, before: bool) -> LabProbe:
+        """See ``Lab.probe``."""
+        step = self.step
+        return self.worker.call(lambda: self._probe(step, questions, samples, before))
+
+    def _probe(self, step: int, questions: int | None, samples: int | None, before: bool) -> LabProbe:
+        session, progress = self.session, self.worker.progress
+        model, run = session.student.model, session.run
+        known = run.read_json("probe.json") or {}
+        answers = min(questions or session.config.probe.questions, len(session.test_examples)) * (
+            samples or session.config.probe.samples)
+        fits = "before" in known and known["before"]["T=1"]["accuracy"]["total"] == answers
+        if step == 0 or (before and not fits and hasattr(model, "peft_config")):
+            progress.begin("probe, before training")
+            with as_found(model), adapter_off(model):
+                known = {"before": full_probe(session, "before", questions, samples)}
+        if step:
+            progress.begin("probe")
+            known |= {"after": full_probe(session, "after", questions, samples), "steps": step}
+            known["difference"] = paired(run)
+        run.write_json("probe.json", known)
+        results = {stage: {d: ProbeResult.from_json(r) for d, r in known.get(stage, {}).items()} for stage in ("before", "after")}
+        if not step:
+            return LabProbe(step, results["before"])
+        return LabProbe(step, results["after"], results["before"], known["difference"])
 
     # ---- on the worker's thread: the training and its pauses
 

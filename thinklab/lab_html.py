@@ -12,6 +12,7 @@ from thinklab.probe_result import ProbeResult
 from thinklab.stats import Rate
 from thinklab.types import Batch, Guidance
 
+SHOWN = 8        # rows of a table or text that stands for a whole batch
 STAGES = ("rollout", "guide", "review", "update")
 STYLE = """<style>
 .tl-lab{font:14px/1.5 system-ui,sans-serif;color:inherit;max-width:900px}
@@ -95,7 +96,7 @@ def batch_text(batch: Batch) -> str:
     return f"{len(batch.rollouts)} answers to {groups} questions, {right} of them right"
 
 
-def batch_html(batch: Batch, shown: int = 8) -> str:
+def batch_html(batch: Batch, shown: int = SHOWN) -> str:
     """The first rollouts of a batch as a table."""
     rows = [(r.id, r.example.question, r.text, _mark(r.checks.get("correct"))) for r in batch.rollouts[:shown]]
     more = len(batch.rollouts) - len(rows)
@@ -144,10 +145,10 @@ class Proposals(Mapping):
     def __repr__(self) -> str:
         refused = len(self) - len(self.usable)
         lines = [f"{len(self.usable)} pieces of guidance" + (f", {refused} without" if refused else "")]
-        for key, g in self.guidance.items():
+        for key, g in list(self.guidance.items())[:SHOWN]:
             what = g.final_text.replace("\n", " ") if g.usable else f"({g.reason}: {g.detail})"
             lines.append(f"  {key}  {what[:110]}{'…' if len(what) > 110 else ''}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *([f"  and {len(self) - SHOWN} more"] if len(self) > SHOWN else [])])
 
     def _repr_html_(self) -> str:
         rows, by_id = [], {r.id: r for r in self.batch.rollouts}

@@ -18,6 +18,8 @@ from thinklab.errors import RunError
 from thinklab.run import RunFolder
 from thinklab.types import Batch, Guidance, Rollout, guidance_from_json, rollout_from_json, to_json
 
+ASK_AGAIN = ("waiting", "rate-limit", "overloaded", "server", "connection", "timeout", "resting", "bad-reply", "budget")
+"""Faults of a teacher that the next ``guide`` asks about again; the other replies stand."""
 WAITING, PROPOSALS, LOCK = "waiting.json", "proposals", "lab.lock"
 
 
@@ -31,6 +33,11 @@ class Waiting:
     proposals: dict[str, Guidance]
     guided: bool = False
     """The teacher has been asked about all that were chosen."""
+
+    @property
+    def unanswered(self) -> list[Guidance]:
+        """What the teacher did not answer and may answer another time."""
+        return [g for g in self.proposals.values() if g.reason in ASK_AGAIN]
 
     @property
     def sampled(self) -> list[list[int]]:

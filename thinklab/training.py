@@ -22,6 +22,7 @@ from thinklab.errors import ConfigError, RunError, TaskError, TrainingError
 from thinklab.guard_callback import Guards
 from thinklab.guide import Guide, Schedule
 from thinklab.metrics import batch_metrics
+from thinklab.parts import Parts
 from thinklab.rewards import PARTS, Rewards, reward_function
 from thinklab.run import COMPLETE, RunFolder
 from thinklab.students import Student, load_student
@@ -31,16 +32,6 @@ from thinklab.teachers import Teacher, TeacherRequest, load_teacher
 from thinklab.teachers.base import check as check_teacher
 from thinklab.trainer import ThinkTuningTrainer
 from thinklab.types import Batch, Example
-
-
-@dataclass
-class Parts:
-    """Objects in place of what the config would load. None and empty: load it."""
-
-    student: Student | None = None
-    task: Task | None = None
-    teacher: Teacher | None = None
-    behaviors: dict[str, Behavior] = field(default_factory=dict)
 
 
 @dataclass
