@@ -248,8 +248,11 @@ class ThinkTuningTrainer(GRPOTrainer):
     def _log_by_origin(self, inputs, teacher, logps, entropies, advantage) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]
         student = inputs["completion_mask"].bool() & ~teacher
+        gap = inputs["ref_per_token_logps"] - logps if "ref_per_token_logps" in inputs else None
         for origin, mask in (("student", student), ("teacher", teacher)):
             if mask.any():
+                if gap is not None:           # the estimator of TRL's own KL
+                    metrics[f"{origin}/kl"].append((gap.exp() - gap - 1)[mask].mean().item())
                 metrics[f"{origin}/entropy"].append(entropies[mask].mean().item())
                 metrics[f"{origin}/probability"].append(logps[mask].exp().mean().item())
         if not teacher.any():

@@ -1,28 +1,9 @@
-"""What all widgets share: their files, and static HTML wherever widgets do not run."""
+"""What the interactive views share: static HTML wherever widgets do not run."""
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import anywidget
-
-STATIC = Path(__file__).parent / "static"
-
-
-@cache
-def static(name: str) -> str:
-    return (STATIC / name).read_text("utf-8")
-
-
-def css(name: str) -> str:
-    """The shared colours and the view's own rules."""
-    return static("theme.css") + static(name)
-
-
-def html(body: str, name: str) -> str:
-    """``body`` (already escaped) with the rules of the view ``name`` as a piece of HTML that needs no script."""
-    return f"<style>{css(name)}</style>{body}"
 
 
 class View(anywidget.AnyWidget):

@@ -7,7 +7,7 @@ from html import escape
 
 from thinklab.review import ReviewQueue
 from thinklab.review_item import Item
-from thinklab.widgets.base import html
+from thinklab.widgets.html import html
 
 SHOWN = 60
 """Items in full; a saved notebook should stay small, and all of them are in the run folder."""

@@ -16,7 +16,8 @@ import traitlets
 from thinklab.errors import ReviewError, ThinklabError
 from thinklab.review import ReviewQueue
 from thinklab.review_item import Item, Preview, preview
-from thinklab.widgets.base import View, css, static
+from thinklab.widgets.base import View
+from thinklab.widgets.html import css, static
 from thinklab.widgets.review_html import review_html
 
 
