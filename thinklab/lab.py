@@ -33,7 +33,7 @@ from thinklab.types import Batch, Guidance
 if TYPE_CHECKING:        # what loads PyTorch is imported once the student is known: Unsloth must come before it
     from thinklab.lab_compare import Comparison
     from thinklab.lab_engine import Engine
-    from thinklab.lab_html import LabProbe
+    from thinklab.lab_html import LabProbe, LabReach
     from thinklab.review import ReviewQueue
 
 Auto = str | Callable[..., Any]
@@ -274,6 +274,18 @@ class Lab:
         engine = self._open()
         engine.stand()
         return engine.probe(questions, samples, before)
+
+    def reach(self, batch: Batch | None = None) -> LabReach:
+        """How unknown this guidance is to the student: its probability token by token, and whether the loss gets a grip on it.
+
+        Raises:
+            LabError: before ``guide``, or where no guidance is usable.
+        """
+        waiting = self._mine(batch, "reach")
+        if not waiting.guided:
+            raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
+        self._to_batch()
+        return self._engine.reach(waiting)
 
     def compare(self, overrides: Iterable[str] = (), questions: int | None = None, samples: int | None = None) -> Comparison:
         """This run beside plain GRPO: the same reward, questions, seeds and steps, no teacher. Runs the control first.

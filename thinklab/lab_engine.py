@@ -11,6 +11,7 @@ Random states are put back after every pause: what cells do meanwhile cannot cha
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,12 +20,13 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from thinklab import reach
 from thinklab.console import rates
 from thinklab.errors import LabError
-from thinklab.full_probe import full_probe, paired
+from thinklab.full_probe import REACH_TEXTS, full_probe, paired
 from thinklab.guards import Watch
 from thinklab.lab_ask import ask, ask_again
-from thinklab.lab_html import LabProbe
+from thinklab.lab_html import LabProbe, LabReach
 from thinklab.lab_store import ASK_AGAIN, Store, Waiting, same_rollouts
 from thinklab.lab_worker import Worker
 from thinklab.probe_result import ProbeResult
@@ -193,6 +195,18 @@ class Engine:
         if not step:
             return LabProbe(step, results["before"])
         return LabProbe(step, results["after"], results["before"], known["difference"])
+
+    def reach(self, waiting: Waiting) -> LabReach:
+        """See ``Lab.reach``."""
+        session = self.session
+        guide = replace(session.guide, counts=Counter())         # what is spliced here is not trained on
+        guided = [r for r in guide.splice(waiting.batch.rollouts, waiting.proposals) if r.guided]
+        if not guided:
+            raise LabError("there is no usable guidance in this batch, so nothing to measure")
+        t, loss = session.config.train, session.config.loss
+        found = self.worker.call(lambda: reach.measure(session.student, guided[:REACH_TEXTS], loss))
+        drawn = t.steps // self.span * t.questions * t.samples
+        return LabReach(found, reach.advice(found, loss, drawn))
 
     # ---- on the worker's thread: the training and its pauses
 

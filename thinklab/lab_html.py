@@ -152,7 +152,7 @@ class Proposals(Mapping):
 
     def _repr_html_(self) -> str:
         rows, by_id = [], {r.id: r for r in self.batch.rollouts}
-        for key, g in self.guidance.items():
+        for key, g in list(self.guidance.items())[:SHOWN]:
             r = by_id.get(key)
             rows.append(
                 (
@@ -284,6 +284,24 @@ class LabProbe:
 
     def _repr_html_(self) -> str:
         return box(f"<p>{TITLE}</p>", table(HEAD, self.rows()))
+
+
+@dataclass(frozen=True)
+class LabReach:
+    """How unknown this guidance is to the student, token by token; see ``thinklab/reach.py``."""
+
+    found: Any
+    """A ``reach.Reach``."""
+    advice: Sequence[str]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        return [(repr(token), f"{p:.2g}", f"{k:.2f}") for token, p, k in self.found.example]
+
+    def __repr__(self) -> str:
+        return "\n".join([as_text(("token", "probability", "weight"), self.rows(), "one guidance, token by token"), *self.advice])
+
+    def _repr_html_(self) -> str:
+        return box(*(f"<p>{escape(a)}</p>" for a in self.advice), table(("token", "probability", "weight k"), self.rows()))
 
 
 HEAD = ("", "decoding", "accuracy", "first answer", "behaviour", "tokens")
