@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from thinklab import page
 from thinklab.plots import COLOURS, LAYOUT
 from thinklab.run import RunFolder
+from thinklab.token_spans import span
 
 EXAMPLES = 4
 """Pieces of guidance shown for each outcome."""
@@ -74,11 +75,7 @@ def extended(probes: Mapping[str, Mapping[str, Any]]) -> str:
     for name, known in probes.items():
         if "reach" in known:
             r = known["reach"]
-            tokens = "".join(
-                f"<span class=teacher style='--w:{min(1.0, k):.2f}' title='probability {p:.3g}, weight {k:.3g}'>"
-                f"{escape(t.replace(chr(10), '⏎')) or '∅'}</span>"
-                for t, p, k in r["example"]
-            )
+            tokens = "".join(span(t, True, p, k) for t, p, k in r["example"])
             rows = [
                 [f"<code>{escape(repr(t)[1:-1])}</code>", f"{p:.2e}", f"{p / (p + r['c']):.3f}" if p + r["c"] else "1", str(n)]
                 for t, p, n in r["rarest"]

@@ -22,6 +22,7 @@ from thinklab.errors import ConfigError, RunError, TaskError, TrainingError
 from thinklab.guard_callback import Guards
 from thinklab.guide import Guide, Schedule
 from thinklab.metrics import batch_metrics
+from thinklab.parts import Parts
 from thinklab.rewards import PARTS, Rewards, reward_function
 from thinklab.run import COMPLETE, RunFolder
 from thinklab.students import Student, load_student
@@ -103,8 +104,11 @@ class Session:
                             decoding, answer_limit(c), c.probe.seed, c.train.sample_rows or 256, n=samples)
 
 
-def build(config: Experiment, out: Path, resume: bool = False) -> Session:
+def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Parts()) -> Session:
     """Load and wire everything; nothing is sampled yet.
+
+    Args:
+        parts: objects in place of what ``config`` would load.
 
     Raises:
         ThinklabError: when any part cannot be used; a new run folder exists only when all parts could.
@@ -112,15 +116,17 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
     allocator.tune()
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    behaviors = [load_behavior(b.name) for b in config.behaviors]
+    behaviors = [parts.behaviors.get(b.name) or load_behavior(b.name) for b in config.behaviors]
     for k, behavior in enumerate(behaviors):       # records, rates and bonuses go by the name
         if any(behavior.name == other.name for other in behaviors[:k]):
             raise ConfigError(f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, "
                               "with its weight, or give one another name")
-    task = load_task(config.task.name, path=config.task.path, **config.task.options)
+    task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
     teacher_needed = config.loss.method != "grpo"
-    student = load_student(config.student, seed=config.train.seed, max_length=longest(config))
-    teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options) if teacher_needed else None
+    student = parts.student or load_student(config.student, seed=config.train.seed, max_length=longest(config))
+    teacher = parts.teacher if teacher_needed else None
+    if teacher_needed and teacher is None:
+        teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options)
     train_examples, test_examples = held_out(task)
     check_lengths(config, student, task, train_examples)
 
@@ -302,7 +308,7 @@ class Recorder(TrainerCallback):
         self.begin, self.probing = time.perf_counter(), 0.0
         if self.session.guards is not None:
             self.session.guards.begin()
-        if state.global_step == 0:
+        if state.global_step == 0 and not any(self.session.run.read("probes")):      # a run that is begun again has it
             self._probe(0)
 
     def on_step_end(self, args, state, control, **_):
