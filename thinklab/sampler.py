@@ -34,8 +34,8 @@ class Sampler:
     """At most this many answers at once; 0 = all. Smaller needs less memory; the draws differ with it."""
 
     @torch.no_grad()
-    def __call__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], n: int = 1, seed: int = 0
-                 ) -> list[list[int]]:
+    def __call__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], n: int = 1, seed: int = 0,
+                 limits: Sequence[int] | None = None) -> list[list[int]]:
         """Sample ``n`` answers to each prompt.
 
         Args:
@@ -43,10 +43,11 @@ class Sampler:
             prompts: Q lists of token ids, not padded.
             n: answers to each.
             seed: of a generator of its own; torch's global state is neither read nor changed.
+            limits: most new tokens for the answers to each prompt, where some may have fewer than ``max_new_tokens``.
 
         Returns:
             Q * n lists of ids, the answers to one prompt side by side. A list that does not end in an EOS id was cut
-            at ``max_new_tokens``.
+            at ``max_new_tokens`` or at its own limit.
         """
         device = next(model.parameters()).device
         generator = torch.Generator(device).manual_seed(seed)
@@ -54,14 +55,15 @@ class Sampler:
         answers: list[list[int]] = []
         with _eval_mode(model):
             for start in range(0, len(prompts), per_call):
-                answers += self._sample(model, prompts[start:start + per_call], n, generator, device)
+                cut = limits[start:start + per_call] if limits is not None else None
+                answers += self._sample(model, prompts[start:start + per_call], n, generator, device, cut)
         return answers
 
     def finished(self, ids: Sequence[int]) -> bool:
         """True when the answer ends in an EOS id."""
         return bool(ids) and ids[-1] in self.eos_ids
 
-    def _sample(self, model, prompts, n, generator, device) -> list[list[int]]:
+    def _sample(self, model, prompts, n, generator, device, limits=None) -> list[list[int]]:
         width = max(map(len, prompts))
         ids = torch.full((len(prompts), width), self.pad_id, device=device)
         mask = torch.zeros_like(ids)
@@ -82,11 +84,14 @@ class Sampler:
         running = torch.ones_like(rows, dtype=torch.bool)
         out = torch.full((len(rows), self.max_new_tokens), self.pad_id, device=device)
         length = torch.zeros_like(rows)
+        most = torch.full_like(rows, self.max_new_tokens)
+        if limits is not None:
+            most = most.minimum(torch.tensor(limits, device=device).repeat_interleave(n))
         for step in range(self.max_new_tokens):
             token = self._choose(logits, generator)
             out[rows[running], step] = token[running]
             length[rows[running]] = step + 1
-            running &= ~torch.isin(token, eos)
+            running &= ~torch.isin(token, eos) & (length[rows] < most[rows])
             alive = int(running.sum())
             if alive == 0 or step + 1 == self.max_new_tokens:
                 break
@@ -95,7 +100,7 @@ class Sampler:
                 cache.batch_select_indices(keep)
                 mask, last, rows, token, running = (x[keep] for x in (mask, last, rows, token, running))
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
-            last = last + 1
+            last = last + running[:, None]          # an ended row stays where it is: never past the model's positions
             logits = model(input_ids=token[:, None], attention_mask=mask, position_ids=last, past_key_values=cache,
                            use_cache=True).logits[:, -1]
         return [row[:count] for row, count in zip(out.tolist(), length.tolist())]
