@@ -99,7 +99,8 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
         torch.set_num_threads(config.train.threads)
     behaviors = [load_behavior(b.name) for b in config.behaviors]
     task = load_task(config.task.name, path=config.task.path, **config.task.options)
-    teacher_needed = config.loss.method != "grpo"
+    guided_sft = config.baseline is not None and config.baseline.kind == "sft" and config.baseline.texts == "guided"
+    teacher_needed = config.loss.method != "grpo" or guided_sft
     student = load_student(config.student, seed=config.train.seed)
     teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options) if teacher_needed else None
     train_examples, test_examples = held_out(task)
@@ -225,7 +226,8 @@ def question_order(config: Experiment, task: Task, examples: Sequence[Example]) 
 
 def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
     """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant."""
-    free = ("threads", "checkpoint_every", *(("steps",) if config.train.decay == "constant" else ()))
+    longer = config.train.decay == "constant" and config.baseline is None      # a baseline's texts hang on the number of steps
+    free = ("threads", "checkpoint_every", *(("steps",) if longer else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
     begun = Experiment.model_validate(then["config"]).model_dump(mode="json")      # with the defaults that came later
     for section in now:
