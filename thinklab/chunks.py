@@ -19,13 +19,13 @@ def seed_of(*key: int | str) -> int:
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:4], "big") >> 1
 
 
-def whole_chunks(run: RunFolder, name: str) -> dict[Key, list[dict[str, Any]]]:
-    """The finished chunks of ``<name>.jsonl`` by key; lines of an unfinished one are taken out of the file."""
+def whole_chunks(run: RunFolder, name: str, repair: bool = True) -> dict[Key, list[dict[str, Any]]]:
+    """The finished chunks of ``<name>.jsonl`` by key; with ``repair`` the lines of unfinished ones are taken out of the file."""
     found: dict[Key, list[dict[str, Any]]] = {}
     for line in run.read(name):
         found.setdefault(tuple(line["chunk"]), []).append(line)
     whole = {key: lines for key, lines in found.items() if len(lines) == lines[0]["of"]}
-    if len(whole) < len(found):
+    if repair and len(whole) < len(found):
         run.rewrite(name, (line for lines in whole.values() for line in lines))
     return whole
 
