@@ -62,8 +62,9 @@ def test_a_wrong_config_names_the_line_and_the_mend(thinklab, tmp_path, line, wh
 
 
 @pytest.mark.parametrize("override, says", [
-    ("train.stepz=3", "did you mean 'steps'?"), ("stepz=3", "did you mean 'steps'?"), ("nonsense", "key=value"),
-    ("path=x", "ambiguous: write student.path or task.path"), ("train.steps=0", "greater than or equal to 1"), ("task.name=summs", "did you mean 'sums'?"),
+    ("train.stepz=3", "override 'train.stepz=3': unknown key 'train.stepz' (did you mean 'steps'?)"), ("stepz=3", "did you mean 'steps'?"), ("nonsense", "key=value"),
+    ("path=x", "ambiguous: write student.path or task.path"),
+    ("train.steps=0", "greater than or equal to 1"), ("task.name=summs", "did you mean 'sums'?"),
     ("student=tiny", "unknown student"), ("teacher.rule=sums", "rule"), ("behaviors=[self-chek]", "self-check"),
     ("train.max_prompt_tokens=10", "more than train.max_prompt_tokens=10"),
     ("train.max_completion_tokens=500", "512 positions"),

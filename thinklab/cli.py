@@ -1,6 +1,7 @@
 """The command line. Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run."""
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -60,7 +61,8 @@ def probe(run: Annotated[Path, typer.Argument(help="A run folder.")],
           persistence: Annotated[int, typer.Option(min=0, help="Further steps of plain GRPO, to see what is left.")] = 0) -> None:
     """Measure the last checkpoint of RUN on held-out questions: rates, reach, spill-over, retention, persistence."""
     from thinklab.console import probe_table
-    from thinklab.full_probe import probe_run, sentences
+    from thinklab.full_probe import probe_run
+    from thinklab.probe_words import sentences
     known = probe_run(run, questions, samples, persistence, lambda text: console.print(text, markup=False))
     shown = Console(highlight=False)
     shown.print(probe_table({run.name: known}))
@@ -88,6 +90,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)      # on a CPU it warns of a kernel from a hub, 4-bit or not
     try:
         app()
     except ThinklabError as error:

@@ -331,3 +331,4 @@ def apply_override(document: yamlfile.Document, text: str) -> None:
             raise ConfigError(f"{key!r} cannot be set: {step!r} is a {type(inner).__name__}")
         node = inner
     node[steps[-1]] = parsed
+    document.overrides[tuple(steps)] = text
