@@ -122,7 +122,8 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
             raise ConfigError(f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, "
                               "with its weight, or give one another name")
     task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
-    teacher_needed = config.loss.method != "grpo"
+    guided_sft = config.baseline is not None and config.baseline.kind == "sft" and config.baseline.texts == "guided"
+    teacher_needed = config.loss.method != "grpo" or guided_sft
     student = parts.student or load_student(config.student, seed=config.train.seed, max_length=longest(config))
     teacher = parts.teacher if teacher_needed else None
     if teacher_needed and teacher is None:
@@ -282,7 +283,8 @@ def question_order(config: Experiment, task: Task, examples: Sequence[Example]) 
 
 def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
     """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant."""
-    free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if config.train.decay == "constant" else ()))
+    longer = config.train.decay == "constant" and config.baseline is None      # a baseline's texts hang on the number of steps
+    free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if longer else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
     begun = Experiment.model_validate(then["config"]).model_dump(mode="json")      # with the defaults that came later
     for section in now:
