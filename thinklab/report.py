@@ -12,13 +12,15 @@ from typing import Any
 
 from thinklab import page, plots, report_more, report_tokens
 from thinklab.errors import RunError
-from thinklab.full_probe import sentences
 from thinklab.probe_result import ProbeResult
+from thinklab.probe_words import sentences
 from thinklab.run import RunFolder
 from thinklab.stats import Rate
 from thinklab.token_spans import spans
 
 PAIRS_SHOWN = 12
+TITLES = "report.json"
+"""What a folder of several runs calls itself and them: ``{"title": text, "runs": {folder: name}}``; may be absent."""
 
 
 def report_folder(folder: Path, out: Path | None = None) -> Path:
@@ -28,11 +30,16 @@ def report_folder(folder: Path, out: Path | None = None) -> Path:
         RunError: when there is none.
     """
     folder = Path(folder)
-    found = [folder] if (folder / "config.yaml").exists() else sorted(p.parent for p in folder.glob("*/config.yaml"))
+    if (folder / "config.yaml").exists():
+        return write_report({folder.name: RunFolder.open(folder)}, out or folder / "report.html", folder.name)
+    found = sorted(p.parent for p in folder.glob("*/config.yaml"))
     if not found:
         raise RunError(f"{folder} holds no run: there is no config.yaml in it or one level below")
-    runs = {p.name: RunFolder.open(p) for p in found}
-    return write_report(runs, out or folder / "report.html", title=folder.name)
+    titles = RunFolder(folder).read_json(TITLES) or {"title": folder.name, "runs": {}}
+    names = titles["runs"]
+    found.sort(key=lambda p: list(names).index(p.name) if p.name in names else len(names))
+    runs = {names.get(p.name, p.name): RunFolder.open(p) for p in found}
+    return write_report(runs, out or folder / "report.html", titles["title"])
 
 
 def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: Sequence[str] = ()) -> Path:

@@ -58,6 +58,8 @@ class ReviewQueue:
         self._previews: dict[tuple[str, str], Preview] = {}
         self._history: list[tuple[str, Item, str]] = []
         """(action, the item before it, mark of a decision about several) of all that undo can take back."""
+        self.closed = ""
+        """Why nothing can be decided any more, in words; empty while it can."""
         self._lock = threading.RLock()       # callbacks of a widget may come on another thread than the cell's
         for rollout in rollouts:
             said = proposals.get(rollout.id)
@@ -301,6 +303,8 @@ class ReviewQueue:
                 "edited": item.text if item.text != item.said.text else None, "who": self.by, "when": when}
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
+        if self.closed and lines:
+            raise ReviewError(self.closed)
         if self.run is not None and lines:
             self.run.append(FILE, lines)
 
