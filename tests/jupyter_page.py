@@ -1,4 +1,5 @@
 """JupyterLab in a headless Chromium: its own server, its own kernel, one notebook."""
+
 from __future__ import annotations
 
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 import nbformat
 
-PATIENCE_MS = 100_000       # for a kernel on a busy machine
+PATIENCE_MS = 100_000  # for a kernel on a busy machine
 TOKEN = "test"
 QUIET = {"fetchNews": "false", "checkForUpdates": False}
 
@@ -29,12 +30,33 @@ def server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     settings = folder / ".settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(QUIET))
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-               f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}", "--ServerApp.port_retries=0"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={folder}",
+        "--ServerApp.port_retries=0",
+    ]
     with open(folder / ".server.log", "wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env={
-            **os.environ, **environment, "JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"), "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),
-            "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"), "JUPYTER_CONFIG_DIR": str(folder / ".config")})
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            env={
+                **os.environ,
+                **environment,
+                "JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"),
+                "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),
+                "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"),
+                "JUPYTER_CONFIG_DIR": str(folder / ".config"),
+            },
+        )
     try:
         until = time.monotonic() + PATIENCE_MS / 1000
         while True:
@@ -47,7 +69,7 @@ def server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
                 time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()           # shuts its kernels down as well
+        process.terminate()  # shuts its kernels down as well
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:
@@ -55,8 +77,10 @@ def server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
 
 
 def write_notebook(path: Path, cells: list[str]) -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells], metadata={
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}})
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(c) for c in cells],
+        metadata={"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
+    )
     nbformat.write(notebook, path)
 
 
@@ -72,8 +96,10 @@ class Notebook:
 
     def wait_for_kernel(self) -> None:
         """The toolbar's own circle says idle before there is any kernel; the status bar knows."""
-        self.page.wait_for_function("() => document.querySelector('#jp-bottom-panel, .jp-StatusBar-Widget, #jp-main-statusbar')"
-                                    "?.textContent.includes('| Idle')")
+        self.page.wait_for_function(
+            "() => document.querySelector('#jp-bottom-panel, .jp-StatusBar-Widget, #jp-main-statusbar')"
+            "?.textContent.includes('| Idle')"
+        )
 
     def cell(self, number: int) -> Any:
         return self.page.locator(".jp-Notebook .jp-Cell").nth(number)
@@ -85,7 +111,8 @@ class Notebook:
         self.page.keyboard.press("Control+Enter")
         self.page.wait_for_function(
             "n => /^\\[\\d+\\]:$/.test(document.querySelectorAll('.jp-Notebook .jp-Cell')[n].querySelector('.jp-InputPrompt').textContent)",
-            arg=number)
+            arg=number,
+        )
         return cell.locator(".jp-OutputArea").inner_text()
 
     def restart(self) -> None:
@@ -95,5 +122,6 @@ class Notebook:
         page.locator(".lm-Menu-item", has_text="Restart Kernel and Clear").click()
         page.locator(".jp-Dialog button.jp-mod-accept").click()
         page.wait_for_function(
-            "() => [...document.querySelectorAll('.jp-Notebook .jp-Cell .jp-InputPrompt')].every(p => /^\\[ ?\\]:$/.test(p.textContent))")
+            "() => [...document.querySelectorAll('.jp-Notebook .jp-Cell .jp-InputPrompt')].every(p => /^\\[ ?\\]:$/.test(p.textContent))"
+        )
         self.wait_for_kernel()
