@@ -96,7 +96,8 @@ def _machine() -> Iterator[Finding]:
             free, total = torch.cuda.mem_get_info(index)
             major, minor = torch.cuda.get_device_capability(index)
             yield Finding("ok", f"GPU {index}: {torch.cuda.get_device_name(index)}, compute capability {major}.{minor}, "
-                                f"{'bf16' if has_bf16() else 'no bf16'}, {_gb(free)} of {_gb(total)} free, CUDA {torch.version.cuda}")
+                                f"{'bf16' if has_bf16() else 'no bf16'}, {_gb(free)} of {_gb(total)} free, "
+                                f"CUDA {torch.version.cuda}")
             if free < 0.8 * total:
                 yield Finding("note", f"{_gb(total - free)} of GPU {index} are taken already", "nvidia-smi shows by what")
     elif shutil.which("nvidia-smi"):

@@ -294,8 +294,8 @@ class Engine:
     def stage2(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
         """Stands where ``Guide`` stands in an unattended run."""
         guide = self.session.guide
-        if guide is not None and guide.check is not None:
-            rollouts = [replace(r, checks={**r.checks, "student_correct": guide.check(r)}) for r in rollouts]
+        if guide is not None:
+            rollouts = guide.checked(guide.draw(rollouts, generation))
         if isinstance(self._order, Run):
             return self._unattended(rollouts, step, generation, self._order)
         self.worker.progress.done = self.worker.progress.total or 0

@@ -74,6 +74,10 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._loss_inputs: dict | None = None
         super().__init__(*args, **kwargs)
         _refuse_what_breaks(self.args)
+        if hasattr(self.model, "peft_config"):     # TRL casts a quantised model's adapter to bf16, where a small step rounds away
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    parameter.data = parameter.data.float()
 
     # ---- stages 1 and 2: sample, then guide, before TRL scores --------------------------------------------------
 
@@ -93,7 +97,17 @@ class ThinkTuningTrainer(GRPOTrainer):
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
         seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
-        return self.sampler(model, prompt_ids[::num_generations], num_generations, seed), None
+        begin = getattr(self.guide, "begin", None) if self.model.training else None
+        ended = None if begin is None else lambda group, ids: begin(
+            self._group(group, prompt_ids, ids), self.state.global_step, self.generation)
+        return self.sampler(model, prompt_ids[::num_generations], num_generations, seed, on_done=ended), None
+
+    def _group(self, group: int, prompt_ids, ids: list[list[int]]) -> list[Rollout]:
+        """The rollouts of one question, while others are still being sampled; the text as TRL will decode it."""
+        first = group * len(ids)
+        texts = self.processing_class.batch_decode(ids, skip_special_tokens=True)
+        return [self._rollout(first + k, group, len(prompt_ids), prompt_ids[first + k], one, text)
+                for k, (one, text) in enumerate(zip(ids, texts, strict=True))]
 
     def _generate(self, prompts):
         out = list(super()._generate(prompts))
@@ -123,15 +137,16 @@ class ThinkTuningTrainer(GRPOTrainer):
         if len(completion_ids) % n:
             raise ConfigError(f"{len(completion_ids)} rollouts on this process do not form whole groups of {n}; make "
                               "per_device_train_batch_size * steps_per_generation a multiple of num_generations")
+        texts = [c[0]["content"] if isinstance(c, list) else c for c in completions]
+        return [self._rollout(row, row // n, len(prompt_ids), prompt, ids, text)
+                for row, (prompt, ids, text) in enumerate(zip(prompt_ids, completion_ids, texts, strict=True))]
+
+    def _rollout(self, row: int, group: int, rows: int, prompt, ids, text: str) -> Rollout:
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
-        rollouts = []
-        for row, (prompt, ids, completion) in enumerate(zip(prompt_ids, completion_ids, completions, strict=True)):
-            text = completion[0]["content"] if isinstance(completion, list) else completion
-            rollouts.append(Rollout(
-                id=f"{self.generation}-{self.accelerator.process_index * len(prompt_ids) + row}", group=row // n,
-                example=self._example(row), prompt_ids=tuple(prompt), student_ids=tuple(ids),
-                finished=bool(ids) and ids[-1] in ends, text=text, student_text=text))
-        return rollouts
+        return Rollout(
+            id=f"{self.generation}-{self.accelerator.process_index * rows + row}", group=group, example=self._example(row),
+            prompt_ids=tuple(prompt), student_ids=tuple(ids), finished=bool(ids) and ids[-1] in ends, text=text,
+            student_text=text)
 
     def _example(self, row: int) -> Example:
         inputs = self._rows[row]
