@@ -23,6 +23,8 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
         ThinklabError: when something cannot be used, or the run cannot go on.
     """
     session = build(config, out, resume)
+    if session.fits is not None:
+        say(f"dry run: {session.fits}")
     if session.guards is not None:
         session.guards.say = say
     session.say = say

@@ -67,12 +67,7 @@ class Sampler:
         return bool(ids) and ids[-1] in self.eos_ids
 
     def _sample(self, model, prompts, n, generator, device, on_done: Done | None = None) -> list[list[int]]:
-        width = max(map(len, prompts))
-        ids = torch.full((len(prompts), width), self.pad_id, device=device)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(prompts):                       # left padding: all rows end at the same place
-            ids[row, width - len(prompt):] = torch.tensor(prompt, device=device)
-            mask[row, width - len(prompt):] = 1
+        ids, mask = _left_padded(prompts, self.pad_id, device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = DynamicCache(config=model.config)
         logits = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
@@ -134,12 +129,57 @@ class Sampler:
                                 "are broken. Go on from the last checkpoint with a lower train.learning_rate") from error
 
 
+@dataclass(frozen=True)
+class GenerateSampler(Sampler):
+    """The same through the model's own ``generate``: for Unsloth, whose patched forward wants its own cache.
+
+    ``top_k``, ``top_p`` and penalties that the model's generation config may carry are switched off: the answers must come
+    from the distribution that is trained.
+    """
+
+    def _sample(self, model, prompts, n, generator, device, on_done: Done | None = None) -> list[list[int]]:
+        ids, mask = _left_padded(prompts, self.pad_id, device)
+        chosen = {"do_sample": False, "temperature": 1.0, "top_p": 1.0} if self.temperature == 0 else {
+            "do_sample": True, "temperature": self.temperature, "top_p": self.top_p}
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
+            out = model.generate(input_ids=ids.repeat_interleave(n, 0), attention_mask=mask.repeat_interleave(n, 0),
+                                 max_new_tokens=self.max_new_tokens, pad_token_id=self.pad_id, eos_token_id=list(self.eos_ids),
+                                 top_k=0, repetition_penalty=1.0, use_cache=True, **chosen)
+        answers = [self._until_eos(row) for row in out[:, ids.shape[1]:].tolist()]
+        for k in range(len(prompts) if on_done is not None else 0):
+            on_done(k, answers[k * n:(k + 1) * n])
+        return answers
+
+    def _until_eos(self, ids: list[int]) -> list[int]:
+        for place, token in enumerate(ids):
+            if token in self.eos_ids:
+                return ids[:place + 1]
+        return ids
+
+
+def _left_padded(prompts, pad_id: int, device) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, P) ids and mask; left padding, so that all rows end at the same place."""
+    width = max(map(len, prompts))
+    ids = torch.full((len(prompts), width), pad_id, device=device)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt):] = torch.tensor(prompt, device=device)
+        mask[row, width - len(prompt):] = 1
+    return ids, mask
+
+
 @contextmanager
 def _eval_mode(model):
-    """Dropout off while sampling; the model is left as it was found."""
+    """Dropout off while sampling; the model is left as it was found. Unsloth's models have switches of their own."""
     training = model.training
-    model.eval()
+    to_inference, to_training = getattr(model, "for_inference", model.eval), getattr(model, "for_training", model.train)
+    to_inference()
     try:
         yield
     finally:
-        model.train(training)
+        if training:
+            to_training()
+        else:
+            model.eval()

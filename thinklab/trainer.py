@@ -66,12 +66,18 @@ class ThinkTuningTrainer(GRPOTrainer):
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
         self.on_tokens = on_tokens
+        self.recall: Callable[[int], list[list[int]] | None] | None = None
+        """Ids of a generation that was sampled in an earlier sitting and not trained on; it is not sampled again."""
         self._to_trace: set[int] = set()
         self._rows: list[dict] = []
         self._rollouts: list[Rollout] = []
         self._loss_inputs: dict | None = None
         super().__init__(*args, **kwargs)
         _refuse_what_breaks(self.args)
+        if hasattr(self.model, "peft_config"):     # TRL casts a quantised model's adapter to bf16, where a small step rounds away
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    parameter.data = parameter.data.float()
 
     # ---- stages 1 and 2: sample, then guide, before TRL scores --------------------------------------------------
 
@@ -85,6 +91,8 @@ class ThinkTuningTrainer(GRPOTrainer):
         return self.args.steps_per_generation * self.num_iterations
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
+        if self.recall is not None and (known := self.recall(self.generation)) is not None:
+            return known, None
         if self.sampler is None or self.use_vllm:
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
@@ -219,6 +227,9 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._log_by_origin(inputs, teacher, now, entropies, advantage)
         if not teacher.any():
             return
+        if "importance_sampling_ratio" in inputs:      # (B, 1) or (B, T): what vLLM sampled; the teacher's tokens it did not
+            ratio = inputs["importance_sampling_ratio"].expand_as(now)
+            inputs["importance_sampling_ratio"] = torch.where(teacher, 1.0, ratio)
         plain = self.shaping.variant == "ratio" or self.imitate
         weights = torch.ones_like(now) if plain else aas.gradient_weight(now, advantage, self.shaping)
         weights = torch.where(teacher, weights, 1.0)
@@ -252,8 +263,11 @@ class ThinkTuningTrainer(GRPOTrainer):
     def _log_by_origin(self, inputs, teacher, logps, entropies, advantage) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]
         student = inputs["completion_mask"].bool() & ~teacher
+        gap = inputs["ref_per_token_logps"] - logps if "ref_per_token_logps" in inputs else None
         for origin, mask in (("student", student), ("teacher", teacher)):
             if mask.any():
+                if gap is not None:           # the estimator of TRL's own KL
+                    metrics[f"{origin}/kl"].append((gap.exp() - gap - 1)[mask].mean().item())
                 metrics[f"{origin}/entropy"].append(entropies[mask].mean().item())
                 metrics[f"{origin}/probability"].append(logps[mask].exp().mean().item())
         if not teacher.any():

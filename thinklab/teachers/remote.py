@@ -97,6 +97,14 @@ class RemoteTeacher:
         """
         return loop.run(self._guarded(self._batch(list(requests))))
 
+    def again(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        """Like ``reply``, but the service is asked even where the cache has a reply, which stays as it is.
+
+        Raises:
+            TeacherError: when no call can ever succeed.
+        """
+        return loop.run(self._guarded(self._batch(list(requests), fresh=True)))
+
     def submit(self, requests: Sequence[TeacherRequest]) -> Future[list[TeacherReply]]:
         """Starts asking and returns at once; one reply per request, same order."""
         return loop.start(self._guarded(self._batch(list(requests))))
@@ -213,12 +221,12 @@ class RemoteTeacher:
         request = shielded(request, self.options.max_student_chars)
         return replace(request, max_tokens=self.options.max_tokens or request.max_tokens)
 
-    async def _batch(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+    async def _batch(self, requests: Sequence[TeacherRequest], fresh: bool = False) -> list[TeacherReply]:
         if self._gate is None:
             self._gate = Gate(self.options.limits)
         prepared = [self._prepared(r) for r in requests]
         keys = [key_of({"backend": self.name, **self.backend.settings}, r) for r in prepared]
-        known = {k: self._cache.get(k, "") for k in dict.fromkeys(keys)} if self._cache is not None else {}
+        known = {k: self._cache.get(k, "") for k in dict.fromkeys(keys)} if self._cache is not None and not fresh else {}
         first: dict[str, TeacherRequest] = {}
         for key, request in zip(keys, prepared, strict=True):
             if known.get(key) is None:
