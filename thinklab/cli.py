@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from thinklab import cli_behaviors, cli_eval, cli_experiment, cli_guide
+from thinklab import cli_behaviors, cli_eval, cli_experiment, cli_export, cli_guide
 from thinklab.errors import ThinklabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -81,6 +81,8 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder, or a folder o
 app.command("guide")(cli_guide.guide)
 app.command("experiment")(cli_experiment.experiment)
 app.command("eval")(cli_eval.evaluate)
+app.command("export")(cli_export.export)
+app.command("export-check")(cli_export.check)
 app.add_typer(cli_behaviors.app, name="behaviors")
 
 
