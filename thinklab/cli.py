@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from thinklab import cli_behaviors, cli_eval, cli_experiment, cli_export, cli_guide
+from thinklab import cli_behaviors, cli_doctor, cli_eval, cli_experiment, cli_export, cli_guide, cli_harness, unsloth_first
 from thinklab.errors import ThinklabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -39,15 +39,17 @@ def train(
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 24gb or 80gb: fills in what CONFIG leaves open.")] = None,  # noqa: UP045
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:
     """Train as CONFIG says, with a probe before and after."""
     from thinklab.config import load_config
-    experiment = load_config(config, overrides or [])
+    experiment = load_config(config, overrides or [], profile)
+    unsloth_first.import_first(experiment.student.kind)
     from thinklab.console import probe_table, progress
     from thinklab.experiment import run_experiment
     out = out or Path("runs") / experiment.name
-    with progress(experiment.train.steps, experiment.name, quiet) as listener:
+    with progress(experiment.train.steps, experiment.name, quiet, console) as listener:
         result = run_experiment(experiment, out, resume, listener, lambda text: console.print(text, markup=False, soft_wrap=True))
     if not quiet:
         Console(highlight=False).print(probe_table({experiment.name: result}))
@@ -60,6 +62,7 @@ def probe(run: Annotated[Path, typer.Argument(help="A run folder.")],
           samples: Annotated[Optional[int], typer.Option(min=1, help="Answers to each question at T=1.")] = None,  # noqa: UP045
           persistence: Annotated[int, typer.Option(min=0, help="Further steps of plain GRPO, to see what is left.")] = 0) -> None:
     """Measure the last checkpoint of RUN on held-out questions: rates, reach, spill-over, retention, persistence."""
+    unsloth_first.import_first_for(run)
     from thinklab.console import probe_table
     from thinklab.full_probe import probe_run
     from thinklab.probe_words import sentences
@@ -79,10 +82,12 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder, or a folder o
 
 
 app.command("guide")(cli_guide.guide)
+app.command("doctor")(cli_doctor.doctor)
+app.command("save")(cli_export.save)
+app.command("push")(cli_export.push)
 app.command("experiment")(cli_experiment.experiment)
 app.command("eval")(cli_eval.evaluate)
-app.command("export")(cli_export.export)
-app.command("export-check")(cli_export.check)
+app.add_typer(cli_harness.app, name="harness")
 app.add_typer(cli_behaviors.app, name="behaviors")
 
 

@@ -1,34 +1,41 @@
-"""``thinklab export`` and ``thinklab export-check``: a student for other tools, and whether one of them scores it alike."""
+"""``thinklab save`` and ``thinklab push``: take a trained student away."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
+from rich.console import Console
+
+from thinklab import unsloth_first
 
 
-def export(
-    source: Annotated[str, typer.Argument(help="A run folder, 'embedded', a model folder or a hub id.")],
-    out: Annotated[Path, typer.Option(help="Where the export goes.")] = Path("export"),
-    tasks: Annotated[Path | None, typer.Option(help="An evaluation in YAML: its benchmarks become "
-                                                       "tasks.")] = None,
+def save(
+    run: Annotated[Path, typer.Argument(help="A run folder; its last checkpoint is taken.")],
+    kind: Annotated[str, typer.Option("--as", help="adapter, merged or gguf.")] = "adapter",
+    out: Annotated[Optional[Path], typer.Option(help="The folder to make; default RUN/export/KIND.")] = None,     # noqa: UP045
+    quantization: Annotated[str, typer.Option(help="gguf only: a name that Unsloth knows.")] = "q4_k_m",
 ) -> None:
-    """Write a student as a plain Hugging Face folder, and an evaluation's benchmarks for lm-evaluation-harness."""
-    from thinklab import harness
-    from thinklab.eval_config import load_evaluation
-    config = load_evaluation(tasks) if tasks else None
-    print(f"model: {harness.export_model(source, out)}")
-    if config is not None:
-        names = harness.export_tasks(config, out)
-        print(f"tasks: {', '.join(names)}\n\n{harness.command(out, names)}")
+    """Write the trained student of RUN into a folder, with a model card."""
+    if kind == "gguf":
+        unsloth_first.import_first_for(run)
+    from thinklab.export import save as write
+    print(write(run, kind, out, quantization=quantization))
 
 
-def check(out: Annotated[Path, typer.Argument(help="An export whose tasks the harness has run.")]) -> None:
-    """Answer an export's questions here, greedily, and compare with what the harness logged."""
-    from thinklab import harness
-    for agreement in harness.check(out, print):
-        print(agreement)
-        for item in agreement.differing[:5]:
-            print(f"  {item['id']}: gold {item['gold']!r}, {item['grade']} here on {item['ours'][-60:]!r}, "
-                  f"{item['harness_grade']} there "
-                  f"on {item['harness'][-60:]!r}")
+def push(
+    folder: Annotated[Path, typer.Argument(help="A folder that `thinklab save` made.")],
+    repo: Annotated[str, typer.Argument(help="owner/name on the hub.")],
+    public: Annotated[bool, typer.Option("--public", help="Make the repository public; default: private.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Upload FOLDER to the hub as REPO, after showing what would leave this machine and asking."""
+    from thinklab.export import push as upload
+    console = Console(stderr=True, highlight=False)
+
+    def ask(question: str) -> bool:
+        console.print(question, markup=False, soft_wrap=True)
+        return yes or typer.confirm("Upload?", default=False)
+
+    address = upload(folder, repo, private=not public, ask=ask)
+    print(address or "nothing was uploaded")

@@ -1,9 +1,8 @@
 """A student and its questions for lm-evaluation-harness, and a check that both score the same.
 
-    thinklab export runs/mine --tasks examples/eval/tiny-grid.yaml --out export
-    lm-eval run --model hf --model_args pretrained=export/model,dtype=float32 --include_path export/tasks \\
-        --tasks thinklab_sums --apply_chat_template --batch_size 8 --output_path export/results --log_samples
-    thinklab export-check export
+    thinklab harness export runs/mine examples/eval/tiny-grid.yaml --out runs/harness       # prints the next line
+    lm-eval run --model hf --model_args pretrained=runs/harness/model,dtype=float32 --include_path runs/harness/tasks ...
+    thinklab harness check runs/harness
 
 The harness loads the model, applies the chat template, generates and grades by itself: nothing of thinklab runs in it. Its grade
 is an exact match of the last box, so equal LaTeX in other words (``0.5`` for ``\\frac12``) counts as wrong there and right here.
@@ -50,26 +49,24 @@ class Agreement:
 
 
 def export_model(source: str, out: Path) -> Path:
-    """Write a student as a plain Hugging Face folder, adapter merged in, without quantisation.
+    """Write a student as a plain Hugging Face folder into ``out/model``, adapter merged in.
 
     Args:
         source: a run folder (its last checkpoint), ``embedded``, or a model folder or hub id.
 
     Raises:
-        RunError: when the run has no checkpoint yet, or the folder cannot be written.
+        RunError: when the run has no checkpoint yet, or the folder is taken or cannot be written.
         StudentError: when the model cannot be loaded.
     """
+    from thinklab.export import save
     from thinklab.students import load_student
-    from thinklab.students.checkpoint import trained_student
-    if (Path(source) / "config.yaml").exists():
-        student = trained_student(Path(source), quantize="none").student
-    else:
-        kind = "embedded" if source == "embedded" else "transformers"
-        student = load_student(StudentSection(kind=kind, path=None if kind == "embedded" else source, lora=None))
-    model = student.model.merge_and_unload() if hasattr(student.model, "merge_and_unload") else student.model
     folder = Path(out) / "model"
+    if (Path(source) / "config.yaml").exists():
+        return save(source, "merged", folder)
+    kind = "embedded" if source == "embedded" else "transformers"
+    student = load_student(StudentSection(kind=kind, path=None if kind == "embedded" else source, lora=None))
     try:
-        model.save_pretrained(folder)
+        student.model.save_pretrained(folder)
         student.tokenizer.save_pretrained(folder)
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
@@ -115,7 +112,7 @@ def check(out: Path, say=lambda text: None) -> list[Agreement]:
     from thinklab.students import load_student
     out = Path(out)
     if not (out / "evaluation.json").exists():
-        raise RunError(f"{out} holds no export with tasks; make one with: thinklab export SOURCE --tasks EVAL.yaml --out {out}")
+        raise RunError(f"{out} holds no export; make one with: thinklab harness export SOURCE EVAL.yaml --out {out}")
     config = Evaluation.model_validate_json((out / "evaluation.json").read_text("utf-8"))
     student, found = load_student(StudentSection(kind="transformers", path=str(out / "model"), lora=None)), []
     for benchmark in config.benchmarks:

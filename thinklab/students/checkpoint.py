@@ -52,11 +52,8 @@ class Trained:
     step: int
 
 
-def trained_student(path: Path, quantize: str | None = None) -> Trained:
+def trained_student(path: Path) -> Trained:
     """The student of a run, at its last complete checkpoint.
-
-    Args:
-        quantize: load the base in another way than it was trained on; ``none`` to merge or export a student trained in 4 bit.
 
     Raises:
         RunError: when there is no run, or no complete checkpoint in it.
@@ -66,7 +63,7 @@ def trained_student(path: Path, quantize: str | None = None) -> Trained:
     if found is None:
         raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")
     config = Experiment.model_validate(run.resolved()["config"])
-    section = config.student if quantize is None else config.student.model_copy(update={"quantize": quantize})
-    student = load_student(section, seed=config.train.seed)
+    longest = config.train.max_prompt_tokens + config.train.max_completion_tokens + config.guidance.max_tokens
+    student = load_student(config.student, seed=config.train.seed, max_length=longest)
     load_weights(student.model, found[0])
     return Trained(student, config, found[1])
