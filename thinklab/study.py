@@ -41,12 +41,18 @@ class Recipe(Section):
     slip: float | None = Field(None, ge=0, le=1)
     check: float | None = Field(None, ge=0)
     """Weight of the documents in which somebody else's sum is marked: how strong the sub-skill is."""
+    weak: float | None = Field(None, ge=0, le=1)
+    """Share of the digits that are added wrongly in every step: how weak the sub-skill is."""
+    habit: float | None = Field(None, ge=0, le=1)
+    """Share of corpus answers that their own writer checks: how known the habit is."""
+    start: Literal["embedded"] | None = None
+    """Go on from the embedded student (some 250 steps will do) instead of from nothing."""
     steps: int = Field(1100, ge=1)
     seed: int = 0
 
     def arguments(self) -> list[str]:
-        mix = [f"--mix-{k}={v}" for k in ("remark", "slip", "check") if (v := getattr(self, k)) is not None]
-        return [f"--steps={self.steps}", f"--seed={self.seed}", *mix]
+        mix = [f"--mix-{k}={v}" for k in ("remark", "slip", "check", "weak", "habit") if (v := getattr(self, k)) is not None]
+        return [f"--steps={self.steps}", f"--seed={self.seed}", *mix, *([f"--start={self.start}"] if self.start else [])]
 
 
 class Study(Section):

@@ -29,6 +29,7 @@ CHAT_TEMPLATE = ("{% for message in messages %}{% if message.role == 'assistant'
                  "{% else %}{{ message.content + '\n' }}{% endif %}{% endfor %}")
 MAX_POSITIONS = 512
 BATCH = 96
+EMBEDDED = Path(__file__).parent / "tiny"
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -128,20 +129,24 @@ def token_logps(model, tokenizer, context: str, tail: str) -> torch.Tensor:
     return torch.log_softmax(logits.float(), -1).gather(-1, torch.tensor(after)[:, None])[:, 0] / math.log(10)
 
 
-def make(out: Path, mix: Mix, steps: int, seed: int) -> dict[str, float]:
+def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None) -> dict[str, float]:
+    """Train from nothing, or go on from the student in ``start`` at half the learning rate; save, measure, describe."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
-    model = build_model(tokenizer)
+    model = build_model(tokenizer) if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
     begin = time.time()
-    pretrain(model, tokenizer, mix, steps, seed)
+    pretrain(model, tokenizer, mix, steps, seed, 2e-3 if start is None else 1e-3)
     seconds = time.time() - begin
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32)       # measure what was saved, not what was trained
     figures = report(model, tokenizer)
     made = {"mix": asdict(mix), "steps": steps, "seed": seed, "seconds": round(seconds), "figures": figures}
+    if start is None and mix == replace(Mix(), remark=mix.remark, slip=mix.slip, check=mix.check):
+        (out / "README.md").write_text(card(made), "utf-8")         # what the card says of the corpus holds for such a mix only
+    else:
+        made["start"] = "embedded" if start == EMBEDDED else start and str(start)
     (out / "made.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
-    (out / "README.md").write_text(card(made), "utf-8")
     return figures
 
 
@@ -178,14 +183,18 @@ over questions, the two behaviours written after the student's own answer:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "tiny")
+    parser.add_argument("--out", type=Path, default=EMBEDDED)
+    parser.add_argument("--start", type=Path, help="go on from this student instead of from nothing; 'embedded' is the shipped one")
     parser.add_argument("--steps", type=int, default=1100)
     parser.add_argument("--seed", type=int, default=0)
     for field in fields(Mix):
         parser.add_argument(f"--mix-{field.name}", type=float, default=field.default)
     args = parser.parse_args()
     mix = Mix(**{field.name: getattr(args, f"mix_{field.name}") for field in fields(Mix)})
-    for name, value in make(args.out, mix, args.steps, args.seed).items():
+    start = EMBEDDED if args.start == Path("embedded") else args.start
+    if start is not None and start.resolve() == args.out.resolve():
+        parser.error("--start and --out are the same folder")
+    for name, value in make(args.out, mix, args.steps, args.seed, start).items():
         print(f"{value:10}  {name}")
 
 
