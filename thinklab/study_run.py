@@ -12,6 +12,7 @@ from pathlib import Path
 from thinklab.errors import RunError
 from thinklab.run import RunFolder
 from thinklab.study import Cell, Study, student_folder
+from thinklab.study_worker import Worker, can_fork
 
 POLL_S = 0.5
 Say = Callable[[str], None]
@@ -35,7 +36,7 @@ def run_study(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None =
         say(f"{done} of {len(cells)} runs are finished already")
     make_students(study, waiting, out, say)
     jobs = jobs or cores()
-    running: dict[str, tuple[Cell, subprocess.Popen, float]] = {}
+    running: dict[str, tuple[Cell, subprocess.Popen | Worker, float]] = {}
     failed: list[str] = []
     total, ended = len(waiting), 0
     try:
@@ -66,13 +67,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start(cell: Cell, resume: bool) -> subprocess.Popen:
+def start(cell: Cell, resume: bool, fork: bool | None = None) -> subprocess.Popen | Worker:
+    """Begin or resume a run in a process of its own; what it says goes to its ``log.txt``.
+
+    Args:
+        fork: from a server that has the libraries loaded; None: where that is safe.
+    """
     cell.folder.mkdir(parents=True, exist_ok=True)
     if resume:
         RunFolder.open(cell.folder)  # cuts off a torn last line
+    if can_fork() if fork is None else fork:
+        return Worker(cell.arguments(resume), cell.folder / "log.txt")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with open(cell.folder / "log.txt", "ab") as log:
-        return subprocess.Popen(cell.command(resume), stdout=log, stderr=subprocess.STDOUT, env=environment)
+        command = [sys.executable, "-m", "thinklab.cli", "train", *cell.arguments(resume)]
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 def make_students(study: Study, cells: Sequence[Cell], out: Path, say: Say) -> None:

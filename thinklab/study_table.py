@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thinklab.probe_result import ProbeResult
 from thinklab.run import RunFolder
@@ -67,7 +67,7 @@ def by_arm(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     for row in rows:
         groups.setdefault((row.cell.base, row.cell.arm), []).append(row)
     order = {key: k for k, key in enumerate(dict.fromkeys((r.cell.base, r.cell.arm) for r in rows))}
-    return dict(sorted(groups.items(), key=lambda item: (item[0][0], order[item[0]])))
+    return dict(sorted(groups.items(), key=lambda item: order[item[0]]))
 
 
 def against_control(study: Study, rows: Sequence[Row], base: str, arm: str, measure: str) -> Estimate | None:
@@ -80,11 +80,13 @@ def against_control(study: Study, rows: Sequence[Row], base: str, arm: str, meas
 
 
 def span(values: Sequence[float], digits: int = 2) -> str:
-    """``.98 (.97 to .99)``: the mean and the range over seeds."""
+    """``.98 (.97 to .99)``: the mean and the range over seeds; empty without any."""
 
     def show(x: float) -> str:
         return f"{x:.{digits}f}".replace("0.", ".", 1) if digits == 2 and 0 <= x < 1 else f"{x:.{digits}f}"
 
+    if not values:
+        return ""
     mean = show(sum(values) / len(values))
     return mean if len(values) == 1 else f"{mean} ({show(min(values))} to {show(max(values))})"
 
@@ -124,6 +126,11 @@ HEAD = [
 def markdown(study: Study, rows: Sequence[Row]) -> str:
     """The table as Markdown, one per base; rates as fractions, differences in percentage points."""
     parts = []
+    for measure in ("accuracy T=1", "behaviour T=1"):
+        head, found = across(study, rows, measure)
+        if found:
+            lines = [f"### {measure}, mean and range over seeds", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+            parts.append("\n".join([*lines, *("| " + " | ".join(line) + " |" for line in found)]))
     for base in dict.fromkeys(r.cell.base for r in rows):
         lines = [f"### {base}", "", "| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
         first = before_line([r for r in rows if r.cell.base == base], base)
@@ -133,6 +140,26 @@ def markdown(study: Study, rows: Sequence[Row]) -> str:
                 lines.append("| " + " | ".join(arm_line(study, rows, base, arm, found)) + " |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def across(study: Study, rows: Sequence[Row], measure: str = "accuracy T=1") -> tuple[list[str], list[list[str]]]:
+    """Head and lines of a table with a line per group and a column per arm; nothing for a study without groups.
+
+    Cells: the mean over seeds, and the range where there are several.
+    """
+    if not study.groups:
+        return [], []
+    arms, groups = list(study.arms), by_arm(rows)
+    lines = []
+    for place in study.places():
+        here = [r for r in rows if r.cell.base == place]
+        if not here:
+            continue
+        first = next((r for r in here if r.before), None)
+        before = "" if first is None else f"{MEASURES[measure](replace(first, after=first.before)):.2f}"
+        cells = [span([MEASURES[measure](r) for r in groups.get((place, arm), [])]) for arm in arms]
+        lines.append([place, before, *cells])
+    return ["", "before", *arms], lines
 
 
 def arm_line(study: Study, rows: Sequence[Row], base: str, arm: str, found: Sequence[Row]) -> list[str]:

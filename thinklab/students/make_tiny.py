@@ -129,8 +129,9 @@ def token_logps(model, tokenizer, context: str, tail: str) -> torch.Tensor:
     return torch.log_softmax(logits.float(), -1).gather(-1, torch.tensor(after)[:, None])[:, 0] / math.log(10)
 
 
-def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None) -> dict[str, float]:
-    """Train from nothing, or go on from the student in ``start`` at half the learning rate; save, measure, describe."""
+def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, questions: int = 400) -> dict[str, float]:
+    """Train from nothing, or go on from the student in ``start`` at half the learning rate; save, measure on ``questions`` held-out
+    sums of each length, describe."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer) if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
@@ -140,7 +141,7 @@ def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None) 
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32)       # measure what was saved, not what was trained
-    figures = report(model, tokenizer)
+    figures = report(model, tokenizer, questions, 25 * questions // 2)
     made = {"mix": asdict(mix), "steps": steps, "seed": seed, "seconds": round(seconds), "figures": figures}
     if start is None and mix == replace(Mix(), remark=mix.remark, slip=mix.slip, check=mix.check):
         (out / "README.md").write_text(card(made), "utf-8")         # what the card says of the corpus holds for such a mix only
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="go on from this student instead of from nothing; 'embedded' is the shipped one")
     parser.add_argument("--steps", type=int, default=1100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--questions", type=int, default=400, help="held-out sums of each length to measure it on")
     for field in fields(Mix):
         parser.add_argument(f"--mix-{field.name}", type=float, default=field.default)
     args = parser.parse_args()
@@ -194,7 +196,7 @@ def main() -> None:
     start = EMBEDDED if args.start == Path("embedded") else args.start
     if start is not None and start.resolve() == args.out.resolve():
         parser.error("--start and --out are the same folder")
-    for name, value in make(args.out, mix, args.steps, args.seed, start).items():
+    for name, value in make(args.out, mix, args.steps, args.seed, start, args.questions).items():
         print(f"{value:10}  {name}")
 
 
