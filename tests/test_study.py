@@ -118,7 +118,10 @@ def test_groups_cross_the_arms_and_each_has_its_own_control(file):
     rows = finished_rows(every)
     assert against_control(study, rows, "low", "aas", "accuracy T=1").value == pytest.approx(0.2)
     assert against_control(study, rows, "high", "aas", "accuracy T=1").value == pytest.approx(0.3)
-    assert across(study, rows)[1] == [["low", "0.20", ".20 (.20 to .20)", ".40 (.40 to .40)"], ["high", "0.60", ".60 (.60 to .60)", ".90 (.90 to .90)"]]
+    assert across(study, rows)[1] == [
+        ["low", "0.20", ".20 (.20 to .20)", ".40 (.40 to .40)"],
+        ["high", "0.60", ".60 (.60 to .60)", ".90 (.90 to .90)"],
+    ]
     page = write_study(study, every, out)[1].read_text()
     assert "All groups" in page and "<h2>high</h2>" in page
     file.write_text(STUDY.replace("arms:", groups.replace("guidance.gamma: 2", "student: '@none'")))

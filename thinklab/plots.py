@@ -27,13 +27,34 @@ def curves(arms: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str
             continue
         steps = [step for step, _ in points]
         figure.add_scatter(x=steps + steps[::-1], y=[r["high"] for _, r in points] + [r["low"] for _, r in points][::-1],
-                           mode="lines", fill="toself", fillcolor=_faded(colour), line={"width": 0}, hoverinfo="skip", showlegend=False,
-                           legendgroup=name)
+                           mode="lines", fill="toself", fillcolor=_faded(colour), line={"width": 0}, hoverinfo="skip",
+                           showlegend=False, legendgroup=name)
         figure.add_scatter(x=steps, y=[r["value"] for _, r in points], name=name, legendgroup=name, mode="lines+markers",
                            line={"color": colour, "width": 2.5}, marker={"size": 6},
                            hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3f}}<extra></extra>")
-    figure.update_layout(title=title, xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}}, yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"},
-                         **LAYOUT)
+    figure.update_layout(title=title, yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"}, **LAYOUT,
+                         xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}})
+    return figure
+
+
+def length_and_accuracy(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
+    """Tokens per answer against accuracy over the small probes, from the first (hollow) to the last: does length buy anything?
+
+    Args:
+        arms: by name, the lines of ``probes.jsonl``.
+    """
+    figure = go.Figure()
+    for colour, (name, lines) in zip(COLOURS * len(arms), arms.items(), strict=False):
+        if not lines:
+            continue
+        figure.add_scatter(x=[line["mean_tokens"] for line in lines], y=[line["accuracy"]["value"] for line in lines], name=name,
+                           mode="lines+markers", line={"color": colour, "width": 1.5},
+                           text=[f"step {line['step']}" for line in lines],
+                           marker={"size": 7, "symbol": ["circle-open", *["circle"] * (len(lines) - 1)]},
+                           hovertemplate=f"{name}, %{{text}}<br>%{{x:.1f}} tokens: %{{y:.3f}}<extra></extra>")
+    figure.update_layout(title="Length against accuracy, as it learned", **LAYOUT,
+                         yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"},
+                         xaxis={"title": {"text": "tokens per answer, T=1", "font": {"size": 12}, "standoff": 6}})
     return figure
 
 

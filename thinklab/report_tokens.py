@@ -86,8 +86,8 @@ def section(runs: Mapping[str, RunFolder]) -> str:
         idle_note = f" {idle} more had an advantage of 0 and no gradient." if idle else ""
         method = escape(str((config.get("loss") or {}).get("method", "")))
         parts.append(
-            f"<h3>{escape(name)}{f' ({method})' if method else ''}</h3><p>{total} teacher tokens of {len(traces)} traced rollouts "
-            f"(a few per generation).{idle_note} The weight multiplies the token's policy gradient; 1 is a plain policy gradient.</p>"
+            f"<h3>{escape(name)}{f' ({method})' if method else ''}</h3><p>{total} teacher tokens of {len(traces)} traced "
+            f"rollouts (a few per generation).{idle_note} The weight multiplies the token's policy gradient; 1 is plain.</p>"
             + page.table(
                 [
                     "teacher tokens",

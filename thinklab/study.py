@@ -54,7 +54,8 @@ class Recipe(Section):
 
     def arguments(self) -> list[str]:
         mix = [f"--mix-{k}={v}" for k in ("remark", "slip", "check", "weak", "habit") if (v := getattr(self, k)) is not None]
-        return [f"--steps={self.steps}", f"--seed={self.seed}", f"--questions={self.questions}", *mix, *([f"--start={self.start}"] if self.start else [])]
+        start = [f"--start={self.start}"] if self.start else []
+        return [f"--steps={self.steps}", f"--seed={self.seed}", f"--questions={self.questions}", *mix, *start]
 
 
 class Study(Section):
@@ -84,8 +85,10 @@ class Study(Section):
             raise ValueError(f"control {self.control!r} is not an arm{did_you_mean(self.control, self.arms)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("a seed occurs twice")
-        named = {"set": self.set, **{f"arm {k!r}": v for k, v in self.arms.items()}, **{f"group {k!r}": v for k, v in self.groups.items()}}
-        for what, keys in named.items():
+        parts = [("set", self.set)]
+        parts += [(f"arm {name!r}", keys) for name, keys in self.arms.items()]
+        parts += [(f"group {name!r}", keys) for name, keys in self.groups.items()]
+        for what, keys in parts:
             wanted = str(keys.get("student", ""))
             if wanted.startswith("@") and wanted[1:] not in self.students:
                 raise ValueError(
@@ -172,12 +175,13 @@ def cells(study: Study, path: Path, out: Path, only: str = "*") -> list[Cell]:
     for seed in study.seeds:
         for base, (file, group) in study.places().items():
             for arm, keys in study.arms.items():
+                overrides = {**study.set, **group, **keys, "train.seed": seed, "train.threads": 1}
                 cell = Cell(
                     base,
                     arm,
                     seed,
                     (Path(path).parent / file).resolve(),
-                    tuple(_overrides({**study.set, **group, **keys, "train.seed": seed, "train.threads": 1}, Path(path).parent, out)),
+                    tuple(_overrides(overrides, Path(path).parent, out)),
                     Path(out) / base / arm / f"seed-{seed}",
                 )
                 if fnmatch(cell.name, only):

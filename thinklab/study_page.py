@@ -75,7 +75,8 @@ def _across(study: Study, rows: Sequence[Row]) -> str:
         fig.update_layout(title=f"{title}, by group", **LAYOUT, yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"})
         fig.update_xaxes(categoryorder="array", categoryarray=places)
         figures.append(fig)
-        parts.append(f"<h3>{title}: mean, and range over seeds</h3>" + page.table([*map(escape, head)], [[*map(escape, x)] for x in lines]))
+        cells = [[*map(escape, line)] for line in lines]
+        parts.append(f"<h3>{title}: mean, and range over seeds</h3>" + page.table([*map(escape, head)], cells))
     return "<h2>All groups</h2>" + "".join(parts) + page.figures(figures)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,6 +38,7 @@ def run_study(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None =
         say(f"{done} of {len(cells)} runs are finished already")
     make_students(study, waiting, out, say)
     jobs = jobs or cores()
+    stop_on_terminate()
     running: dict[str, tuple[Cell, subprocess.Popen | Worker, float]] = {}
     failed: list[str] = []
     total, ended = len(waiting), 0
@@ -60,6 +63,16 @@ def run_study(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None =
         for _, process, _ in running.values():
             process.wait()
     return failed
+
+
+def stop_on_terminate() -> None:
+    """Let SIGTERM end a study as Ctrl-C does, with its runs; by default it would leave them behind, at work."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+
+        def end(*_):
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, end)
 
 
 def cores() -> int:

@@ -1,7 +1,7 @@
 """One run of a study in a process forked from a server that has the libraries loaded already.
 
-Loading torch, transformers, trl and peft costs some 8 seconds of processor time, as much as twenty steps of the embedded student. Only
-where there is no GPU: CUDA does not survive a fork, and whether a library touched it on import cannot be known.
+Loading torch, transformers, trl and peft costs some 8 seconds of processor time, as much as twenty steps of the embedded
+student. Only where there is no GPU: CUDA does not survive a fork, and whether a library touched it on import cannot be known.
 """
 
 from __future__ import annotations

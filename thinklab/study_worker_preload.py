@@ -7,5 +7,4 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from thinklab.study_worker import silence
 
 with silence():
-    import thinklab.cli
     import thinklab.experiment  # noqa: F401

@@ -130,8 +130,8 @@ def token_logps(model, tokenizer, context: str, tail: str) -> torch.Tensor:
 
 
 def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, questions: int = 400) -> dict[str, float]:
-    """Train from nothing, or go on from the student in ``start`` at half the learning rate; save, measure on ``questions`` held-out
-    sums of each length, describe."""
+    """Train from nothing, or go on from the student in ``start`` at half the learning rate; save, measure on ``questions``
+    held-out sums of each length, describe."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer) if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
@@ -185,7 +185,7 @@ over questions, the two behaviours written after the student's own answer:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=EMBEDDED)
-    parser.add_argument("--start", type=Path, help="go on from this student instead of from nothing; 'embedded' is the shipped one")
+    parser.add_argument("--start", type=Path, help="go on from this student; 'embedded' is the shipped one")
     parser.add_argument("--steps", type=int, default=1100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--questions", type=int, default=400, help="held-out sums of each length to measure it on")

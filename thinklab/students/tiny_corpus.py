@@ -47,7 +47,7 @@ class Mix:
     """Share of answers followed by some harmless sentence: what keeps the student from being certain to stop."""
     weak: float = 0.0
     """Share of the single digits 2 to 9, from 9 downwards, that every writer who works in steps takes for one less. A check of
-    four numbers then ends right with about (1 - weak)^3: the sub-skill from perfect to useless. Answers in one go are not touched."""
+    four numbers then ends right with about (1 - weak)^3: the sub-skill from perfect to useless. Answers in one go stay right."""
     habit: float = 0.0
     """Share of answers whose own writer then checks them: how known the habit is. 0 in the embedded student."""
 
