@@ -48,9 +48,9 @@ def training(runs: Mapping[str, RunFolder]) -> str:
                 )
         if fig.data:
             fig.update_layout(
-                title=title,
+                title=f"{title} ({unit})" if unit else title,
                 **LAYOUT,
-                yaxis={"title": {"text": unit}, "rangemode": "tozero"},
+                yaxis={"rangemode": "tozero"},
                 xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}},
             )
             figs.append(fig)

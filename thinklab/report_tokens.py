@@ -134,7 +134,6 @@ def _scatter(traces: list[Mapping[str, Any]]) -> go.Figure:
     fig.update_layout(
         title="Weight of each teacher token",
         **LAYOUT,
-        yaxis={"title": {"text": "weight"}},
-        xaxis={"type": "log", "title": {"text": "probability when it was trained on", "font": {"size": 12}, "standoff": 6}},
+        xaxis={"type": "log", "exponentformat": "power", "title": {"text": "probability when it was trained on", "font": {"size": 12}, "standoff": 6}},
     )
     return fig

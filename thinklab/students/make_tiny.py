@@ -56,7 +56,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int = 128, layers: i
 
 
 def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, mix: Mix, steps: int, seed: int,
-             learning_rate: float = 2e-3, log_every: int = 250) -> None:
+             learning_rate: float = 2e-3, log_every: int = 50, batch: int = BATCH) -> None:
     """Plain next-token training on fresh documents."""
     rng = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -65,10 +65,10 @@ def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, mix: M
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * min(1, (step + 1) / 50) * max(0.02, 1 - step / steps)
-        ids = tokenizer([document(rng, mix) + EOS for _ in range(BATCH)])["input_ids"]
+        ids = tokenizer([document(rng, mix) + EOS for _ in range(batch)])["input_ids"]
         ids.sort(key=len)
         targets, total = sum(map(len, ids)) - len(ids), 0.0
-        for part in (ids[: BATCH // 2], ids[BATCH // 2:]):      # short and long documents apart: less padding
+        for part in (ids[: batch // 2], ids[batch // 2:]):      # short and long documents apart: less padding
             width = max(map(len, part))
             rows = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in part])
             logits = model(input_ids=rows[:, :-1], use_cache=False).logits
@@ -130,13 +130,14 @@ def token_logps(model, tokenizer, context: str, tail: str) -> torch.Tensor:
 
 
 def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, questions: int = 400) -> dict[str, float]:
-    """Train from nothing, or go on from the student in ``start`` at half the learning rate; save, measure on ``questions``
+    """Train from nothing, or go on from the student in ``start`` with smaller steps; save, measure on ``questions``
     held-out sums of each length, describe."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer) if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
     begin = time.time()
-    pretrain(model, tokenizer, mix, steps, seed, 2e-3 if start is None else 1e-3)
+    smaller = {} if start is None else {"learning_rate": 1e-3, "batch": BATCH // 3}
+    pretrain(model, tokenizer, mix, steps, seed, **smaller)
     seconds = time.time() - begin
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
