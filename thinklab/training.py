@@ -259,8 +259,12 @@ class Recorder(TrainerCallback):
 
     def _end_if_stopped(self, state, control) -> None:
         span = self.session.config.train.iterations * self.session.config.train.minibatches
-        if self.session.stopped and state.global_step % span == 0:
+        if state.global_step % span:        # a checkpoint within a generation could not be continued
+            return
+        if self.session.stopped:
             control.should_save = control.should_training_stop = True
+        if self.session.guards is not None and self.session.guards.save_wanted:
+            control.should_save, self.session.guards.save_wanted = True, False
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "train_runtime" in logs:
