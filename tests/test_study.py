@@ -72,7 +72,8 @@ def finish(cell, right, shown, total=50):
         for d in ("T=1", "greedy")
     }
     run.write_json("probe.json", {"before": result, "after": result, "steps": 4})
-    run.append("metrics", [{"step": s, "seconds": s * 1.5, "guided_fraction": 0.5} for s in (1, 2, 3, 4)])
+    run.append("metrics", [{"step": s, "seconds": s * 1.5, "guided_fraction": 0.5, "neutral_kl": s / 1000} for s in (1, 2, 3, 4)])
+    run.append("alarms", [{"step": 2, "kind": "silent", "sign": "frozen"}, {"step": 3, "kind": "collapse", "sign": "kl"}])
     run.append("probes", [{"step": s, **result["T=1"]} for s in (0, 2)])
     run.append(
         "probe_samples",
@@ -170,6 +171,7 @@ def test_table_and_page_hold_every_seed_and_every_answer(file):
     line = next(x for x in markdown(study, rows).splitlines() if x.startswith("| aas"))
     assert ".80 .92" in line and "0.86" in line and "1.00 .96" in line and "+44.0" in line
     assert as_csv(rows).count("\n") == 5 and "sums,aas,4,4,6.0,12" in as_csv(rows)
+    assert as_csv(rows).splitlines()[1].endswith(",0.004000,kl at 3") and line.endswith("| 0.0040 | 2 |")
     _, page = write_study(study, every[:3], out)
     text = page.read_text()
     assert "onerror=alert(1)>" not in text and len(text) < 5_000_000

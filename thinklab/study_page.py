@@ -33,7 +33,8 @@ def write_study(study: Study, cells: Sequence[Cell], out: Path) -> tuple[Path, P
         here = [r for r in rows if r.cell.base == base]
         parts += [f"<h2>{escape(base)}</h2>", _table(study, here, base), page.figures(_curves(here))]
     parts += [
-        "<h2>Every run</h2><p>Rates with 95 % Wilson intervals over that run's held-out questions, T=1.</p>",
+        "<h2>Every run</h2><p>Rates with 95 % Wilson intervals over that run's held-out questions, T=1. KL to the base "
+        "on neutral text in nats a token, and the guards' first sign of collapse with its step.</p>",
         _runs(rows, Path(out)),
         _samples(rows),
     ]
@@ -220,10 +221,13 @@ def _runs(rows: Sequence[Row], out: Path) -> str:
                 f"{r.after['T=1'].mean_tokens:.1f}",
                 f"{r.seconds:.0f}",
                 str(r.guided),
+                "" if r.kl is None else f"{r.kl:.4f}",
+                escape(r.alarm),
                 files,
             ]
         )
-    return page.table(["run", "accuracy", "first answer", "behaviour", "tokens", "seconds", "guided", "raw files"], lines)
+    head = ["run", "accuracy", "first answer", "behaviour", "tokens", "seconds", "guided", "KL", "first alarm", "raw files"]
+    return page.table(head, lines)
 
 
 def _samples(rows: Sequence[Row]) -> str:

@@ -25,6 +25,10 @@ class Row:
     """Of training, probes left out, as that machine and its other load had it."""
     guided: int
     """Guided rollouts in the whole run."""
+    kl: float | None = None
+    """To the base on neutral text, nats a token, when it was last measured in training; None where no guard measured it."""
+    alarm: str = ""
+    """The first sign of collapse and its step, as the guards saw it; empty where they saw none."""
 
     def behavior(self, stage: str, decoding: str) -> Rate:
         """The first behaviour's rate: studies of several keep the others in the runs' own reports."""
@@ -43,9 +47,18 @@ def finished_rows(cells: Sequence[Cell]) -> list[Row]:
         metrics = list(run.read("metrics"))
         batch = cell.config().train
         guided = round(sum(m.get("guided_fraction", 0.0) for m in metrics) * batch.questions * batch.samples)
+        kls = [m["neutral_kl"] for m in metrics if m.get("neutral_kl") is not None]
+        alarms = [f"{a['sign']} at {a['step']}" for a in run.read("alarms") if a["kind"] == "collapse"]
         rows.append(
             Row(
-                cell, stages["before"], stages["after"], found.get("steps", 0), metrics[-1]["seconds"] if metrics else 0.0, guided
+                cell,
+                stages["before"],
+                stages["after"],
+                found.get("steps", 0),
+                metrics[-1]["seconds"] if metrics else 0.0,
+                guided,
+                kls[-1] if kls else None,
+                alarms[0] if alarms else "",
             )
         )
     return rows
@@ -107,6 +120,8 @@ def before_line(rows: Sequence[Row], base: str) -> list[str]:
         f"{b['T=1'].mean_tokens:.0f}",
         "",
         "",
+        "",
+        "",
     ]
 
 
@@ -120,6 +135,8 @@ HEAD = [
     "tokens",
     "accuracy T=1 against control",
     "guided rollouts",
+    "KL on neutral text",
+    "runs with an alarm of collapse",
 ]
 
 
@@ -181,16 +198,23 @@ def arm_line(study: Study, rows: Sequence[Row], base: str, arm: str, found: Sequ
         span([MEASURES["tokens T=1"](r) for r in found], 0),
         shown,
         str(round(sum(r.guided for r in found) / len(found))),
+        _kl(found),
+        str(sum(bool(r.alarm) for r in found)),
     ]
+
+
+def _kl(found: Sequence[Row]) -> str:
+    values = [r.kl for r in found if r.kl is not None]
+    return f"{sum(values) / len(values):.4f}" if values else ""
 
 
 def as_csv(rows: Sequence[Row]) -> str:
     """One line per run with every measure, for other software."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["base", "arm", "seed", "steps", "seconds", "guided", *MEASURES])
+    writer.writerow(["base", "arm", "seed", "steps", "seconds", "guided", *MEASURES, "KL on neutral text", "first alarm"])
     for r in rows:
-        writer.writerow(
-            [r.cell.base, r.cell.arm, r.cell.seed, r.steps, r.seconds, r.guided, *(f"{m(r):.4f}" for m in MEASURES.values())]
-        )
+        measured = [f"{m(r):.4f}" for m in MEASURES.values()]
+        kl = "" if r.kl is None else f"{r.kl:.6f}"
+        writer.writerow([r.cell.base, r.cell.arm, r.cell.seed, r.steps, r.seconds, r.guided, *measured, kl, r.alarm])
     return out.getvalue()
