@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UNSLOTH := .venv-unsloth
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-unsloth lint clean
 
 # The CPU build of torch is asked for first where pip can find one; the range is the one in pyproject.toml.
 $(STAMP): pyproject.toml
@@ -21,8 +22,18 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
+# The same trainer under Unsloth, without a GPU: an environment on top of .venv that adds Unsloth and nothing it would break.
+$(UNSLOTH)/.installed: $(STAMP) tests/unsloth/requirements.txt
+	$(PYTHON) -m venv $(UNSLOTH)
+	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > $$($(UNSLOTH)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth
+	$(UNSLOTH)/bin/python -m pip install --quiet --no-deps -r tests/unsloth/requirements.txt
+	@touch $@
+
+test-unsloth: $(UNSLOTH)/.installed
+	$(UNSLOTH)/bin/python -m pytest -p tests.unsloth.first tests/unsloth
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(UNSLOTH) build dist *.egg-info

@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
 from thinklab.demo import run_demo
+from thinklab.report import report_folder
 from thinklab.run import RunFolder
 from thinklab.types import rollout_from_json
 
@@ -30,6 +33,8 @@ def test_thinktuning_instils_the_check_and_grpo_does_not(demo):
     assert grpo["after"]["T=1"]["behaviors"]["self-check"]["count"] == 0
     assert grpo["after"]["T=1"]["accuracy"]["value"] < 0.55
     assert "Yes. With ThinkTuning" in text and "plain GRPO" in text and (out / "report.html").stat().st_size > 1_000_000
+    written = (out / "report.html").read_bytes()
+    assert report_folder(out).read_bytes() == written, "thinklab report says the same of the same records"
 
 
 @pytest.mark.slow
@@ -47,3 +52,9 @@ def test_every_rollout_is_on_disk_and_guidance_is_what_the_loss_saw(demo):
         assert trace["teacher"] == list(rollout.teacher_mask)
         said = "".join(t for t, by_teacher in zip(trace["tokens"], trace["teacher"], strict=True) if by_teacher)
         assert said == " " + rollout.guidance.final_text + "<eos>"
+
+
+def test_the_process_that_shows_the_demo_loads_nothing_heavy():
+    """It would delay both arms by the seconds that PyTorch takes to import."""
+    code = "import sys, thinklab.cli, thinklab.demo; print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

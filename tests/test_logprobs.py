@@ -36,16 +36,21 @@ def plain(model, ids, mask, completion, temperature):
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("tile", [8192, 100])
-def test_exact_against_the_plain_path(model, temperature, tile, monkeypatch):
+@pytest.mark.parametrize("frozen", [True, False])
+def test_exact_against_the_plain_path(model, temperature, tile, frozen, monkeypatch):
     monkeypatch.setattr(logprobs, "VOCABULARY_TILE", tile)
+    monkeypatch.setattr(logprobs, "TILE", tile * 20)
     ids, mask = ragged(model.config.vocab_size)
     model.requires_grad_(True)
+    if frozen:
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone(), requires_grad=False)
     mine, entropy = chosen_logprobs(model, ids, mask, 13, temperature)
     theirs, expected_entropy = plain(model, ids, mask, 13, temperature)
     torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(entropy, expected_entropy, rtol=1e-5, atol=1e-5)
     weights = torch.randn_like(theirs)
-    grads = [torch.autograd.grad((x * weights).sum(), list(model.parameters())) for x in (mine, theirs)]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    grads = [torch.autograd.grad((x * weights).sum(), trained) for x in (mine, theirs)]
     for a, b in zip(*grads, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * b.abs().max().item() + 1e-8)
 
@@ -63,3 +68,57 @@ def test_an_adapted_head_takes_the_model_s_own_logits(model):
     mine, _ = chosen_logprobs(adapted, ids, mask, 13)
     theirs, _ = plain(adapted, ids, mask, 13, 1.0)
     torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.7, "scale": 0.3}, {"softcap": 3.0, "temperature": 1.3}])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_head_alone_with_every_option(options, with_bias, frozen, monkeypatch):
+    """Both ways through the head against the formula written out, in tiles that do not divide the tokens."""
+    monkeypatch.setattr(logprobs, "TILE", 7 * 301)
+    monkeypatch.setattr(logprobs, "VOCABULARY_TILE", 64)
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(45, 16, requires_grad=True), torch.randn(301, 16, requires_grad=not frozen)
+    bias = torch.randn(301, requires_grad=not frozen) if with_bias else None
+    targets, pull = torch.randint(0, 301, (45,)), torch.randn(45)
+    temperature, softcap, scale = (options.get(k, d) for k, d in (("temperature", 1.0), ("softcap", None), ("scale", 1.0)))
+    logits = scale * torch.nn.functional.linear(hidden, weight, bias)
+    if softcap:
+        logits = softcap * torch.tanh(logits / softcap)
+    every = (logits / temperature).log_softmax(-1)
+    expected, expected_entropy = every[torch.arange(45), targets], -(every.exp() * every).sum(-1)
+    logps, entropy = logprobs.head_logprobs(hidden, weight, bias, targets, temperature, softcap, scale)
+    torch.testing.assert_close(logps, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(entropy, expected_entropy.detach(), rtol=1e-5, atol=1e-5, check_stride=False)
+    leaves = [x for x in (hidden, weight, bias) if x is not None and x.requires_grad]
+    for mine, theirs in zip(*(torch.autograd.grad((x * pull).sum(), leaves) for x in (logps, expected)), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_no_more_logits_than_a_tile_exist_at_once(monkeypatch):
+    """Counts the elements of every tensor that the head makes, forward and backward."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+    tokens, vocabulary, width = 400, 5000, 8
+    monkeypatch.setattr(logprobs, "TILE", 20 * vocabulary)
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            nonlocal largest
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                largest = max(largest, out.numel())
+            return out
+
+    hidden, weight = torch.randn(tokens, width, requires_grad=True), torch.randn(vocabulary, width)
+    with Watch():
+        logps, _ = logprobs.head_logprobs(hidden, weight, None, torch.randint(0, vocabulary, (tokens,)))
+        logps.sum().backward()
+    assert largest == 20 * vocabulary < tokens * vocabulary / 10
+
+
+def test_no_gradient_means_no_slope():
+    """Scoring (old log-probs, idle rows) pays one product with the head, not two."""
+    with torch.no_grad():
+        logps, entropy = logprobs.head_logprobs(torch.randn(5, 4), torch.randn(9, 4), None, torch.arange(5))
+    assert not logps.requires_grad and not entropy.requires_grad

@@ -73,9 +73,28 @@ def lora(model):
     return model
 
 
+def check_against_the_formula(trainer, shaping):
+    """Every loss call's value and gradients; returns what occurred."""
+    found = dict.fromkeys(["masked teacher", "negative teacher", "positive teacher", "clipped student", "left padded"], 0)
+    copy_of = copy.deepcopy(trainer.model)
+    for module in copy_of.modules():
+        module.__dict__.pop("forward", None)         # under Unsloth a copy's forward would still be the original's
+    for weights, seen, loss, grads, accumulation in trainer.calls:
+        copy_of.load_state_dict(weights, strict=False)
+        expected = written_formula(copy_of, seen, trainer.args, shaping, accumulation, found)
+        trainable = [p for p in copy_of.parameters() if p.requires_grad]
+        expected_grads = torch.autograd.grad(expected, trainable)
+        assert loss == pytest.approx(expected.item(), rel=1e-4, abs=1e-6)
+        largest = max(g.abs().max().item() for g in expected_grads)
+        for mine, theirs in zip(grads, expected_grads, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * largest)
+    return found
+
+
 def run(model, tokenizer, shaping, scope="guidance", **args):
     settings = {"max_steps": 4, "per_device_train_batch_size": 8, "num_generations": 4, "learning_rate": 3.0, "optim": "sgd",
-                "max_completion_length": 48, "loss_type": "dapo", "max_grad_norm": 1e9, "temperature": 1.0} | args
+                "max_completion_length": 48, "loss_type": "dapo", "max_grad_norm": 1e9, "temperature": 1.0, "epsilon_high": 0.2,
+                "mask_truncated_completions": False} | args
     config = GRPOConfig(output_dir="unused", report_to="none", save_strategy="no", use_cpu=True, bf16=False, logging_steps=1,
                         disable_tqdm=True, beta=settings.pop("beta", 0.0), shuffle_dataset=False,
                         remove_unused_columns=False, gradient_checkpointing=False, **settings)
@@ -102,7 +121,7 @@ def written_formula(model, seen, args, shaping, accumulation, found):
         completion = seen["completion_ids"][row][seen["completion_mask"][row].bool()].tolist()
         found["left padded"] += int(len(prompt) < seen["prompt_ids"].shape[1])
         logps, advantage = token_logps(model, prompt, completion, args.temperature), seen["advantages"][row].item()
-        old = seen.get("old_per_token_logps")
+        old, sampled = seen.get("old_per_token_logps"), seen.get("importance_sampling_ratio")    # the latter: vLLM's correction
         losses = []
         for t, logp in enumerate(logps):
             pi = logp.exp()
@@ -119,7 +138,8 @@ def written_formula(model, seen, args, shaping, accumulation, found):
                 ratio = (logp - (logp.detach() if old is None else old[row, t].double())).exp()
                 clipped = ratio.clamp(1 - args.epsilon, 1 + args.epsilon)
                 found["clipped student"] += int(advantage * clipped.item() < advantage * ratio.item() - 1e-12)
-                losses.append(-torch.minimum(ratio * advantage, clipped * advantage))
+                weight = 1.0 if sampled is None else sampled[row, min(t, sampled.shape[1] - 1)].item()
+                losses.append(-weight * torch.minimum(ratio * advantage, clipped * advantage))
         total = total + sum(losses)
         sequence_means.append(sum(losses) / len(losses))
     if args.loss_type == "grpo":
@@ -143,18 +163,8 @@ SHAPING = Shaping()
 @pytest.mark.parametrize("case", CASES)
 def test_loss_and_gradients_equal_the_written_formula(case, model, tokenizer):
     trainer = run(model, tokenizer, SHAPING, **CASES[case])
-    found = dict.fromkeys(["masked teacher", "negative teacher", "positive teacher", "clipped student", "left padded"], 0)
-    copy_of = copy.deepcopy(trainer.model)
     assert len(trainer.calls) >= 4
-    for weights, seen, loss, grads, accumulation in trainer.calls:
-        copy_of.load_state_dict(weights, strict=False)
-        expected = written_formula(copy_of, seen, trainer.args, SHAPING, accumulation, found)
-        trainable = [p for p in copy_of.parameters() if p.requires_grad]
-        expected_grads = torch.autograd.grad(expected, trainable)
-        assert loss == pytest.approx(expected.item(), rel=1e-4, abs=1e-6)
-        largest = max(g.abs().max().item() for g in expected_grads)
-        for mine, theirs in zip(grads, expected_grads, strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * largest)
+    found = check_against_the_formula(trainer, SHAPING)
     for what in ("masked teacher", "negative teacher", "positive teacher", "left padded"):
         assert found[what] > 0, f"no {what} token in this case: {found}"
     if trainer.num_iterations > 1 or trainer.args.steps_per_generation > trainer.args.gradient_accumulation_steps:

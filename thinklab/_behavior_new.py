@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+from thinklab._behavior_file import name_hint
 from thinklab._behavior_spec import BehaviorSpec
 from thinklab.errors import BehaviorError
 from thinklab.resources import resource_dir
@@ -96,9 +97,7 @@ def new_file(name: str, folder: Path) -> Path:
         BehaviorError: the name cannot be used, or there is such a file already.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 60:
-        hint = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
-        raise BehaviorError(f"a behaviour is named in lower case with hyphens, not {name!r}"
-                            f"{f'; {hint!r} would do' if hint else ''}")
+        raise BehaviorError(f"a behaviour is named in lower case with hyphens, not {name!r}{name_hint(name)}")
     path = folder / f"{name}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)

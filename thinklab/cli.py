@@ -1,6 +1,7 @@
 """The command line. Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run."""
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from thinklab import cli_behaviors, cli_experiment, cli_guide
+from thinklab import cli_behaviors, cli_doctor, cli_eval, cli_experiment, cli_export, cli_guide, unsloth_first
 from thinklab.errors import ThinklabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -38,15 +39,17 @@ def train(
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 24gb or 80gb: fills in what CONFIG leaves open.")] = None,  # noqa: UP045
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:
     """Train as CONFIG says, with a probe before and after."""
     from thinklab.config import load_config
-    experiment = load_config(config, overrides or [])
+    experiment = load_config(config, overrides or [], profile)
+    unsloth_first.import_first(experiment.student.kind)
     from thinklab.console import probe_table, progress
     from thinklab.experiment import run_experiment
     out = out or Path("runs") / experiment.name
-    with progress(experiment.train.steps, experiment.name, quiet) as listener:
+    with progress(experiment.train.steps, experiment.name, quiet, console) as listener:
         result = run_experiment(experiment, out, resume, listener, lambda text: console.print(text, markup=False, soft_wrap=True))
     if not quiet:
         Console(highlight=False).print(probe_table({experiment.name: result}))
@@ -59,8 +62,10 @@ def probe(run: Annotated[Path, typer.Argument(help="A run folder.")],
           samples: Annotated[Optional[int], typer.Option(min=1, help="Answers to each question at T=1.")] = None,  # noqa: UP045
           persistence: Annotated[int, typer.Option(min=0, help="Further steps of plain GRPO, to see what is left.")] = 0) -> None:
     """Measure the last checkpoint of RUN on held-out questions: rates, reach, spill-over, retention, persistence."""
+    unsloth_first.import_first_for(run)
     from thinklab.console import probe_table
-    from thinklab.full_probe import probe_run, sentences
+    from thinklab.full_probe import probe_run
+    from thinklab.probe_words import sentences
     known = probe_run(run, questions, samples, persistence, lambda text: console.print(text, markup=False))
     shown = Console(highlight=False)
     shown.print(probe_table({run.name: known}))
@@ -77,7 +82,11 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder, or a folder o
 
 
 app.command("guide")(cli_guide.guide)
+app.command("doctor")(cli_doctor.doctor)
+app.command("save")(cli_export.save)
+app.command("push")(cli_export.push)
 app.command("experiment")(cli_experiment.experiment)
+app.command("eval")(cli_eval.evaluate)
 app.add_typer(cli_behaviors.app, name="behaviors")
 
 
@@ -87,6 +96,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)      # on a CPU it warns of a kernel from a hub, 4-bit or not
     try:
         app()
     except ThinklabError as error:

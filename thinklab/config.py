@@ -9,7 +9,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thinklab import yamlfile
-from thinklab.errors import ConfigError, did_you_mean
+from thinklab.errors import BehaviorError, ConfigError, did_you_mean
+from thinklab.profiles import apply_profile
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
 
@@ -30,13 +31,23 @@ class StudentSection(Section):
     """Who learns."""
 
     kind: str = "embedded"
-    """``embedded``, ``transformers``, or the name of an entry point."""
+    """``embedded``, ``transformers``, ``unsloth``, or the name of an entry point."""
     path: str | None = None
     """Folder or hub id."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantize: Literal["none", "nf4"] = "none"
     lora: LoraSection | None = LoraSection()
     """``null`` trains all weights."""
+    fast_inference: bool = False
+    """``unsloth`` only: sample with vLLM, which shares the weights; needs vllm installed."""
+    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)
+    """``fast_inference`` only: the share of the GPU's memory that vLLM may take."""
+
+    @model_validator(mode="after")
+    def _fast_inference(self):
+        if self.fast_inference and self.kind != "unsloth":
+            raise ValueError("fast_inference belongs to kind unsloth; for other students set train.vllm")
+        return self
 
 
 class TaskSection(Section):
@@ -118,6 +129,31 @@ class LossSection(Section):
     beta: float = Field(0.0, ge=0)
 
 
+class VllmSection(Section):
+    """Sample with vLLM through TRL, not with thinklab's sampler. Unverified on a real vLLM: docs/run-on-a-gpu.md."""
+
+    mode: Literal["colocate", "server"] = "colocate"
+    """``colocate``: in this process, on the same GPU; ``server``: a ``vllm serve`` of your own, on another one."""
+    gpu_memory_utilization: float = Field(0.3, gt=0, le=1)
+    """``colocate``: the share of the GPU's memory that vLLM may take."""
+    max_model_length: int | None = Field(None, ge=1)
+    """``colocate``: None is prompt + answer."""
+    sleep: bool = False
+    """``colocate``: give the memory back while training."""
+    server: str | None = None
+    """``server``: its base URL, such as http://localhost:8000."""
+    timeout: float = Field(240.0, gt=0)
+    """``server``: seconds to wait for it."""
+    correction: Literal["off", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = "token_truncate"
+    """TRL's importance-sampling correction of the student's own tokens; never on the teacher's."""
+
+    @model_validator(mode="after")
+    def _server(self):
+        if self.mode == "server" and not self.server:
+            raise ValueError("mode server needs the server's base URL under 'server', such as http://localhost:8000")
+        return self
+
+
 class TrainSection(Section):
     steps: int = Field(100, ge=1)
     questions: int = Field(12, ge=1)
@@ -143,7 +179,11 @@ class TrainSection(Section):
     max_completion_tokens: int = Field(256, ge=1)
     sample_rows: int = Field(0, ge=0)
     """At most this many answers are sampled at once; 0 = all."""
+    vllm: VllmSection | None = None
+    """Sample with vLLM; None samples with thinklab's own sampler, or Unsloth's for its students."""
     gradient_checkpointing: bool = False
+    dry_run: bool | None = None
+    """Put the longest possible batch through forward and backward first, so that memory fails at once; None: on a GPU."""
     checkpoint_every: int = Field(50, ge=0)
     """0 = only at the end."""
     seed: int = 0
@@ -200,10 +240,42 @@ class GuardSection(Section):
     """Factor on the learning rate for ``lower``."""
 
 
+class BaselineSection(Section):
+    """Supervised training in place of the policy gradient, on the questions that GRPO would see. See ``thinklab/baselines``."""
+
+    kind: Literal["sft", "star"]
+    texts: Literal["gold", "guided"] = "gold"
+    """What SFT imitates: gold solutions, or the student's answers with the teacher's comments behind them."""
+    epochs: int = Field(1, ge=1)
+    """Passes over the texts (for STaR: of each round)."""
+    batch: int = Field(16, ge=1)
+    """Texts per optimizer step; ``train.micro_batch`` of them per forward pass."""
+    rounds: int = Field(3, ge=1)
+    """Outer iterations of STaR."""
+    samples: int | None = Field(None, ge=1)
+    """Answers to each question in each round of STaR; None: ``train.samples / rounds``, which is what GRPO samples."""
+    rationalize: bool = True
+    """Let STaR answer the questions that it failed again with the answer in sight."""
+    hint: str = " (The answer is {answer}.)"
+    """How STaR is told the answer; stands behind the prompt while it samples, and never in what is trained on."""
+
+    @model_validator(mode="after")
+    def _hint(self):
+        try:
+            told = "{answer}" in self.hint and "42" in self.hint.format(answer="42")
+        except (KeyError, IndexError, ValueError):
+            told = False
+        if not told:
+            raise ValueError("hint must contain {answer}, and no other braces")
+        return self
+
+
 class Experiment(Section):
     """A whole experiment."""
 
     name: str = "experiment"
+    profile: str | None = None
+    """``tiny``, ``t4``, ``24gb`` or ``80gb``: fills in what is not set here; see ``thinklab/profiles.py``."""
     student: StudentSection = StudentSection()
     task: TaskSection = TaskSection()
     behaviors: list[BehaviorSection] = Field(default_factory=list)
@@ -214,6 +286,8 @@ class Experiment(Section):
     train: TrainSection = TrainSection()
     probe: ProbeSection = ProbeSection()
     guards: GuardSection = GuardSection()
+    baseline: BaselineSection | None = None
+    """None trains by policy gradient, as ``loss`` says."""
 
     @model_validator(mode="before")
     @classmethod
@@ -226,20 +300,37 @@ class Experiment(Section):
             for key, inner in (("task", "name"), ("teacher", "backend"), ("student", "kind")):
                 if isinstance(data.get(key), str):
                     data[key] = {inner: data[key]}
+            if data.get("baseline") and "loss" not in data:
+                data["loss"] = {"method": "grpo"}
+            if data.get("profile") is not None:
+                plain = {k: v.model_dump(exclude_unset=True) if isinstance(v, Section) else v for k, v in data.items()}
+                data = apply_profile(plain, data["profile"])
         return data
 
     @model_validator(mode="after")
     def _whole(self):
+        if self.baseline is not None:
+            self._whole_baseline()
         if self.loss.method != "grpo" and not self.behaviors:
             raise ValueError(f"method {self.loss.method!r} needs at least one behaviour under 'behaviors'; "
                              "only 'grpo' trains without")
         if self.loss.method != "grpo" and self.loss.floor <= self.loss.c_max:
             raise ValueError(f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})")
+        if self.student.kind == "unsloth" and self.train.vllm is not None and self.train.vllm.mode == "colocate":
+            raise ValueError("an unsloth student brings its own vLLM: set student.fast_inference=true and leave train.vllm out")
         return self
 
+    def _whole_baseline(self):
+        if self.loss.method != "grpo":
+            raise ValueError(f"a baseline has no policy gradient: take out loss.method {self.loss.method!r}, or 'baseline'")
+        if self.baseline.kind == "sft" and self.baseline.texts == "guided" and not self.behaviors:
+            raise ValueError("baseline.texts 'guided' needs at least one behaviour under 'behaviors' for the teacher to show")
+        if self.train.micro_batch and self.baseline.batch % min(self.train.micro_batch, self.baseline.batch):
+            raise ValueError(f"train.micro_batch ({self.train.micro_batch}) must divide baseline.batch ({self.baseline.batch})")
 
-def load_config(path: str | Path, overrides: list[str] = ()) -> Experiment:
-    """Read an experiment; ``overrides`` are ``dotted.key=value`` strings whose values are YAML.
+
+def load_config(path: str | Path, overrides: list[str] = (), profile: str | None = None) -> Experiment:
+    """Read an experiment; ``overrides`` are ``dotted.key=value`` strings whose values are YAML, ``profile`` replaces the file's.
 
     Raises:
         ConfigError: with file, line and column, or naming the override that is wrong.
@@ -247,7 +338,24 @@ def load_config(path: str | Path, overrides: list[str] = ()) -> Experiment:
     document = yamlfile.read(Path(path), ConfigError)
     for text in overrides:
         apply_override(document, text)
-    return yamlfile.validate(Experiment, document, ConfigError)
+    if profile is not None:
+        document.data["profile"] = profile
+    config = yamlfile.validate(Experiment, document, ConfigError)
+    _find_behaviors(config, document)
+    return config
+
+
+def _find_behaviors(config: Experiment, document: yamlfile.Document) -> None:
+    """A behaviour that does not exist is an error of the line that names it; what is wrong inside a file is said by the file."""
+    from thinklab._behavior_file import locate
+    for k, section in enumerate(config.behaviors):
+        try:
+            path = locate(section.name)
+        except BehaviorError as error:
+            raise ConfigError(f"{document.at(('behaviors', k))}: {error}") from error
+        if not path.is_file():
+            raise ConfigError(f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()}; a "
+                              "shipped behaviour is named without .yaml)")
 
 
 def _full_key(key: str) -> str:
@@ -287,3 +395,4 @@ def apply_override(document: yamlfile.Document, text: str) -> None:
             raise ConfigError(f"{key!r} cannot be set: {step!r} is a {type(inner).__name__}")
         node = inner
     node[steps[-1]] = parsed
+    document.overrides[tuple(steps)] = text

@@ -20,7 +20,7 @@ from rich.console import Console
 from thinklab.config import Method, load_config
 from thinklab.console import PLAIN_EVERY, bars, probe_table, rates
 from thinklab.errors import ConfigError, RunError, did_you_mean
-from thinklab.report import headline, write_report
+from thinklab.report import TITLES, headline, write_report
 from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
 
@@ -93,7 +93,9 @@ def run_demo(out: Path, behavior: str, method: str, seed: int, steps: int | None
     probes = {name: (run.read_json("probe.json") or {}) for name, run in runs.items()}
     console.print(probe_table(probes))
     console.print(headline(probes), soft_wrap=True)
-    page = write_report(runs, out / "report.html", f"Can it learn “{behavior}”?")
+    title = f"Can it learn “{behavior}”?"
+    RunFolder(out).write_json(TITLES, {"title": title, "runs": {arm.folder.name: arm.name for arm in arms}})
+    page = write_report(runs, out / "report.html", title)
     console.print(f"{seconds:.0f} s. Report: {page}   Raw records: {', '.join(str(arm.folder) for arm in arms)}", soft_wrap=True)
     return page
 
@@ -125,7 +127,7 @@ def clear(out: Path) -> None:
     """Make room for a new demo; only ever removes what a demo wrote."""
     if not out.exists():
         return
-    known = {*get_args(Method), "report.html"}
+    known = {*get_args(Method), "report.html", TITLES}
     strangers = [p.name for p in out.iterdir() if p.name not in known]
     if strangers:
         raise ConfigError(f"{out} holds other files ({', '.join(sorted(strangers)[:3])}); choose another --out")

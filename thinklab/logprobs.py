@@ -1,13 +1,19 @@
 """Log-probabilities of chosen tokens, without ever building [B, T, V] logits.
 
-The backbone gives hidden states; TRL's chunked head (``_ChunkedLogProbFunction``, Apache-2.0) turns them into log-probs
-and entropies a tile of 2,048 tokens x 8,192 vocabulary entries at a time, forward and backward. It is private to TRL,
-which is why TRL is pinned exactly and ``tests/test_logprobs.py`` compares it with the plain path.
+The backbone gives hidden states; the head turns them into log-probs and entropies some hundred tokens at a time, so only
+``TILE`` logits exist at once. Where the head's weights are frozen (LoRA) the gradient needs no second pass over the
+vocabulary: the derivative of a token's log-prob by its hidden state is a vector that is known when the log-prob is, and
+backward only scales it. That is two products with the head's weights, as many as the plain path has. A head that is
+trained itself goes through TRL's chunked function (``_ChunkedLogProbFunction``, Apache-2.0), which computes the logits
+twice; it is private to TRL, which is why TRL is pinned exactly and ``tests/test_logprobs.py`` compares both with the plain path.
 
 Rows are rotated first so that all padding is on the right. Under causal attention that is exact even where a model
 drops the attention mask (Unsloth's kernels do), and positions start at 0 in every row.
 
-Shapes: B sequences, P prompt tokens (left padded), C completion tokens (right padded), L = P + C.
+Left out: gradients of the entropy (it is only logged; the trainer refuses TRL's entropy bonus).
+
+Shapes: B sequences, P prompt tokens (left padded), C completion tokens (right padded), L = P + C; N wanted tokens, H
+hidden size, V vocabulary.
 """
 from __future__ import annotations
 
@@ -18,7 +24,10 @@ from torch import nn
 from transformers import PreTrainedModel
 from trl.trainer.utils import _ChunkedLogProbFunction
 
+TILE = 2**25
+"""Logits that exist at once: 128 MB in fp32, of which there are two."""
 VOCABULARY_TILE = 8192
+"""Vocabulary entries at once where TRL's function is used."""
 
 
 def chosen_logprobs(model: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_length: int,
@@ -66,9 +75,70 @@ def _head(model, ids, mask, rows, before, targets, temperature) -> tuple[torch.T
     scale = getattr(config, "logit_scale", None) or 1.0
     if type(head) is nn.Linear and inner.base_model is not inner:
         hidden = inner.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[rows, before]
-        return _ChunkedLogProbFunction.apply(hidden, head.weight, head.bias, targets, temperature, VOCABULARY_TILE,
-                                             softcap, scale)
+        return head_logprobs(hidden, head.weight, head.bias, targets, temperature, softcap, scale)
     # A head that is itself adapted (LoRA on lm_head, modules_to_save) has no single weight: take the model's own logits.
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[rows, before].float() / temperature
     every = logits.log_softmax(-1)
     return every.gather(-1, targets[:, None])[:, 0], -(every.exp() * every).sum(-1)
+
+
+def head_logprobs(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor,
+                  temperature: float = 1.0, softcap: float | None = None, scale: float = 1.0
+                  ) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) log-probs of ``targets`` and entropies, fp32, from hidden states (N, H) and the head's ``weight`` (V, H).
+
+    ``bias`` is (V,), ``targets`` (N,). Logits are ``scale`` * (W h + b), then soft-capped, then divided by ``temperature``.
+    Only log-probs carry a gradient, to ``hidden`` and, where they ask for it, to ``weight`` and ``bias``.
+    """
+    if torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad)):
+        return _ChunkedLogProbFunction.apply(hidden, weight, bias, targets, temperature, VOCABULARY_TILE, softcap, scale)
+    return _FrozenHead.apply(hidden, weight, bias, targets, temperature, softcap, scale)
+
+
+class _FrozenHead(torch.autograd.Function):
+    """Log-probs, entropies and, at the same time, d log-prob / d hidden: (W[target] - p W) / temperature."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, targets, temperature, softcap, scale):
+        dtype = torch.get_autocast_dtype(hidden.device.type) if torch.is_autocast_enabled(hidden.device.type) else hidden.dtype
+        wanted = ctx.needs_input_grad[0]
+        count, vocabulary = len(hidden), len(weight)
+        weight = weight.to(dtype)
+        logps, entropies = (torch.empty(count, device=hidden.device, dtype=torch.float32) for _ in range(2))
+        slope = torch.empty_like(hidden) if wanted else None                                    # (N, H)
+        size = max(1, TILE // vocabulary)
+        for start in range(0, count, size):
+            part = slice(start, start + size)
+            logits = hidden[part].to(dtype) @ weight.t()                                        # (n, V)
+            if bias is not None:
+                logits += bias.to(dtype)
+            logits = logits.float()
+            if scale != 1.0:
+                logits *= scale
+            bend = None                                                                         # d capped / d uncapped
+            if softcap is not None:
+                logits.div_(softcap).tanh_()
+                bend = 1 - logits.square() if wanted else None
+                logits *= softcap
+            if temperature != 1.0:
+                logits /= temperature
+            chosen = targets[part, None]
+            logits -= logits.logsumexp(-1, keepdim=True)                                        # log-probs from here on
+            logps[part] = logits.gather(-1, chosen)[:, 0]
+            probs = logits.exp()
+            entropies[part] = -logits.mul_(probs).sum(-1)
+            if not wanted:
+                continue
+            del logits
+            probs.neg_().scatter_add_(-1, chosen, torch.ones_like(chosen, dtype=probs.dtype))   # 1[target] - p
+            if bend is not None:
+                probs *= bend
+            slope[part] = (probs.to(dtype) @ weight).to(hidden.dtype) * (scale / temperature)
+        ctx.save_for_backward(*([slope] if wanted else []))
+        ctx.mark_non_differentiable(entropies)
+        return logps, entropies
+
+    @staticmethod
+    def backward(ctx, grad_logps, _):
+        (slope,) = ctx.saved_tensors
+        return (grad_logps[:, None] * slope).to(slope.dtype), *[None] * 6

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 COLOURS = ("#0f766e", "#b45309", "#6d28d9", "#be123c", "#1d4ed8", "#4d7c0f")
 """One per arm, in the order given; distinguishable in print and with the common colour-vision defects."""
@@ -123,3 +124,48 @@ LAYOUT: dict[str, Any] = {
     "title_font_size": 15, "title_x": 0.01, "hovermode": "closest",
     "legend": {"orientation": "h", "y": -0.24, "x": 0, "xanchor": "left", "yanchor": "top"},
 }
+
+PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    ("Reward, by part", (("rewards/correct/mean", "correct"), ("rewards/behavior/mean", "behaviour bonus"))),
+    ("Unguided answers", (("own/accuracy", "right"), ("own/behavior", "show the behaviour"))),
+    ("Guidance", (("guided_fraction", "guided"), ("guidance/accuracy_before", "right before"),
+                  ("guidance/accuracy_after", "right with it"))),
+    ("Entropy by token origin, nats", (("student/entropy", "student's tokens"), ("teacher/entropy", "teacher's tokens"))),
+    ("KL to the base, nats per token", (("student/kl", "student's tokens"), ("teacher/kl", "teacher's tokens"),
+                                        ("neutral_kl", "neutral text"))),
+    ("Length, tokens", (("mean_student_tokens", "student's part"), ("guidance/mean_tokens", "guidance"))),
+)
+"""Title and (key of ``metrics.jsonl``, name) of each panel of ``dashboard``."""
+
+
+def dashboard(lines: Iterable[Mapping[str, Any]]) -> go.Figure:
+    """How a run is going, from the lines of its ``metrics.jsonl``: rewards, behaviour, accuracy, entropy, KL and length.
+
+    KL by token origin is there when the loss has a KL term (``loss.beta`` above 0); the KL on neutral text while the
+    guards measure it.
+    """
+    lines = list(lines)
+    figure = make_subplots(2, 3, subplot_titles=[title for title, _ in PANELS], horizontal_spacing=0.07, vertical_spacing=0.2)
+    for place, (_, keys) in enumerate(PANELS):
+        row, column = place // 3 + 1, place % 3 + 1
+        drawn = False
+        for colour, (key, name) in zip(COLOURS, keys, strict=False):
+            values = [m.get(key) for m in lines]                  # None leaves a gap: nothing was measured at that step
+            if any(v is not None for v in values):
+                drawn = True
+                figure.add_scatter(x=[m["step"] for m in lines], y=values, name=name, row=row, col=column, connectgaps=False,
+                                   mode="lines+markers", marker={"size": 3},
+                                   line={"color": colour, "width": 2}, legend=f"legend{place + 1 if place else ''}",
+                                   hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3g}}<extra></extra>")
+        axis = figure.get_subplot(row, column)
+        figure.update_layout({f"legend{place + 1 if place else ''}": {
+            "orientation": "h", "x": axis.xaxis.domain[0], "y": axis.yaxis.domain[0] - 0.055, "yanchor": "top", "font": {"size": 11}}})
+        if not drawn:
+            figure.add_annotation(text="not measured in this run", showarrow=False, x=sum(axis.xaxis.domain) / 2,
+                                  y=sum(axis.yaxis.domain) / 2, xref="paper", yref="paper", font={"size": 12, "color": BEFORE})
+    figure.update_yaxes(rangemode="tozero", gridcolor="rgba(128,128,128,0.25)", zeroline=False)
+    figure.update_xaxes(gridcolor="rgba(128,128,128,0.25)", zeroline=False)
+    figure.update_annotations(selector={"xanchor": "center", "yanchor": "bottom"}, font_size=13)
+    look = {key: value for key, value in LAYOUT.items() if key != "legend"}
+    figure.update_layout(**{**look, "height": 560, "margin": {"l": 44, "r": 12, "t": 40, "b": 60}})
+    return figure

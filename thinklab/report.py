@@ -12,12 +12,15 @@ from typing import Any
 
 from thinklab import page, plots, report_more, report_tokens
 from thinklab.errors import RunError
-from thinklab.full_probe import sentences
 from thinklab.probe_result import ProbeResult
+from thinklab.probe_words import sentences
 from thinklab.run import RunFolder
 from thinklab.stats import Rate
+from thinklab.token_spans import spans
 
 PAIRS_SHOWN = 12
+TITLES = "report.json"
+"""What a folder of several runs calls itself and them: ``{"title": text, "runs": {folder: name}}``; may be absent."""
 
 
 def report_folder(folder: Path, out: Path | None = None) -> Path:
@@ -27,11 +30,16 @@ def report_folder(folder: Path, out: Path | None = None) -> Path:
         RunError: when there is none.
     """
     folder = Path(folder)
-    found = [folder] if (folder / "config.yaml").exists() else sorted(p.parent for p in folder.glob("*/config.yaml"))
+    if (folder / "config.yaml").exists():
+        return write_report({folder.name: RunFolder.open(folder)}, out or folder / "report.html", folder.name)
+    found = sorted(p.parent for p in folder.glob("*/config.yaml"))
     if not found:
         raise RunError(f"{folder} holds no run: there is no config.yaml in it or one level below")
-    runs = {p.name: RunFolder.open(p) for p in found}
-    return write_report(runs, out or folder / "report.html", title=folder.name)
+    titles = RunFolder(folder).read_json(TITLES) or {"title": folder.name, "runs": {}}
+    names = titles["runs"]
+    found.sort(key=lambda p: list(names).index(p.name) if p.name in names else len(names))
+    runs = {names.get(p.name, p.name): RunFolder.open(p) for p in found}
+    return write_report(runs, out or folder / "report.html", titles["title"])
 
 
 def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: Sequence[str] = ()) -> Path:
@@ -48,7 +56,7 @@ def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: 
     lines = {name: list(run.read("probes")) for name, run in runs.items()}
     more = [f"{name}: {text}" if len(runs) > 1 else text for name, found in probes.items() for text in sentences(found)]
     parts = [_summary(headline(probes), [*(summary or verdicts(probes)), *more]), _table(probes), report_more.alarms(runs),
-             report_more.extended(probes), _curves(lines), _side_by_side(runs), _token_view(runs), report_tokens.section(runs),
+             report_more.extended(probes), _curves(lines), side_by_side(runs), _token_view(runs), report_tokens.section(runs),
              report_more.training(runs), report_more.guidance(runs), _provenance(runs)]
     return page.write_page(out, title, parts)
 
@@ -141,8 +149,8 @@ def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             + page.figures(figures))
 
 
-def _side_by_side(runs: Mapping[str, RunFolder]) -> str:
-    """Answers to the same questions, before and after, of every arm."""
+def side_by_side(runs: Mapping[str, RunFolder], count: int = PAIRS_SHOWN) -> str:
+    """Answers to the same ``count`` questions, before and after, of every arm; empty where no run was probed."""
     texts: dict[str, dict[str, dict]] = {}
     questions: dict[str, tuple[str, str]] = {}
     for name, run in runs.items():
@@ -155,7 +163,7 @@ def _side_by_side(runs: Mapping[str, RunFolder]) -> str:
     if not texts:
         return ""
     columns = ["before", *runs] if "before" in texts else list(runs)
-    shown = [key for key in questions if all(key in texts.get(c, {}) for c in columns)][:PAIRS_SHOWN]
+    shown = [key for key in questions if all(key in texts.get(c, {}) for c in columns)][:count]
     rows = []
     for key in shown:
         cells = "".join(_answer(texts[c][key]) for c in columns)
@@ -179,19 +187,12 @@ def _token_view(runs: Mapping[str, RunFolder]) -> str:
         trace = next(run.read("tokens"), None)
         if trace is None:
             continue
-        spans = []
-        for token, teacher, p, w in zip(trace["tokens"], trace["teacher"], trace["probability"], trace["weight"], strict=True):
-            # the paler a teacher's token, the smaller its weight
-            style = f" style='--w:{min(max(w, 0), 1):.2f}'" if teacher else ""
-            tip = f"{'teacher' if teacher else 'student'}, probability {p:.3g}" + (f", weight {w:.3g}" if teacher else "")
-            shown = escape(token.replace("\n", "⏎")) or "∅"
-            spans.append(f"<span class={'teacher' if teacher else 'student'}{style} title='{escape(tip)}'>{shown}</span>")
         low = sum(1 for t, w in zip(trace["teacher"], trace["weight"], strict=True) if t and w < 0.1)
         return (f"<h2>One guided rollout, token by token</h2><p>From {escape(name)}, step {trace['step']}, advantage "
                 f"{trace['advantage']:.2f}.</p><p><span class='legend student'>the student's</span> <span class='legend teacher' "
                 "style='--w:1'>the teacher's, full weight</span> <span class='legend teacher' style='--w:0'>the "
                 f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens had a weight below 0.1: the "
-                f"student found them nearly impossible.</p><p class=tokens>{''.join(spans)}</p>")
+                f"student found them nearly impossible.</p><p class=tokens>{spans(trace)}</p>")
     return ""
 
 

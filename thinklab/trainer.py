@@ -66,12 +66,18 @@ class ThinkTuningTrainer(GRPOTrainer):
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
         self.on_tokens = on_tokens
+        self.recall: Callable[[int], list[list[int]] | None] | None = None
+        """Ids of a generation that was sampled in an earlier sitting and not trained on; it is not sampled again."""
         self._to_trace: set[int] = set()
         self._rows: list[dict] = []
         self._rollouts: list[Rollout] = []
         self._loss_inputs: dict | None = None
         super().__init__(*args, **kwargs)
         _refuse_what_breaks(self.args)
+        if hasattr(self.model, "peft_config"):     # TRL casts a quantised model's adapter to bf16, where a small step rounds away
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    parameter.data = parameter.data.float()
 
     # ---- stages 1 and 2: sample, then guide, before TRL scores --------------------------------------------------
 
@@ -85,11 +91,23 @@ class ThinkTuningTrainer(GRPOTrainer):
         return self.args.steps_per_generation * self.num_iterations
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
+        if self.recall is not None and (known := self.recall(self.generation)) is not None:
+            return known, None
         if self.sampler is None or self.use_vllm:
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
         seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
-        return self.sampler(model, prompt_ids[::num_generations], num_generations, seed), None
+        begin = getattr(self.guide, "begin", None) if self.model.training else None
+        ended = None if begin is None else lambda group, ids: begin(
+            self._group(group, prompt_ids, ids), self.state.global_step, self.generation)
+        return self.sampler(model, prompt_ids[::num_generations], num_generations, seed, on_done=ended), None
+
+    def _group(self, group: int, prompt_ids, ids: list[list[int]]) -> list[Rollout]:
+        """The rollouts of one question, while others are still being sampled; the text as TRL will decode it."""
+        first = group * len(ids)
+        texts = self.processing_class.batch_decode(ids, skip_special_tokens=True)
+        return [self._rollout(first + k, group, len(prompt_ids), prompt_ids[first + k], one, text)
+                for k, (one, text) in enumerate(zip(ids, texts, strict=True))]
 
     def _generate(self, prompts):
         out = list(super()._generate(prompts))
@@ -119,15 +137,16 @@ class ThinkTuningTrainer(GRPOTrainer):
         if len(completion_ids) % n:
             raise ConfigError(f"{len(completion_ids)} rollouts on this process do not form whole groups of {n}; make "
                               "per_device_train_batch_size * steps_per_generation a multiple of num_generations")
+        texts = [c[0]["content"] if isinstance(c, list) else c for c in completions]
+        return [self._rollout(row, row // n, len(prompt_ids), prompt, ids, text)
+                for row, (prompt, ids, text) in enumerate(zip(prompt_ids, completion_ids, texts, strict=True))]
+
+    def _rollout(self, row: int, group: int, rows: int, prompt, ids, text: str) -> Rollout:
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
-        rollouts = []
-        for row, (prompt, ids, completion) in enumerate(zip(prompt_ids, completion_ids, completions, strict=True)):
-            text = completion[0]["content"] if isinstance(completion, list) else completion
-            rollouts.append(Rollout(
-                id=f"{self.generation}-{self.accelerator.process_index * len(prompt_ids) + row}", group=row // n,
-                example=self._example(row), prompt_ids=tuple(prompt), student_ids=tuple(ids),
-                finished=bool(ids) and ids[-1] in ends, text=text, student_text=text))
-        return rollouts
+        return Rollout(
+            id=f"{self.generation}-{self.accelerator.process_index * rows + row}", group=group, example=self._example(row),
+            prompt_ids=tuple(prompt), student_ids=tuple(ids), finished=bool(ids) and ids[-1] in ends, text=text,
+            student_text=text)
 
     def _example(self, row: int) -> Example:
         inputs = self._rows[row]
@@ -208,6 +227,9 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._log_by_origin(inputs, teacher, now, entropies, advantage)
         if not teacher.any():
             return
+        if "importance_sampling_ratio" in inputs:      # (B, 1) or (B, T): what vLLM sampled; the teacher's tokens it did not
+            ratio = inputs["importance_sampling_ratio"].expand_as(now)
+            inputs["importance_sampling_ratio"] = torch.where(teacher, 1.0, ratio)
         plain = self.shaping.variant == "ratio" or self.imitate
         weights = torch.ones_like(now) if plain else aas.gradient_weight(now, advantage, self.shaping)
         weights = torch.where(teacher, weights, 1.0)
@@ -241,8 +263,11 @@ class ThinkTuningTrainer(GRPOTrainer):
     def _log_by_origin(self, inputs, teacher, logps, entropies, advantage) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]
         student = inputs["completion_mask"].bool() & ~teacher
+        gap = inputs["ref_per_token_logps"] - logps if "ref_per_token_logps" in inputs else None
         for origin, mask in (("student", student), ("teacher", teacher)):
             if mask.any():
+                if gap is not None:           # the estimator of TRL's own KL
+                    metrics[f"{origin}/kl"].append((gap.exp() - gap - 1)[mask].mean().item())
                 metrics[f"{origin}/entropy"].append(entropies[mask].mean().item())
                 metrics[f"{origin}/probability"].append(logps[mask].exp().mean().item())
         if not teacher.any():

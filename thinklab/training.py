@@ -7,20 +7,22 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
-from thinklab import allocator, probe
+from thinklab import allocator, dry_run, probe
 from thinklab.aas import Shaping
 from thinklab.behavior import Behavior, load_behavior
 from thinklab.config import Experiment
-from thinklab.errors import ConfigError, RunError, TaskError
+from thinklab.errors import ConfigError, RunError, TaskError, TrainingError
 from thinklab.guard_callback import Guards
 from thinklab.guide import Guide, Schedule
 from thinklab.metrics import batch_metrics
+from thinklab.parts import Parts
 from thinklab.rewards import PARTS, Rewards, reward_function
 from thinklab.run import COMPLETE, RunFolder
 from thinklab.students import Student, load_student
@@ -49,6 +51,10 @@ class Session:
     listeners: list[Callable[[dict], None]] = field(default_factory=list)
     """Called with every line of ``metrics.jsonl``."""
     guards: Guards | None = None
+    say: Callable[[str], None] = lambda text: None
+    """Called with what a person should read while it trains."""
+    fits: dry_run.DryRun | None = None
+    """What the longest possible batch took; None when it was not tried."""
 
     def train(self, resume: bool = False) -> None:
         """Train to ``config.train.steps``, from the last checkpoint on when ``resume``."""
@@ -61,7 +67,16 @@ class Session:
                 self.guards.remember(self.run.read("metrics"), self.run.read("probes"))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*use_cache.*")
-            self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            try:
+                self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            finally:                          # also after an interrupt: a cap holds over the resumed run
+                getattr(self.teacher, "settle", lambda: None)()
+                self.write_totals()
+
+    def write_totals(self) -> None:
+        """What the teacher has cost so far, into ``teacher.json``."""
+        if hasattr(self.teacher, "totals"):
+            self.run.write_json("teacher.json", self.teacher.totals())
 
     @property
     def stopped(self) -> str:
@@ -70,11 +85,12 @@ class Session:
                 or getattr(self.guards, "stopped", ""))
 
     def estimate(self) -> str:
-        """What the teacher may cost at most over the whole run, in words; empty for a teacher that costs nothing."""
+        """What the teacher may cost at most over what is left of the run, in words; empty for one that costs nothing."""
         if not hasattr(self.teacher, "estimate"):
             return ""
         t, behavior = self.config.train, self.behaviors[0]
-        generations = range(0, t.steps, t.iterations * t.minibatches)
+        done = self.run.last_checkpoint()
+        generations = range(done[1] if done else 0, t.steps, t.iterations * t.minibatches)
         calls = sum(self.guide.schedule.count(step, t.samples) for step in generations) * t.questions
         answer = "word " * t.max_completion_tokens
         sample = [TeacherRequest(id=e.id, messages=tuple(behavior.messages(e.question, answer)), example=e, response=answer,
@@ -85,11 +101,14 @@ class Session:
         """``samples`` answers of the student as it is now to each held-out question."""
         c = self.config
         return probe.sample(self.student, self.task, self.behaviors, self.test_examples[: questions or c.probe.questions],
-                            decoding, answer_limit(c), c.probe.seed, n=samples)
+                            decoding, answer_limit(c), c.probe.seed, c.train.sample_rows or 256, n=samples)
 
 
-def build(config: Experiment, out: Path, resume: bool = False) -> Session:
+def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Parts()) -> Session:
     """Load and wire everything; nothing is sampled yet.
+
+    Args:
+        parts: objects in place of what ``config`` would load.
 
     Raises:
         ThinklabError: when any part cannot be used; a new run folder exists only when all parts could.
@@ -97,11 +116,18 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
     allocator.tune()
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    behaviors = [load_behavior(b.name) for b in config.behaviors]
-    task = load_task(config.task.name, path=config.task.path, **config.task.options)
-    teacher_needed = config.loss.method != "grpo"
-    student = load_student(config.student, seed=config.train.seed)
-    teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options) if teacher_needed else None
+    behaviors = [parts.behaviors.get(b.name) or load_behavior(b.name) for b in config.behaviors]
+    for k, behavior in enumerate(behaviors):       # records, rates and bonuses go by the name
+        if any(behavior.name == other.name for other in behaviors[:k]):
+            raise ConfigError(f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, "
+                              "with its weight, or give one another name")
+    task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
+    guided_sft = config.baseline is not None and config.baseline.kind == "sft" and config.baseline.texts == "guided"
+    teacher_needed = config.loss.method != "grpo" or guided_sft
+    student = parts.student or load_student(config.student, seed=config.train.seed, max_length=longest(config))
+    teacher = parts.teacher if teacher_needed else None
+    if teacher_needed and teacher is None:
+        teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options)
     train_examples, test_examples = held_out(task)
     check_lengths(config, student, task, train_examples)
 
@@ -138,6 +164,13 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
     if config.guards.action != "off":
         session.guards = Guards(config, student, run)
         session.guards.check_start(task, train_examples[0])
+    if dry_run.wanted(config):
+        try:
+            session.fits = dry_run.dry_run(trainer, config)
+        except TrainingError:
+            if not resume:
+                run.config_file.unlink()           # so that the corrected command can use the same folder
+            raise
     trainer.remove_callback(PrinterCallback)          # metrics.jsonl and the progress line take its place
     trainer.add_callback(Recorder(session, pending))
     return session
@@ -164,13 +197,33 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
         per_device_train_batch_size=micro, gradient_accumulation_steps=per_step // micro,
         steps_per_generation=t.questions * t.samples // micro, num_generations=t.samples, num_iterations=t.iterations,
         max_completion_length=t.max_completion_tokens, temperature=t.temperature, top_p=1.0, top_k=0, repetition_penalty=1.0,
-        loss_type=loss.loss_type, epsilon=loss.epsilon, beta=loss.beta, scale_rewards="group",
+        loss_type=loss.loss_type, epsilon=loss.epsilon, epsilon_high=loss.epsilon, beta=loss.beta, scale_rewards="group",
         importance_sampling_level="token", mask_truncated_completions=False, disable_dropout=False, shuffle_dataset=False,
-        gradient_checkpointing=t.gradient_checkpointing, bf16=bf16,
+        gradient_checkpointing=t.gradient_checkpointing, **vllm_options(config), bf16=bf16,
         fp16=cuda and not bf16 and config.student.dtype != "float32", tf32=None, use_cpu=not cuda,
         save_strategy="steps", save_steps=t.checkpoint_every or t.steps, save_total_limit=2, logging_steps=1,
         logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed,
         dataloader_num_workers=0, dataloader_pin_memory=False, remove_unused_columns=False)
+
+
+def vllm_options(config: Experiment) -> dict[str, Any]:
+    """TRL's settings for sampling with vLLM; ``use_vllm=False`` when it is not wanted.
+
+    Under Unsloth TRL's importance-sampling correction is off: Unsloth moved it into the ``compute_loss`` that the trainer
+    takes back.
+    """
+    v = config.train.vllm
+    if config.student.fast_inference:
+        return {"use_vllm": True, "vllm_mode": "colocate", "vllm_importance_sampling_correction": False}
+    if v is None:
+        return {"use_vllm": False}
+    room = v.max_model_length or config.train.max_prompt_tokens + config.train.max_completion_tokens
+    place = ({"vllm_server_base_url": v.server, "vllm_server_timeout": v.timeout} if v.mode == "server" else
+             {"vllm_gpu_memory_utilization": v.gpu_memory_utilization, "vllm_max_model_length": room,
+              "vllm_enable_sleep_mode": v.sleep})
+    corrected = v.correction != "off" and config.student.kind != "unsloth"
+    return {"use_vllm": True, "vllm_mode": v.mode, "vllm_importance_sampling_correction": corrected,
+            **({"vllm_importance_sampling_mode": v.correction} if corrected else {}), **place}
 
 
 def held_out(task: Task) -> tuple[list[Example], list[Example]]:
@@ -198,9 +251,9 @@ def check_lengths(config: Experiment, student: Student, task: Task, examples: Se
         if length > t.max_prompt_tokens:
             raise TaskError(f"the prompt of question {example.id!r} has {length} tokens, more than train.max_prompt_tokens="
                             f"{t.max_prompt_tokens}; raise it or take the question out: {example.question[:80]!r}")
-    longest, room = t.max_prompt_tokens + answer_limit(config), student.max_positions
-    if room and longest > room:
-        raise ConfigError(f"prompt, answer and guidance may have {longest} tokens together (train.max_prompt_tokens + "
+    most, room = longest(config), student.max_positions
+    if room and most > room:
+        raise ConfigError(f"prompt, answer and guidance may have {most} tokens together (train.max_prompt_tokens + "
                           f"train.max_completion_tokens + guidance.max_tokens) but the student has {room} positions; "
                           "lower one of the three")
 
@@ -208,6 +261,11 @@ def check_lengths(config: Experiment, student: Student, task: Task, examples: Se
 def answer_limit(config: Experiment) -> int:
     """Longest answer in tokens when nobody guides: what the student could learn to write."""
     return config.train.max_completion_tokens + config.guidance.max_tokens
+
+
+def longest(config: Experiment) -> int:
+    """Most tokens that a prompt, an answer and its guidance can have together."""
+    return config.train.max_prompt_tokens + answer_limit(config)
 
 
 def question_order(config: Experiment, task: Task, examples: Sequence[Example]) -> Dataset:
@@ -225,14 +283,15 @@ def question_order(config: Experiment, task: Task, examples: Sequence[Example]) 
 
 def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
     """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant."""
-    free = ("threads", "checkpoint_every", *(("steps",) if config.train.decay == "constant" else ()))
+    longer = config.train.decay == "constant" and config.baseline is None      # a baseline's texts hang on the number of steps
+    free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if longer else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
     begun = Experiment.model_validate(then["config"]).model_dump(mode="json")      # with the defaults that came later
     for section in now:
         old, new = begun[section], now[section]
         if section == "train":
             old, new = ({k: v for k, v in x.items() if k not in free} for x in (old, new))
-        if old != new and section not in ("name", "guards"):
+        if old != new and section not in ("name", "guards", "profile"):
             raise RunError(f"{run.path} was begun with another {section!r}: {old}, not {new}; start a new run instead")
     for behavior in behaviors:
         if then["behaviors"].get(behavior.name) != behavior.hash:
@@ -245,12 +304,13 @@ class Recorder(TrainerCallback):
     def __init__(self, session: Session, pending: list[Batch]):
         self.session, self.pending, self.begin = session, pending, time.perf_counter()
         self.probing = 0.0
+        self.cap_told = False
 
     def on_train_begin(self, args, state, control, **_):
         self.begin, self.probing = time.perf_counter(), 0.0
         if self.session.guards is not None:
             self.session.guards.begin()
-        if state.global_step == 0:
+        if state.global_step == 0 and not any(self.session.run.read("probes")):      # a run that is begun again has it
             self._probe(0)
 
     def on_step_end(self, args, state, control, **_):
@@ -263,6 +323,9 @@ class Recorder(TrainerCallback):
             return
         if self.session.stopped:
             control.should_save = control.should_training_stop = True
+        elif not self.cap_told and (reached := getattr(self.session.teacher, "cap_reached", "")):
+            self.cap_told = control.should_save = True
+            self.session.say(f"step {state.global_step}: {reached}. Saved; the run goes on as plain GRPO")
         if self.session.guards is not None and self.session.guards.save_wanted:
             control.should_save, self.session.guards.save_wanted = True, False
 
@@ -273,9 +336,9 @@ class Recorder(TrainerCallback):
         if self.pending:
             line |= batch_metrics(self.pending[-1])
             self.pending.clear()
-        if hasattr(self.session.teacher, "totals"):
-            self.session.run.write_json("teacher.json", self.session.teacher.totals())
-            line["teacher_summary"] = self.session.teacher.summary()
+        self.session.write_totals()
+        if hasattr(self.session.teacher, "brief"):
+            line["teacher_summary"] = self.session.teacher.brief()
         guards = self.session.guards
         if guards is not None:
             line |= guards.measure(state.global_step)

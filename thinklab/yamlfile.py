@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,9 +21,14 @@ class Document:
 
     data: Any
     node: Node
+    overrides: dict[Path_, str] = field(default_factory=dict)
+    """What was set from outside the file, as it was written there."""
 
     def at(self, path: Path_) -> str:
-        """``file:line:column`` of the key at ``path``, or of the innermost one around it."""
+        """``file:line:column`` of the key at ``path``, or of the innermost one around it; the override where one set it."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.overrides:
+                return f"override {self.overrides[path[:length]]!r}"
         node = self.node.nearest(path)
         return str(node.key_place or node.place)
 

@@ -4,29 +4,48 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from thinklab.config import StudentSection
-from thinklab.errors import StudentError, did_you_mean
+from thinklab.errors import ConfigError, StudentError, did_you_mean
+from thinklab.profiles import apply_profile
 from thinklab.students.base import Student
 
 TINY = Path(__file__).parent / "tiny"
-KINDS = ("embedded", "transformers")
+KINDS = ("embedded", "transformers", "unsloth")
 
 
-def load_student(kind: str | StudentSection = "embedded", path: str | None = None, *, seed: int = 0, **options) -> Student:
+def load_student(kind: str | StudentSection | None = None, path: str | None = None, *, seed: int = 0,
+                 profile: str | None = None, max_length: int = 2048, **options) -> Student:
     """A student ready to sample and to train.
 
     Args:
-        kind: ``embedded`` (the tiny one that travels with thinklab), ``transformers`` (a folder or hub id in ``path``),
-            or the name of an entry point of group ``thinklab.students``; or a whole ``StudentSection``.
+        kind: ``embedded`` (the tiny one that travels with thinklab, the default), ``transformers`` or ``unsloth`` (a folder
+            or hub id in ``path``), or the name of an entry point of group ``thinklab.students``; or a whole ``StudentSection``.
         seed: of the LoRA initialisation.
-        options: the other fields of ``StudentSection``: dtype, quantize, lora.
+        profile: ``tiny``, ``t4``, ``24gb`` or ``80gb``: fills in what is not given here.
+        max_length: ``unsloth`` only: tokens of prompt, answer and guidance together.
+        options: the other fields of ``StudentSection``: dtype, quantize, lora, fast_inference.
 
     Raises:
         StudentError: when it cannot be loaded.
+        ConfigError: for an unknown profile or option.
     """
-    section = kind if isinstance(kind, StudentSection) else StudentSection(kind=kind, path=path, **options)
+    if isinstance(kind, StudentSection):
+        section = kind
+    else:
+        given = {k: v for k, v in {"kind": kind, "path": path, **options}.items() if v is not None or k in options}
+        if profile is not None:
+            given = apply_profile({"student": given}, profile)["student"]
+        try:
+            section = StudentSection(**given)
+        except ValidationError as why:
+            raise ConfigError("; ".join(f"student.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in why.errors())) from None
     if section.kind == "embedded":
         section = section.model_copy(update={"path": str(TINY), "dtype": "float32"})
+    if section.kind == "unsloth":
+        from thinklab.students.unsloth import load
+        return load(section, seed, max_length)
     if section.kind in KINDS:
         from thinklab.students.hf import load, quiet  # torch and peft take seconds to import: only when needed
         with quiet(section.kind == "embedded"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.errors import StudentError
-from thinklab.sampler import Sampler
+from thinklab.sampler import GenerateSampler, Sampler
 from thinklab.types import Message
 
 
@@ -39,7 +39,9 @@ class Student:
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     def sampler(self, max_new_tokens: int, temperature: float = 1.0, rows: int = 0) -> Sampler:
-        return Sampler(max_new_tokens, self.eos_ids, self.tokenizer.pad_token_id, temperature, rows=rows)
+        """thinklab's own; for a student of kind ``unsloth`` one that calls its patched ``generate``."""
+        kind = GenerateSampler if self.kind == "unsloth" else Sampler
+        return kind(max_new_tokens, self.eos_ids, self.tokenizer.pad_token_id, temperature, rows=rows)
 
     def encode(self, messages: list[Message]) -> list[int]:
         """A prompt as ids, through the model's own chat template."""

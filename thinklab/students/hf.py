@@ -46,6 +46,8 @@ def load(section: StudentSection, seed: int = 0) -> Student:
         raise StudentError(f"cannot load {section.path} as a causal language model: {_first_line(error)}") from error
     if quantization is None and torch.cuda.is_available():
         model = model.to("cuda")
+    if quantization is not None and not torch.cuda.is_available():
+        _same_weights_in_eval(model)
     return check(Student(with_lora(model, section.lora, seed), tokenizer, section.kind, section.path))
 
 
@@ -77,8 +79,18 @@ def with_lora(model, lora: LoraSection | None, seed: int):
     return model
 
 
+def _same_weights_in_eval(model) -> None:
+    """On some CPUs bitsandbytes packs 4-bit weights anew in eval mode, for a bf16 kernel that cannot take every width.
+
+    Sampling would then come from other numbers than training, or fail; keep to the one kernel.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def lora_to_fp32(model) -> None:
-    """TRL casts the LoRA weights of a quantised model to bf16, where a small learning rate rounds away; cast them back."""
+    """A small learning rate rounds away in 16 bit. (TRL casts a quantised model's adapter down; the trainer undoes it.)"""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

@@ -1,0 +1,69 @@
+"""The same trainer on Unsloth's regenerated ``GRPOTrainer``, without a GPU: ``make test-unsloth``, an environment of its own."""
+from __future__ import annotations
+
+import inspect
+import sys
+
+import pytest
+
+if "unsloth" not in sys.modules:
+    pytest.skip("needs the environment that `make test-unsloth` makes", allow_module_level=True)
+
+import torch
+from trl import GRPOTrainer
+from unsloth import FastLanguageModel
+
+from tests.test_trainer_formula import CASES, SHAPING, run, written_formula
+from tests.test_trainer_formula import test_loss_and_gradients_equal_the_written_formula as formula_holds
+from thinklab.aas import Shaping
+from thinklab.config import StudentSection
+from thinklab.errors import StudentError
+from thinklab.students import unsloth as loader
+from thinklab.trainer import ThinkTuningTrainer
+
+
+def test_the_base_class_is_unsloth_s():
+    assert GRPOTrainer.__name__ == "UnslothGRPOTrainer"
+    assert GRPOTrainer in ThinkTuningTrainer.__mro__
+    assert any(c.__module__ == GRPOTrainer.__module__ and c is not GRPOTrainer for c in ThinkTuningTrainer.__mro__)
+
+
+def test_unsloth_s_compute_loss_would_bypass_the_shaping_and_is_taken_back():
+    """The reason for the override: theirs never calls ``_compute_loss``, where the teacher's tokens are shaped."""
+    base = next(c for c in ThinkTuningTrainer.__mro__ if c is not ThinkTuningTrainer and "compute_loss" in vars(c))
+    assert base.__module__ == GRPOTrainer.__module__
+    assert "self._compute_loss(" not in inspect.getsource(base.compute_loss)
+    assert "compute_loss" in vars(ThinkTuningTrainer)
+
+
+@pytest.mark.parametrize("case", ["dapo", "grpo, 4 iterations", "dapo, minibatches and accumulation"])
+def test_loss_and_gradients_equal_the_written_formula(case, model, tokenizer):
+    """Masked, negative and positive teacher tokens and clipped student tokens occur; the case checks that itself."""
+    assert case in CASES and callable(written_formula)
+    formula_holds(case, model, tokenizer)
+
+
+def test_the_luffy_variant_differs_so_the_formula_test_can_fail(model, tokenizer):
+    mine = run(model, tokenizer, SHAPING, max_steps=1).calls[0]
+    other = run(model, tokenizer, Shaping("luffy"), max_steps=1).calls[0]
+    assert any(not torch.allclose(a, b) for a, b in zip(mine[3], other[3], strict=True))
+
+
+def test_the_loader_s_arguments_exist_in_unsloth():
+    """A stub cannot tell whether Unsloth knows the arguments; its own signatures can."""
+    source = inspect.getsource(loader.load)
+    known = set(inspect.signature(FastLanguageModel.from_pretrained).parameters)
+    for name in ("model_name", "max_seq_length", "dtype", "load_in_4bit", "load_in_16bit", "use_gradient_checkpointing",
+                 "random_state", "fast_inference", "max_lora_rank", "gpu_memory_utilization"):
+        assert name in known and name in source
+    known = set(inspect.signature(FastLanguageModel.get_peft_model).parameters)
+    for name in ("r", "lora_alpha", "lora_dropout", "target_modules", "bias", "use_gradient_checkpointing", "random_state",
+                 "max_seq_length", "init_lora_weights"):
+        assert name in known and f"{name}=" in source
+
+
+def test_without_a_gpu_the_loader_says_what_is_wrong():
+    """Here the import is allowed and the load is not: the user still gets one line."""
+    from thinklab.students import TINY
+    with pytest.raises((StudentError, AssertionError), match=r"cannot load|CUDA"):
+        loader.load(StudentSection(kind="unsloth", path=str(TINY)))

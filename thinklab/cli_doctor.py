@@ -1,0 +1,48 @@
+"""``thinklab doctor``: what is here, what a run would use, what to do about each problem."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from thinklab.errors import StudentError
+
+MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "problem": ("FAIL", "bold red")}
+
+
+def doctor(
+    config: Annotated[Optional[Path], typer.Argument(help="An experiment in YAML.")] = None,         # noqa: UP045
+    overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,   # noqa: UP045
+    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 24gb or 80gb.")] = None,          # noqa: UP045
+    quick: Annotated[bool, typer.Option("--quick", help="Load and probe nothing.")] = False,
+) -> None:
+    """Look at this machine and, with CONFIG or --profile, try everything that the run needs; exit 1 when it would fail."""
+    from thinklab.config import Experiment, load_config
+
+    experiment = None
+    if config is not None:
+        experiment = load_config(config, overrides or [], profile)
+    elif profile is not None:
+        experiment = Experiment.model_validate({"profile": profile, "loss": {"method": "grpo"}})
+    if experiment is not None and experiment.student.kind == "unsloth":
+        from thinklab import unsloth_first
+        try:
+            unsloth_first.import_first("unsloth")
+        except StudentError:
+            pass                                     # the examination says the same, with everything else
+    from thinklab.doctor import examine
+
+    console, problems = Console(highlight=False), 0
+    for finding in examine(experiment, quick):
+        mark, style = MARKS[finding.level]
+        problems += finding.level == "problem"
+        console.print(Text(mark, style), Text(finding.what), soft_wrap=True)
+        if finding.advice:
+            console.print(Text(f"     -> {finding.advice}"), soft_wrap=True)
+    if problems:
+        console.print(f"A run would fail: {problems} problem{'s' * (problems > 1)} above.")
+        raise typer.Exit(1)
+    console.print("Nothing found that would stop a run.")

@@ -1,0 +1,41 @@
+"""``thinklab save`` and ``thinklab push``: take a trained student away."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from thinklab import unsloth_first
+
+
+def save(
+    run: Annotated[Path, typer.Argument(help="A run folder; its last checkpoint is taken.")],
+    kind: Annotated[str, typer.Option("--as", help="adapter, merged or gguf.")] = "adapter",
+    out: Annotated[Optional[Path], typer.Option(help="The folder to make; default RUN/export/KIND.")] = None,     # noqa: UP045
+    quantization: Annotated[str, typer.Option(help="gguf only: a name that Unsloth knows.")] = "q4_k_m",
+) -> None:
+    """Write the trained student of RUN into a folder, with a model card."""
+    if kind == "gguf":
+        unsloth_first.import_first_for(run)
+    from thinklab.export import save as write
+    print(write(run, kind, out, quantization=quantization))
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="A folder that `thinklab save` made.")],
+    repo: Annotated[str, typer.Argument(help="owner/name on the hub.")],
+    public: Annotated[bool, typer.Option("--public", help="Make the repository public; default: private.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Upload FOLDER to the hub as REPO, after showing what would leave this machine and asking."""
+    from thinklab.export import push as upload
+    console = Console(stderr=True, highlight=False)
+
+    def ask(question: str) -> bool:
+        console.print(question, markup=False, soft_wrap=True)
+        return yes or typer.confirm("Upload?", default=False)
+
+    address = upload(folder, repo, private=not public, ask=ask)
+    print(address or "nothing was uploaded")
