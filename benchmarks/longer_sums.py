@@ -1,8 +1,8 @@
 """Does a habit carry over to sums longer than any the student has seen? ``python benchmarks/longer_sums.py RUN [RUN ...]``.
 
 The embedded student's corpus and the task hold sums of two and four numbers. Each run's last checkpoint, and the student before
-training, answer fresh sums of 2, 3, 4, 5, 6 and 8 numbers at T=1; those of two and four are from the test split. Prints a Markdown
-table: last answer right, first answer right, share that shows the behaviour.
+training, answer fresh sums of 2, 3, 4, 5, 6 and 8 numbers at T=1; those of two and four are from the test split. Prints a
+Markdown table: last answer right, first answer right, share that shows the behaviour.
 """
 from __future__ import annotations
 
