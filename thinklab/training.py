@@ -319,13 +319,15 @@ class Recorder(TrainerCallback):
 
     def _end_if_stopped(self, state, control) -> None:
         span = self.session.config.train.iterations * self.session.config.train.minibatches
-        if state.global_step % span:
+        if state.global_step % span:        # a checkpoint within a generation could not be continued
             return
         if self.session.stopped:
             control.should_save = control.should_training_stop = True
         elif not self.cap_told and (reached := getattr(self.session.teacher, "cap_reached", "")):
             self.cap_told = control.should_save = True
             self.session.say(f"step {state.global_step}: {reached}. Saved; the run goes on as plain GRPO")
+        if self.session.guards is not None and self.session.guards.save_wanted:
+            control.should_save, self.session.guards.save_wanted = True, False
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "train_runtime" in logs:
