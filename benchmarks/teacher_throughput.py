@@ -3,26 +3,30 @@
     python benchmarks/teacher_throughput.py [--requests 64] [--latency 1.0] [--concurrency 64]
 
 Runs the real Anthropic SDK against a server on this machine that answers after a fixed time. Prints what it measured;
-checks nothing, since the figures depend on the machine. The sequential loop takes requests x latency seconds.
+checks nothing, since the figures depend on the machine. The sequential loop takes requests x latency seconds. The last
+table is a training step: the peer that asks one by one, asking all at once when sampling has ended, and what a run does.
 """
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.teachers.fake_server import KEY, Server
-from thinklab.students import load_student
+from thinklab.config import load_config
 from thinklab.teachers import TeacherRequest, load_teacher
-from thinklab.teachers.base import submit
 from thinklab.teachers.remote import RemoteTeacher
+from thinklab.training import build
 from thinklab.types import Example
 
+T = TypeVar("T")
 LONG = "Rules and few-shots stand here. " * 100      # enough for the service's prompt cache
 
 
@@ -65,31 +69,46 @@ def main() -> None:
         one_by_one = teacher(server, 1)
         loop = seconds(lambda: [one_by_one.reply([r]) for r in requests(count, "You teach.", 3000)])
 
-        student = load_student("embedded")
-        prompts = [[{"role": "user", "content": r.example.question}] for r in requests(64, "", 0)]
-        rounds = max(1, round(latency / seconds(lambda: student.answer(prompts, 4, 60))))
-
-        def work() -> None:
-            for _ in range(rounds):
-                student.answer(prompts, 4, 60)
-
-        alone = seconds(work)
-        after = seconds(lambda: (together.reply(requests(count, LONG, 4000)), work()))
-
-        def beside() -> None:
-            future = submit(together, requests(count, LONG, 5000))
-            work()
-            future.result()
-
-        overlapped = seconds(beside)
+        arms = {"one by one": step(server, 1, early=False),
+                "at once, when all are sampled": step(server, args.concurrency, early=False),
+                "at once, each group when it has ended": step(server, args.concurrency, early=True),
+                "the same, sampled in 4 parts (sample_rows=64)": step(server, args.concurrency, early=True, rows=64)}
 
     print(f"{count} requests, {latency:g} s each, concurrency {args.concurrency}")
     for name, took in (("one by one", loop), ("at once", short), ("at once, prefix cached", warm),
                        ("at once, prefix not cached yet (1 call first)", cold)):
         print(f"  {name:<50} {took:8.2f} s   {loop / took:6.1f} x")
-    print(f"other work of the step alone: {alone:.2f} s")
-    for name, took in (("asked, then worked", after), ("asked and worked meanwhile", overlapped)):
-        print(f"  {name:<50} {took:8.2f} s   {after / took:6.2f} x")
+    print("stages 1 and 2 of a real training step, 32 questions x 8 answers, 64 of them guided")
+    slow = arms["one by one"][0]
+    for name, (took, sampling) in arms.items():
+        print(f"  {name:<50} {took:8.2f} s   {slow / took:6.1f} x   "
+              f"sampling {sampling:.2f} s, then {took - sampling:.2f} s")
+
+
+def step(server: Server, concurrency: int, early: bool, rows: int = 0, steps: int = 2) -> tuple[float, float]:
+    """Mean seconds of (sampling and guidance, sampling alone) over ``steps`` real steps of the demo's student; one warms up."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = load_config(Path(__file__).parents[1] / "examples" / "demo-self-check.yaml", [
+            f"teacher={{backend: anthropic, cache: false, concurrency: {concurrency}}}", f"teacher.base_url={server.url}",
+            f"steps={steps + 1}", "questions=32", "samples=8", f"sample_rows={rows}", "probe.every=0", "checkpoint_every=0",
+            "guards.action=off"])
+        session = build(config, Path(folder) / "run")
+        trainer, took, sampled = session.trainer, [], []
+        if not early:
+            session.guide.begin = lambda *_: None
+        generate, sample = trainer._generate, trainer.sampler
+        trainer._generate = lambda *given: timed(lambda: generate(*given), took)
+        trainer.sampler = lambda *given, **named: timed(lambda: sample(*given, **named), sampled)
+        session.train()
+    return sum(took[1:]) / steps, sum(sampled[1:]) / steps
+
+
+def timed(work: Callable[[], T], into: list[float]) -> T:
+    start = time.perf_counter()
+    try:
+        return work()
+    finally:
+        into.append(time.perf_counter() - start)
 
 
 if __name__ == "__main__":

@@ -51,13 +51,16 @@ def write(path, text):
     ("loss: {method: aaas}", ":2:8", "'aas'"),
     ("guidance: {gamma: 2.5}", ":2:1", "cannot exceed 1.0"),
     ("behaviors: []", ":1:1", "needs at least one behaviour"),
+    ("behaviors: [self-chek]", ":2:13", "did you mean 'self-check'?"),
+    ("behaviors:\n  - {name: ./mine.yaml, weight: 2}", ":3:5", "there is no file ./mine.yaml (looked in"),
+    ("behaviors: [self-check, self-check]\nteacher: {rule: sums-check}", "", "two of them are named 'self-check'"),
     ("train: [", ":", "not valid YAML"),
 ])
 def test_a_wrong_config_names_the_line_and_the_mend(thinklab, tmp_path, line, where, says):
     config = write(tmp_path / "c.yaml", f"name: x\n{line}\n")
     done = thinklab("train", config, "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 2
-    assert f"c.yaml{where}" in done.stderr.replace("\n", "") and says in done.stderr
+    assert (f"c.yaml{where}" if where else "") in done.stderr.replace("\n", "") and says in done.stderr
     assert not (tmp_path / "run").exists()
 
 

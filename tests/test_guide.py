@@ -188,3 +188,18 @@ def test_mixtures_follow_their_weights_and_the_seed(tokenizer):
     assert 260 < names["self-check"] < 340 and names["thalapathy-vijay"] == 400 - names["self-check"]
     assert {k: v.behavior for k, v in asked.items()} == {k: v.behavior for k, v in again.items()}
     assert all(item.behavior_hash for item in asked.values())
+
+
+def test_every_rollout_records_its_behaviour_and_the_template(tokenizer):
+    """Guided or not, refused or not; whether the guide runs as a whole or step by step."""
+    behaviors = [(load_behavior("self-check"), 1.0), (load_behavior("thalapathy-vijay"), 1.0)]
+    hashes = {b.name: b.hash for b, _ in behaviors}
+    batch = [real_rollout(tokenizer, group=k // 4, key=f"3-{k}") for k in range(40)]
+    make = lambda: Guide(FixedTeacher([GOOD] * 40), behaviors, tokenizer, Schedule(0.5), seed=7)  # noqa: E731
+    done = make()(batch, 0, 3)
+    drawn = make().draw(batch, 3)
+    by_step = make().splice(drawn, make().propose(drawn, 0, 3))
+    assert [(r.behavior, r.behavior_hash) for r in done] == [(r.behavior, r.behavior_hash) for r in by_step]
+    assert {r.behavior for r in done} == set(hashes) and all(r.behavior_hash == hashes[r.behavior] for r in done)
+    assert all(r.behavior == r.guidance.behavior for r in done if r.guidance)
+    assert {bool(r.guidance) for r in done} == {True, False}

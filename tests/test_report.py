@@ -40,7 +40,7 @@ def folder(tmp_path):
              "behaviors": {EVIL: True}} for stage in ("before", "after")])
         run.append("tokens", [{"rollout": "0-0", "step": 0, "advantage": 1.0, "tokens": [EVIL, "</script>"], "teacher": [0, 1],
                                "probability": [0.5, 1e-6], "weight": [1.0, 0.01]}])
-        run.append("rollouts", [{"guidance": {"status": "rejected", "reason": EVIL}}])
+        run.append("rollouts", [{"guidance": {"status": "rejected", "reason": EVIL, "behavior": EVIL, "behavior_hash": EVIL}}])
     return tmp_path
 
 
@@ -70,3 +70,16 @@ def test_the_headline_follows_from_the_intervals(aas, grpo, answer):
 def test_nothing_seen_is_given_as_an_upper_bound():
     said = verdicts({"grpo": probe((180, 0), (200, 0))})[0]
     assert "never seen in 500 answers" in said and "0.0060" in said
+
+
+def test_each_behaviour_of_a_mixture_is_counted_with_its_template(tmp_path):
+    config = {"name": "x", "behaviors": [{"name": "self-check", "weight": 3.0}, {"name": "./mine.yaml", "weight": 1.0}]}
+    run = RunFolder.create(tmp_path / "aas", config, {"self-check": "aaa111", "mine": "bbb222"})
+    found = {stage: {d: result(180, 0, d) for d in ("T=1", "greedy")} for stage in ("before", "after")}
+    run.write_json("probe.json", found)
+    run.append("rollouts", [{"guidance": {"status": "accepted", "behavior": b, "behavior_hash": h}}
+                            for b, h in [("self-check", "aaa111")] * 3 + [("mine", "bbb222")]])
+    rows = re.findall(r"<tr>(<td>.*?)</tr>", report_folder(tmp_path).read_text().replace("\n", ""))
+    cells = [re.sub("<[^>]+>", "|", row) for row in rows]
+    assert any(re.search(r"self-check\|+75%\|+aaa111\|+accepted\|+3\|+75%", c) for c in cells), cells
+    assert any(re.search(r"mine\|+25%\|+bbb222\|+accepted\|+1\|+25%", c) for c in cells), cells

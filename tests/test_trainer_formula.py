@@ -210,3 +210,19 @@ def test_kl_leaves_teacher_tokens_alone(model, tokenizer):
     assert teacher.any()
     assert torch.equal(seen["ref_per_token_logps"][teacher], seen["logps"].detach()[teacher])
     assert not torch.equal(seen["ref_per_token_logps"][~teacher], seen["logps"].detach()[~teacher])
+
+
+def test_imitation_moves_nothing_in_steps_without_a_guided_text(tmp_path):
+    """Adam would, on its momentum."""
+    from thinklab.config import load_config
+    from thinklab.training import build
+
+    from .conftest import ROOT
+    config = load_config(ROOT / "examples" / "demo-self-check.yaml", [
+        "loss.method=sft", "train.steps=5", "train.questions=2", "train.samples=3", "train.warmup_steps=1",
+        "train.decay=constant", "guidance.schedule={off_at: 3}", "probe.every=0", "train.checkpoint_every=0"])
+    session = build(config, tmp_path / "run")
+    session.train()
+    lines = list(session.run.read("metrics"))
+    assert [line["guided_fraction"] > 0 for line in lines] == [True, True, True, False, False]
+    assert [line["weights_changed"] for line in lines] == [False, True, True, False, False]      # warm-up begins at a rate of 0

@@ -8,9 +8,9 @@ _NAMES = {
     "Behavior": "thinklab.behavior", "load_behavior": "thinklab.behavior",
     "Task": "thinklab.tasks.base", "load_task": "thinklab.tasks",
     "Teacher": "thinklab.teachers.base", "load_teacher": "thinklab.teachers",
-    "load_student": "thinklab.students", "ThinkTuningTrainer": "thinklab.trainer",
+    "Lab": "thinklab.lab", "load_student": "thinklab.students", "ThinkTuningTrainer": "thinklab.trainer",
 }
-__all__ = ["Behavior", "Task", "Teacher", "ThinkTuningTrainer", "aas", "load_behavior", "load_student", "load_task",
+__all__ = ["Behavior", "Lab", "Task", "Teacher", "ThinkTuningTrainer", "aas", "load_behavior", "load_student", "load_task",
            "load_teacher"]
 
 

@@ -13,13 +13,15 @@ from pydantic import BaseModel, ValidationError
 
 from thinklab import _template
 from thinklab._behavior_spec import BehaviorSpec
-from thinklab._detector_spec import DETECTORS, KINDS, RegexSpec, children
+from thinklab._detector_spec import DETECTORS, KINDS, TAG_NAMES, RegexSpec, children, walk
 from thinklab._pattern import compile_pattern
 from thinklab._strict_yaml import MAX_BYTES, FileError, Node, Place, clip, parse
 from thinklab.errors import BehaviorError, did_you_mean
 from thinklab.resources import resource_dir
 
 MAX_EXTENDS = 8
+MAX_TIMEOUT_MS = 3000
+"""What all patterns of a detector may take together on one text, so that many slow ones cannot hang a run either."""
 REPLACED_WHOLE = ("detector", "tests")
 """Sections that a child states anew; in the other mappings it writes only what differs. Lists are always replaced."""
 
@@ -56,7 +58,7 @@ def read(path: Path) -> BehaviorSpec:
 
 def read_text(text: str, file: str) -> BehaviorSpec:
     """The same for a text that is not on disk; ``file`` is the name for messages and the place to look for parents."""
-    return checked(_with_parents(parse(text, file), Path(file), []))
+    return checked(tree_of(text, file))
 
 
 def _resolved(path: Path, shown: str, chain: list[Path]) -> Node:
@@ -66,26 +68,43 @@ def _resolved(path: Path, shown: str, chain: list[Path]) -> Node:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as err:
         reason = getattr(err, "strerror", None) or str(err)
+        if isinstance(err, FileNotFoundError) and not path.is_absolute():
+            reason += f" (looked in {Path.cwd()})"
         raise FileError(start, f"cannot be read: {reason}") from None
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as err:
         if len(data) <= MAX_BYTES:
-            line = data.count(b"\n", 0, err.start) + 1
-            raise FileError(Place(shown, line, 1), "not UTF-8 text; save the file as UTF-8") from None
+            line, before = data.count(b"\n", 0, err.start) + 1, data[data.rfind(b"\n", 0, err.start) + 1: err.start]
+            raise FileError(Place(shown, line, len(before.decode("utf-8", "replace")) + 1),
+                            f"not UTF-8 text (the byte 0x{data[err.start]:02X}); save the file as UTF-8") from None
         text = data.decode("utf-8", "replace")
     return _with_parents(parse(text, shown), path, chain)
 
 
 def _with_parents(node: Node, path: Path, chain: list[Path]) -> Node:
     if not isinstance(node.value, dict):
-        raise FileError(node.place, "a behaviour file is a mapping: it begins with `name: ...`")
+        raise FileError(node.place, f"a behaviour file is a mapping: it begins with `name: ...`, not with {clip(node, 40)}")
+    _nothing_left_empty(node, "")
     if "detector" in node.value:
         node = replace(node, value={**node.value, "detector": _borrowed(node.value["detector"], path, chain)})
     parent = node.value.get("extends")
     if parent is None or parent.value is None:
         return node
     return _merge(_other(parent, "extends", path, chain), node)
+
+
+def _nothing_left_empty(node: Node, shown: str) -> None:
+    """A key without a value would silently mean the default where that is allowed."""
+    inside = node.value.items() if isinstance(node.value, dict) else enumerate(node.value)
+    for key, item in inside:
+        name = f"{shown}.{key}" if shown else str(key)
+        if item.value is None and not item.source:
+            what = "nothing is written after the colon" if item.key_place else "nothing is written after the dash"
+            raise FileError(item.key_place or item.place, f"{name}: {what}; write a value, leave it out, or quote the text if "
+                                                          "it is part of one")
+        if isinstance(item.value, dict | list):
+            _nothing_left_empty(item, name)
 
 
 def _borrowed(detector: Node, path: Path, chain: list[Path]) -> Node:
@@ -107,7 +126,9 @@ def _other(reference: Node, key: str, path: Path, chain: list[Path]) -> Node:
     """The behaviour that ``reference`` names, itself resolved."""
     name, here = reference.value, _canonical(path)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]{1,60}", name):
-        raise FileError(reference.place, f"{key}: {clip(name)} is not the name of a behaviour; write one of "
+        stem = Path(name).name.removesuffix(".yaml").removesuffix(".yml") if isinstance(name, str) else ""
+        hint = f" (did you mean {stem!r}?)" if re.fullmatch(r"[a-z0-9-]{1,60}", stem) else did_you_mean(stem, shipped())
+        raise FileError(reference.place, f"{key}: {clip(reference)} is not the name of a behaviour{hint}; write one of "
                                          f"{', '.join(shipped())}, or the name of a file beside this one without .yaml")
     if len(chain) >= MAX_EXTENDS:
         raise FileError(reference.place, f"{key}: more than {MAX_EXTENDS} files deep; make it flatter")
@@ -155,6 +176,11 @@ def checked(node: Node) -> BehaviorSpec:
         raise model_problems(node, err)[0] from None
     _check_templates(spec, node)
     _check_patterns(spec.detector, node, ("detector",))
+    slow = sum(part.timeout_ms for part in walk(spec.detector) if isinstance(part, RegexSpec))
+    if slow > MAX_TIMEOUT_MS:
+        raise FileError(node.nearest(("detector",)).place,
+                        f"detector: the time limits of its patterns add up to {slow} ms a text, the limit is {MAX_TIMEOUT_MS}; "
+                        "lower timeout_ms, or join patterns into one list under `regex`")
     return spec
 
 
@@ -163,16 +189,53 @@ def tree(path: Path) -> Node:
     return _resolved(path, str(path), [])
 
 
+def tree_of(text: str, file: str) -> Node:
+    """The same for a text that is not on disk."""
+    return _with_parents(parse(text, file), Path(file), [])
+
+
 def model_problems(node: Node, err: ValidationError) -> list[FileError]:
     """Everything that the models refuse, in the order of the file."""
     # what is missing comes last: more often than not it is there, under a name that is not known
-    found = [(one["type"] == "missing", _problem(node, one)) for one in err.errors(include_url=False)]
+    found = [(one["type"] == "missing", _problem(node, one)) for one in err.errors(include_url=False)
+             if not _other_branch(node, one["loc"])]
     return [problem for _, problem in sorted(found, key=lambda item: (item[0], item[1].place.line, item[1].place.column))]
+
+
+_BRANCH = re.compile(r"list\[|constrained-str|(?:str|int|float|bool)\Z")
+
+
+def _keys_of(root: Node, loc: tuple[Any, ...]) -> tuple[tuple[str | int, ...], str]:
+    """pydantic's path as keys of the file, and the branch of "a text or a list of texts" that it went through, if any."""
+    path, branch = (), ""
+    for part in loc:
+        if _BRANCH.match(str(part)) and root.at((*path, part)) is None:
+            branch = str(part)
+        elif part not in TAG_NAMES or root.at((*path, part)) is not None:       # the tag of a detector is in no file
+            path = (*path, part)
+    return path, branch
+
+
+def _other_branch(root: Node, loc: tuple[Any, ...]) -> bool:
+    """Whether the error is from the branch that nobody wrote."""
+    path, branch = _keys_of(root, loc)
+    written = root.at(path if not branch or not isinstance(path[-1], int) else path[:-1])
+    if branch in ("int", "float", "bool"):       # the options of a python detector: one of four is enough
+        return True
+    return branch not in ("", "str") and branch.startswith("list[") != isinstance(written.value if written else None, list)
+
+
+def name_hint(name: str) -> str:
+    """``"; 'my-name' would do"`` for a name that cannot be used, where there is one like it."""
+    close = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
+    return f"; {close!r} would do" if close else ""
 
 
 def _problem(root: Node, error: Any) -> FileError:
     """One pydantic error as a sentence with a place and, where possible, a suggestion."""
-    path = tuple(part for part in error["loc"] if not str(part).startswith("#"))
+    path, _ = _keys_of(root, error["loc"])
+    if error["type"] == "judge_in_reward":
+        path = ("reward", "bonus")
     kind, spot = error["type"], root.nearest(path)
     shown = ".".join(str(part) for part in path) or "the file"
     if kind == "extra_forbidden":
@@ -183,30 +246,48 @@ def _problem(root: Node, error: Any) -> FileError:
     if kind == "missing":
         return FileError(spot.place, f"{shown} is missing; `thinklab behaviors new NAME` shows where it goes")
     if kind == "detector_kind":
-        written = ", ".join(map(repr, spot.value)) if isinstance(spot.value, dict) else clip(spot.value)
-        word = next(iter(spot.value), "") if isinstance(spot.value, dict) else str(spot.value)
-        return FileError(spot.place, f"{shown}: {error['msg']}, not {clip(written)}{did_you_mean(word[:40], KINDS)}")
-    if root.at(path) is None:      # a union of plain types adds its branch to the path
-        path = path[:-1]
-        shown = ".".join(str(part) for part in path) or shown
+        return FileError(spot.place, f"{shown}: {error['msg']}, not {_no_detector(spot)}")
     text = f"{shown}: {_sentence(error)}"
-    if spot.value is None and not spot.source:
-        place, text = spot.key_place or spot.place, f"{shown}: nothing is written after the colon"
-        return FileError(place, text)
+    if kind == "value_error" or kind == "judge_in_reward":     # our own words; they say what to do
+        return FileError(spot.place, text)
+    if kind == "string_pattern_mismatch" and path[-1:] in (("name",), ("same_as",), ("extends",)):
+        return FileError(spot.place, f"{shown}: lower case with hyphens, not {clip(spot)}{name_hint(str(spot.value))}")
     if kind == "string_type" and isinstance(spot.value, int | float | bool | None):
-        text += f"; write \"{spot.source or spot.value}\" in quotes for a text"
-    elif not isinstance(spot.value, dict | list):
-        text += f", not {clip(spot.value)}"
-        if kind == "literal_error":
-            text += did_you_mean(str(spot.value), re.findall(r"'([^']+)'", error["msg"]))
+        return FileError(spot.place, f"{text}; write \"{spot.source or spot.value}\" in quotes for a text")
+    text += f", not {clip(spot)}"
+    if kind == "literal_error" and isinstance(spot.value, str):
+        text += did_you_mean(spot.value, re.findall(r"'([^']+)'", error["msg"]))
+    if kind == "string_type" and isinstance(spot.value, dict):
+        text += "; quote a text that contains braces or ': '"
+    elif kind == "list_type":
+        text += "; begin each entry of a list with `- `" if isinstance(spot.value, dict) else "; write it as `[...]`"
+    elif kind in ("bool_type", "int_type", "float_type") and isinstance(spot.value, str) and _plain_word(spot.value, kind):
+        text += f"; write {spot.value} without quotes"
     return FileError(spot.place, text)
+
+
+def _plain_word(text: str, kind: str) -> bool:
+    return text in ("true", "false") if kind == "bool_type" else bool(re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]+)?", text))
+
+
+def _no_detector(spot: Node) -> str:
+    """What stands where a detector should, and what to write."""
+    value = spot.value
+    if isinstance(value, dict) and value:
+        close = next((hint for key in value if key not in KINDS and (hint := did_you_mean(key[:40], KINDS))), "")
+        kinds = [key for key in value if key in KINDS]
+        more = f"; write each as an entry of `all` or `any`: - {kinds[0]}: ..." if len(kinds) > 1 else close
+        return clip(", ".join(kinds if len(kinds) > 1 else value)) + more
+    if isinstance(value, list) and value:
+        return f"a list; put it under `all` or `any`: {clip(spot)}"
+    return f"{clip(spot)}; write `phrase: ...`" if isinstance(value, str) else clip(spot)
 
 
 def _sentence(error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ")
     for noun, ours in (("Input", ""), ("String", "the text "), ("List", "the list ")):
         message = message.replace(f"{noun} should ", f"{ours}must ")
-    return message
+    return re.sub(r"a valid dictionary.*", "keys and values", message)
 
 
 def _known_keys(root: Node, path: tuple[Any, ...]) -> list[str]:

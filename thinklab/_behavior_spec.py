@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from thinklab._detector_spec import DetectorSpec, JudgeSpec, Strict, walk
 
@@ -109,11 +110,22 @@ class PromptTest(Strict):
         return self
 
 
+Sample = Annotated[str, Field(max_length=20_000)]
+
+
 class TestsSpec(Strict):
     """The file's own tests; `thinklab behaviors test` runs them."""
 
-    texts: list[TextTest] = Field(default=[], max_length=500)
+    shows: list[Sample] = Field(default=[], max_length=500, description="texts that show the behaviour; short for texts")
+    lacks: list[Sample] = Field(default=[], max_length=500, description="texts that do not, although they may look like it")
+    texts: list[TextTest] = Field(default=[], max_length=500, description="the same with a reason for each")
     prompts: list[PromptTest] = Field(default=[], max_length=50)
+
+    @property
+    def all_texts(self) -> list[TextTest]:
+        """``shows``, ``lacks`` and ``texts`` in one form, in this order."""
+        return [*(TextTest(text=text, shows=True) for text in self.shows),
+                *(TextTest(text=text, shows=False) for text in self.lacks), *self.texts]
 
     __test__ = False     # not a test class, whatever its name makes pytest think
 
@@ -137,6 +149,6 @@ class BehaviorSpec(Strict):
     @model_validator(mode="after")
     def _no_judge_in_the_reward(self) -> BehaviorSpec:
         if self.reward.bonus and any(isinstance(part, JudgeSpec) for part in walk(self.detector)):
-            raise ValueError("a judge is for probes only and cannot earn a bonus; set reward.bonus to 0 or write the "
-                             "detector with phrase and regex")
+            raise PydanticCustomError("judge_in_reward", "a judge is for probes only and cannot earn a bonus; set it to 0, or "
+                                                         "write the detector with phrase and regex")
         return self

@@ -117,6 +117,7 @@ def _kind(value: Any) -> str | None:
 
 
 DETECTORS = (PhraseSpec, RegexSpec, AllSpec, AnySpec, NotSpec, SameAsSpec, JudgeSpec, PythonSpec)
+TAG_NAMES = frozenset(f"#{kind}" for kind in KINDS)
 _TAGS = dict(zip(DETECTORS, (f"#{kind}" for kind in KINDS), strict=True))
 
 

@@ -1,8 +1,9 @@
 """YAML without surprises, with the place of every value: text -> ``Node``, for behaviour files.
 
 Stricter than YAML itself, because a behaviour file is written by hand and passed around: no duplicate keys, no anchors
-or aliases (so no "billion laughs"), no tags (so no objects), one document, and words that YAML 1.1 took for booleans
-(``no``, ``on``, ``y`` ...) or for numbers (``1:30``, ``010``, ``1_000``) must be quoted.
+or aliases (so no "billion laughs"), no tags (so no objects), one document, words that YAML 1.1 took for booleans
+(``no``, ``on``, ``y`` ...) or for numbers (``1:30``, ``010``, ``1_000``) must be quoted, and LaTeX between double quotes,
+where ``"\\boxed"`` is a backspace and ``oxed``, is an error.
 """
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML, nodes
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
+from ruamel.yaml.reader import ReaderError
 
 from thinklab.errors import BehaviorError
 
@@ -26,6 +28,9 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]{
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _WORDS_OF_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_ESCAPE = re.compile(r"\\(?:[abfve0NLP_]|r(?=[a-z])|t(?=(?:ext\w*|imes|heta|an|au|frac|herefore|o|riangle)\b)"
+                     r"|n(?=(?:eq|abla|ot|otin|eg)\b)|(.))", re.DOTALL)
+"""In double quotes: an escape that nobody writes on purpose (group 1 is None), or any other."""
 _NUMBERS_OF_1_1 = re.compile(r"[-+]?([0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?|0[0-9]+|[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)")
 
 
@@ -100,8 +105,8 @@ class FileError(BehaviorError):
 
 
 def clip(text: object, longest: int = 60) -> str:
-    """``repr`` of a text, cut in the middle of a long one, for messages."""
-    shown = repr(text)
+    """``repr`` of a text (or of what a node holds), cut at the end of a long one, for messages."""
+    shown = repr(text.plain() if isinstance(text, Node) else text)
     return shown if len(shown) <= longest else f"{shown[:longest - 1]}…"
 
 
@@ -121,9 +126,11 @@ def parse(text: str, file: str, kind: str = "behaviour") -> Node:
         _survey(text, file)
         documents = list(YAML(typ="safe", pure=True).compose_all(text))
     except MarkedYAMLError as err:
-        mark = err.problem_mark or err.context_mark
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else start
-        raise FileError(place, f"not valid YAML: {_one_line(err.problem or err.context or 'cannot be read')}") from None
+        raise _syntax_error(err, text, file) from None
+    except ReaderError as err:
+        line, column = text.count("\n", 0, err.position), err.position - text.rfind("\n", 0, err.position)
+        raise FileError(Place(file, line + 1, column), f"the character U+{ord(text[err.position]):04X} cannot stand in a text "
+                                                       "file; remove it") from None
     except RecursionError:
         raise FileError(start, f"nested too deeply; at most {MAX_DEPTH} levels") from None
     except FileError:
@@ -138,6 +145,34 @@ def parse(text: str, file: str, kind: str = "behaviour") -> Node:
     if len(documents) > 1:
         raise FileError(_place(documents[1], file), f"a second YAML document; write one {kind} per file")
     return _node(documents[0], file, text, 0)
+
+
+_HINTS = {     # a part of the parser's message -> what to do
+    "'\\t' that cannot start": "indent with spaces, not with tabs",
+    "that cannot start any token": "quote a text that begins with this character",
+    "mapping values are not allowed here": "quote a text that contains ': ', or indent this line like those around it",
+    "unknown escape character": "between double quotes a backslash is written twice; use single quotes for LaTeX",
+    "could not find expected ':'": "write `key: value`, or indent a text of several lines under its key",
+    "but found": "indent this line like those around it; a text that begins with a quotation mark ends with it",
+    "expected ',' or": "quote a text with commas, brackets or braces in it, or close the bracket",
+    "block sequence entries are not allowed": "begin the list on a line of its own, or quote the text",
+}
+
+
+def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> FileError:
+    """The parser's error in one line, with the text at its place and a hint."""
+    problem, mark = _one_line(err.problem or err.context or "cannot be read"), err.problem_mark or err.context_mark
+    hint = next((hint for part, hint in _HINTS.items() if part in problem), "")
+    if "unexpected end of stream" in problem and "quoted scalar" in str(err.context) and err.context_mark:
+        problem, mark, hint = "a quotation mark opens here and is never closed", err.context_mark, "close it"
+    if mark is None:
+        return FileError(Place(file, 1, 1), f"not valid YAML: {problem}")
+    lines = text.split("\n")
+    shown = lines[mark.line].strip() if mark.line < len(lines) else ""
+    if re.search(r"[:-] \{[{%]", shown):
+        hint = "quote a text that begins with {{"
+    return FileError(Place(file, mark.line + 1, mark.column + 1),
+                     f"not valid YAML: {problem}{f', in {clip(shown)}' if shown else ''}{f'; {hint}' if hint else ''}")
 
 
 def _one_line(problem: object) -> str:
@@ -173,14 +208,30 @@ def _node(node: nodes.Node, file: str, text: str, depth: int, key_place: Place |
         raise FileError(place, f"nested too deeply; at most {MAX_DEPTH} levels")
     # a tag that the author wrote stands before the value; the resolver's own tags do not show in the text
     if text.startswith("!", node.start_mark.index):
-        raise FileError(place, "YAML tags (!...) are not supported; quote a text that begins with '!'")
+        tag = text[node.start_mark.index:].split(maxsplit=1)[0]
+        raise FileError(place, f"{clip(tag)}: YAML tags (!...) are not supported; quote a text that begins with '!'")
     if isinstance(node, nodes.MappingNode):
         return Node(_mapping(node, file, text, depth), place, key_place)
     if isinstance(node, nodes.SequenceNode):
         return Node([_node(item, file, text, depth + 1) for item in node.value], place, key_place)
     source = text[node.start_mark.index: node.end_mark.index]
+    if node.style == '"':
+        _check_escapes(node, source, place)
     value = _scalar(node, place) if node.style in (None, "") else node.value
     return Node(value, place, key_place, source)
+
+
+def _check_escapes(node: nodes.ScalarNode, source: str, place: Place) -> None:
+    """``"\\boxed"`` is valid YAML for a backspace and ``oxed``: what reads the file would see an answer without a box."""
+    for escape in _ESCAPE.finditer(source):
+        if escape[1] is None:
+            word = re.match(r"\\\w+", source[escape.start():])
+            found = word.group() if word else escape.group()
+            raise FileError(Node(node.value, place, None, source).place_of(re.escape(found)),
+                            f"{found[:40]} between double quotes is a control character and no LaTeX; write the text between "
+                            f"single quotes, or \\{found[:40]}")
+    if odd := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", node.value):
+        raise FileError(place, f"the text has a control character (U+{ord(odd.group()):04X}); remove it")
 
 
 def _mapping(node: nodes.MappingNode, file: str, text: str, depth: int) -> dict[str, Node]:
@@ -188,7 +239,9 @@ def _mapping(node: nodes.MappingNode, file: str, text: str, depth: int) -> dict[
     for key, value in node.value:
         place = _place(key, file)
         if not isinstance(key, nodes.ScalarNode) or text.startswith("!", key.start_mark.index):
-            raise FileError(place, "a key must be a plain word")
+            shown = text[key.start_mark.index:].split("\n", 1)[0]
+            hint = "; quote a text that begins with {{" if shown.startswith("{") else ""
+            raise FileError(place, f"a key must be a plain word, not {clip(shown)}{hint}")
         if key.value in found:
             first = found[key.value].key_place
             raise FileError(place, f"the key {clip(key.value)} is written twice (first in line {first.line}); keep one")

@@ -68,12 +68,24 @@ def check(text: str, variables: Iterable[str]) -> None:
         if isinstance(node, nodes.Filter) and (node.args or node.kwargs or node.dyn_args or node.dyn_kwargs):
             raise TemplateProblem(f"the filter {node.name!r} takes no arguments here", re.escape(node.name))
         if not isinstance(node, _ALLOWED):
-            raise TemplateProblem(f"{type(node).__name__} is not allowed in a text; only variables, the filters "
-                                  f"{', '.join(FILTERS)}, and if", r"\{[{%]")
+            shown = _written(text, node.lineno)
+            raise TemplateProblem(f"{type(node).__name__} is not allowed in a text{f' ({shown})' if shown else ''}; only "
+                                  f"variables, the filters {', '.join(FILTERS)}, and if", re.escape(shown) or r"\{[{%]")
+        if isinstance(node, nodes.Output) and any(isinstance(part, nodes.Const) and not isinstance(part.value, str)
+                                                  for part in node.nodes):
+            raise TemplateProblem("{{ }} holds a variable, not a number; for literal braces write {{ '{{' }} and {{ '}}' }}",
+                                  r"\{\{(?!\s*['\"])")     # LaTeX such as \frac{{1}}{2} would silently lose its braces
         if isinstance(node, nodes.Name) and (node.ctx != "load" or node.name not in variables):
             raise TemplateProblem(f"there is no variable {node.name!r} here{did_you_mean(node.name, variables)}; "
                                   f"there are {', '.join(variables)}",
                                   rf"(?<!\w){re.escape(node.name)}(?!\w)(?=[^{{}}]*[%}}]\}})")
+
+
+def _written(text: str, line: int) -> str:
+    """The first piece of template syntax in that line (from 1) that is more than a variable."""
+    lines = text.split("\n")
+    pieces = re.findall(r"\{[{%].*?[%}]\}", lines[line - 1]) if line <= len(lines) else []
+    return next((piece[:80] for piece in pieces if not re.fullmatch(r"\{\{-?\s*\w+\s*-?\}\}", piece)), "")
 
 
 def _walk(node: nodes.Node):

@@ -66,15 +66,19 @@ def list_(as_format: AsFormat = Format.text) -> None:
 
 
 @app.command()
-def show(name: Target) -> None:
-    """One behaviour: what it asks for, how it is detected, and its file."""
+def show(name: Target, as_format: AsFormat = Format.text) -> None:
+    """One behaviour: what it asks for, how it is detected, and its file. As JSON: everything that the file says, resolved."""
     behavior = _load(name)
+    if as_format is Format.json:
+        _print(json.dumps({"hash": behavior.hash, "file": str(behavior.path), **behavior.spec.model_dump(by_alias=True)},
+                          ensure_ascii=False))
+        return
     _out().print(Text(f"{behavior.name}: {behavior.title}", style="bold"))
     for label, text in summary(behavior).items():
         _print(f"{label:12} {text}")
     tests = behavior.spec.tests
     _print(f"{'few-shots':12} {len(behavior.spec.teacher.few_shots)}")
-    _print(f"{'tests':12} {len(tests.texts)} texts, {len(tests.prompts)} prompts")
+    _print(f"{'tests':12} {len(tests.all_texts)} texts, {len(tests.prompts)} prompts")
     _print(f"{'file':12} {behavior.path}")
 
 

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thinklab import yamlfile
-from thinklab.errors import ConfigError, did_you_mean
+from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 from thinklab.profiles import apply_profile
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
@@ -240,6 +240,36 @@ class GuardSection(Section):
     """Factor on the learning rate for ``lower``."""
 
 
+class BaselineSection(Section):
+    """Supervised training in place of the policy gradient, on the questions that GRPO would see. See ``thinklab/baselines``."""
+
+    kind: Literal["sft", "star"]
+    texts: Literal["gold", "guided"] = "gold"
+    """What SFT imitates: gold solutions, or the student's answers with the teacher's comments behind them."""
+    epochs: int = Field(1, ge=1)
+    """Passes over the texts (for STaR: of each round)."""
+    batch: int = Field(16, ge=1)
+    """Texts per optimizer step; ``train.micro_batch`` of them per forward pass."""
+    rounds: int = Field(3, ge=1)
+    """Outer iterations of STaR."""
+    samples: int | None = Field(None, ge=1)
+    """Answers to each question in each round of STaR; None: ``train.samples / rounds``, which is what GRPO samples."""
+    rationalize: bool = True
+    """Let STaR answer the questions that it failed again with the answer in sight."""
+    hint: str = " (The answer is {answer}.)"
+    """How STaR is told the answer; stands behind the prompt while it samples, and never in what is trained on."""
+
+    @model_validator(mode="after")
+    def _hint(self):
+        try:
+            told = "{answer}" in self.hint and "42" in self.hint.format(answer="42")
+        except (KeyError, IndexError, ValueError):
+            told = False
+        if not told:
+            raise ValueError("hint must contain {answer}, and no other braces")
+        return self
+
+
 class Experiment(Section):
     """A whole experiment."""
 
@@ -256,6 +286,8 @@ class Experiment(Section):
     train: TrainSection = TrainSection()
     probe: ProbeSection = ProbeSection()
     guards: GuardSection = GuardSection()
+    baseline: BaselineSection | None = None
+    """None trains by policy gradient, as ``loss`` says."""
 
     @model_validator(mode="before")
     @classmethod
@@ -268,6 +300,8 @@ class Experiment(Section):
             for key, inner in (("task", "name"), ("teacher", "backend"), ("student", "kind")):
                 if isinstance(data.get(key), str):
                     data[key] = {inner: data[key]}
+            if data.get("baseline") and "loss" not in data:
+                data["loss"] = {"method": "grpo"}
             if data.get("profile") is not None:
                 plain = {k: v.model_dump(exclude_unset=True) if isinstance(v, Section) else v for k, v in data.items()}
                 data = apply_profile(plain, data["profile"])
@@ -275,6 +309,8 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _whole(self):
+        if self.baseline is not None:
+            self._whole_baseline()
         if self.loss.method != "grpo" and not self.behaviors:
             raise ValueError(f"method {self.loss.method!r} needs at least one behaviour under 'behaviors'; "
                              "only 'grpo' trains without")
@@ -283,6 +319,14 @@ class Experiment(Section):
         if self.student.kind == "unsloth" and self.train.vllm is not None and self.train.vllm.mode == "colocate":
             raise ValueError("an unsloth student brings its own vLLM: set student.fast_inference=true and leave train.vllm out")
         return self
+
+    def _whole_baseline(self):
+        if self.loss.method != "grpo":
+            raise ValueError(f"a baseline has no policy gradient: take out loss.method {self.loss.method!r}, or 'baseline'")
+        if self.baseline.kind == "sft" and self.baseline.texts == "guided" and not self.behaviors:
+            raise ValueError("baseline.texts 'guided' needs at least one behaviour under 'behaviors' for the teacher to show")
+        if self.train.micro_batch and self.baseline.batch % min(self.train.micro_batch, self.baseline.batch):
+            raise ValueError(f"train.micro_batch ({self.train.micro_batch}) must divide baseline.batch ({self.baseline.batch})")
 
 
 def load_config(path: str | Path, overrides: list[str] = (), profile: str | None = None) -> Experiment:
@@ -296,7 +340,22 @@ def load_config(path: str | Path, overrides: list[str] = (), profile: str | None
         apply_override(document, text)
     if profile is not None:
         document.data["profile"] = profile
-    return yamlfile.validate(Experiment, document, ConfigError)
+    config = yamlfile.validate(Experiment, document, ConfigError)
+    _find_behaviors(config, document)
+    return config
+
+
+def _find_behaviors(config: Experiment, document: yamlfile.Document) -> None:
+    """A behaviour that does not exist is an error of the line that names it; what is wrong inside a file is said by the file."""
+    from thinklab._behavior_file import locate
+    for k, section in enumerate(config.behaviors):
+        try:
+            path = locate(section.name)
+        except BehaviorError as error:
+            raise ConfigError(f"{document.at(('behaviors', k))}: {error}") from error
+        if not path.is_file():
+            raise ConfigError(f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()}; a "
+                              "shipped behaviour is named without .yaml)")
 
 
 def _full_key(key: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from thinklab.probe_result import ProbeResult
 
@@ -18,8 +18,9 @@ PLAIN_EVERY = 10        # steps between two lines where the output is not a term
 
 def bars(console: Console) -> Progress:
     """Progress bars with a text of running rates behind them."""
-    return Progress(TextColumn("{task.description:<22}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(),
-                    TextColumn("{task.fields[rates]}"), console=console)
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")         # a long text gives way, not the bar
+    return Progress(TextColumn("{task.description:<22}"), BarColumn(bar_width=12), MofNCompleteColumn(), TimeRemainingColumn(),
+                    TextColumn("{task.fields[rates]}", table_column=rest), console=console, expand=True)
 
 
 def rates(line: Mapping[str, Any]) -> str:
@@ -34,21 +35,33 @@ def rates(line: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def progress(steps: int, name: str, quiet: bool = False) -> Iterator[Callable[[dict], None] | None]:
-    """A listener for metrics that draws a bar on stderr, or prints a line every few steps where that is no terminal."""
+def progress(steps: int, name: str, quiet: bool = False, console: Console | None = None
+             ) -> Iterator[Callable[[dict], None] | None]:
+    """A listener for metrics that draws a bar on stderr, or prints a line every few steps where that is no terminal.
+
+    What else is printed meanwhile must go to the same ``console``, or it lands in the middle of the bar.
+    """
     if quiet:
         yield None
         return
-    console = Console(stderr=True, highlight=False)
+    console = console or Console(stderr=True, highlight=False)
     if not sys.stderr.isatty():
         def listen(line: dict) -> None:
             if line["step"] % PLAIN_EVERY == 0 or line["step"] == steps:
-                console.print(f"step {line['step']}/{steps}  {rates(line)}")
+                console.print(f"step {line['step']}/{steps}  {rates(line)}", soft_wrap=True)
         yield listen
         return
-    with bars(console) as progress_bars:
-        task = progress_bars.add_task(name, total=steps, rates="loading")
-        yield lambda line: progress_bars.update(task, completed=line["step"], rates=rates(line))
+    shown = bars(console)
+    task = shown.add_task(name, total=steps, rates="")
+
+    def draw(line: dict) -> None:
+        shown.start()                # only now: while it loads, a key may be asked for, and a bar would write over that
+        shown.update(task, completed=line["step"], rates=rates(line))
+    console.print(f"{name}: loading")
+    try:
+        yield draw
+    finally:
+        shown.stop()
 
 
 def probe_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -14,6 +14,10 @@ class ThinklabError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message, as on the command line. ``%tb`` shows the rest."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(ThinklabError, ValueError):
     """A config, an option or an argument that cannot be used."""
@@ -49,6 +53,18 @@ class TrainingError(ThinklabError, RuntimeError):
 
 class RunError(ThinklabError, OSError):
     """A run folder that cannot be read, written or continued."""
+
+
+class ReviewError(ThinklabError, ValueError):
+    """A decision about guidance that cannot be taken; nothing was changed or written."""
+
+    exit_code = 2
+
+
+class LabError(ThinklabError, RuntimeError):
+    """A call of the Lab that cannot be made now; the Lab stays as it was."""
+
+    exit_code = 2
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

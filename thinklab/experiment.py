@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from thinklab.baselines import train_baseline
 from thinklab.config import Experiment
 from thinklab.full_probe import full_probe, paired, probe_run
 from thinklab.training import build
@@ -27,18 +28,25 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
         say(f"dry run: {session.fits}")
     if session.guards is not None:
         session.guards.say = say
+    session.say = say
+    if cost := session.estimate():
+        say(f"teacher, before the run: {cost}")
     if on_metrics:
         session.listeners.append(on_metrics)
     known = (session.run.read_json("probe.json") or {}) if resume else {}
     if "before" not in known:
         known = {"before": full_probe(session, "before")} if not (resume and session.run.last_checkpoint()) else {}
         session.run.write_json("probe.json", known)
-    if cost := session.estimate():
-        say(f"teacher, before the run: {cost}")
-    session.train(resume)
+    if config.baseline is not None:
+        steps = train_baseline(session, resume)
+    else:
+        session.train(resume)
+        steps = session.trainer.state.global_step
     if session.stopped:
-        say(f"stopped at step {session.trainer.state.global_step}: {session.stopped}. Everything is saved")
-    known |= {"after": full_probe(session, "after"), "steps": session.trainer.state.global_step}
+        say(f"stopped at step {steps}: {session.stopped}. Everything is saved")
+    if hasattr(session.teacher, "summary"):
+        say(f"teacher, after the run: {session.teacher.summary()}")
+    known |= {"after": full_probe(session, "after"), "steps": steps}
     known["difference"] = paired(session.run)
     session.run.write_json("probe.json", known)
     return known

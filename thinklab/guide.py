@@ -10,6 +10,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -17,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from thinklab.behavior import Behavior
 from thinklab.errors import TeacherError
-from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest, submit
+from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest, answers_later, submit
 from thinklab.types import Guidance, Rollout
 
 REJECT_REASONS = {
@@ -164,46 +165,98 @@ class Guide:
     """Why the teacher cannot work any more; the run then saves and ends."""
     counts: Counter = field(default_factory=Counter)
     """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection."""
+    _begun: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
 
     def gamma(self, step: int) -> float:
         return self.schedule.value(step)
 
     def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
         """Guide some of ``rollouts`` (whole groups, side by side); all others come back unchanged."""
-        if self.check is not None:
-            rollouts = [replace(r, checks={**r.checks, "student_correct": self.check(r)}) for r in rollouts]
+        rollouts = self.draw(rollouts, generation)
+        if self.policy == "wrong_first":          # otherwise checking can wait until the teacher has been asked
+            rollouts = self.checked(rollouts)
         proposed = self.propose(rollouts, step, generation)
+        rollouts = self.checked(rollouts)
         if self.review is not None:
             proposed = {r.id: self.review(r, proposed[r.id]) if proposed[r.id].usable else proposed[r.id]
                         for r in rollouts if r.id in proposed}
         return self.splice(rollouts, proposed)
 
+    def _drawn(self, group: Sequence[Rollout], generation: int) -> tuple[random.Random, list[Behavior]]:
+        """The group's own source of chance, and the behaviour that each of its rollouts draws from the mixture."""
+        rng = random.Random(f"guide {self.seed} {generation} {group[0].group}")
+        return rng, rng.choices([b for b, _ in self.behaviors], [w for _, w in self.behaviors], k=len(group))
+
+    def draw(self, rollouts: Sequence[Rollout], generation: int) -> list[Rollout]:
+        """The rollouts, each with the behaviour that it draws by weight and the hash of its template. ``propose`` asks a teacher
+        for that behaviour where it chooses the rollout; the same draw each time."""
+        drawn = {r.id: b for group in _groups(rollouts) for r, b in zip(group, self._drawn(group, generation)[1], strict=True)}
+        return [replace(r, behavior=drawn[r.id].name, behavior_hash=drawn[r.id].hash) for r in rollouts]
+
+    def begin(self, rollouts: Sequence[Rollout], step: int, generation: int) -> None:
+        """Ask about whole groups that are sampled already, while the others are still being sampled.
+
+        What is chosen hangs on the group alone, so asking early changes no record. A teacher that has no ``submit`` of
+        its own works on this machine's processor, as sampling does: it is asked later.
+        """
+        if self.failed or not answers_later(self.teacher):
+            return
+        if self.policy == "wrong_first":
+            rollouts = self.checked(rollouts)
+        if requests := [self.request(r, b) for r, b in self.choose(rollouts, step, generation)]:
+            self._begun.append((requests, submit(self.teacher, requests)))
+
     def propose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> dict[str, Guidance]:
         """Guidance by rollout id, for the chosen rollouts only; rejected guidance is among it."""
+        chosen = self.choose(rollouts, step, generation)
+        waiting, self._begun = self._begun, []
+        if not chosen or self.failed:
+            return {}
+        requests = [self.request(r, b) for r, b in chosen]
+        early = [request for begun, _ in waiting for request in begun]
+        if late := [r for r in requests if r not in early]:
+            waiting.append((late, submit(self.teacher, late)))
+        replies: dict[str, TeacherReply] = {}
+        try:
+            asked = {r.id for r in requests}
+            if self.meanwhile is not None:
+                self.meanwhile([r for r in rollouts if r.id not in asked])
+            self.checked(rollouts)               # remembered by whoever checks
+            for begun, future in waiting:
+                replies |= {request.id: reply for request, reply in zip(begun, future.result(), strict=True)}
+        except TeacherError as error:        # it will never answer again: what was sampled is kept, and the run can end in order
+            self.failed = str(error)
+        finally:
+            for _, future in waiting:             # an interrupt, or an error on the way: nobody will read the rest
+                future.cancel()
+        return {r.id: self.parse(r, b, replies.get(r.id) or TeacherReply(r.id, error="teacher-failed", detail=self.failed))
+                for r, b in chosen}
+
+    def checked(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        """The rollouts, each with whether the student's own answer is right; unchanged where nobody can say."""
+        if self.check is None:
+            return list(rollouts)
+        return [r if "student_correct" in r.checks else replace(r, checks={**r.checks, "student_correct": self.check(r)})
+                for r in rollouts]
+
+    def choose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[tuple[Rollout, Behavior]]:
+        """The rollouts to guide at this step, each with the behaviour that it drew."""
         chosen: list[tuple[Rollout, Behavior]] = []
         for group in _groups(rollouts):
-            rng = random.Random(f"guide {self.seed} {generation} {group[0].group}")
+            rng, drawn = self._drawn(group, generation)
             count = self.schedule.count(step, len(group))
-            drawn = rng.choices([b for b, _ in self.behaviors], [w for _, w in self.behaviors], k=len(group))
             wanted = dict(zip((r.id for r in group), drawn, strict=True))
             places = select(group, count, self.policy, rng,
                             lambda r, wanted=wanted: not (self.skip_if_shown and wanted[r.id].detect(r.student_text)))
             chosen += [(group[k], wanted[group[k].id]) for k in places]
-        requests = [TeacherRequest(
-            id=r.id, messages=tuple(b.messages(r.example.question, r.student_text)), example=r.example,
-            response=r.student_text, behavior=b.name, behavior_hash=b.hash) for r, b in chosen]
-        if not requests or self.failed:
-            return {}
-        waiting = submit(self.teacher, requests)
-        if self.meanwhile is not None:
-            asked = {r.id for r in requests}
-            self.meanwhile([r for r in rollouts if r.id not in asked])
-        try:
-            replies = waiting.result()
-        except TeacherError as error:        # it will never answer again: what was sampled is kept, and the run can end in order
-            self.failed = str(error)
-            replies = [TeacherReply(r.id, error="teacher-failed", detail=self.failed) for r in requests]
-        return {r.id: self.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)}
+        return chosen
+
+    @staticmethod
+    def request(rollout: Rollout, behavior: Behavior) -> TeacherRequest:
+        """What the teacher is asked about one rollout."""
+        return TeacherRequest(
+            id=rollout.id, messages=tuple(behavior.messages(rollout.example.question, rollout.student_text)),
+            example=rollout.example, response=rollout.student_text, behavior=behavior.name, behavior_hash=behavior.hash)
 
     def parse(self, rollout: Rollout, behavior: Behavior, reply: TeacherReply) -> Guidance:
         """A reply as guidance: ``proposed`` when it can be spliced, ``rejected`` with the reason when it cannot."""
@@ -254,7 +307,7 @@ class Guide:
                 except Rejected as why:      # an edited text can be too long where the teacher's was not
                     item = replace(item, status="rejected", reason=why.reason, detail=str(why))
             self.counts[item.status if item.usable else item.reason] += 1
-            out.append(replace(spliced, guidance=item))
+            out.append(replace(spliced, guidance=item, behavior=item.behavior, behavior_hash=item.behavior_hash))
         return out
 
 

@@ -1,8 +1,9 @@
 """Guidance for a file of answers, without any training: what a teacher makes of them, and whether its opinion is right.
 
-Lines of the input (JSONL): ``question`` and ``response``; perhaps ``id``, ``gold`` (or ``reference``, whose last number
-counts) and ``is_correct``. Whatever else a line has goes into the example's ``meta``. Lines of the output carry the
-question, the answer and a ``Guidance`` record, in the order of the input; the ``replay`` teacher reads them back.
+Lines of the input (JSONL): ``question`` and ``response`` (or ``student_text``, ``completion``); perhaps ``id``, ``gold`` (or
+``reference``, ``answer``, whose last number counts) and ``is_correct``. Whatever else a line has goes into the example's
+``meta``. Lines of the output carry the question, the answer and a ``Guidance`` record, in the order of the input; the
+``replay`` teacher reads them back.
 """
 from __future__ import annotations
 
@@ -43,6 +44,8 @@ class Tally:
     opinions: int = 0
     """Usable replies about answers that are known to be right or wrong."""
     opinions_right: int = 0
+    details: dict[str, Counter[str]] = field(default_factory=dict)
+    """By reason of rejection: what was said about it, for the most frequent one to be shown."""
 
     @property
     def opinion_accuracy(self) -> float | None:
@@ -51,6 +54,8 @@ class Tally:
 
     def add(self, guidance: Guidance, correct: bool | None) -> None:
         self.outcomes[guidance.reason or guidance.status] += 1
+        if guidance.reason:
+            self.details.setdefault(guidance.reason, Counter())[guidance.detail] += 1
         if guidance.verdict is not None and correct is not None:
             self.opinions += 1
             self.opinions_right += guidance.verdict == correct
@@ -87,6 +92,8 @@ def guide_answers(answers: Sequence[Answered], behavior: Behavior, teacher: Teac
                   ) -> Iterator[dict[str, Any]]:
     """Output lines, as they come, in the order of the answers; ``tally`` is filled on the way."""
     for start in range(0, len(answers), batch):
+        if getattr(teacher, "should_stop", ""):       # a cap, and ``on_cap: stop``
+            return
         part = answers[start:start + batch]
         for answer, reply in zip(part, teacher.reply(requests_for(part, behavior)), strict=True):
             guidance = as_guidance(reply, behavior)

@@ -16,6 +16,7 @@ from thinklab.probe_result import ProbeResult
 from thinklab.probe_words import sentences
 from thinklab.run import RunFolder
 from thinklab.stats import Rate
+from thinklab.token_spans import spans
 
 PAIRS_SHOWN = 12
 TITLES = "report.json"
@@ -55,7 +56,7 @@ def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: 
     lines = {name: list(run.read("probes")) for name, run in runs.items()}
     more = [f"{name}: {text}" if len(runs) > 1 else text for name, found in probes.items() for text in sentences(found)]
     parts = [_summary(headline(probes), [*(summary or verdicts(probes)), *more]), _table(probes), report_more.alarms(runs),
-             report_more.extended(probes), _curves(lines), _side_by_side(runs), _token_view(runs), report_tokens.section(runs),
+             report_more.extended(probes), _curves(lines), side_by_side(runs), _token_view(runs), report_tokens.section(runs),
              report_more.training(runs), report_more.guidance(runs), _provenance(runs)]
     return page.write_page(out, title, parts)
 
@@ -76,8 +77,8 @@ def headline(probes: Mapping[str, Mapping[str, Any]]) -> str:
         rivals = [before.behaviors[behavior], *(o.behaviors[behavior] for o in others if behavior in o.behaviors)]
         answer = ("Yes" if all(rate.low > rival.high for rival in rivals) else
                   "No" if rate.low <= before.behaviors[behavior].high else "Not clear")
-        text = (f"{answer}. With {name}, “{behavior}” went from {_percent(before.behaviors[behavior])} to {_percent(rate)} of the "
-                f"answers and accuracy from {_percent(before.accuracy)} to {_percent(after.accuracy)}.")
+        text = (f"{answer}. With {name}, “{behavior}” went from {_percent(before.behaviors[behavior])} to {_percent(rate)} of "
+                f"the answers and accuracy from {_percent(before.accuracy)} to {_percent(after.accuracy)}.")
         for (rival, _), other in zip(controls, others, strict=False):
             if behavior in other.behaviors:
                 text += (f" With {rival}, from the same start, it reached {_percent(other.behaviors[behavior])} and accuracy "
@@ -112,7 +113,8 @@ def verdicts(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _summary(headline: str, sentences: Sequence[str]) -> str:
-    return f"<p class=headline>{escape(headline)}</p><ul class=summary>" + "".join(f"<li>{escape(s)}</li>" for s in sentences) + "</ul>"
+    items = "".join(f"<li>{escape(s)}</li>" for s in sentences)
+    return f"<p class=headline>{escape(headline)}</p><ul class=summary>{items}</ul>"
 
 
 def _table(probes: Mapping[str, Mapping[str, Any]]) -> str:
@@ -142,13 +144,13 @@ def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     total = next(line["accuracy"]["total"] for arm in lines.values() for line in arm)
     figures = [plots.curves(lines, "accuracy", "Accuracy: the last answer is right")]
     figures += [plots.curves(lines, "behaviors", f"Shows the behaviour: {b}", b) for b in behaviors]
-    figures.append(plots.curves(lines, "first_accuracy", "First answer: what it knows at once"))
+    figures += [plots.curves(lines, "first_accuracy", "First answer: what it knows at once"), plots.length_and_accuracy(lines)]
     return (f"<h2>While it learned</h2><p>Small probes on {total} held-out questions at T=1; bands are 95 % intervals.</p>"
             + page.figures(figures))
 
 
-def _side_by_side(runs: Mapping[str, RunFolder]) -> str:
-    """Answers to the same questions, before and after, of every arm."""
+def side_by_side(runs: Mapping[str, RunFolder], count: int = PAIRS_SHOWN) -> str:
+    """Answers to the same ``count`` questions, before and after, of every arm; empty where no run was probed."""
     texts: dict[str, dict[str, dict]] = {}
     questions: dict[str, tuple[str, str]] = {}
     for name, run in runs.items():
@@ -161,7 +163,7 @@ def _side_by_side(runs: Mapping[str, RunFolder]) -> str:
     if not texts:
         return ""
     columns = ["before", *runs] if "before" in texts else list(runs)
-    shown = [key for key in questions if all(key in texts.get(c, {}) for c in columns)][:PAIRS_SHOWN]
+    shown = [key for key in questions if all(key in texts.get(c, {}) for c in columns)][:count]
     rows = []
     for key in shown:
         cells = "".join(_answer(texts[c][key]) for c in columns)
@@ -185,19 +187,12 @@ def _token_view(runs: Mapping[str, RunFolder]) -> str:
         trace = next(run.read("tokens"), None)
         if trace is None:
             continue
-        spans = []
-        for token, teacher, p, w in zip(trace["tokens"], trace["teacher"], trace["probability"], trace["weight"], strict=True):
-            # the paler a teacher's token, the smaller its weight
-            style = f" style='--w:{min(max(w, 0), 1):.2f}'" if teacher else ""
-            tip = f"{'teacher' if teacher else 'student'}, probability {p:.3g}" + (f", weight {w:.3g}" if teacher else "")
-            shown = escape(token.replace("\n", "⏎")) or "∅"
-            spans.append(f"<span class={'teacher' if teacher else 'student'}{style} title='{escape(tip)}'>{shown}</span>")
         low = sum(1 for t, w in zip(trace["teacher"], trace["weight"], strict=True) if t and w < 0.1)
         return (f"<h2>One guided rollout, token by token</h2><p>From {escape(name)}, step {trace['step']}, advantage "
                 f"{trace['advantage']:.2f}.</p><p><span class='legend student'>the student's</span> <span class='legend teacher' "
                 "style='--w:1'>the teacher's, full weight</span> <span class='legend teacher' style='--w:0'>the "
                 f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens had a weight below 0.1: the "
-                f"student found them nearly impossible.</p><p class=tokens>{''.join(spans)}</p>")
+                f"student found them nearly impossible.</p><p class=tokens>{spans(trace)}</p>")
     return ""
 
 
@@ -207,5 +202,6 @@ def _provenance(runs: Mapping[str, RunFolder]) -> str:
         text = json.dumps(run.resolved(), indent=1, ensure_ascii=False)
         parts.append(f"<details><summary>{escape(name)}: config, behaviour hashes, versions</summary>"
                      f"<pre>{escape(text)}</pre></details>")
+    folders = ", ".join(f"<code>{escape(str(run.path.name))}</code>" for run in runs.values())
     return ("<h2>Where this comes from</h2><p>Raw rollouts, metrics and every probed answer lie beside this page in the run "
-            "folders: " + ", ".join(f"<code>{escape(str(run.path.name))}</code>" for run in runs.values()) + ".</p>" + "".join(parts))
+            f"folders: {folders}.</p>{''.join(parts)}")

@@ -7,53 +7,19 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-import plotly.graph_objects as go
-
-from thinklab import page
-from thinklab.plots import COLOURS, LAYOUT
+from thinklab import page, plots
 from thinklab.run import RunFolder
+from thinklab.token_spans import span
 
 EXAMPLES = 4
 """Pieces of guidance shown for each outcome."""
-SERIES = (
-    ("Entropy by origin", "nats", {"student/entropy": "the student's", "teacher/entropy": "the teacher's"}),
-    ("Mean probability by origin", "", {"student/probability": "the student's", "teacher/probability": "the teacher's"}),
-    ("KL to the base on neutral text", "nats per token", {"neutral_kl": "KL"}),
-    (
-        "Teacher tokens",
-        "share",
-        {"guided_fraction": "guided rollouts", "teacher/out_of_reach": "weight below 0.1", "teacher/masked": "masked"},
-    ),
-    ("Unguided rollouts", "share", {"own/accuracy": "right", "own/behavior": "show the behaviour", "finished": "ended"}),
-)
 
 
 def training(runs: Mapping[str, RunFolder]) -> str:
     """Curves from ``metrics.jsonl`` of the first run that has a teacher, else of the first run."""
     chosen = next(((n, r) for n, r in runs.items() if any("teacher/entropy" in m for m in r.read("metrics"))), None)
     name, run = chosen or next(iter(runs.items()))
-    lines = list(run.read("metrics"))
-    figs = []
-    for title, unit, keys in SERIES:
-        fig = go.Figure()
-        for colour, (key, label) in zip(COLOURS, keys.items(), strict=False):
-            points = [(m["step"], m[key]) for m in lines if m.get(key) is not None]
-            if points:
-                fig.add_scatter(
-                    x=[p[0] for p in points],
-                    y=[p[1] for p in points],
-                    name=label,
-                    mode="lines",
-                    line={"color": colour, "width": 2},
-                )
-        if fig.data:
-            fig.update_layout(
-                title=title,
-                **LAYOUT,
-                yaxis={"title": {"text": unit}, "rangemode": "tozero"},
-                xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}},
-            )
-            figs.append(fig)
+    figs = plots.training(list(run.read("metrics")))
     return f"<h2>Inside the training of {escape(name)}</h2>{page.figures(figs)}" if figs else ""
 
 
@@ -74,11 +40,7 @@ def extended(probes: Mapping[str, Mapping[str, Any]]) -> str:
     for name, known in probes.items():
         if "reach" in known:
             r = known["reach"]
-            tokens = "".join(
-                f"<span class=teacher style='--w:{min(1.0, k):.2f}' title='probability {p:.3g}, weight {k:.3g}'>"
-                f"{escape(t.replace(chr(10), '⏎')) or '∅'}</span>"
-                for t, p, k in r["example"]
-            )
+            tokens = "".join(span(t, True, p, k) for t, p, k in r["example"])
             rows = [
                 [f"<code>{escape(repr(t)[1:-1])}</code>", f"{p:.2e}", f"{p / (p + r['c']):.3f}" if p + r["c"] else "1", str(n)]
                 for t, p, n in r["rarest"]
@@ -114,17 +76,23 @@ def guidance(runs: Mapping[str, RunFolder]) -> str:
     """What became of the teacher's comments: counts, the first few of each outcome, and what they cost."""
     counts, shown, costs = [], [], []
     for name, run in runs.items():
-        outcomes: Counter[str] = Counter()
+        outcomes: Counter[tuple[str, str, str]] = Counter()
+        weights = run.resolved()["config"].get("behaviors", [])
         for line in run.read("rollouts"):
             g = line.get("guidance")
             if not g:
                 continue
-            key = g["status"] if g["status"] != "rejected" else f"rejected: {g['reason']}"
+            outcome = g["status"] if g["status"] != "rejected" else f"rejected: {g['reason']}"
+            key = g.get("behavior", ""), g.get("behavior_hash", ""), outcome
             outcomes[key] += 1
             if outcomes[key] <= EXAMPLES:
-                shown.append([escape(name), escape(key), *_example(line, g)])
+                shown.append([escape(name), escape(key[0]), escape(outcome), *_example(line, g)])
         total = sum(outcomes.values())
-        counts += [[escape(name), escape(key), str(n), f"{n / total:.0%}"] for key, n in sorted(outcomes.items())]
+        share = _shares(weights)
+        counts += [
+            [escape(name), escape(b), share.get(b, ""), f"<code>{escape(h)}</code>", escape(outcome), str(n), f"{n / total:.0%}"]
+            for (b, h, outcome), n in sorted(outcomes.items())
+        ]
         if cost := run.read_json("teacher.json"):
             costs.append(
                 f"<li>{escape(name)}: " + escape(", ".join(f"{k} {v}" for k, v in cost.items() if not isinstance(v, dict | list)))
@@ -134,16 +102,22 @@ def guidance(runs: Mapping[str, RunFolder]) -> str:
     price = f"<p>Cost:</p><ul>{''.join(costs)}</ul>" if costs else "<p>The teacher cost nothing.</p>"
     return (
         "<h2>Guidance</h2>"
-        + page.table(["run", "outcome", "rollouts", "share"], counts)
+        + page.table(["run", "behaviour", "of the mixture", "template", "outcome", "rollouts", "share"], counts)
         + price
         + f"<details><summary>The first {EXAMPLES} of each outcome</summary>"
         + page.table(
-            ["run", "outcome", "the student's answer", "the teacher's guidance", "as edited, or why it was rejected"],
+            ["run", "behaviour", "outcome", "the student's answer", "the teacher's guidance", "as edited, or why it was rejected"],
             shown,
             "answers",
         )
         + "</details>"
     )
+
+
+def _shares(behaviors: list) -> dict[str, str]:
+    """What part of the mixture each behaviour of a config is, by its weight; a file goes by its name without the ending."""
+    weights = {str(b["name"]).replace("\\", "/").split("/")[-1].removesuffix(".yaml"): b["weight"] for b in behaviors}
+    return {name: f"{weight / sum(weights.values()):.0%}" for name, weight in weights.items()}
 
 
 def _example(line: Mapping[str, Any], g: Mapping[str, Any]) -> list[str]:

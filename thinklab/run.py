@@ -2,6 +2,7 @@
 
     config.yaml      the resolved config, hashes of the behaviours, versions of the libraries
     rollouts.jsonl   every rollout: ids, text, guidance raw and as edited, status and reason, reward parts, advantage
+    reviews.jsonl    every decision about guidance: raw, edited, who, when; undo is a line too
     tokens.jsonl     a few guided rollouts per generation, token by token: origin, probability, weight
     metrics.jsonl    one line per optimizer step
     alarms.jsonl     what the guards saw, with the likely cause and what to do

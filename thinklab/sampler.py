@@ -7,7 +7,7 @@ Left out: speculative decoding, beams, logit processors. TRL's own generation (`
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from thinklab.errors import TrainingError
 
+Done = Callable[[int, list[list[int]]], None]
 COMPACT_BELOW = 0.8       # share of rows still running under which the finished ones are dropped from the cache
 
 
@@ -34,8 +35,8 @@ class Sampler:
     """At most this many answers at once; 0 = all. Smaller needs less memory; the draws differ with it."""
 
     @torch.no_grad()
-    def __call__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], n: int = 1, seed: int = 0
-                 ) -> list[list[int]]:
+    def __call__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], n: int = 1, seed: int = 0,
+                 limits: Sequence[int] | None = None, on_done: Done | None = None) -> list[list[int]]:
         """Sample ``n`` answers to each prompt.
 
         Args:
@@ -43,10 +44,14 @@ class Sampler:
             prompts: Q lists of token ids, not padded.
             n: answers to each.
             seed: of a generator of its own; torch's global state is neither read nor changed.
+            limits: most new tokens for the answers to each prompt, where some may have fewer than ``max_new_tokens``.
+            on_done: called once for each prompt, in no fixed order, with its index and its ``n`` answers, when all of them
+                have ended; others may still be being sampled. Finished rows are looked for where the batch shrinks, so it
+                costs nothing and can come a few tokens late.
 
         Returns:
             Q * n lists of ids, the answers to one prompt side by side. A list that does not end in an EOS id was cut
-            at ``max_new_tokens``.
+            at ``max_new_tokens`` or at its own limit.
         """
         device = next(model.parameters()).device
         generator = torch.Generator(device).manual_seed(seed)
@@ -54,14 +59,17 @@ class Sampler:
         answers: list[list[int]] = []
         with _eval_mode(model):
             for start in range(0, len(prompts), per_call):
-                answers += self._sample(model, prompts[start:start + per_call], n, generator, device)
+                some = slice(start, start + per_call)
+                tell = None if on_done is None else lambda k, ids, start=start: on_done(start + k, ids)
+                answers += self._sample(model, prompts[some], n, generator, device, limits and limits[some], tell)
         return answers
 
     def finished(self, ids: Sequence[int]) -> bool:
         """True when the answer ends in an EOS id."""
         return bool(ids) and ids[-1] in self.eos_ids
 
-    def _sample(self, model, prompts, n, generator, device) -> list[list[int]]:
+    def _sample(self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
+                ) -> list[list[int]]:
         ids, mask = _left_padded(prompts, self.pad_id, device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = DynamicCache(config=model.config)
@@ -77,11 +85,22 @@ class Sampler:
         running = torch.ones_like(rows, dtype=torch.bool)
         out = torch.full((len(rows), self.max_new_tokens), self.pad_id, device=device)
         length = torch.zeros_like(rows)
+        most = torch.full_like(rows, self.max_new_tokens)
+        if limits is not None:
+            most = most.minimum(torch.tensor(limits, device=device).repeat_interleave(n))
+        waiting = set(range(len(prompts))) if on_done is not None else set()
+
+        def tell(running: set[int]) -> None:
+            for k in sorted(waiting - running):
+                waiting.discard(k)
+                here = slice(k * n, (k + 1) * n)
+                on_done(k, [row[:count] for row, count in zip(out[here].tolist(), length[here].tolist())])
+
         for step in range(self.max_new_tokens):
             token = self._choose(logits, generator)
             out[rows[running], step] = token[running]
             length[rows[running]] = step + 1
-            running &= ~torch.isin(token, eos)
+            running &= ~torch.isin(token, eos) & (length[rows] < most[rows])
             alive = int(running.sum())
             if alive == 0 or step + 1 == self.max_new_tokens:
                 break
@@ -89,10 +108,13 @@ class Sampler:
                 keep = running.nonzero()[:, 0]
                 cache.batch_select_indices(keep)
                 mask, last, rows, token, running = (x[keep] for x in (mask, last, rows, token, running))
+                if waiting:
+                    tell(set((rows // n).tolist()))
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
-            last = last + 1
+            last = last + running[:, None]          # an ended row stays where it is: never past the model's positions
             logits = model(input_ids=token[:, None], attention_mask=mask, position_ids=last, past_key_values=cache,
                            use_cache=True).logits[:, -1]
+        tell(set())
         return [row[:count] for row, count in zip(out.tolist(), length.tolist())]
 
     def _choose(self, logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -121,7 +143,8 @@ class GenerateSampler(Sampler):
     from the distribution that is trained.
     """
 
-    def _sample(self, model, prompts, n, generator, device) -> list[list[int]]:
+    def _sample(self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
+                ) -> list[list[int]]:
         ids, mask = _left_padded(prompts, self.pad_id, device)
         chosen = {"do_sample": False, "temperature": 1.0, "top_p": 1.0} if self.temperature == 0 else {
             "do_sample": True, "temperature": self.temperature, "top_p": self.top_p}
@@ -131,7 +154,11 @@ class GenerateSampler(Sampler):
             out = model.generate(input_ids=ids.repeat_interleave(n, 0), attention_mask=mask.repeat_interleave(n, 0),
                                  max_new_tokens=self.max_new_tokens, pad_token_id=self.pad_id, eos_token_id=list(self.eos_ids),
                                  top_k=0, repetition_penalty=1.0, use_cache=True, **chosen)
-        return [self._until_eos(row) for row in out[:, ids.shape[1]:].tolist()]
+        most = [self.max_new_tokens] * len(prompts) if limits is None else limits
+        answers = [self._until_eos(row)[:most[k // n]] for k, row in enumerate(out[:, ids.shape[1]:].tolist())]
+        for k in range(len(prompts) if on_done is not None else 0):
+            on_done(k, answers[k * n:(k + 1) * n])
+        return answers
 
     def _until_eos(self, ids: list[int]) -> list[int]:
         for place, token in enumerate(ids):

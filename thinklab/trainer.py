@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from transformers import TrainerCallback
 from trl import GRPOTrainer
 from trl.trainer.utils import pad
 
@@ -31,6 +32,20 @@ Score = Callable[[Sequence[Rollout]], list[Rollout]]
 TRACED = 4
 """Guided rollouts per generation whose tokens are reported one by one."""
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")
+
+
+class NothingToImitate(TrainerCallback):
+    """Leaves the weights alone in a step without any guided text.
+
+    Once the student shows the behaviour nobody guides it, and every gradient is 0. Adam would go on all the same, on its
+    momentum: ten such steps took a student of accuracy .98 to .18. Not under fp16, whose scaler wants some gradient.
+    """
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **_):
+        held = [p for p in model.parameters() if p.grad is not None]
+        if not args.fp16 and not any(bool(p.grad.any()) for p in held):
+            for p in held:
+                p.grad = None
 
 
 class ThinkTuningTrainer(GRPOTrainer):
@@ -66,6 +81,8 @@ class ThinkTuningTrainer(GRPOTrainer):
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
         self.on_tokens = on_tokens
+        self.recall: Callable[[int], list[list[int]] | None] | None = None
+        """Ids of a generation that was sampled in an earlier sitting and not trained on; it is not sampled again."""
         self._to_trace: set[int] = set()
         self._rows: list[dict] = []
         self._rollouts: list[Rollout] = []
@@ -76,6 +93,8 @@ class ThinkTuningTrainer(GRPOTrainer):
             for parameter in self.model.parameters():
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
+        if imitate:
+            self.add_callback(NothingToImitate())
 
     # ---- stages 1 and 2: sample, then guide, before TRL scores --------------------------------------------------
 
@@ -89,11 +108,23 @@ class ThinkTuningTrainer(GRPOTrainer):
         return self.args.steps_per_generation * self.num_iterations
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
+        if self.recall is not None and (known := self.recall(self.generation)) is not None:
+            return known, None
         if self.sampler is None or self.use_vllm:
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
         seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
-        return self.sampler(model, prompt_ids[::num_generations], num_generations, seed), None
+        begin = getattr(self.guide, "begin", None) if self.model.training else None
+        ended = None if begin is None else lambda group, ids: begin(
+            self._group(group, prompt_ids, ids), self.state.global_step, self.generation)
+        return self.sampler(model, prompt_ids[::num_generations], num_generations, seed, on_done=ended), None
+
+    def _group(self, group: int, prompt_ids, ids: list[list[int]]) -> list[Rollout]:
+        """The rollouts of one question, while others are still being sampled; the text as TRL will decode it."""
+        first = group * len(ids)
+        texts = self.processing_class.batch_decode(ids, skip_special_tokens=True)
+        return [self._rollout(first + k, group, len(prompt_ids), prompt_ids[first + k], one, text)
+                for k, (one, text) in enumerate(zip(ids, texts, strict=True))]
 
     def _generate(self, prompts):
         out = list(super()._generate(prompts))
@@ -123,15 +154,16 @@ class ThinkTuningTrainer(GRPOTrainer):
         if len(completion_ids) % n:
             raise ConfigError(f"{len(completion_ids)} rollouts on this process do not form whole groups of {n}; make "
                               "per_device_train_batch_size * steps_per_generation a multiple of num_generations")
+        texts = [c[0]["content"] if isinstance(c, list) else c for c in completions]
+        return [self._rollout(row, row // n, len(prompt_ids), prompt, ids, text)
+                for row, (prompt, ids, text) in enumerate(zip(prompt_ids, completion_ids, texts, strict=True))]
+
+    def _rollout(self, row: int, group: int, rows: int, prompt, ids, text: str) -> Rollout:
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
-        rollouts = []
-        for row, (prompt, ids, completion) in enumerate(zip(prompt_ids, completion_ids, completions, strict=True)):
-            text = completion[0]["content"] if isinstance(completion, list) else completion
-            rollouts.append(Rollout(
-                id=f"{self.generation}-{self.accelerator.process_index * len(prompt_ids) + row}", group=row // n,
-                example=self._example(row), prompt_ids=tuple(prompt), student_ids=tuple(ids),
-                finished=bool(ids) and ids[-1] in ends, text=text, student_text=text))
-        return rollouts
+        return Rollout(
+            id=f"{self.generation}-{self.accelerator.process_index * rows + row}", group=group, example=self._example(row),
+            prompt_ids=tuple(prompt), student_ids=tuple(ids), finished=bool(ids) and ids[-1] in ends, text=text,
+            student_text=text)
 
     def _example(self, row: int) -> Example:
         inputs = self._rows[row]
@@ -248,8 +280,11 @@ class ThinkTuningTrainer(GRPOTrainer):
     def _log_by_origin(self, inputs, teacher, logps, entropies, advantage) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]
         student = inputs["completion_mask"].bool() & ~teacher
+        gap = inputs["ref_per_token_logps"] - logps if "ref_per_token_logps" in inputs else None
         for origin, mask in (("student", student), ("teacher", teacher)):
             if mask.any():
+                if gap is not None:           # the estimator of TRL's own KL
+                    metrics[f"{origin}/kl"].append((gap.exp() - gap - 1)[mask].mean().item())
                 metrics[f"{origin}/entropy"].append(entropies[mask].mean().item())
                 metrics[f"{origin}/probability"].append(logps[mask].exp().mean().item())
         if not teacher.any():

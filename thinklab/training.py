@@ -22,6 +22,7 @@ from thinklab.errors import ConfigError, RunError, TaskError, TrainingError
 from thinklab.guard_callback import Guards
 from thinklab.guide import Guide, Schedule
 from thinklab.metrics import batch_metrics
+from thinklab.parts import Parts
 from thinklab.rewards import PARTS, Rewards, reward_function
 from thinklab.run import COMPLETE, RunFolder
 from thinklab.students import Student, load_student
@@ -50,6 +51,8 @@ class Session:
     listeners: list[Callable[[dict], None]] = field(default_factory=list)
     """Called with every line of ``metrics.jsonl``."""
     guards: Guards | None = None
+    say: Callable[[str], None] = lambda text: None
+    """Called with what a person should read while it trains."""
     fits: dry_run.DryRun | None = None
     """What the longest possible batch took; None when it was not tried."""
 
@@ -64,7 +67,16 @@ class Session:
                 self.guards.remember(self.run.read("metrics"), self.run.read("probes"))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*use_cache.*")
-            self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            try:
+                self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            finally:                          # also after an interrupt: a cap holds over the resumed run
+                getattr(self.teacher, "settle", lambda: None)()
+                self.write_totals()
+
+    def write_totals(self) -> None:
+        """What the teacher has cost so far, into ``teacher.json``."""
+        if hasattr(self.teacher, "totals"):
+            self.run.write_json("teacher.json", self.teacher.totals())
 
     @property
     def stopped(self) -> str:
@@ -73,11 +85,12 @@ class Session:
                 or getattr(self.guards, "stopped", ""))
 
     def estimate(self) -> str:
-        """What the teacher may cost at most over the whole run, in words; empty for a teacher that costs nothing."""
+        """What the teacher may cost at most over what is left of the run, in words; empty for one that costs nothing."""
         if not hasattr(self.teacher, "estimate"):
             return ""
         t, behavior = self.config.train, self.behaviors[0]
-        generations = range(0, t.steps, t.iterations * t.minibatches)
+        done = self.run.last_checkpoint()
+        generations = range(done[1] if done else 0, t.steps, t.iterations * t.minibatches)
         calls = sum(self.guide.schedule.count(step, t.samples) for step in generations) * t.questions
         answer = "word " * t.max_completion_tokens
         sample = [TeacherRequest(id=e.id, messages=tuple(behavior.messages(e.question, answer)), example=e, response=answer,
@@ -91,8 +104,11 @@ class Session:
                             decoding, answer_limit(c), c.probe.seed, c.train.sample_rows or 256, n=samples)
 
 
-def build(config: Experiment, out: Path, resume: bool = False) -> Session:
+def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Parts()) -> Session:
     """Load and wire everything; nothing is sampled yet.
+
+    Args:
+        parts: objects in place of what ``config`` would load.
 
     Raises:
         ThinklabError: when any part cannot be used; a new run folder exists only when all parts could.
@@ -100,11 +116,18 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
     allocator.tune()
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    behaviors = [load_behavior(b.name) for b in config.behaviors]
-    task = load_task(config.task.name, path=config.task.path, **config.task.options)
-    teacher_needed = config.loss.method != "grpo"
-    student = load_student(config.student, seed=config.train.seed, max_length=longest(config))
-    teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options) if teacher_needed else None
+    behaviors = [parts.behaviors.get(b.name) or load_behavior(b.name) for b in config.behaviors]
+    for k, behavior in enumerate(behaviors):       # records, rates and bonuses go by the name
+        if any(behavior.name == other.name for other in behaviors[:k]):
+            raise ConfigError(f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, "
+                              "with its weight, or give one another name")
+    task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
+    guided_sft = config.baseline is not None and config.baseline.kind == "sft" and config.baseline.texts == "guided"
+    teacher_needed = config.loss.method != "grpo" or guided_sft
+    student = parts.student or load_student(config.student, seed=config.train.seed, max_length=longest(config))
+    teacher = parts.teacher if teacher_needed else None
+    if teacher_needed and teacher is None:
+        teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options)
     train_examples, test_examples = held_out(task)
     check_lengths(config, student, task, train_examples)
 
@@ -141,7 +164,7 @@ def build(config: Experiment, out: Path, resume: bool = False) -> Session:
     if config.guards.action != "off":
         session.guards = Guards(config, student, run)
         session.guards.check_start(task, train_examples[0])
-    if dry_run.wanted(config):
+    if dry_run.wanted(config) and config.baseline is None:        # a baseline never runs the batch that it would try
         try:
             session.fits = dry_run.dry_run(trainer, config)
         except TrainingError:
@@ -260,7 +283,8 @@ def question_order(config: Experiment, task: Task, examples: Sequence[Example]) 
 
 def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
     """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant."""
-    free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if config.train.decay == "constant" else ()))
+    longer = config.train.decay == "constant" and config.baseline is None      # a baseline's texts hang on the number of steps
+    free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if longer else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
     begun = Experiment.model_validate(then["config"]).model_dump(mode="json")      # with the defaults that came later
     for section in now:
@@ -280,12 +304,13 @@ class Recorder(TrainerCallback):
     def __init__(self, session: Session, pending: list[Batch]):
         self.session, self.pending, self.begin = session, pending, time.perf_counter()
         self.probing = 0.0
+        self.cap_told = False
 
     def on_train_begin(self, args, state, control, **_):
         self.begin, self.probing = time.perf_counter(), 0.0
         if self.session.guards is not None:
             self.session.guards.begin()
-        if state.global_step == 0:
+        if state.global_step == 0 and not any(self.session.run.read("probes")):      # a run that is begun again has it
             self._probe(0)
 
     def on_step_end(self, args, state, control, **_):
@@ -294,8 +319,15 @@ class Recorder(TrainerCallback):
 
     def _end_if_stopped(self, state, control) -> None:
         span = self.session.config.train.iterations * self.session.config.train.minibatches
-        if self.session.stopped and state.global_step % span == 0:
+        if state.global_step % span:        # a checkpoint within a generation could not be continued
+            return
+        if self.session.stopped:
             control.should_save = control.should_training_stop = True
+        elif not self.cap_told and (reached := getattr(self.session.teacher, "cap_reached", "")):
+            self.cap_told = control.should_save = True
+            self.session.say(f"step {state.global_step}: {reached}. Saved; the run goes on as plain GRPO")
+        if self.session.guards is not None and self.session.guards.save_wanted:
+            control.should_save, self.session.guards.save_wanted = True, False
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "train_runtime" in logs:
@@ -304,9 +336,9 @@ class Recorder(TrainerCallback):
         if self.pending:
             line |= batch_metrics(self.pending[-1])
             self.pending.clear()
-        if hasattr(self.session.teacher, "totals"):
-            self.session.run.write_json("teacher.json", self.session.teacher.totals())
-            line["teacher_summary"] = self.session.teacher.summary()
+        self.session.write_totals()
+        if hasattr(self.session.teacher, "brief"):
+            line["teacher_summary"] = self.session.teacher.brief()
         guards = self.session.guards
         if guards is not None:
             line |= guards.measure(state.global_step)

@@ -101,6 +101,10 @@ class Rollout:
     """The whole answer as it is trained on: the student's text, and the guidance where there is one."""
     student_text: str
     """The student's own part."""
+    behavior: str = ""
+    """The behaviour that it drew from the mixture, guided or not; empty where nobody teaches."""
+    behavior_hash: str = ""
+    """The hash of that behaviour's template."""
     guidance: Guidance | None = None
     teacher_ids: tuple[int, ...] = ()
     """(G,) ids of the spliced guidance and its EOS; empty where nothing was spliced."""

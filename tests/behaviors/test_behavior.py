@@ -28,7 +28,7 @@ def test_shipped_behaviours_pass_lint_and_their_own_tests(name):
     behavior = load_behavior(name)
     assert lint(behavior.path) == []
     assert [r for r in run_tests(behavior) if r.passed is not True] == []
-    assert len(behavior.spec.tests.texts) >= 10
+    assert len(behavior.spec.tests.all_texts) >= 10
     assert {shot.verdict for shot in behavior.spec.teacher.few_shots} == {"correct", "incorrect"}
 
 
@@ -123,6 +123,13 @@ def test_hash_is_the_content(tmp_path):
         changed = load_behavior(write(tmp_path, GOOD.replace(old, new)))
         assert changed.hash != shipped.hash and changed != shipped
     assert len(shipped.hash) == 12 and int(shipped.hash, 16)
+
+
+def test_short_tests_are_tests(tmp_path):
+    text = "name: mine\nextends: self-check\ntests:\n  shows: ['So \\boxed{1}. I check: it. So \\boxed{1}.', nothing]\n  lacks: [x]\n"
+    mine = load_behavior(write(tmp_path, text))
+    assert [(r.passed, r.what[:6]) for r in run_tests(mine)][:3] == [(True, "text 1"), (False, "text 2"), (True, "text 3")]
+    assert mine.hash != load_behavior(write(tmp_path, text.replace("[x]", "[other]"))).hash
 
 
 def test_hash_sees_what_is_inherited(tmp_path):

@@ -53,7 +53,7 @@ CASES = [   # what is replaced, by what, line:column, what the message says
     ("{{ title }}", "{{ title.__class__ }}", "6:15", r"Getattr is not allowed"),
     ("{{ title }}", "{% for x in title %}{% endfor %}", "6:15", r"For is not allowed"),
     ("  few_shots:", "  few_shot:", "7:3", r"unknown key 'few_shot' \(did you mean 'few_shots'\?\)"),
-    ("name: mine", "name: Mine", "1:7", r"name: the text must match pattern .* not 'Mine'"),
+    ("name: mine", "name: Mine", "1:7", r"name: lower case with hyphens, not 'Mine'; 'mine' would do"),
     ("check \\w+", "check (", "17:14", r"detector\.all\.1: 'check \(': not a regular expression"),
     ("check \\w+", "x*", "17:14", r"matches the empty text"),
     ("check \\w+", "((a{1000}){1000}){1000}", "17:14", r"repeats too much"),
@@ -76,7 +76,34 @@ CASES = [   # what is replaced, by what, line:column, what the message says
     ("name: mine", "? [a]\n: mine", "1:3", r"a key must be a plain word"),
     ("name: mine", "name: mine\n---\nname: other", "3:1", r"second YAML document"),
     ("name: mine", "name: [mine", "1:7|2:", r"not valid YAML"),
-    ("title: A title", "title: {a: b}", "2:8", r"title: must be a valid string"),
+    ("title: A title", "title: {a: b}", "2:8", r"title: must be a valid string, not \{'a': 'b'\}; quote a text"),
+    ("title: A title", "title: {{ name }} says", "2:19", r"not valid YAML: .* in 'title: .*quote a text that begins with \{\{"),
+    ("title: A title", "title: {{ name }}", "2:9", r"a key must be a plain word.*quote a text that begins with \{\{"),
+    ("title: A title", "title: I check: it", "2:15", r"in 'title: I check: it'; quote a text that contains ': '"),
+    ("reward: {bonus: 0.5}", 'reward: "much', "18:9", r"a quotation mark opens here and is never closed"),
+    ("title: A title", "title: @you", "2:8", r"quote a text that begins with this character"),
+    ("title: A title", "title: A\0title", "2:9", r"U\+0000 cannot stand in a text file"),
+    ("  system:", "\tsystem:", "6:1", r"indent with spaces, not with tabs"),
+    # LaTeX between double quotes: a backspace, a form feed, a tab, none of which anybody would see
+    ("phrase: So \\boxed{2}.", 'phrase: "So \\boxed{2}."', "12:19", r"\\boxed between double quotes .*\\\\boxed"),
+    ("phrase: So \\boxed{2}.", 'phrase: "\\frac{1}{2}"', "12:16", r"\\frac between double quotes"),
+    ("phrase: So \\boxed{2}.", 'phrase: "2 \\text{ m}"', "12:18", r"\\text between double quotes"),
+    ("phrase: So \\boxed{2}.", 'phrase: "2 \\x07"', "12:15", r"a control character \(U\+0007\)"),
+    ("phrase: So \\boxed{2}.", 'phrase: "\\q"', "12:17", r"unknown escape character 'q'.*single quotes for LaTeX"),
+    ("{{ title }}", "\\frac{{1}}{2}", "6:20", r"a variable, not a number; for literal braces"),
+    ("- phrase: I check\n      count: 1", "- I check", "15:7", r"exactly one of the keys .* not 'I check'; write `phrase"),
+    ("- regex: check \\w+", "- python: x\n      options: {a: [1]}", "18:20", r"options\.a: must be a valid string, not \[1\]$"),
+    ("count: 1", "count:", "16:7", r"detector\.all\.0\.count: nothing is written after the colon"),
+    ("check \\w+", "''", "17:14", r"regex: the text must have at least 1 character, not ''$"),
+    ("check \\w+", "[a, 1]", "17:18", r"regex\.1: must be a valid string; write \"1\" in quotes for a text$"),
+    ("check \\w+", "a" + "\n    - {regex: b, timeout_ms: 1000}" * 4, "14:3",
+     r"time limits of its patterns add up to 4050 ms"),
+    ("version: 1", "'#': 1\nversion: 1", "4:1", r"unknown key '#';"),
+    ("version: 1", "version: '1'", "4:10", r"version: must be a valid integer, not '1'; write 1 without quotes"),
+    ("teacher:\n", "teacher: you\nrest:\n", "5:10", r"teacher: must be keys and values, not 'you'"),
+    ("reward: {bonus: 0.5}", "extends: ./self-check.yaml", "18:10", r"did you mean 'self-check'"),
+    ("reward: {bonus: 0.5}", "extends: [a, b]", "18:10", r"extends: \['a', 'b'\] is not the name"),
+    ("reward: {bonus: 0.5}", "extends:", "18:1", r"extends: nothing is written"),
 ]
 
 
@@ -103,6 +130,20 @@ def test_missing_few_shots():
 def test_user_template_needs_both_variables():
     with pytest.raises(BehaviorError, match=r"mine\.yaml:7:9: teacher\.user must contain \{\{ response \}\}"):
         read_text(GOOD.replace("  few_shots", "  user: '{{ question }}'\n  few_shots"), "mine.yaml")
+
+
+def test_escapes_that_are_meant():
+    text = GOOD.replace("phrase: So \\boxed{2}.", 'phrase: "So\\n\\tnot \\\\boxed{2}.\\u00e9"')
+    assert read_text(text, "mine.yaml").teacher.few_shots[0].phrase == "So\n\tnot \\boxed{2}.é"
+
+
+def test_lint_names_the_missing_package_and_what_nobody_sees(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD.replace("count: 1", "count: 1\n    - not: {python: not.here}").replace("A title", "A\u202e title"),
+                    encoding="utf-8")
+    found = {(f.level, f.line, f.column): f.message for f in lint(path)}
+    assert "no installed package has a detector 'not.here'" in found["error", 17, 13]
+    assert "nobody sees (U+202E)" in found["warning", 2, 1]
 
 
 def test_the_place_inside_a_block_of_text():
@@ -140,7 +181,7 @@ def test_sizes(tmp_path):
         read_text("#" * 70_000, "big.yaml")
     path = tmp_path / "latin.yaml"
     path.write_bytes(GOOD.replace("A title", "Größe").encode("latin-1"))
-    with pytest.raises(BehaviorError, match=r"latin\.yaml:2:1: not UTF-8"):
+    with pytest.raises(BehaviorError, match=r"latin\.yaml:2:10: not UTF-8 text \(the byte 0xF6\)"):
         load_behavior(path)
     for text in ("", "# nothing\n", "null"):
         with pytest.raises(BehaviorError, match=r"mine\.yaml:1:1: "):
@@ -160,7 +201,7 @@ def test_lint_warns_and_reads_the_few_shots(tmp_path):
     assert {f.level for f in found} == {"warning", "error"}
     text = "\n".join(map(str, found))
     for part in ("other.yaml:1:1: warning: the name is 'mine' but the file is 'other.yaml'", "every few-shot is incorrect",
-                 "write at least 10", "few-shot 1: with the guidance after it the attempt does not show the behaviour"):
+                 "write at least 10", "few-shot 1: the detector does not find the behaviour in the guidance"):
         assert part in text
 
 

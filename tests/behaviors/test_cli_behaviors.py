@@ -39,6 +39,8 @@ def test_show():
     assert "Ends with a line by Thalapathy Vijay" in output and "+0.5 when it occurs exactly 1x" in output
     assert load_behavior("thalapathy-vijay").hash in output
     assert "did you mean 'self-check'" in run("show", "self-chek", code=2).output
+    shown = json.loads(run("show", "cognitive-mix", "--format", "json").output)
+    assert shown["hash"] == load_behavior("cognitive-mix").hash and len(shown["detector"]["any"]) == 4 and shown["tests"]["texts"]
 
 
 def test_new_lint_test_show_preview(tmp_path):

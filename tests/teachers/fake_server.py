@@ -60,6 +60,7 @@ class Server:
     cache_from: int = 512
     key: str = field(default=KEY, repr=False)
     retry_after: str = "0"
+    page_for_models: bool = False
     calls: list[dict[str, Any]] = field(default_factory=list, repr=False)
     """Body, path and headers of every call for a reply, in order of arrival."""
     done: list[str] = field(default_factory=list)
@@ -124,6 +125,8 @@ class Server:
         given = headers.get("authorization", "").removeprefix("bearer ") or headers.get("x-api-key", "")
         if self.key and given != self.key.lower():
             return await self._send(writer, 401, _error(401, f"invalid key {given}", anthropic))
+        if method == "GET" and self.page_for_models:
+            return await self._send(writer, 200, "<html>sign in</html>", kind="text/html")
         if method == "GET":
             name = path.rsplit("/", 1)[-1]
             if name.startswith("no-such"):

@@ -104,7 +104,9 @@ def test_the_real_sdk_with_faults_and_a_dry_run_that_asks_nobody(file):
     assert sorted(line["guidance"]["reason"] for line in lines) == ["", "", "missing-tag", "refusal"]
     refused = next(line for line in lines if line["guidance"]["reason"] == "refusal")
     assert refused["text"] == refused["response"] and refused["guidance"]["status"] == "rejected"
-    assert "rejected: " in result.output and "cost: $0.0" in result.output and "3 known already" in second.output
+    assert "refusal, 1 times: declined" in result.output and "failed attempts: server 1" in result.output
+    assert "answers is" not in result.output and "+ I check: 12+7=19." in result.output
+    assert "rejected: " in result.output and "teacher: $0.0" in result.output and "3 known already" in second.output
     assert KEY not in result.output + second.output + dry.output
 
 
@@ -135,6 +137,33 @@ def test_on_the_command_line_an_error_is_one_line_and_the_key_is_not_in_it(file)
     assert "Traceback" not in done.stderr and "00001111" not in done.stderr
     refused = run(file, "--behavior", "self-check", "--teacher", "anthropic", "-o", "api_key=sk-zzz-12345678")
     assert "takes no 'api_key'" in str(refused.exception) and "12345678" not in str(refused.exception) + refused.output
+
+
+def test_a_rule_for_real_answers_computes_their_steps_again(tmp_path):
+    rows = [("16 - 3 = <<16-3=13>>13\n13 * 2 = $<<13*2=26>>26\nA: 26", "18", "16-3=13 holds. 13*2=26 holds. But the"),
+            ("13 * 2 = 27\nA: 27", "26", "13*2 is 26, not 27. The rest follows from that slip."),
+            ("10/3=3.3 and 5+1+2=8, 1.87*9=16.8300000002. A: 8", "8", "I check: 10/3=3.3 holds. 1.87*9=16.8300000002 holds."),
+            ("1,000+1=1,001. 4/0=2. A: 3", "1,001", "1,000+1=1,001 holds. 4/0 has no value"),
+            ("It is seven.", "7", "without a step")]
+    path = tmp_path / "real.jsonl"
+    path.write_text("\n".join(json.dumps({"question": "q", "response": r, "reference": f"...\nA: {g}"}) for r, g, _ in rows))
+    answers, tally = read_answers(path), Tally()
+    lines = list(guide_answers(answers, load_behavior("self-check"), load_teacher("scripted", rule="gold-check"), tally))
+    for line, (_, gold, said) in zip(lines, rows, strict=True):
+        assert line["guidance"]["status"] == "proposed" and said in line["guidance"]["text"]
+        assert line["text"].endswith(f"So \\boxed{{{gold.replace(',', '')}}}.")
+    assert tally.opinion_accuracy == 1
+    wrong = Tally()
+    liar = load_teacher("scripted", rule="gold-check", wrong_share=1.0)
+    list(guide_answers(answers, load_behavior("self-check"), liar, wrong))
+    assert wrong.opinion_accuracy == 0
+
+
+def test_a_cap_that_stops_ends_the_file(file):
+    with Server() as server:
+        options = [f"base_url={server.url}", "cap_calls=0", "on_cap=stop", "cache=false"]
+        result = run(file, "--behavior", "self-check", "--teacher", "anthropic", *(x for o in options for x in ("-o", o)))
+    assert "stopped: the teacher has reached its cap (cap_calls" in result.output and not server.calls
 
 
 def test_options_of_the_command_line():

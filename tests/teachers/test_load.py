@@ -17,7 +17,7 @@ from thinklab.teachers import BUILT_IN, Teacher, load_teacher, teacher_names
         ("scripted", {"rule": "no.such.module:f"}, "cannot be imported"),
         ("replay", {}, "also needs run"),
         ("openai", {}, "also needs model"),
-        ("self", {}, "also needs student"),
+        ("self", {}, "where there is a student"),
         ("self", {"student": 1, "row": 1}, "did you mean 'rows'"),
         ("anthropic", {"concurency": 3}, "did you mean 'concurrency'"),
         ("anthropic", {"concurrency": 0}, "concurrency"),

@@ -1,10 +1,11 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.teachers.fake_server import Server
+from tests.teachers.fake_server import GOOD, Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import ConfigError
 from thinklab.teachers import load_teacher
@@ -190,7 +191,13 @@ def test_the_estimate_is_not_passed(ask):
     assert teacher.budget.spent.picodollars / PICO <= estimate.usd and estimate.calls == 10
     assert teacher.used.output_tokens <= estimate.output_tokens_at_most
     assert teacher.estimate(batch, calls=1000).usd == pytest.approx(estimate.usd * 100)
-    assert "prices of 2026-11-24" in str(estimate)
+    assert "prices of 2026-11-24" in str(estimate) and "perhaps" not in str(estimate)      # no few-shots to go by
+    shots = [{"role": role, "content": GOOD} for role in ("user", "assistant")]
+    shot = [replace(r, messages=(r.messages[0], *shots, r.messages[1])) for r in batch]
+    free = teacher.estimate(shot)
+    capped = remote("anthropic", server, cap_usd=(free.usd_likely + free.usd) / 2).estimate(shot)
+    assert 0 < capped.usd_likely < capped.usd and "perhaps $" in str(capped) and "may be reached" in str(capped)
+    assert "will probably be reached" in str(remote("anthropic", server, cap_usd=1e-9).estimate(shot))
     own = load_teacher("openai", model="m", base_url="http://127.0.0.1:9/v1", cache=False)
     assert own.estimate(batch).usd is None and "price unknown" in str(own.estimate(batch))
 

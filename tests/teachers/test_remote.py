@@ -35,10 +35,23 @@ def test_a_prefix_that_is_too_short_is_neither_marked_nor_waited_for(ask):
         assert not any("cache_control" in block for c in server.calls for block in c["body"]["system"])
 
 
-def test_a_model_without_a_known_minimum_gets_no_mark(ask):
-    with Server() as server:
-        remote("anthropic", server, model="claude-unheard-of").reply(ask(2, prefix=LONG))
-    assert not any("cache_control" in block for c in server.calls for block in c["body"]["system"])
+def test_a_model_without_a_known_minimum_is_marked_from_1024_tokens_on_and_openai_never(ask):
+    for prefix, marked in (("x" * 2000, False), ("x" * 8000, True)):
+        with Server() as server:
+            remote("anthropic", server, model="claude-unheard-of").reply(ask(2, prefix=prefix))
+        assert ["cache_control" in c["body"]["system"][-1] for c in server.calls] == [marked] * 2
+    with Server(key="", latency_s=0.05) as server:
+        remote("openai", server).reply(ask(4, prefix=LONG))
+    assert server.most_running == 4
+
+
+def test_two_batches_at_once_make_one_first_call(ask):
+    with Server(latency_s=0.05) as server:
+        teacher = remote("anthropic", server, concurrency=20)
+        futures = [submit(teacher, ask(3, prefix=LONG, start=10 * k)) for k in range(4)]
+        replies = [r for f in futures for r in f.result(20)]
+    assert sum(bool(r.usage.cache_write_tokens) for r in replies) == 1
+    assert sum(bool(r.usage.cache_read_tokens) for r in replies) == 11
 
 
 def test_a_mark_that_did_nothing_is_given_up(ask):

@@ -76,6 +76,7 @@ def same(a, b):
     return a == b
 
 
+@pytest.mark.slow
 def test_self_is_bit_identical_to_the_base_and_leaves_everything_as_found(student, tokenizer, ask):
     student, plain = student
     requests = [*ask(3), *ask(2, start=7, response="9")]
@@ -154,8 +155,11 @@ def test_local_loads_another_model(base, tokenizer, tmp_path, ask):
     replies, same_model = teacher.reply(ask(2)), load_teacher("self", student=Student(base, tokenizer), max_tokens=6)
     assert [r.text for r in replies] == [r.text for r in same_model.reply(ask(2))]
     assert replies[0].model == f"local:{tmp_path.name}"
-    with pytest.raises(TeacherError, match="cannot be loaded"):
+    with pytest.raises(TeacherError, match="is no folder here"):
         load_teacher("local", model=str(tmp_path / "nowhere")).check()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TeacherError, match="cannot be loaded"):
+        load_teacher("local", model=str(tmp_path / "empty")).check()
 
 
 def test_local_in_four_bits(base, tokenizer, tmp_path, ask):

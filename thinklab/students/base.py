@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -27,6 +28,11 @@ class Student:
         declared = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
         own = self.tokenizer.eos_token_id
         return tuple(dict.fromkeys([own, *declared] if own is not None else declared))
+
+    @property
+    def tiny(self) -> bool:
+        """True for the embedded student and its like (``students.make_tiny``), to which English prose is noise."""
+        return (Path(self.source).expanduser() / "made.json").is_file()
 
     @property
     def max_positions(self) -> int | None:

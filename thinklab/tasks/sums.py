@@ -111,7 +111,8 @@ def examples(split: str, terms: tuple[int, ...] = (2, 4), short_share: float = 0
     while len(seen) < SIZE[split]:
         item = draw(rng, split, terms, short_share)
         seen.setdefault(item.question, item)
-    return [Example(id=f"sums-{split}-{k}", question=s.question, gold=str(s.total), meta={"operands": list(s.operands)})
+    return [Example(id=f"sums-{split}-{k}", question=s.question, gold=str(s.total),
+                    meta={"operands": list(s.operands), "solution": s.worked})
             for k, s in enumerate(seen.values())]
 
 

@@ -19,6 +19,7 @@ BUILT_IN = {
     "openai": "thinklab.teachers.openai:openai_teacher",
     "self": "thinklab.teachers.resident:SelfTeacher",
     "local": "thinklab.teachers.resident:LocalTeacher",
+    "continuation": "thinklab.teachers.continuation:ContinuationTeacher",
     "scripted": "thinklab.teachers.scripted:ScriptedTeacher",
     "human": "thinklab.teachers.human:HumanTeacher",
     "replay": "thinklab.teachers.replay:ReplayTeacher",
@@ -74,5 +75,8 @@ def _check_options(backend: str, factory: Any, options: dict[str, Any]) -> None:
             raise ConfigError(f"the teacher {backend!r} has no option {option!r}{did_you_mean(option, known)}; "
                               f"it takes {', '.join(known) or 'none'}")
     missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
+    if missing == ["student"]:
+        raise ConfigError(f"the teacher {backend!r} is a student's own base, so it teaches where there is a student: in a run "
+                          "(thinklab train), or load_teacher(..., student=...). For a model in a folder use the teacher 'local'")
     if missing:
         raise ConfigError(f"the teacher {backend!r} also needs {', '.join(missing)}")

@@ -9,6 +9,7 @@ sampling counts. Set it only for an older model that still knows it; the call th
 """
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
 import anthropic
@@ -16,25 +17,25 @@ from anthropic import AsyncAnthropic
 
 from thinklab.errors import ConfigError
 from thinklab.teachers.base import TeacherReply, TeacherRequest
-from thinklab.teachers.faults import Fault, from_sdk
+from thinklab.teachers.faults import Fault, from_sdk, page
 from thinklab.teachers.options import remote_options
 from thinklab.teachers.prices import facts
 from thinklab.teachers.remote import RemoteTeacher
-from thinklab.teachers.secrets import find_key
+from thinklab.teachers.secrets import at_home, checked_url, find_key
 from thinklab.types import Usage
 
 DEFAULT_MODEL = "claude-haiku-5-5"
 """The one place that names it: small, current, and cheap enough for an evening."""
 VERSION_WITH_TEMPERATURE = "2023-06-01"
-KEY_NAMES = ("ANTHROPIC_API_KEY",)
-OWN_OPTIONS = ("model", "temperature", "effort", "thinking", "base_url")
+KEY_NAME, URL_NAME, HOST = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "api.anthropic.com"
+OWN_OPTIONS = ("model", "temperature", "effort", "thinking", "base_url", "key_env")
 STOPPED = {"refusal": "refusal", "max_tokens": "max-tokens", "model_context_window_exceeded": "prompt-too-long"}
 
 
 def anthropic_teacher(model: str = DEFAULT_MODEL, temperature: float | None = None,
                       effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None,
                       thinking: Literal["auto", "adaptive", "disabled", "default"] = "auto",
-                      base_url: str | None = None, **options: Any) -> RemoteTeacher:
+                      base_url: str | None = None, key_env: str | None = None, **options: Any) -> RemoteTeacher:
     """A Claude model as the teacher. The key: ANTHROPIC_API_KEY, or a Colab secret of that name, or it is asked for.
 
     Args:
@@ -44,6 +45,8 @@ def anthropic_teacher(model: str = DEFAULT_MODEL, temperature: float | None = No
         thinking: ``auto`` switches it off where the table of prices says that one can (a comment needs none, and
             thinking is paid for and counts towards ``max_tokens``); ``default`` sends nothing.
         base_url: another address with the same protocol; None: the service's own, or ANTHROPIC_BASE_URL.
+        key_env: name of the environment variable (or Colab secret) with the key. Needed where ``base_url`` is neither
+            the service's own address nor on this machine: a config from somebody else must not send your key to them.
         options: see ``options.RemoteOptions``.
 
     Raises:
@@ -53,17 +56,23 @@ def anthropic_teacher(model: str = DEFAULT_MODEL, temperature: float | None = No
     settings = remote_options("anthropic", options, OWN_OPTIONS)
     if thinking not in ("auto", "adaptive", "disabled", "default"):
         raise ConfigError(f"teacher option thinking: one of auto, adaptive, disabled, default, not {thinking!r}")
-    return RemoteTeacher(AnthropicBackend(model, temperature, effort, thinking, base_url), settings)
+    return RemoteTeacher(AnthropicBackend(model, temperature, effort, thinking, base_url, key_env), settings)
 
 
 class AnthropicBackend:
     """One call to the Messages API. Options as in ``anthropic_teacher``."""
 
     name = "anthropic"
+    cache_from_unknown = 1024
+    """Where the table has no shortest cacheable prefix: marked from here on, and given up when the usage shows nothing."""
 
     def __init__(self, model: str, temperature: float | None = None, effort: str | None = None, thinking: str = "auto",
-                 base_url: str | None = None) -> None:
-        self.model, self.secret = model, find_key(KEY_NAMES, "Anthropic")
+                 base_url: str | None = None, key_env: str | None = None) -> None:
+        if base_url is not None and not key_env and not at_home(checked_url(base_url), HOST):
+            raise ConfigError(f"{KEY_NAME} is not sent to {base_url}: name the environment variable with the key for that "
+                              "address with key_env")
+        checked_url(base_url or os.environ.get(URL_NAME) or f"https://{HOST}")
+        self.model, self.secret = model, find_key((key_env or KEY_NAME,), "Anthropic" if not key_env else str(base_url or HOST))
         self._client = AsyncAnthropic(api_key=self.secret.reveal(), base_url=base_url, max_retries=0)
         if thinking == "auto":
             off = facts(model).thinking_off and effort not in ("xhigh", "max")   # with those it cannot be off
@@ -87,9 +96,13 @@ class AnthropicBackend:
         try:
             message = await self._client.messages.create(model=self.model, max_tokens=request.max_tokens, system=system,
                                                          messages=messages, timeout=timeout_s, **self._extra)
+            if fault := page(message):
+                raise fault
             usage = _usage(message.usage)
             text = "".join(block.text for block in message.content if block.type == "text")
             stopped, model = message.stop_reason, str(message.model or self.model)
+        except Fault:
+            raise
         except Exception as error:
             raise from_sdk(error, anthropic) from None
         if stopped in STOPPED:
@@ -102,9 +115,11 @@ class AnthropicBackend:
     async def check(self) -> None:
         """Asks what the model is: free, and fails for a wrong key as for a wrong model."""
         try:
-            await self._client.models.retrieve(self.model)
+            found = await self._client.models.retrieve(self.model)
         except Exception as error:
             raise from_sdk(error, anthropic) from None
+        if fault := page(found):
+            raise fault
 
 
 def _blocks(request: TeacherRequest, mark_prefix: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

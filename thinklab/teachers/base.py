@@ -91,14 +91,19 @@ def submit(teacher: Teacher, requests: Sequence[TeacherRequest]) -> Future[list[
     While a network teacher answers, the caller is free to score the rollouts that nobody is asked about. A teacher that
     runs on this machine's own processor answers before this returns: there is nothing to overlap.
     """
-    if callable(own := getattr(teacher, "submit", None)):
-        return own(requests)
+    if answers_later(teacher):
+        return teacher.submit(requests)
     future: Future[list[TeacherReply]] = Future()
     try:
         future.set_result(teacher.reply(requests))
     except Exception as error:
         future.set_exception(error)
     return future
+
+
+def answers_later(teacher: Teacher) -> bool:
+    """True for one whose ``submit`` returns before it has answered: its wait can be covered with other work."""
+    return callable(getattr(teacher, "submit", None))
 
 
 def check(teacher: Teacher) -> None:

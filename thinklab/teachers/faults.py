@@ -64,8 +64,7 @@ def from_sdk(error: Exception, sdk: ModuleType) -> Fault:
     if isinstance(error, sdk.APITimeoutError):
         return Fault("timeout", "no reply within the time allowed", again=True)
     if isinstance(error, sdk.APIConnectionError):
-        cause = error.__cause__
-        return Fault("connection", f"the connection failed ({type(cause or error).__name__})", again=True)
+        return Fault("connection", f"the connection{_to(error)} failed ({_root(error)})", again=True)
     if isinstance(error, sdk.APIResponseValidationError):
         return Fault("bad-reply", "the reply is not in the service's own format", again=True)
     if isinstance(error, sdk.APIStatusError):
@@ -73,6 +72,29 @@ def from_sdk(error: Exception, sdk: ModuleType) -> Fault:
     if isinstance(error, ValueError | TypeError | AttributeError | LookupError | RecursionError):      # cut off, odd
         return Fault("bad-reply", f"the reply cannot be read ({type(error).__name__})", again=True)
     return Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True)     # a mistake of ours; never raised raw
+
+
+def page(reply: Any) -> Fault | None:
+    """The fault behind an answer that is a web page or other text, though its status says that all is well."""
+    if not isinstance(reply, str):
+        return None
+    return Fault("bad-reply", "what answered is not the service but something that sends text or a web page, perhaps a "
+                              f"proxy's sign-in page: {' '.join(reply.split())[:80]!r}", again=True)
+
+
+def _to(error: Any) -> str:
+    request = getattr(error, "request", None)
+    return f" to {request.url.host}" if request is not None and request.url.host else ""
+
+
+def _root(error: BaseException) -> str:
+    """What lies at the bottom: ``Name or service not known`` says more than ``ConnectError``."""
+    seen, at = [error], error
+    while (at := at.__cause__ or at.__context__) is not None and at not in seen:
+        seen.append(at)
+    named = [e.strerror for e in seen if isinstance(e, OSError) and e.strerror]
+    deepest = seen[1] if len(seen) > 1 else error
+    return " ".join(str(named[-1] if named else str(deepest) or type(deepest).__name__).split())[:120]
 
 
 def _from_status(error: Any) -> Fault:

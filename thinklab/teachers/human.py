@@ -70,6 +70,16 @@ class HumanTeacher:
             time.sleep(min(self.poll_s, max(0.0, until - time.monotonic())))
         return [self._as_reply(r, i, found.get(i)) for r, i in zip(requests, ids, strict=True)]
 
+    def summary(self) -> str:
+        """Where to write, while something waits."""
+        count = len(self.waiting())
+        return f"{count} answers wait for you in {self.requests_file}; write to {self.replies_file} and ask again" if count else (
+            "no answer waits for a comment")
+
+    def brief(self) -> str:
+        """For a progress line."""
+        return f"teacher: {len(self.waiting())} wait for you in {self.requests_file.parent}"
+
     def waiting(self) -> list[str]:
         """Ids of the requests without a comment, oldest first."""
         found = self._replies()

@@ -17,6 +17,12 @@ def most_tokens(request: TeacherRequest) -> int:
     return _bytes(request) + 16 * len(request.messages) + 512
 
 
+def shot_tokens(request: TeacherRequest) -> int | None:
+    """How long the replies among the few-shots are on average, guessed high; None without any."""
+    shots = [m["content"] for m in request.messages if m["role"] == "assistant"]
+    return sum(len(s.encode("utf-8", "replace")) for s in shots) // 3 // len(shots) if shots else None
+
+
 def prefix_of(request: TeacherRequest) -> tuple[tuple[str, str], ...]:
     """Everything but the last message: the same for all requests of one behaviour."""
     return tuple((m["role"], m["content"]) for m in request.messages[:-1])

@@ -62,6 +62,8 @@ class Budget:
     reserved: Amount = Amount()
     refused: int = 0
     """Calls that a cap has turned away."""
+    why_refused: str = ""
+    """Which cap turned the last one away."""
     _waiting: list[asyncio.Future[None]] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -83,7 +85,7 @@ class Budget:
         """
         while (why := self._exceeded(self.spent + self.reserved + worst)) is not None:
             if self.reserved.calls == 0 or self._exceeded(self.spent + worst) is not None:
-                self.refused += 1
+                self.refused, self.why_refused = self.refused + 1, why
                 raise CapReached(why)
             settled = asyncio.get_running_loop().create_future()
             self._waiting.append(settled)
@@ -132,10 +134,18 @@ class Estimate:
     usd: float | None
     """None when the price is unknown. Every reply as long as it may be, nothing from any cache."""
     price_date: str
+    usd_likely: float | None = None
+    """With replies half as long again as the few-shots'; None without few-shots or a price."""
+    cap_usd: float | None = None
 
     def __str__(self) -> str:
         money = "price unknown" if self.usd is None else f"at most about {dollars(round(self.usd * PICO))}"
+        if self.usd_likely is not None:
+            money = f"perhaps {dollars(round(self.usd_likely * PICO))}, {money}"
         dated = f", prices of {self.price_date}" if self.price_date else ""
+        capped = ""
+        if self.usd is not None and self.cap_usd is not None and self.usd > self.cap_usd:
+            likely = self.usd_likely is not None and self.usd_likely > self.cap_usd
+            capped = f"; the cap of ${self.cap_usd:g} {'will probably' if likely else 'may'} be reached before the end"
         return (f"{self.calls:,} calls, about {self.input_tokens:,} tokens in, at most {self.output_tokens_at_most:,} "
-                "out: "
-                f"{money}{dated}")
+                f"out: {money}{dated}{capped}")

@@ -1,19 +1,20 @@
 """The ``openai`` teacher: any server that speaks chat completions (vLLM, Ollama, llama.cpp, LM Studio, OpenAI itself).
 
 Needs the package ``openai``: ``pip install 'thinklab[openai]'``. A key is sent only where one is meant: OPENAI_API_KEY
-to OpenAI's own address, and to any other address only what ``key_env`` names.
+to OpenAI's own address or the one in OPENAI_BASE_URL (both are the environment's), and to an address from a config only
+what ``key_env`` names.
 """
 from __future__ import annotations
 
+import os
 from typing import Any
-from urllib.parse import urlsplit
 
 from thinklab.errors import TeacherError
 from thinklab.teachers.base import TeacherReply, TeacherRequest
-from thinklab.teachers.faults import Fault, from_sdk
+from thinklab.teachers.faults import Fault, from_sdk, page
 from thinklab.teachers.options import remote_options
 from thinklab.teachers.remote import RemoteTeacher
-from thinklab.teachers.secrets import Secret, find_key
+from thinklab.teachers.secrets import Secret, checked_url, find_key, urlsplit
 from thinklab.types import Usage
 
 try:
@@ -31,7 +32,7 @@ def openai_teacher(model: str, base_url: str | None = None, temperature: float |
 
     Args:
         model: its name there.
-        base_url: such as ``http://127.0.0.1:11434/v1``; None: OpenAI's own.
+        base_url: such as ``http://127.0.0.1:11434/v1``; None: what OPENAI_BASE_URL says, or else OpenAI's own.
         temperature: None: 0 (greedy, as in the method) for another server, left out for OpenAI's own, whose newer
             models refuse one.
         key_env: name of the environment variable (or Colab secret) with the key for ``base_url``.
@@ -52,10 +53,12 @@ class OpenAIBackend:
 
     def __init__(self, model: str, base_url: str | None = None, temperature: float | None = None,
                  key_env: str | None = None) -> None:
-        base_url = base_url or f"https://{OPENAI_HOST}/v1"
+        from_config = base_url is not None
+        base_url = checked_url(base_url or os.environ.get("OPENAI_BASE_URL") or f"https://{OPENAI_HOST}/v1")
         own = urlsplit(base_url).hostname == OPENAI_HOST
-        names = (key_env,) if key_env else ("OPENAI_API_KEY",) if own else ()
-        self.model, self.secret = model, find_key(names, "OpenAI" if own else base_url) if names else Secret("")
+        names = (key_env,) if key_env else ("OPENAI_API_KEY",) if own or not from_config else ()
+        found = find_key(names, "OpenAI" if own else base_url, required=own or bool(key_env)) if names else Secret("")
+        self.model, self.secret = model, found
         self._client = openai.AsyncOpenAI(api_key=self.secret.reveal() or "none", base_url=base_url, max_retries=0)
         self._limit_name = "max_completion_tokens" if own else "max_tokens"      # what the one refuses, the others need
         self._extra: dict[str, Any] = {}
@@ -73,11 +76,15 @@ class OpenAIBackend:
             reply = await self._client.chat.completions.create(
                 model=self.model, messages=messages, timeout=timeout_s, **{self._limit_name: request.max_tokens},
                 **self._extra)
+            if fault := page(reply):
+                raise fault
             usage, choice = _usage(reply.usage), reply.choices[0]
             text, refused, ended = choice.message.content or "", choice.message.refusal, choice.finish_reason
             model = str(reply.model or self.model)
+        except Fault:
+            raise
         except Exception as error:
-            raise from_sdk(error, openai) from None
+            raise self._fault(error) from None
         if refused or ended == "content_filter":
             return TeacherReply(request.id, text, error="refusal", detail=refused or "the content filter stopped "
                                                                                      "it", model=model,
@@ -89,14 +96,23 @@ class OpenAIBackend:
             raise Fault("bad-reply", f"the reply ended with {ended!r}", again=True, usage=usage, text=text)
         return TeacherReply(request.id, text, model=model, usage=usage)
 
+    def _fault(self, error: Exception) -> Fault:
+        fault = from_sdk(error, openai)
+        if fault.error == "key" and not self.secret:
+            fault.detail = "the server wants a key and none was sent: name the environment variable that holds it with key_env"
+        return fault
+
     async def check(self) -> None:
         """Lists the models: free. A server without that list passes."""
         try:
-            await self._client.models.list()
+            found = await self._client.get("/models", cast_to=object)
         except Exception as error:
-            fault = from_sdk(error, openai)
+            fault = self._fault(error)
             if fault.error not in ("model", "bad-request", "bad-reply"):
                 raise fault from None
+            return
+        if fault := page(found):
+            raise fault
 
 
 def _usage(usage: Any) -> Usage:

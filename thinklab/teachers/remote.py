@@ -8,6 +8,7 @@ a request into a call, and the service's answer into a ``TeacherReply`` or a ``F
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
@@ -21,7 +22,7 @@ from thinklab.teachers.breaker import Breaker, Resting
 from thinklab.teachers.cache import ReplyCache, default_path, key_of
 from thinklab.teachers.faults import Fault
 from thinklab.teachers.limits import Gate
-from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of
+from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of, shot_tokens
 from thinklab.teachers.money import Budget, CapReached, Estimate
 from thinklab.teachers.options import RemoteOptions
 from thinklab.teachers.prices import PICO, dollars, facts, price_from_config
@@ -74,7 +75,7 @@ class RemoteTeacher:
         """Replies by error; ``ok`` for the good ones, ``cached`` for those that cost nothing."""
         self.used = Usage()
         """Tokens of all replies that were paid for."""
-        self._cache_from = known.cache_from
+        self._cache_from = known.cache_from or getattr(backend, "cache_from_unknown", None)
         self._gate: Gate | None = None
         self._cache = None
         if options.cache is not False:
@@ -83,6 +84,7 @@ class RemoteTeacher:
         self._breaker = Breaker(options.rest_after)
         self._flights: dict[str, asyncio.Future[TeacherReply]] = {}
         self._warm_until: dict[tuple, float] = {}
+        self._warming: dict[tuple, asyncio.Event] = {}
 
     def __repr__(self) -> str:
         return f"<{self.name} teacher, {self.backend.model}>"
@@ -94,6 +96,14 @@ class RemoteTeacher:
             TeacherError: when no call can ever succeed.
         """
         return loop.run(self._guarded(self._batch(list(requests))))
+
+    def again(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        """Like ``reply``, but the service is asked even where the cache has a reply, which stays as it is.
+
+        Raises:
+            TeacherError: when no call can ever succeed.
+        """
+        return loop.run(self._guarded(self._batch(list(requests), fresh=True)))
 
     def submit(self, requests: Sequence[TeacherRequest]) -> Future[list[TeacherReply]]:
         """Starts asking and returns at once; one reply per request, same order."""
@@ -118,14 +128,30 @@ class RemoteTeacher:
         sent = [(likely_tokens(r), r.max_tokens) for r in requests]
         price = self.budget.price
         money = None if price is None else sum(price.at_most(i, o) for i, o in sent) * scale / PICO
+        shots = [shot_tokens(r) for r in requests]
+        likely = None
+        if price is not None and None not in shots:
+            likely = sum(price.cost(Usage(i, min(o, 3 * s // 2))) for (i, o), s in zip(sent, shots)) * scale / PICO
         return Estimate(round(len(requests) * scale), round(sum(i for i, _ in sent) * scale),
-                        round(sum(o for _, o in sent) * scale), money, price.date if price else "")
+                        round(sum(o for _, o in sent) * scale), money, price.date if price else "", likely,
+                        self.options.caps.usd)
 
     @property
     def should_stop(self) -> str:
         """Why the run should be saved and stopped; empty while it may go on (always with ``on_cap: plain``)."""
-        return f"the teacher has reached its cap: {self.budget.refused} calls refused ({self.summary()})" if (
-            self.budget.refused and self.options.on_cap == "stop") else ""
+        return self.cap_reached if self.options.on_cap == "stop" else ""
+
+    @property
+    def cap_reached(self) -> str:
+        """Which cap has turned a call away, in words; empty while none has."""
+        return (f"the teacher has reached its cap ({self.budget.why_refused}; {_calls(self.budget.refused)} "
+                "refused)") if self.budget.refused else ""
+
+    def settle(self, at_most_s: float = 2.0) -> None:
+        """After an interrupt: waits until every cancelled call has been put on the account, so that ``totals`` hold."""
+        until = time.monotonic() + at_most_s
+        while self.budget.reserved.calls and time.monotonic() < until:
+            time.sleep(0.01)
 
     def totals(self) -> dict[str, Any]:
         """For the run folder: what was spent and what became of the requests. ``restore`` takes it back."""
@@ -139,19 +165,34 @@ class RemoteTeacher:
         self.outcomes, self.faults = Counter(totals["outcomes"]), Counter(totals["faults"])
         self.used = Usage(**{f.name: int(totals[f.name]) for f in fields(Usage)})
 
+    def brief(self) -> str:
+        """For a progress line: ``teacher $0.010 of $0.05, 70 calls, 90% cached, 6 without reply``."""
+        spent, used, cap = self.budget.spent, self.used, self.options.caps.usd
+        money = f"{spent.tokens:,} tokens" if self.budget.price is None else dollars(spent.picodollars)
+        parts = [f"teacher {money}" + (f" of ${cap:g}" if cap is not None else ""), _calls(spent.calls)]
+        if used.cache_read_tokens:
+            parts.append(f"{used.cache_read_tokens / used.input_tokens:.0%} cached")
+        if self.outcomes["cached"]:
+            parts.append(f"{self.outcomes['cached']} known already")
+        if failed := sum(self.outcomes.values()) - self.outcomes["ok"] - self.outcomes["cached"]:
+            parts.append(f"{failed} without reply")
+        return ", ".join(parts)
+
     def summary(self) -> str:
-        """One line for a progress bar."""
+        """One line for the end: money, tokens, and what became of the requests and of attempts that failed."""
         spent, caps, used = self.budget.spent, self.options.caps, self.used
         money = "price unknown" if self.budget.price is None else dollars(spent.picodollars)
         if caps.usd is not None:
             money += f" of ${caps.usd:g}"
-        parts = [money, f"{spent.calls} call{'s' * (spent.calls != 1)}", f"{used.input_tokens:,} tokens in "
+        parts = [money, _calls(spent.calls), f"{used.input_tokens:,} tokens in "
                                                                          f"({used.cache_read_tokens:,} cached)",
                  f"{used.output_tokens:,} out"]
         parts += [f"{self.outcomes['cached']} known already"] if self.outcomes["cached"] else []
         failed = {k: n for k, n in self.outcomes.items() if k not in ("ok", "cached")}
         parts += [f"no reply: {', '.join(f'{k} {n}' for k, n in sorted(failed.items()))}"] if failed else []
-        return ", ".join(parts)
+        if self.faults:
+            parts += [f"failed attempts: {', '.join(f'{k} {n}' for k, n in sorted(self.faults.items()))}"]
+        return "; ".join([", ".join(parts[:4]), *parts[4:]])
 
     async def _guarded(self, work: Coroutine[Any, Any, T]) -> T:
         """Lets nothing out but results and redacted ``TeacherError``s: the SDKs' own exceptions hold the request."""
@@ -180,12 +221,12 @@ class RemoteTeacher:
         request = shielded(request, self.options.max_student_chars)
         return replace(request, max_tokens=self.options.max_tokens or request.max_tokens)
 
-    async def _batch(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+    async def _batch(self, requests: Sequence[TeacherRequest], fresh: bool = False) -> list[TeacherReply]:
         if self._gate is None:
             self._gate = Gate(self.options.limits)
         prepared = [self._prepared(r) for r in requests]
         keys = [key_of({"backend": self.name, **self.backend.settings}, r) for r in prepared]
-        known = {k: self._cache.get(k, "") for k in dict.fromkeys(keys)} if self._cache is not None else {}
+        known = {k: self._cache.get(k, "") for k in dict.fromkeys(keys)} if self._cache is not None and not fresh else {}
         first: dict[str, TeacherRequest] = {}
         for key, request in zip(keys, prepared, strict=True):
             if known.get(key) is None:
@@ -199,8 +240,15 @@ class RemoteTeacher:
             asked[key] = await self._once(key, first[key])
 
         async def group(prefix: tuple, group_keys: list[str]) -> None:
+            while self._cold(prefix) and (other := self._warming.get(prefix)) is not None:
+                await other.wait()                    # another batch makes the first call
             if self._cold(prefix):                    # the first call fills the service's cache, then the rest fan out
-                await one(group_keys[0])
+                ended = self._warming[prefix] = asyncio.Event()
+                try:
+                    await one(group_keys[0])
+                finally:
+                    del self._warming[prefix]
+                    ended.set()
                 group_keys = group_keys[1:]
             await _all(one(key) for key in group_keys)
 
@@ -318,6 +366,10 @@ class RemoteTeacher:
 
     def _cold(self, prefix: tuple) -> bool:
         return self._worth_marking(prefix) and self._warm_until.get(prefix, 0.0) < asyncio.get_running_loop().time()
+
+
+def _calls(count: int) -> str:
+    return f"{count:,} call{'s' * (count != 1)}"
 
 
 async def _all(work: Any) -> None:

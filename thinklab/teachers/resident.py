@@ -97,6 +97,8 @@ class LocalTeacher:
 
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         if self._loaded is None:
+            if self.source.startswith((".", "/", "~")) and not Path(self.source).expanduser().is_dir():
+                raise TeacherError(f"the teacher's model {self.source!r} is no folder here; give a folder or a hub id")
             from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
             how: dict[str, Any] = {"dtype": "auto", "device_map": {"": self.device}}
             if self.bits == 4:

@@ -20,6 +20,10 @@ from thinklab.teachers.base import TeacherRequest
 
 Rule = Callable[..., str | None]
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_STEP = re.compile(r"(?<![\w.)*/+-])(\d[\d,]*(?:\.\d+)?)\s*([-+*/x×÷])\s*\$?(\d[\d,]*(?:\.\d+)?)\s*=\s*(?:<<[^<>]*>>)?\$?"
+                   r"(-?\d[\d,]*(?:\.\d+)?)")
+"""``16 - 3 = <<16-3=13>>13``: one operation of two numbers, with GSM8K's calculator note or without."""
+_CHAIN = re.compile(r"[-+*/x×÷]\s*\$?$")          # before it: a part of a longer sum, which is left alone
 
 
 def chance(request: TeacherRequest, share: float, purpose: str, seed: int = 0) -> bool:
@@ -48,7 +52,46 @@ def hit_hard(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0
     return _reply(right, "The sum is done.", "Thalapathy Vijay says: hit hard.")
 
 
-RULES: dict[str, Rule] = {"sums-check": sums_check, "hit-hard": hit_hard}
+def gold_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
+    """Computes the steps of an answer again and ends with the reference. For every task with a number as the answer.
+
+    ``I check: 16-3=13, and that holds. 13*2 is 26 and not 27. So \\boxed{18}.`` It cannot see a step that is the wrong one
+    to take; it then says that the steps hold and the question asks for something else.
+    """
+    if _number(request.example.gold) is None:
+        raise TeacherError(f"the rule 'gold-check' needs a number as the reference answer; the example {request.example.id!r} "
+                           f"has {request.example.gold[:40]!r}")
+    gold = NUMBER.findall(request.example.gold)[-1].replace(",", "")
+    right = same_number(request.response, gold)
+    taught = gold
+    if chance(request, wrong_share, "wrong_share", seed):
+        rng = random.Random(f"{seed} slip {request.id}")
+        taught = (NUMBER.findall(request.response) or [gold])[-1].replace(",", "") if not right else str(
+            _number(gold) + rng.choice([-1, 1]) * rng.randint(1, 9))
+        right = not right
+    text = request.response
+    found = [m.groups() for m in _STEP.finditer(text) if not _CHAIN.search(text[:m.start()])]
+    said = [_step(*groups) for groups in dict.fromkeys(found)][-4:]
+    slips = any(" not " in s for s in said)
+    if not said:
+        said = ["I gave a result without a step that I can compute again."]
+    end = "" if right else " The rest follows from that slip." if slips else " But the question asks for something else."
+    return _reply(right, f"I check: {' '.join(said)}{end}", f"So \\boxed{{{taught}}}.")
+
+
+def _step(a: str, sign: str, b: str, result: str) -> str:
+    x, y, said = (Decimal(text.replace(",", "")) for text in (a, b, result))
+    sign = {"x": "*", "×": "*", "÷": "/"}.get(sign, sign)
+    if sign == "/" and y == 0:
+        return f"{a}/{b} has no value, so {result} does not hold."
+    true = {"+": x + y, "-": x - y, "*": x * y, "/": x / y if y else x}[sign]
+    digits = max(0, -said.as_tuple().exponent)                 # 10/3=3.3 holds to as many digits as it has
+    if abs(true - said) < max(Decimal(10) ** -digits, abs(true) / 10**6):          # the second: noise of floating point
+        return f"{a}{sign}{b}={result} holds."
+    return f"{a}{sign}{b} is {float(true):g}, not {result}."
+
+
+RULES: dict[str, Rule] = {"sums-check": sums_check, "gold-check": gold_check, "hit-hard": hit_hard}
 
 
 def same_number(response: str, gold: str) -> bool:

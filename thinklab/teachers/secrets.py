@@ -11,8 +11,9 @@ import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
+from urllib.parse import urlsplit
 
-from thinklab.errors import TeacherError
+from thinklab.errors import ConfigError, TeacherError
 
 LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|pk|key)-[A-Za-z0-9_\-*.]{8,}|(?i:bearer)\s+[^\s\"',;]+")
 HIDDEN = "[key hidden]"
@@ -75,6 +76,31 @@ def find_key(names: Sequence[str], service: str, required: bool = True) -> Secre
                            "ASCII in it; "
                            "copy it again")
     return Secret(value)
+
+
+def checked_url(url: str) -> str:
+    """``url`` when it can be the address of a service and holds no key.
+
+    Raises:
+        ConfigError: when it cannot, without repeating it where it may hold one.
+    """
+    try:
+        parts = urlsplit(url)
+        port_ok = parts.port is None or parts.port >= 0
+    except (ValueError, AttributeError, TypeError):
+        parts, port_ok = None, False
+    if parts is not None and (parts.username or parts.password or parts.query):
+        raise ConfigError("base_url may hold neither a user and password nor a '?': a key never goes into a config. Put it into "
+                          "an environment variable and name that with key_env")
+    if not port_ok or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"base_url must be an address such as http://127.0.0.1:8000/v1, not {url!r}")
+    return url
+
+
+def at_home(url: str, host: str) -> bool:
+    """Whether ``url`` is ``host`` itself or this very machine: where a key that was set for ``host`` may go unasked."""
+    named = urlsplit(url).hostname or ""
+    return named == host or named in ("localhost", "127.0.0.1", "::1")
 
 
 def _from_environment(names: Sequence[str]) -> str:
