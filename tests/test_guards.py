@@ -119,6 +119,7 @@ class Blank:
     def __init__(self, action):
         self.config = load_config(ROOT / "examples" / "demo-self-check.yaml", [f"guards.action={action}"])
         self.stopped, self.said = "", []
+        self.save_wanted = self._saved = False
         self.say = self.said.append
 
 
@@ -134,8 +135,13 @@ def test_lower_multiplies_the_rate_now_and_in_the_schedule():
     scheduler.step()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.27)
     guard = Blank("warn")
+    Guards.act(guard, [a for a in alarm if a.kind == "silent"], optimizer, scheduler)
+    assert not guard.save_wanted
     Guards.act(guard, alarm, optimizer, scheduler)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.27) and not guard.stopped
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.27) and not guard.stopped and guard.save_wanted
+    guard.save_wanted = False           # the trainer has saved
+    Guards.act(guard, alarm, optimizer, scheduler)
+    assert not guard.save_wanted        # later checkpoints of a sick run would only push out the healthy ones
 
 
 @pytest.mark.slow

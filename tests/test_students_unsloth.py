@@ -8,6 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoTokenizer, LlamaForCausalLM
+from trl import GRPOTrainer
 
 from thinklab import unsloth_first
 from thinklab.config import StudentSection
@@ -95,7 +96,8 @@ def test_what_it_cannot_do_is_one_clear_error(asked, options, text):
 
 def test_unsloth_must_come_first(monkeypatch):
     monkeypatch.delitem(sys.modules, "unsloth", raising=False)
-    with pytest.raises(StudentError, match="trl, peft, transformers was imported before Unsloth.*import unsloth"):
+    assert GRPOTrainer.__module__.split(".")[0] in sys.modules
+    with pytest.raises(StudentError, match=r"trl, peft, transformers was imported before Unsloth.*import unsloth"):
         unsloth_first.import_first("unsloth")
     for name in unsloth_first.PATCHED:
         monkeypatch.delitem(sys.modules, name, raising=False)

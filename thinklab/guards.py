@@ -199,7 +199,7 @@ class Watch:
             return self._runs[sign] >= k
 
         equal = line.get("zero_advantage_fraction") == 1.0
-        if lasting("equal-rewards", equal):
+        if lasting("equal-rewards", equal and self.method != "sft"):  # imitation asks for no reward
             found.append(
                 Alarm(
                     step,

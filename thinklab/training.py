@@ -164,7 +164,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     if config.guards.action != "off":
         session.guards = Guards(config, student, run)
         session.guards.check_start(task, train_examples[0])
-    if dry_run.wanted(config):
+    if dry_run.wanted(config) and config.baseline is None:        # a baseline never runs the batch that it would try
         try:
             session.fits = dry_run.dry_run(trainer, config)
         except TrainingError:
@@ -319,13 +319,15 @@ class Recorder(TrainerCallback):
 
     def _end_if_stopped(self, state, control) -> None:
         span = self.session.config.train.iterations * self.session.config.train.minibatches
-        if state.global_step % span:
+        if state.global_step % span:        # a checkpoint within a generation could not be continued
             return
         if self.session.stopped:
             control.should_save = control.should_training_stop = True
         elif not self.cap_told and (reached := getattr(self.session.teacher, "cap_reached", "")):
             self.cap_told = control.should_save = True
             self.session.say(f"step {state.global_step}: {reached}. Saved; the run goes on as plain GRPO")
+        if self.session.guards is not None and self.session.guards.save_wanted:
+            control.should_save, self.session.guards.save_wanted = True, False
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "train_runtime" in logs:
