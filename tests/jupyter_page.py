@@ -16,13 +16,14 @@ from typing import Any
 
 import nbformat
 
-PATIENCE_MS = 100_000  # for a kernel on a busy machine
+PATIENCE_MS = 240_000  # for a kernel on a busy machine
 TOKEN = "test"
+PROMPTS = "[...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(c => c.querySelector('.jp-InputPrompt').textContent)"
 QUIET = {"fetchNews": "false", "checkForUpdates": False}
 
 
 @contextmanager
-def server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+def server(folder: Path, environment: dict[str, str], theme: str = "light") -> Iterator[str]:
     """JupyterLab on loopback over ``folder``; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -30,6 +31,7 @@ def server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     settings = folder / ".settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(QUIET))
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": f"JupyterLab {theme.title()}"}))
     command = [
         sys.executable,
         "-m",
@@ -87,7 +89,7 @@ def write_notebook(path: Path, cells: list[str]) -> None:
 class Notebook:
     """One open notebook in a Playwright page."""
 
-    def __init__(self, page: Any, address: str, name: str, theme: str = "light"):
+    def __init__(self, page: Any, address: str, name: str):
         self.page = page
         page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{address}/doc/tree/{name}?token={TOKEN}")
@@ -109,10 +111,7 @@ class Notebook:
         cell = self.cell(number)
         cell.locator(".jp-InputPrompt").click()
         self.page.keyboard.press("Control+Enter")
-        self.page.wait_for_function(
-            "n => /^\\[\\d+\\]:$/.test(document.querySelectorAll('.jp-Notebook .jp-Cell')[n].querySelector('.jp-InputPrompt').textContent)",
-            arg=number,
-        )
+        self.page.wait_for_function(f"n => /^\\[\\d+\\]:$/.test({PROMPTS}[n])", arg=number)
         return cell.locator(".jp-OutputArea").inner_text()
 
     def restart(self) -> None:
@@ -121,7 +120,5 @@ class Notebook:
         page.locator(".lm-MenuBar-item", has_text="Kernel").click()
         page.locator(".lm-Menu-item", has_text="Restart Kernel and Clear").click()
         page.locator(".jp-Dialog button.jp-mod-accept").click()
-        page.wait_for_function(
-            "() => [...document.querySelectorAll('.jp-Notebook .jp-Cell .jp-InputPrompt')].every(p => /^\\[ ?\\]:$/.test(p.textContent))"
-        )
+        page.wait_for_function(f"() => {PROMPTS}.every(p => /^\\[ ?\\]:$/.test(p))")
         self.wait_for_kernel()

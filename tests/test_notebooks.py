@@ -1,7 +1,7 @@
 """Every notebook runs from top to bottom on a CPU, and has what a guided notebook must have.
 
-The test runs the same cells with a smaller size: the notebook's own metadata (``thinklab.test_parameters``) is put behind the cell
-tagged ``parameters``, as papermill does.
+The test runs the same cells with a smaller size: what the notebook's own metadata say (``thinklab.test_parameters``) is put
+behind the cell tagged ``parameters``, as papermill does.
 """
 
 from __future__ import annotations
