@@ -330,17 +330,6 @@ class Lab:
         engine.session.run.write_json("compare.json", {"step": step, "difference": differences(RunFolder(folder), self.run)})
         return Comparison(step, mine.before, control, mine.after, differences(RunFolder(folder), self.run))
 
-    def save(self, kind: str = "adapter", out: str | Path | None = None, **options: Any) -> Path:
-        """The trained student as a folder of its own: ``adapter``, ``merged`` or ``gguf``; see ``thinklab/export.py``."""
-        from thinklab.export import save
-        self._open()
-        return save(self.path, kind, out, **options)
-
-    def push(self, folder: str | Path, repo: str, **options: Any) -> str:
-        """Upload what ``save`` made to a model hub; asks first. See ``thinklab/export.py``."""
-        from thinklab.export import push
-        return push(folder, repo, **options)
-
     # ---- what there is
 
     @property
