@@ -134,8 +134,9 @@ def main() -> None:
         raise SystemExit(f"not the same tokens: {tokens}")
     where = torch.cuda.get_device_name() if cuda else "CPU, 1 thread"
     print(f"{count} rollouts a step, {sum(map(len, whole)) // args.steps:,} answer tokens of which {sum(teachers) // args.steps} "
-          f"are the teacher's; Llama 4 x {args.hidden}, {args.vocabulary:,} tokens of vocabulary, LoRA r=16, {where}; {args.repeats} "
-          f"interleaved runs of {args.steps} steps, medians; both trained on {max(tokens.values()):,} answer tokens a run\n")
+          f"are the teacher's; Llama 4 x {args.hidden}, {args.vocabulary:,} tokens of vocabulary, LoRA r=16, {where}; "
+          f"{args.repeats} interleaved runs of {args.steps} steps, medians; both trained on {max(tokens.values()):,} answer "
+          "tokens a run\n")
     print("| trainer | seconds a step | ratio |")
     print("| --- | --- | --- |")
     for name, seconds in found.items():

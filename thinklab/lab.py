@@ -332,6 +332,31 @@ class Lab:
 
     # ---- what there is
 
+    def save(self, kind: str = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
+        """The student as last saved, in a folder with a model card: ``adapter``, ``merged`` or ``gguf``; see ``thinklab.export``.
+
+        Args:
+            out: the folder to make; default ``RUN/export/KIND-step-N``.
+            quantization: ``gguf`` only; a name that Unsloth knows.
+
+        Raises:
+            ThinklabError: before the first step, for a kind that this run cannot have, or where the folder is taken.
+        """
+        from thinklab.export import save
+
+        self._open()
+        out = self.path / "export" / f"{kind}-step-{self.step}" if out is None else Path(out)
+        folder = save(self.path, kind, out, quantization=quantization)
+        self._say(f"saved in {folder}")
+        return folder
+
+    def push(self, repo: str, kind: str = "adapter", *, private: bool = True, ask: Callable[[str], bool] | None = None) -> str:
+        """Save and upload to the hub as ``repo``; lists what would leave this machine and asks first. ``""``: it was a no."""
+        from thinklab.export import push
+
+        folder = self.path / "export" / f"{kind}-step-{self.step}"
+        return push(folder if folder.exists() else self.save(kind), repo, private=private, ask=ask)
+
     @property
     def step(self) -> int:
         """Optimizer steps done and saved."""
