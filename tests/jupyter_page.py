@@ -108,11 +108,22 @@ class Notebook:
 
     def run(self, number: int) -> str:
         """Run one cell, wait until it has ended; its text output."""
-        cell = self.cell(number)
-        cell.locator(".jp-InputPrompt").click()
+        self.start(number)
+        return self.ended(number)
+
+    def start(self, number: int) -> None:
+        self.cell(number).locator(".jp-InputPrompt").click()
         self.page.keyboard.press("Control+Enter")
+
+    def ended(self, number: int) -> str:
         self.page.wait_for_function(f"n => /^\\[\\d+\\]:$/.test({PROMPTS}[n])", arg=number)
-        return cell.locator(".jp-OutputArea").inner_text()
+        return self.cell(number).locator(".jp-OutputArea").inner_text()
+
+    def stop(self) -> None:
+        """The stop button."""
+        self.page.locator(
+            'jp-button[data-command="notebook:interrupt-kernel"], button[data-command="notebook:interrupt-kernel"]'
+        ).click()
 
     def restart(self) -> None:
         """Kernel, Restart Kernel and Clear Outputs of All Cells, and yes to the question."""

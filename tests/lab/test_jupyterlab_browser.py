@@ -16,17 +16,20 @@ from thinklab.run import RunFolder
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TEXT = "I check: my own words. So \\boxed{4}."
+LONG = {**SMALL, "train": {**SMALL["train"], "steps": 500}}
 CELLS = [
-    f"from thinklab import Lab\nlab = Lab({json.dumps(SMALL)}, out='run', by='ann')\nlab",
+    f"from thinklab import Lab\nlab = Lab({json.dumps(LONG)}, out='run', by='ann')\nlab",
     "batch = lab.rollout()\nlab.guide(batch)",
     "lab.review(batch)",
     "lab.update(batch, auto='accept')\nlab",
+    "lab.train()",
+    "lab.train(1)\nlab",
 ]
 
 
 def test_edit_accept_undo_restart_find_update(tmp_path, tokenizer):
     write_notebook(tmp_path / "review.ipynb", CELLS)
-    shots = os.environ.get("THINKLAB_SCREENSHOTS")  # a folder: docs/make_images.py looks at what the test sees
+    shots = os.environ.get("THINKLAB_SCREENSHOTS")  # a folder, to look at what the test saw
 
     def shoot(name):
         if shots:
@@ -40,7 +43,7 @@ def test_edit_accept_undo_restart_find_update(tmp_path, tokenizer):
         thrown = []
         page.on("pageerror", lambda error: thrown.append(str(error)))
         notebook = Notebook(page, address, "review.ipynb")
-        assert "step 0 of 4" in notebook.run(0)
+        assert "step 0 of 500" in notebook.run(0)
         assert "4 pieces of guidance" in notebook.run(1)
         notebook.run(2)
         box, where, chip = (page.locator(f".tl-review {s}") for s in (".tl-box", ".tl-where", ".tl-main .tl-chip"))
@@ -79,8 +82,17 @@ def test_edit_accept_undo_restart_find_update(tmp_path, tokenizer):
         assert ids[0] in where.inner_text() and box.input_value() == TEXT and "edited" in chip.inner_text()
         shoot("after-restart")
 
-        assert "step 1 of 4" in notebook.run(3)
+        assert "step 1 of 500" in notebook.run(3)
         shoot("updated")
+
+        run = RunFolder(tmp_path / "run")
+        notebook.start(4)  # some 500 steps: the stop button ends them
+        while len(list(run.read("metrics"))) < 3:
+            page.wait_for_timeout(100)
+        notebook.stop()
+        assert "KeyboardInterrupt" in notebook.ended(4)
+        reached = run.last_checkpoint()[1]
+        assert 3 <= reached < 500 and f"step {reached + 1} of 500" in notebook.run(5)
         assert not thrown
 
     records = {r["id"]: r for r in RunFolder(tmp_path / "run").read("rollouts")}
