@@ -75,7 +75,7 @@ show()
 w.VBox([question, answer, box, w.HBox([accept, reject])])
 """
 OPENINGS = 5
-BUSY = "import time; time.sleep(8)"
+BUSY = "import time; time.sleep(12)"
 WATCH = """([selector, count]) => {
   let begin = null;
   const old = document.querySelector(selector);        // of an earlier run of the same cell
@@ -136,7 +136,8 @@ class Lab:
         self.page = self.chromium.new_page(viewport={"width": 1300, "height": 900})
         self.page.goto(f"{address}/lab/tree/bench.ipynb?token=bench&reset")
         self.page.wait_for_selector(".jp-CodeCell", timeout=120_000)
-        self.page.wait_for_function("document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')", timeout=120_000)
+        self.page.wait_for_function("document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')",
+                                    timeout=120_000)
         self.page.wait_for_timeout(3000)
 
     def _wait(self, url: str) -> None:
@@ -163,6 +164,13 @@ class Lab:
                                     timeout=180_000)
         return self.page.evaluate("window.opened")
 
+    def press(self, keys: list[str]) -> None:
+        """One key after the other, each when the last one's frame is there and a little later, as a person would."""
+        for k, key in enumerate(keys):
+            self.page.keyboard.press(key)
+            self.page.wait_for_function(f"window.times.length > {k}")
+            self.page.wait_for_timeout(60)
+
     def close(self) -> None:
         self.chromium.close()
         self.server.terminate()
@@ -185,20 +193,16 @@ def main() -> None:
             page.evaluate(KEYS)
             page.locator(".tl-question").click()
             presses = ["a", "x", " ", "j", "k", "Backspace"] * 10
-            for key in presses:
-                page.keyboard.press(key)
-            page.wait_for_function(f"window.times.length >= {len(presses)}")
+            lab.press(presses)
             keys = page.evaluate("window.times")[:len(presses)]
             page.wait_for_function("document.querySelector('.tl-saved').textContent === 'all saved'")
             decided = page.locator(".tl-progress").inner_text()
             lab.page.locator(".jp-CodeCell .jp-InputArea-editor").nth(4).click()
-            page.keyboard.press("Control+Enter")                 # the kernel sleeps for eight seconds
+            page.keyboard.press("Control+Enter")                 # the kernel sleeps
             page.wait_for_selector("[data-status=busy]", state="attached")
             page.locator(".tl-question").click()
             page.evaluate("window.times = []")
-            for key in presses[:20]:
-                page.keyboard.press(key)
-            page.wait_for_function("window.times.length >= 20")
+            lab.press(presses[:20])
             busy = page.evaluate("window.times")
             assert page.locator("[data-status=busy]").count(), "the kernel was not busy"
             page.wait_for_function("document.querySelector('.tl-saved').textContent === 'all saved'", timeout=60_000)
@@ -209,6 +213,7 @@ def main() -> None:
             for k in range(20):
                 accept.click()
                 page.wait_for_function(f"window.clicks.length > {k}")
+                page.wait_for_timeout(60)
             clicks = page.evaluate("window.clicks")
             lab.page.locator(".jp-CodeCell .jp-InputArea-editor").nth(5).click()
             page.keyboard.press("Control+Enter")
@@ -230,7 +235,7 @@ def main() -> None:
          statistics.median(clicks) / statistics.median(keys)),
         ("the same, 95th percentile", f"{p95(keys):.1f} ms", f"{p95(clicks):.1f} ms", p95(clicks) / p95(keys)),
         ("the same, slowest", f"{max(keys):.1f} ms", f"{max(clicks):.1f} ms", max(clicks) / max(keys)),
-        ("while a cell runs for 8 s, slowest", f"{max(busy):.1f} ms", f"{waited:.0f} ms", waited / max(busy)),
+        ("while a cell runs for 12 s, slowest", f"{max(busy):.1f} ms", f"{waited:.0f} ms", waited / max(busy)),
     ]
     lines = ["| | review pane | plain ipywidgets | ratio |", "| --- | --- | --- | --- |",
              *(f"| {what} | {ours} | {theirs} | {ratio:.1f} |" for what, ours, theirs, ratio in rows)]
@@ -238,8 +243,9 @@ def main() -> None:
     print(text)
     print(f"{len(keys)} key presses; the pane then said: {decided}")
     if args.out:
-        head = HEAD.format(date=datetime.date.today(), machine=f"{os.cpu_count()} CPU cores, {platform.machine()}", keys=len(keys),
-                           clicks=len(clicks), openings=OPENINGS, load=os.getloadavg()[0])
+        machine = f"{os.cpu_count()} CPU cores, {platform.machine()}"
+        head = HEAD.format(date=datetime.date.today(), machine=machine, keys=len(keys), clicks=len(clicks), openings=OPENINGS,
+                           load=os.getloadavg()[0])
         args.out.write_text(head + text + "\n", "utf-8")
 
 

@@ -95,7 +95,7 @@ def test_what_it_cannot_do_is_one_clear_error(asked, options, text):
 
 def test_unsloth_must_come_first(monkeypatch):
     monkeypatch.delitem(sys.modules, "unsloth", raising=False)
-    with pytest.raises(StudentError, match="trl, peft, transformers was imported before Unsloth.*import unsloth"):
+    with pytest.raises(StudentError, match=r"trl, peft, transformers was imported before Unsloth.*import unsloth"):
         unsloth_first.import_first("unsloth")
     for name in unsloth_first.PATCHED:
         monkeypatch.delitem(sys.modules, name, raising=False)

@@ -88,6 +88,15 @@ def mount(page: Any, widget: Any, theme: str = "light", lab: bool = True) -> flo
     return page.evaluate(_MODEL, {"state": json.loads(json.dumps(state_of(widget))), "esm": str(widget._esm)})
 
 
+def mount_html(page: Any, html: str, theme: str) -> None:
+    """Show a static view as JupyterLab would in that theme."""
+    page.emulate_media(color_scheme=theme)
+    mark = "true" if theme == "light" else "false"
+    page.set_content(f"<!doctype html><meta charset=utf-8><style>{lab_theme(theme)} body {{ margin: 0; padding: 16px; "
+                     f"background: var(--jp-layout-color0) }}</style><body data-jp-theme-light={mark}>"
+                     f"<div id=here>{html}</div></body>")
+
+
 def state_of(widget: Any) -> dict[str, Any]:
     """The traits as a browser gets them."""
     return {k: v for k, v in widget.get_state().items() if not k.startswith("_")}

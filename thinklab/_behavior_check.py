@@ -52,10 +52,13 @@ class TestResult:
     __test__ = False
 
 
-def lint(path: Path) -> list[Finding]:
-    """Every problem of a file, in its order: errors that keep it from loading, or warnings about one that loads."""
+def lint(path: Path, text: str | None = None) -> list[Finding]:
+    """Every problem of a file, in its order: errors that keep it from loading, or warnings about one that loads.
+
+    ``text`` stands for the file's content where an editor has not saved it yet.
+    """
     try:
-        root = _file.tree(path)
+        root = _file.tree(path) if text is None else _file.tree_of(text, str(path))
     except FileError as err:
         return [_finding("error", err)]
     try:

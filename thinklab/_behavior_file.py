@@ -58,7 +58,7 @@ def read(path: Path) -> BehaviorSpec:
 
 def read_text(text: str, file: str) -> BehaviorSpec:
     """The same for a text that is not on disk; ``file`` is the name for messages and the place to look for parents."""
-    return checked(_with_parents(parse(text, file), Path(file), []))
+    return checked(tree_of(text, file))
 
 
 def _resolved(path: Path, shown: str, chain: list[Path]) -> Node:
@@ -187,6 +187,11 @@ def checked(node: Node) -> BehaviorSpec:
 def tree(path: Path) -> Node:
     """The file as a tree of values with their places, parents merged in, not yet checked against the models."""
     return _resolved(path, str(path), [])
+
+
+def tree_of(text: str, file: str) -> Node:
+    """The same for a text that is not on disk."""
+    return _with_parents(parse(text, file), Path(file), [])
 
 
 def model_problems(node: Node, err: ValidationError) -> list[FileError]:

@@ -96,18 +96,28 @@ def new_file(name: str, folder: Path) -> Path:
     Raises:
         BehaviorError: the name cannot be used, or there is such a file already.
     """
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 60:
-        raise BehaviorError(f"a behaviour is named in lower case with hyphens, not {name!r}{name_hint(name)}")
+    text = new_text(name, folder)
     path = folder / f"{name}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(_FILE.format(name=name, schema=_schema_for(folder)))
+            file.write(text)
     except FileExistsError:
         raise BehaviorError(f"{path} exists already; choose another name") from None
     except OSError as err:
         raise BehaviorError(f"{path} cannot be written: {err.strerror}") from None
     return path
+
+
+def new_text(name: str, folder: Path = Path()) -> str:
+    """What ``new_file`` writes.
+
+    Raises:
+        BehaviorError: the name cannot be used.
+    """
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 60:
+        raise BehaviorError(f"a behaviour is named in lower case with hyphens, not {name!r}{name_hint(name)}")
+    return _FILE.format(name=name, schema=_schema_for(folder))
 
 
 def _schema_for(folder: Path) -> str:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -157,3 +157,10 @@ def clean(text: str) -> str:
     """Text from an edit box as guidance: line ends as ``\\n``, no white space around it, no half of a surrogate pair."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+def utf16_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Places in ``text`` as a browser counts them: in UTF-16 units."""
+    def units(at: int) -> int:
+        return len(text[:at].encode("utf-16-le", "surrogatepass")) // 2
+    return [(units(a), units(b)) for a, b in spans]

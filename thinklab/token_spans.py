@@ -19,7 +19,7 @@ def span(token: str, teacher: bool, probability: float, weight: float, advantage
     """
     masked = teacher and weight == 0 and (advantage is None or advantage < 0)
     sign = "" if not advantage else " pos" if advantage > 0 else " neg"
-    rarity = min(1.0, math.log(max(probability, RAREST)) / math.log(RAREST))
+    rarity = abs(min(1.0, math.log(max(probability, RAREST)) / math.log(RAREST)))
     tip = f"{'teacher' if teacher else 'student'}, probability {probability:.3g}"
     if teacher:
         tip += f", weight {weight:.3g}"

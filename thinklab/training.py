@@ -164,7 +164,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     if config.guards.action != "off":
         session.guards = Guards(config, student, run)
         session.guards.check_start(task, train_examples[0])
-    if dry_run.wanted(config):
+    if dry_run.wanted(config) and config.baseline is None:        # a baseline never runs the batch that it would try
         try:
             session.fits = dry_run.dry_run(trainer, config)
         except TrainingError:

@@ -57,11 +57,13 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     session.run.rewind(before + (found[1] if found else 0))
     order = list(texts)
     random.Random(f"texts {config.train.seed}").shuffle(order)
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    own_lora = hasattr(model, "get_base_model")
+    inner = model.get_base_model() if own_lora else model
     own_forward = inner.__dict__.get("forward")            # TRL puts a forward of its own on the model and leaves it there
     trainer = SFTTrainer(model=model, processing_class=session.student.tokenizer, args=sft_config(config, folder, steps),
                          train_dataset=Dataset.from_list([t.row() for t in order]))
-    lora_to_fp32(model)
+    if own_lora:
+        lora_to_fp32(model)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Records(session, before))
     try:

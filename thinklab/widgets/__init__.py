@@ -4,7 +4,8 @@ Importing this package imports no widget library: each view is loaded when it is
 """
 from importlib import import_module
 
-_NAMES = {"ReviewPane": "review_pane"}
+_NAMES = {"ReviewPane": "review_pane", "BehaviorStudio": "behavior_studio", "AasExplorer": "aas_explorer",
+          "token_view": "tokens", "side_by_side": "pairs"}
 __all__ = list(_NAMES)
 
 

@@ -15,7 +15,7 @@ import traitlets
 
 from thinklab.errors import ReviewError, ThinklabError
 from thinklab.review import ReviewQueue
-from thinklab.review_item import Item, Preview, preview
+from thinklab.review_item import Item, Preview, preview, utf16_spans
 from thinklab.widgets.base import View
 from thinklab.widgets.html import css, static
 from thinklab.widgets.review_html import review_html
@@ -92,7 +92,4 @@ class ReviewPane(View):
 
 
 def _json(p: Preview) -> dict[str, Any]:
-    """A preview for the browser, whose texts count in UTF-16 units."""
-    def units(at: int) -> int:
-        return len(p.text[:at].encode("utf-16-le", "surrogatepass")) // 2
-    return {**p.to_json(), "spans": [(units(a), units(b)) for a, b in p.spans]}
+    return {**p.to_json(), "spans": utf16_spans(p.text, p.spans)}

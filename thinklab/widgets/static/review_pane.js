@@ -10,7 +10,7 @@ const SIGNS = { accepted: "✓", edited: "✎", rejected: "✗", skipped: "→",
 const HELP = [
   ["a", "accept the text as it stands in the box"], ["x", "reject: the answer stays as it was sampled"], ["e", "edit the text"],
   ["w", "write it yourself, from an empty box"], ["space", "skip, leave for later"], ["⌫", "undo the last decision"],
-  ["r", "ask the teacher again"], ["j ↓ →", "next"], ["k ↑ ←", "previous"], ["/", "search in the questions"], ["?", "this help"],
+  ["r", "ask the teacher again"], ["j n ↓ →", "next"], ["k p ↑ ←", "previous"], ["/", "search in the questions"], ["?", "this help"],
   ["Ctrl ⏎", "in the box: accept what you wrote"], ["Esc", "leave the box; the text is kept as a draft"],
 ];
 const PAUSE = 300; // ms without typing before Python is asked for a preview
@@ -389,10 +389,10 @@ function render({ model, el }) {
 
   const actions = {
     a: accept, x: () => settle("reject"), e: edit, w: write, " ": () => settle("skip"), Backspace: undo, r: askAgain, "?": help,
-    j: () => move(1), ArrowDown: () => move(1), ArrowRight: () => move(1), k: () => move(-1), ArrowUp: () => move(-1), ArrowLeft: () => move(-1),
+    j: () => move(1), n: () => move(1), p: () => move(-1), ArrowDown: () => move(1), ArrowRight: () => move(1), k: () => move(-1), ArrowUp: () => move(-1), ArrowLeft: () => move(-1),
     "/": () => search.focus(), Escape: () => { if (helped) help(); },
   };
-  const moves = ["j", "k", "ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight"];
+  const moves = ["j", "k", "n", "p", "ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight"];
   root.addEventListener("keydown", event => {
     event.stopPropagation();
     const target = event.target, field = target.matches("textarea, input, select");

@@ -52,7 +52,7 @@ def token_view(source: RunFolder | Mapping[str, Any] | Iterable[Mapping[str, Any
                      for key in COLOURINGS)
     legend = "".join(f"<p class='tl-soft tl-{key}'>{escape(text)}</p>" for key, text in COLOURINGS.items())
     return Html(f"<div class='tl tl-tokens'><div class=tl-switch role=radiogroup aria-label=colouring>{switch}</div>{legend}"
-                f"{''.join(map(_trace, traces))}</div>", "token_view.css", "Tokens")
+                f"{''.join(map(_trace, traces))}</div>", "tokens.css", "Tokens")
 
 
 def _trace(trace: Mapping[str, Any]) -> str:

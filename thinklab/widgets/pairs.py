@@ -20,5 +20,5 @@ def side_by_side(runs: RunFolder | Mapping[str, RunFolder], shown: int = 8) -> H
     if not found:
         where = ", ".join(str(r.path) for r in runs.values())
         raise RunError(f"{where}: no probed answers yet; call lab.probe(), or `thinklab probe`")
-    return Html(f"<div class='tl tl-pairs'>{found.replace('<h2>', '<h3>').replace('</h2>', '</h3>')}</div>", "side_by_side.css",
+    return Html(f"<div class='tl tl-pairs'>{found.replace('<h2>', '<h3>').replace('</h2>', '</h3>')}</div>", "pairs.css",
                 "Side by side")

@@ -1,0 +1,183 @@
+"""The behaviour studio: write a behaviour file and see, as one types, what it does.
+
+    BehaviorStudio("self-check")             # a shipped one: saving writes ./self-check.yaml, a file of your own
+    BehaviorStudio("mine/thanks.yaml")       # made from the commented template where there is none
+
+Lint by line, the conversation that the teacher would get, the detector on answers of your own, and the file's own tests: what
+``thinklab behaviors lint``, ``preview`` and ``test`` say.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import traitlets
+
+from thinklab import _behavior_check as check
+from thinklab import _behavior_file as files
+from thinklab._behavior_new import new_text
+from thinklab._behavior_preview import preview
+from thinklab.behavior import Behavior
+from thinklab.errors import BehaviorError
+from thinklab.review_item import utf16_spans
+from thinklab.widgets.base import View
+from thinklab.widgets.html import css, html, static
+
+QUESTION = "Tom has 12 figs and finds 7 more. How many are there now?"
+ANSWER = "12+7=18. So \\boxed{18}."
+MAX_SAMPLES = 12
+
+
+class BehaviorStudio(View):
+    """Traits: ``text`` (the file), ``file`` (where it is saved), ``samples``, ``question``, ``answer``, ``report``.
+
+    Args:
+        name_or_path: a shipped behaviour, or a file that is there or will be.
+        samples: answers to try the detector on; the first texts of the file's own tests by default.
+        question, answer: what the rendered prompt is about.
+        save_as: where to save; default the file itself, or ``./NAME.yaml`` for a shipped behaviour.
+
+    Raises:
+        BehaviorError: there is no such behaviour, or the file cannot be read.
+    """
+
+    _esm = static("behavior_studio.js")
+    _css = css("behavior_studio.css")
+    text = traitlets.Unicode().tag(sync=True)
+    file = traitlets.Unicode().tag(sync=True)
+    samples = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    question = traitlets.Unicode().tag(sync=True)
+    answer = traitlets.Unicode().tag(sync=True)
+    report = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, name_or_path: str | Path, samples: Sequence[str] | None = None, question: str = QUESTION,
+                 answer: str = ANSWER, save_as: str | Path | None = None):
+        path = files.locate(name_or_path)
+        shipped = path in files.shipped().values()
+        self.path = Path(save_as) if save_as else Path(path.name) if shipped else path
+        self.source = path
+        """Where ``extends`` and ``same_as`` look for other files before it is saved."""
+        text = _read(path)
+        if text is None:
+            if shipped or not path.parent.is_dir():
+                raise BehaviorError(f"{path}: there is no such folder")
+            text = new_text(path.stem, path.parent)
+        if samples is None:
+            samples = _own_texts(text, path) or [ANSWER]
+        self._on_disk = _read(self.path)
+        super().__init__(text=text, file=str(self.path), samples=list(samples), question=question, answer=answer)
+        self.report = studio_report(self.source, text, self.samples, question, answer)
+        self.on_msg(lambda _, message, buffers: self.handle(message))
+
+    @property
+    def behavior(self) -> Behavior:
+        """The text as it stands as a behaviour; raises BehaviorError with file, line and column while it cannot be used."""
+        return Behavior(files.read_text(self.text, str(self.source)), self.path)
+
+    def handle(self, message: Mapping[str, Any]) -> None:
+        """``{"kind": "check" | "save", "n", "text", "samples", "question", "answer"}``; always answers with the report."""
+        self.text, self.samples = message["text"], message["samples"][:MAX_SAMPLES]
+        self.question, self.answer = message["question"], message["answer"]
+        answer = {"kind": message["kind"], "n": message["n"]}
+        if message["kind"] == "save":
+            try:
+                answer["said"] = self.save()
+            except BehaviorError as error:
+                answer["error"] = str(error)
+        try:
+            self.report = studio_report(self.source, self.text, self.samples, self.question, self.answer)
+        except Exception as error:       # a detector of somebody's own may do anything; the studio must go on
+            answer["error"] = f"{type(error).__name__}: {error}"
+        self.send({**answer, "report": self.report})
+
+    def save(self) -> str:
+        """Write the file, whole or not at all; returns what to say.
+
+        Raises:
+            BehaviorError: it cannot be written, or somebody has changed it since it was read; saving once more overwrites it.
+        """
+        found = _read(self.path)
+        if found != self._on_disk:
+            self._on_disk = found
+            raise BehaviorError(f"{self.path} was changed by another program since it was read; save again to overwrite that")
+        part = self.path.with_suffix(".part")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(self.text, "utf-8")
+            os.replace(part, self.path)
+        except OSError as error:
+            raise BehaviorError(f"cannot write {self.path}: {error.strerror or error}") from error
+        self._on_disk, self.source = self.text, self.path
+        errors = sum(f.level == "error" for f in check.lint(self.path))
+        return f"Saved {self.path}" + (f", with {errors} error{'s' * (errors > 1)} in it" if errors else "")
+
+    def to_html(self) -> str:
+        """Text, findings, prompt and detections as they stand."""
+        return html(studio_html(self.text, self.report, self.samples, self.file), "behavior_studio.css")
+
+
+def studio_report(path: Path, text: str, samples: Sequence[str], question: str, answer: str) -> dict[str, Any]:
+    """What there is to say about a behaviour file whose content is ``text``.
+
+    Returns:
+        ``findings`` (level, line, column, message; line 0 for another file), and where it loads ``messages`` (role, content),
+        ``tokens`` (in, out), ``hash``, ``samples`` (found, why, spans in UTF-16 units) and ``tests`` (passed, failed, not_run).
+    """
+    findings = []
+    for f in check.lint(path, text):
+        here = f.file == str(path)
+        findings.append({"level": f.level, "line": f.line if here else 0, "column": f.column,
+                         "message": f.message if here else f"{f.file}:{f.line}: {f.message}"})
+    report: dict[str, Any] = {"findings": findings}
+    try:
+        behavior = Behavior(files.read_text(text, str(path)), path)
+    except BehaviorError:
+        return report
+    made = preview(behavior, question, answer)
+    results = check.run_tests(behavior)
+    detected = []
+    for sample in samples:
+        try:
+            found = behavior.detect(sample)
+            detected.append({"found": found.found, "why": found.why, "spans": utf16_spans(sample, found.spans)})
+        except BehaviorError as error:
+            detected.append({"found": None, "why": str(error), "spans": []})
+    tests = {"passed": sum(r.passed is True for r in results), "not_run": sum(r.passed is None for r in results),
+             "failed": [f"{r.what}: {r.why}" for r in results if r.passed is False]}
+    return {**report, "messages": [dict(m) for m in made.messages], "tokens": [made.input_tokens, made.output_tokens],
+            "hash": behavior.hash, "samples": detected, "tests": tests}
+
+
+def studio_html(text: str, report: Mapping[str, Any], samples: Sequence[str], file: str) -> str:
+    """The same as HTML without a script."""
+    rows = "".join(f"<p class='{'tl-bad' if f['level'] == 'error' else 'tl-warn'}'>line {f['line']}: {escape(f['message'])}</p>"
+                   for f in report["findings"]) or "<p class=tl-good>✓ no problems</p>"
+    detected = "".join(f"<p class=tl-text>{escape(sample)}<br><span class='{'tl-good' if d['found'] else 'tl-bad'}'>"
+                       f"{'✓ shown' if d['found'] else '✗ not shown'}</span> <span class=tl-soft>{escape(d['why'])}</span></p>"
+                       for sample, d in zip(samples, report.get("samples", []), strict=False))
+    prompt = "".join(f"<p class=tl-label>{escape(m['role'])}</p><p class='tl-text tl-message'>{escape(m['content'])}</p>"
+                     for m in report.get("messages", []))
+    return (f"<div class='tl tl-studio'><h3>{escape(file)}</h3>{rows}<details><summary>The file</summary>"
+            f"<pre>{escape(text)}</pre></details><details><summary>What the teacher gets</summary>{prompt}</details>"
+            f"<h4>Detector</h4>{detected}</div>")
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BehaviorError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _own_texts(text: str, path: Path) -> list[str]:
+    """Two texts of the file's tests that show the behaviour, and two that do not."""
+    try:
+        tests = files.read_text(text, str(path)).tests.texts
+    except BehaviorError:
+        return []
+    return [t.text for shows in (True, False) for t in [t for t in tests if t.shows is shows][:2]]
