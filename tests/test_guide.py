@@ -197,7 +197,8 @@ def test_every_rollout_records_its_behaviour_and_the_template(tokenizer):
     batch = [real_rollout(tokenizer, group=k // 4, key=f"3-{k}") for k in range(40)]
     make = lambda: Guide(FixedTeacher([GOOD] * 40), behaviors, tokenizer, Schedule(0.5), seed=7)  # noqa: E731
     done = make()(batch, 0, 3)
-    by_step = make().splice(batch, make().propose(batch, 0, 3))
+    drawn = make().draw(batch, 3)
+    by_step = make().splice(drawn, make().propose(drawn, 0, 3))
     assert [(r.behavior, r.behavior_hash) for r in done] == [(r.behavior, r.behavior_hash) for r in by_step]
     assert {r.behavior for r in done} == set(hashes) and all(r.behavior_hash == hashes[r.behavior] for r in done)
     assert all(r.behavior == r.guidance.behavior for r in done if r.guidance)

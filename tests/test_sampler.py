@@ -87,3 +87,12 @@ def test_top_p_never_leaves_the_nucleus(model, tokenizer, prompts):
     nucleus = set(order[: int((probs.cumsum(0) < 0.5).sum()) + 1].tolist())
     drawn = sampler(tokenizer, max_new_tokens=1, top_p=0.5)(model, [prompts[2]], n=2000)
     assert {ids[0] for ids in drawn} <= nucleus and len(nucleus) > 1
+
+
+@pytest.mark.parametrize("rows", [0, 6])
+def test_each_prompt_is_told_once_with_its_answers_when_they_have_ended(model, tokenizer, prompts, rows):
+    told = []
+    plain = sampler(tokenizer, rows=rows)(model, prompts, n=3, seed=4)
+    answers = sampler(tokenizer, rows=rows)(model, prompts, n=3, seed=4, on_done=lambda k, ids: told.append((k, ids)))
+    assert answers == plain and sorted(k for k, _ in told) == list(range(len(prompts)))
+    assert all(ids == answers[3 * k:3 * k + 3] for k, ids in told)

@@ -19,7 +19,8 @@ from thinklab.stats import Rate
 from thinklab.study import cells, load_study
 from thinklab.study_page import write_study
 from thinklab.study_run import run_study, start
-from thinklab.study_table import against_control, as_csv, finished_rows, markdown
+from thinklab.study_table import across, against_control, as_csv, finished_rows, markdown
+from thinklab.study_worker import can_fork
 
 from .conftest import ROOT
 
@@ -71,7 +72,8 @@ def finish(cell, right, shown, total=50):
         for d in ("T=1", "greedy")
     }
     run.write_json("probe.json", {"before": result, "after": result, "steps": 4})
-    run.append("metrics", [{"step": s, "seconds": s * 1.5, "guided_fraction": 0.5} for s in (1, 2, 3, 4)])
+    run.append("metrics", [{"step": s, "seconds": s * 1.5, "guided_fraction": 0.5, "neutral_kl": s / 1000} for s in (1, 2, 3, 4)])
+    run.append("alarms", [{"step": 2, "kind": "silent", "sign": "frozen"}, {"step": 3, "kind": "collapse", "sign": "kl"}])
     run.append("probes", [{"step": s, **result["T=1"]} for s in (0, 2)])
     run.append(
         "probe_samples",
@@ -92,8 +94,8 @@ def finish(cell, right, shown, total=50):
 def test_every_shipped_study_is_valid():
     for path in sorted((ROOT / "examples" / "experiments").glob("*.yaml")):
         study = load_study(path)
-        assert len(cells(study, path, "out")) == len(study.bases) * len(study.arms) * len(study.seeds)
-        assert len(study.seeds) >= 5 or study.name == "guards"
+        assert len(cells(study, path, "out")) == len(study.places()) * len(study.arms) * len(study.seeds)
+        assert len(study.seeds) >= 5 or study.name in ("guards", "learning-rates")
 
 
 def test_seeds_come_first_and_overrides_reach_the_config(file):
@@ -102,6 +104,30 @@ def test_seeds_come_first_and_overrides_reach_the_config(file):
     train = found[1].config().train
     assert (train.learning_rate, train.seed, train.threads) == (0.002, 3, 1)
     assert [c.name for c in cells(load_study(file), file, "out", "*/aas/*")] == ["sums/aas/seed-3", "sums/aas/seed-4"]
+
+
+def test_groups_cross_the_arms_and_each_has_its_own_control(file):
+    groups = "groups:\n  low: {train.learning_rate: 0.0001}\n  high: {guidance.gamma: 2}\narms:"
+    file.write_text(STUDY.replace("arms:", groups))
+    study, out = load_study(file), file.parent / "out"
+    every = cells(study, file, out)
+    assert [c.name for c in every[:4]] == ["low/grpo/seed-3", "low/aas/seed-3", "high/grpo/seed-3", "high/aas/seed-3"]
+    rates = [c.config().train.learning_rate for c in every[:4]]
+    assert rates == [0.0001, 0.002, 0.001, 0.002] and every[2].config().guidance.gamma == 2      # what an arm sets wins
+    for cell, right in zip(every, (10, 20, 30, 45) * 2, strict=True):
+        finish(cell, right, 0)
+    rows = finished_rows(every)
+    assert against_control(study, rows, "low", "aas", "accuracy T=1").value == pytest.approx(0.2)
+    assert against_control(study, rows, "high", "aas", "accuracy T=1").value == pytest.approx(0.3)
+    assert across(study, rows)[1] == [
+        ["low", "0.20", ".20 (.20 to .20)", ".40 (.40 to .40)"],
+        ["high", "0.60", ".60 (.60 to .60)", ".90 (.90 to .90)"],
+    ]
+    page = write_study(study, every, out)[1].read_text()
+    assert "All groups" in page and "<h2>high</h2>" in page
+    file.write_text(STUDY.replace("arms:", groups.replace("guidance.gamma: 2", "student: '@none'")))
+    with pytest.raises(ConfigError, match="group 'high': there is no student 'none'"):
+        load_study(file)
 
 
 @pytest.mark.parametrize(
@@ -145,12 +171,27 @@ def test_table_and_page_hold_every_seed_and_every_answer(file):
     line = next(x for x in markdown(study, rows).splitlines() if x.startswith("| aas"))
     assert ".80 .92" in line and "0.86" in line and "1.00 .96" in line and "+44.0" in line
     assert as_csv(rows).count("\n") == 5 and "sums,aas,4,4,6.0,12" in as_csv(rows)
+    assert as_csv(rows).splitlines()[1].endswith(",0.004000,kl at 3") and line.endswith("| 0.0040 | 2 |")
     _, page = write_study(study, every[:3], out)
     text = page.read_text()
     assert "onerror=alert(1)>" not in text and len(text) < 5_000_000
     packed = re.search(r"data-packed='([^']+)'", text)[1]
     answers = json.loads(gzip.decompress(base64.b64decode(packed)))
     assert answers["sums/aas/seed-3, T=1"] == [[EVIL, "1", EVIL, 1, 0]] and len(answers) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_fork(), reason="forked runs are for Linux without a GPU")
+def test_a_forked_run_is_the_same_run(file):
+    """Records and answers to the last bit, and a failure ends in its log."""
+    every = cells(load_study(file), file, file.parent / "out", "*/aas/*")
+    process = start(every[0], False, fork=True)
+    broken = start(replace(every[1], overrides=(*every[1].overrides, "task.path=missing.jsonl")), False, fork=True)
+    other = replace(every[0], folder=file.parent / "alone")
+    assert start(other, False, fork=False).wait() == 0 and process.wait() == 0 and broken.wait() not in (0, None)
+    for name in ("rollouts.jsonl", "probe_samples.jsonl", "tokens.jsonl"):
+        assert (every[0].folder / name).read_bytes() == (other.folder / name).read_bytes()
+    assert "missing.jsonl" in (every[1].folder / "log.txt").read_text()
 
 
 @pytest.mark.slow

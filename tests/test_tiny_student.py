@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, 
 from thinklab import load_behavior, load_student, load_task
 from thinklab.students import TINY
 from thinklab.students.make_tiny import build_tokenizer, card
-from thinklab.students.tiny_corpus import document
+from thinklab.students.tiny_corpus import Mix, document
 from thinklab.tasks import sums
 
 
@@ -47,6 +47,26 @@ def test_the_corpus_holds_no_test_sum_no_own_check_and_no_quote_after_a_sum():
             kinds.add("quote")
             assert "=" not in text
     assert kinds == {"check", "quote"}
+
+
+def test_weak_writers_add_some_digits_wrongly_everywhere_and_lead_into_no_test_sum():
+    rng, pairs, wrong = random.Random(3), set(sums.operand_pool("test", 2)), 0
+    mix, total = Mix(weak=0.25, habit=0.5), 0
+    for _ in range(5_000):
+        text = document(rng, mix)
+        for a, b, c in re.findall(r"(?<![+\d])(\d+)\+(\d+)=(\d+)\.", re.sub(r"^.*?(?=I check:)", "", text, flags=re.S)):
+            if "So \\boxed" in text and "I check:" not in text and not text.startswith("Steps"):
+                continue                # an answer in one go
+            assert (int(a), int(b)) not in pairs, text
+            assert int(c) == int(a) + int(b) - (int(b) in (8, 9)), text
+            wrong, total = wrong + (int(b) in (8, 9)), total + 1
+    assert 0.2 < wrong / total < 0.3
+
+
+def test_the_habit_is_as_known_as_the_mix_says():
+    rng = random.Random(5)
+    own = [t for t in (document(rng, Mix(answer=1, check=0, steps=0, drill=0, chat=0, quote=0, habit=0.3)) for _ in range(2_000))]
+    assert 0.25 < sum("I check:" in t for t in own) / len(own) < 0.35
 
 
 def test_training_and_test_questions_share_no_operands():

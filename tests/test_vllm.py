@@ -1,4 +1,4 @@
-"""Sampling with vLLM through TRL, against a stub of TRL's ``VLLMGeneration``. Real vLLM has not been run: docs/run-on-a-gpu.md."""
+"""Sampling with vLLM through TRL, against a stub of TRL's ``VLLMGeneration``, not real vLLM: see docs/run-on-a-gpu.md."""
 from __future__ import annotations
 
 import inspect

@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from thinklab import cli_behaviors, cli_doctor, cli_eval, cli_experiment, cli_export, cli_guide, unsloth_first
+from thinklab import cli_behaviors, cli_doctor, cli_eval, cli_experiment, cli_export, cli_guide, cli_harness, unsloth_first
 from thinklab.errors import ThinklabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -87,6 +87,7 @@ app.command("save")(cli_export.save)
 app.command("push")(cli_export.push)
 app.command("experiment")(cli_experiment.experiment)
 app.command("eval")(cli_eval.evaluate)
+app.add_typer(cli_harness.app, name="harness")
 app.add_typer(cli_behaviors.app, name="behaviors")
 
 

@@ -11,6 +11,8 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
+from thinklab import unsloth_first
+
 
 def evaluate(
     file: Annotated[Path, typer.Argument(help="An evaluation in YAML, such as examples/eval/tiny-grid.yaml.")],
@@ -32,6 +34,9 @@ def evaluate(
     console = Console(stderr=True, highlight=False)
     if not report_only:
         from thinklab.evaluate import evaluate as run
+        from thinklab.evaluate import student_kinds
+        for kind in student_kinds(config, file, out, [m for m, _ in wanted]):
+            unsloth_first.import_first(kind)
         with progress(console, config.name, quiet) as listener:
             run(config, file, out, only, lambda text: quiet or console.print(text, markup=False, soft_wrap=True), listener)
     from thinklab.eval_page import headline, write_results

@@ -221,6 +221,18 @@ class Students:
         return self.held
 
 
+def student_kinds(config: Evaluation, path: Path, out: Path, methods: Sequence[str]) -> set[str]:
+    """The kinds of student that these methods will load: Unsloth must be imported before anything else that is heavy."""
+    kinds = {config.student.kind}
+    for method in methods:
+        m = config.methods[method]
+        kinds |= {m.student.kind} if m.student else set()
+        kinds |= {r.config().student.kind for r in training_runs(config, path, out, method)}
+        kinds |= {RunFolder(Path(f)).resolved()["config"]["student"]["kind"] for f in run_folders(m.run or ())
+                  if RunFolder(Path(f)).config_file.exists()}
+    return kinds
+
+
 def run_folders(run: str | Sequence[str]) -> list[str]:
     return [run] if isinstance(run, str) else list(run)
 

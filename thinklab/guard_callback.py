@@ -33,17 +33,22 @@ class Guards:
     say: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.config.guards, self.config.loss.method, self.config.train.learning_rate)
+        train = self.config.train
+        self.watch = Watch(self.config.guards, self.config.loss.method, train.learning_rate, train.questions)
         # Kept now, before a checkpoint is loaded: without an adapter the weights as they are now are the base.
         self.retention = Retention.of(self.student) if self.config.guards.kl_every else None
         self.stopped = ""
         """Why the run should end, in words."""
+        self.save_wanted = False
+        """A collapse was seen for the first time: the state is to be saved while it is early."""
+        self._saved = False
         self._print = 0.0
 
     def remember(self, lines: Iterable[Mapping[str, Any]], probes: Iterable[Mapping[str, Any]] = ()) -> None:
         """Read what a resumed run did before; its alarms were raised then and are not raised again."""
         for line in sorted([*lines, *probes], key=lambda x: x["step"]):
-            (self.watch.see_probe if "decoding" in line else self.watch.see)(line)
+            alarms = (self.watch.see_probe if "decoding" in line else self.watch.see)(line)
+            self._saved |= any(a.kind == "collapse" for a in alarms)
 
     def check_start(self, task: Task, example: Example) -> None:
         """What can be seen before the first step: a chat template that adds nothing, and nothing to train."""
@@ -98,8 +103,11 @@ class Guards:
         return self._raise(self.watch.see_probe(line))
 
     def act(self, alarms: Iterable[Alarm], optimizer: Any = None, scheduler: Any = None) -> None:
-        """``stop``: set ``stopped``. ``lower``: multiply the learning rate, now and for the rest of its schedule."""
+        """At the first collapse: ask for a checkpoint. ``stop``: set ``stopped``. ``lower``: multiply the learning rate, now and
+        for the rest of its schedule."""
         collapse = [a for a in alarms if a.kind == "collapse"]
+        if collapse and not self._saved:
+            self._saved = self.save_wanted = True
         action = self.config.guards.action
         if not collapse or action not in ("stop", "lower"):
             return

@@ -1,7 +1,9 @@
 """Figures over records: plain ``plotly.graph_objects.Figure``s, the same in reports and notebooks."""
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -28,13 +30,86 @@ def curves(arms: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str
             continue
         steps = [step for step, _ in points]
         figure.add_scatter(x=steps + steps[::-1], y=[r["high"] for _, r in points] + [r["low"] for _, r in points][::-1],
-                           mode="lines", fill="toself", fillcolor=_faded(colour), line={"width": 0}, hoverinfo="skip", showlegend=False,
-                           legendgroup=name)
+                           mode="lines", fill="toself", fillcolor=_faded(colour), line={"width": 0}, hoverinfo="skip",
+                           showlegend=False, legendgroup=name)
         figure.add_scatter(x=steps, y=[r["value"] for _, r in points], name=name, legendgroup=name, mode="lines+markers",
                            line={"color": colour, "width": 2.5}, marker={"size": 6},
                            hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3f}}<extra></extra>")
-    figure.update_layout(title=title, xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}}, yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"},
-                         **LAYOUT)
+    figure.update_layout(title=title, yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"}, **LAYOUT,
+                         xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}})
+    return figure
+
+
+def length_and_accuracy(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
+    """Tokens per answer against accuracy over the small probes, from the first (hollow) to the last: does length buy anything?
+
+    Args:
+        arms: by name, the lines of ``probes.jsonl``.
+    """
+    figure = go.Figure()
+    for colour, (name, lines) in zip(COLOURS * len(arms), arms.items(), strict=False):
+        if not lines:
+            continue
+        figure.add_scatter(x=[line["mean_tokens"] for line in lines], y=[line["accuracy"]["value"] for line in lines], name=name,
+                           mode="lines+markers", line={"color": colour, "width": 1.5},
+                           text=[f"step {line['step']}" for line in lines],
+                           marker={"size": 7, "symbol": ["circle-open", *["circle"] * (len(lines) - 1)]},
+                           hovertemplate=f"{name}, %{{text}}<br>%{{x:.1f}} tokens: %{{y:.3f}}<extra></extra>")
+    figure.update_layout(title="Length against accuracy, as it learned", **LAYOUT,
+                         yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"},
+                         xaxis={"title": {"text": "tokens per answer, T=1", "font": {"size": 12}, "standoff": 6}})
+    return figure
+
+
+TRAINING = (
+    ("Entropy by origin", "nats", {"student/entropy": "the student's", "teacher/entropy": "the teacher's"}),
+    ("Mean probability by origin", "", {"student/probability": "the student's", "teacher/probability": "the teacher's"}),
+    ("KL to the base on neutral text", "nats per token", {"neutral_kl": "KL"}),
+    ("Teacher tokens", "share", {"guided_fraction": "guided rollouts", "teacher/out_of_reach": "weight below 0.1",
+                                 "teacher/masked": "masked"}),
+    ("Unguided rollouts", "share", {"own/accuracy": "right", "own/behavior": "show the behaviour", "finished": "ended"}),
+)
+
+
+def training(lines: Sequence[Mapping[str, Any]]) -> list[go.Figure]:
+    """What went on inside one run, from the lines of ``metrics.jsonl``; a figure without any value is left out."""
+    figures = []
+    for title, unit, keys in TRAINING:
+        figure = go.Figure()
+        for colour, (key, label) in zip(COLOURS, keys.items(), strict=False):
+            points = [(m["step"], m[key]) for m in lines if m.get(key) is not None]
+            if points:
+                figure.add_scatter(x=[p[0] for p in points], y=[p[1] for p in points], name=label, mode="lines",
+                                   line={"color": colour, "width": 2})
+        if figure.data:
+            figure.update_layout(title=f"{title} ({unit})" if unit else title, **LAYOUT, yaxis={"rangemode": "tozero"},
+                                 xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}})
+            figures.append(figure)
+    return figures
+
+
+def token_weights(traces: Sequence[Mapping[str, Any]], most: int = 1500) -> go.Figure:
+    """Weight of each teacher token against its probability.
+
+    Args:
+        traces: lines of ``tokens.jsonl``.
+        most: tokens of each sign of the advantage that are drawn, chosen at random with a fixed seed.
+    """
+    figure = go.Figure()
+    for positive, colour in ((True, COLOURS[0]), (False, COLOURS[3])):
+        wanted = [t for t in traces if t["advantage"] != 0 and (t["advantage"] > 0) == positive]
+        points = [(p, w, t["step"], token) for t in wanted for token, teacher, p, w
+                  in zip(t["tokens"], t["teacher"], t["probability"], t["weight"], strict=True) if teacher]
+        if len(points) > most:
+            points = random.Random(0).sample(points, most)
+        if points:
+            figure.add_scatter(x=[max(p[0], 1e-12) for p in points], y=[p[1] for p in points], mode="markers", opacity=0.55,
+                               name=f"advantage {'above' if positive else 'below'} 0", marker={"size": 5, "color": colour},
+                               text=[f"step {p[2]}: {escape(repr(p[3]))}" for p in points],
+                               hovertemplate="%{text}<br>p = %{x:.3g}, weight = %{y:.3f}<extra></extra>")
+    figure.update_layout(title="Weight of each teacher token", **LAYOUT, xaxis={
+        "type": "log", "exponentformat": "power",
+        "title": {"text": "probability when it was trained on", "font": {"size": 12}, "standoff": 6}})
     return figure
 
 

@@ -27,7 +27,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
     "t4": {                     # 15 GB, compute capability 7.5: no bf16, so fp16 with a loss scaler
         "student": {"kind": "unsloth", "path": MODEL, "dtype": "float16", "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
-        "train": {**_GPU_TRAIN, "micro_batch": 2, "sample_rows": 16},
+        "train": {**_GPU_TRAIN, "micro_batch": 4, "sample_rows": 32},
         "guidance": {"max_tokens": 256},
     },
     "24gb": {                   # L4, 3090, 4090, A10

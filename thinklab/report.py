@@ -77,8 +77,8 @@ def headline(probes: Mapping[str, Mapping[str, Any]]) -> str:
         rivals = [before.behaviors[behavior], *(o.behaviors[behavior] for o in others if behavior in o.behaviors)]
         answer = ("Yes" if all(rate.low > rival.high for rival in rivals) else
                   "No" if rate.low <= before.behaviors[behavior].high else "Not clear")
-        text = (f"{answer}. With {name}, “{behavior}” went from {_percent(before.behaviors[behavior])} to {_percent(rate)} of the "
-                f"answers and accuracy from {_percent(before.accuracy)} to {_percent(after.accuracy)}.")
+        text = (f"{answer}. With {name}, “{behavior}” went from {_percent(before.behaviors[behavior])} to {_percent(rate)} of "
+                f"the answers and accuracy from {_percent(before.accuracy)} to {_percent(after.accuracy)}.")
         for (rival, _), other in zip(controls, others, strict=False):
             if behavior in other.behaviors:
                 text += (f" With {rival}, from the same start, it reached {_percent(other.behaviors[behavior])} and accuracy "
@@ -113,7 +113,8 @@ def verdicts(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _summary(headline: str, sentences: Sequence[str]) -> str:
-    return f"<p class=headline>{escape(headline)}</p><ul class=summary>" + "".join(f"<li>{escape(s)}</li>" for s in sentences) + "</ul>"
+    items = "".join(f"<li>{escape(s)}</li>" for s in sentences)
+    return f"<p class=headline>{escape(headline)}</p><ul class=summary>{items}</ul>"
 
 
 def _table(probes: Mapping[str, Mapping[str, Any]]) -> str:
@@ -143,7 +144,7 @@ def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     total = next(line["accuracy"]["total"] for arm in lines.values() for line in arm)
     figures = [plots.curves(lines, "accuracy", "Accuracy: the last answer is right")]
     figures += [plots.curves(lines, "behaviors", f"Shows the behaviour: {b}", b) for b in behaviors]
-    figures.append(plots.curves(lines, "first_accuracy", "First answer: what it knows at once"))
+    figures += [plots.curves(lines, "first_accuracy", "First answer: what it knows at once"), plots.length_and_accuracy(lines)]
     return (f"<h2>While it learned</h2><p>Small probes on {total} held-out questions at T=1; bands are 95 % intervals.</p>"
             + page.figures(figures))
 
@@ -201,5 +202,6 @@ def _provenance(runs: Mapping[str, RunFolder]) -> str:
         text = json.dumps(run.resolved(), indent=1, ensure_ascii=False)
         parts.append(f"<details><summary>{escape(name)}: config, behaviour hashes, versions</summary>"
                      f"<pre>{escape(text)}</pre></details>")
+    folders = ", ".join(f"<code>{escape(str(run.path.name))}</code>" for run in runs.values())
     return ("<h2>Where this comes from</h2><p>Raw rollouts, metrics and every probed answer lie beside this page in the run "
-            "folders: " + ", ".join(f"<code>{escape(str(run.path.name))}</code>" for run in runs.values()) + ".</p>" + "".join(parts))
+            f"folders: {folders}.</p>{''.join(parts)}")

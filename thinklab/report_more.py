@@ -7,54 +7,19 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-import plotly.graph_objects as go
-
-from thinklab import page
-from thinklab.plots import COLOURS, LAYOUT
+from thinklab import page, plots
 from thinklab.run import RunFolder
 from thinklab.token_spans import span
 
 EXAMPLES = 4
 """Pieces of guidance shown for each outcome."""
-SERIES = (
-    ("Entropy by origin", "nats", {"student/entropy": "the student's", "teacher/entropy": "the teacher's"}),
-    ("Mean probability by origin", "", {"student/probability": "the student's", "teacher/probability": "the teacher's"}),
-    ("KL to the base on neutral text", "nats per token", {"neutral_kl": "KL"}),
-    (
-        "Teacher tokens",
-        "share",
-        {"guided_fraction": "guided rollouts", "teacher/out_of_reach": "weight below 0.1", "teacher/masked": "masked"},
-    ),
-    ("Unguided rollouts", "share", {"own/accuracy": "right", "own/behavior": "show the behaviour", "finished": "ended"}),
-)
 
 
 def training(runs: Mapping[str, RunFolder]) -> str:
     """Curves from ``metrics.jsonl`` of the first run that has a teacher, else of the first run."""
     chosen = next(((n, r) for n, r in runs.items() if any("teacher/entropy" in m for m in r.read("metrics"))), None)
     name, run = chosen or next(iter(runs.items()))
-    lines = list(run.read("metrics"))
-    figs = []
-    for title, unit, keys in SERIES:
-        fig = go.Figure()
-        for colour, (key, label) in zip(COLOURS, keys.items(), strict=False):
-            points = [(m["step"], m[key]) for m in lines if m.get(key) is not None]
-            if points:
-                fig.add_scatter(
-                    x=[p[0] for p in points],
-                    y=[p[1] for p in points],
-                    name=label,
-                    mode="lines",
-                    line={"color": colour, "width": 2},
-                )
-        if fig.data:
-            fig.update_layout(
-                title=title,
-                **LAYOUT,
-                yaxis={"title": {"text": unit}, "rangemode": "tozero"},
-                xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}},
-            )
-            figs.append(fig)
+    figs = plots.training(list(run.read("metrics")))
     return f"<h2>Inside the training of {escape(name)}</h2>{page.figures(figs)}" if figs else ""
 
 

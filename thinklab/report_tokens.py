@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-import plotly.graph_objects as go
-
-from thinklab import page
-from thinklab.plots import COLOURS, LAYOUT
+from thinklab import page, plots
 from thinklab.run import RunFolder
 
-POINTS = 1500
 CLAIMS = {
     (True, True): "raise it a little, without over-fitting: weight just below 1",
     (True, False): "raise it, more carefully than a plain policy gradient would: weight below 1",
@@ -86,8 +81,8 @@ def section(runs: Mapping[str, RunFolder]) -> str:
         idle_note = f" {idle} more had an advantage of 0 and no gradient." if idle else ""
         method = escape(str((config.get("loss") or {}).get("method", "")))
         parts.append(
-            f"<h3>{escape(name)}{f' ({method})' if method else ''}</h3><p>{total} teacher tokens of {len(traces)} traced rollouts "
-            f"(a few per generation).{idle_note} The weight multiplies the token's policy gradient; 1 is a plain policy gradient.</p>"
+            f"<h3>{escape(name)}{f' ({method})' if method else ''}</h3><p>{total} teacher tokens of {len(traces)} traced "
+            f"rollouts (a few per generation).{idle_note} The weight multiplies the token's policy gradient; 1 is plain.</p>"
             + page.table(
                 [
                     "teacher tokens",
@@ -100,41 +95,8 @@ def section(runs: Mapping[str, RunFolder]) -> str:
                 ],
                 rows,
             )
-            + page.figure(_scatter(traces))
+            + page.figure(plots.token_weights(traces))
         )
     if not parts:
         return ""
     return "<h2>What the loss did to the teacher's tokens</h2>" + "".join(parts)
-
-
-def _scatter(traces: list[Mapping[str, Any]]) -> go.Figure:
-    """Weight against probability, at most ``POINTS`` tokens of each sign, drawn at random with a fixed seed."""
-    fig = go.Figure()
-    for positive, colour in ((True, COLOURS[0]), (False, COLOURS[3])):
-        points = [
-            (p, w, t["step"], token)
-            for t in traces
-            if (t["advantage"] > 0) == positive and t["advantage"] != 0
-            for token, teacher, p, w in zip(t["tokens"], t["teacher"], t["probability"], t["weight"], strict=True)
-            if teacher
-        ]
-        if len(points) > POINTS:
-            points = random.Random(0).sample(points, POINTS)
-        if points:
-            fig.add_scatter(
-                x=[max(p[0], 1e-12) for p in points],
-                y=[p[1] for p in points],
-                mode="markers",
-                opacity=0.55,
-                name=f"advantage {'above' if positive else 'below'} 0",
-                marker={"size": 5, "color": colour},
-                text=[f"step {p[2]}: {escape(repr(p[3]))}" for p in points],
-                hovertemplate="%{text}<br>p = %{x:.3g}, weight = %{y:.3f}<extra></extra>",
-            )
-    fig.update_layout(
-        title="Weight of each teacher token",
-        **LAYOUT,
-        yaxis={"title": {"text": "weight"}},
-        xaxis={"type": "log", "title": {"text": "probability when it was trained on", "font": {"size": 12}, "standoff": 6}},
-    )
-    return fig

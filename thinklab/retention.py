@@ -39,7 +39,7 @@ EMBEDDED_TEXTS, MAX_TOKENS = 32, 64
 
 def neutral_texts(student: Student) -> list[str]:
     """The fixed texts for this kind of student."""
-    if student.kind != "embedded":
+    if not student.tiny:
         return list(PASSAGES)
     from thinklab.students.tiny_corpus import drill, quote, sentence
 

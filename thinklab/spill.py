@@ -62,7 +62,7 @@ EMBEDDED_DOMAINS = (
 
 
 def prompts_for(student: Student) -> dict[str, tuple[str, ...]]:
-    return {**PROMPTS, "other domain": EMBEDDED_DOMAINS} if student.kind == "embedded" else PROMPTS
+    return {**PROMPTS, "other domain": EMBEDDED_DOMAINS} if student.tiny else PROMPTS
 
 
 def measure(

@@ -9,7 +9,8 @@
       grpo: {loss.method: grpo, train.learning_rate: 0.0003}
       aas: {loss.method: aas}
 
-Every cell (base x arm x seed) is one ordinary ``thinklab train`` with overrides, so whatever it leaves behind can be
+``groups`` cross the arms with something that is no arm, such as the student: each group has a table and a control of its own.
+Every cell (base x group x arm x seed) is one ordinary ``thinklab train`` with overrides, so whatever it leaves behind can be
 repeated, resumed and reported on alone.
 """
 
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -41,12 +41,21 @@ class Recipe(Section):
     slip: float | None = Field(None, ge=0, le=1)
     check: float | None = Field(None, ge=0)
     """Weight of the documents in which somebody else's sum is marked: how strong the sub-skill is."""
+    weak: float | None = Field(None, ge=0, le=1)
+    """Share of the digits that are added wrongly in every step: how weak the sub-skill is."""
+    habit: float | None = Field(None, ge=0, le=1)
+    """Share of corpus answers that their own writer checks: how known the habit is."""
+    start: Literal["embedded"] | None = None
+    """Go on from the embedded student (150 steps will do) instead of from nothing."""
     steps: int = Field(1100, ge=1)
+    questions: int = Field(400, ge=1)
+    """Held-out sums of each length that it is measured on when it is made."""
     seed: int = 0
 
     def arguments(self) -> list[str]:
-        mix = [f"--mix-{k}={v}" for k in ("remark", "slip", "check") if (v := getattr(self, k)) is not None]
-        return [f"--steps={self.steps}", f"--seed={self.seed}", *mix]
+        mix = [f"--mix-{k}={v}" for k in ("remark", "slip", "check", "weak", "habit") if (v := getattr(self, k)) is not None]
+        start = [f"--start={self.start}"] if self.start else []
+        return [f"--steps={self.steps}", f"--seed={self.seed}", f"--questions={self.questions}", *mix, *start]
 
 
 class Study(Section):
@@ -63,26 +72,41 @@ class Study(Section):
     """Overrides for every arm: dotted keys of an experiment."""
     arms: dict[str, dict[str, Any]] = Field(min_length=1)
     """Overrides by arm. ``student: "@NAME"`` is a student of ``students``, ``"@file:NAME"`` a file beside this one."""
+    groups: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Overrides by group, crossed with all arms; what an arm sets wins. Values as in ``arms``."""
     students: dict[str, Recipe] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _sensible(self):
-        for name in (*self.bases, *self.arms, *self.students):
+        for name in (*self.bases, *self.arms, *self.groups, *self.students):
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} becomes a folder: letters, digits, '.', '_' and '-' only")
         if self.control is not None and self.control not in self.arms:
             raise ValueError(f"control {self.control!r} is not an arm{did_you_mean(self.control, self.arms)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("a seed occurs twice")
-        for arm, keys in self.arms.items():
+        parts = [("set", self.set)]
+        parts += [(f"arm {name!r}", keys) for name, keys in self.arms.items()]
+        parts += [(f"group {name!r}", keys) for name, keys in self.groups.items()]
+        for what, keys in parts:
             wanted = str(keys.get("student", ""))
             if wanted.startswith("@") and wanted[1:] not in self.students:
                 raise ValueError(
-                    f"arm {arm!r}: there is no student {wanted[1:]!r}{did_you_mean(wanted[1:], self.students)} under 'students'"
+                    f"{what}: there is no student {wanted[1:]!r}{did_you_mean(wanted[1:], self.students)} under 'students'"
                 )
-            if "train.seed" in keys or "train.seed" in self.set:
+            if "train.seed" in keys:
                 raise ValueError("train.seed belongs under 'seeds'")
         return self
+
+    def places(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Every table of the study by its name: (the base's file, the group's overrides)."""
+        if not self.groups:
+            return {base: (file, {}) for base, file in self.bases.items()}
+        return {
+            group if len(self.bases) == 1 else f"{base}.{group}": (file, keys)
+            for base, file in self.bases.items()
+            for group, keys in self.groups.items()
+        }
 
 
 State = Literal["finished", "begun", "new"]
@@ -93,6 +117,7 @@ class Cell:
     """One run of a study."""
 
     base: str
+    """The table that it stands in: a name of ``Study.places``."""
     arm: str
     seed: int
     file: Path
@@ -122,19 +147,9 @@ class Cell:
             )
         return "finished" if "after" in (run.read_json("probe.json") or {}) else "begun"
 
-    def command(self, resume: bool) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "thinklab.cli",
-            "train",
-            str(self.file),
-            "--out",
-            str(self.folder),
-            "--quiet",
-            *(["--resume"] if resume else []),
-            *self.overrides,
-        ]
+    def arguments(self, resume: bool) -> list[str]:
+        """What ``thinklab train`` is called with."""
+        return [str(self.file), "--out", str(self.folder), "--quiet", *(["--resume"] if resume else []), *self.overrides]
 
 
 def load_study(path: Path) -> Study:
@@ -158,14 +173,15 @@ def cells(study: Study, path: Path, out: Path, only: str = "*") -> list[Cell]:
     """
     found = []
     for seed in study.seeds:
-        for base, file in study.bases.items():
+        for base, (file, group) in study.places().items():
             for arm, keys in study.arms.items():
+                overrides = {**study.set, **group, **keys, "train.seed": seed, "train.threads": 1}
                 cell = Cell(
                     base,
                     arm,
                     seed,
                     (Path(path).parent / file).resolve(),
-                    tuple(_overrides({**study.set, **keys, "train.seed": seed, "train.threads": 1}, Path(path).parent, out)),
+                    tuple(_overrides(overrides, Path(path).parent, out)),
                     Path(out) / base / arm / f"seed-{seed}",
                 )
                 if fnmatch(cell.name, only):
@@ -173,7 +189,7 @@ def cells(study: Study, path: Path, out: Path, only: str = "*") -> list[Cell]:
     if not found:
         raise ConfigError(
             f"no run of {study.name!r} matches {only!r}; they are called BASE/ARM/seed-N with BASE one of "
-            f"{', '.join(study.bases)} and ARM one of {', '.join(study.arms)}"
+            f"{', '.join(study.places())} and ARM one of {', '.join(study.arms)}"
         )
     for cell in found:
         try:

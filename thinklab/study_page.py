@@ -13,7 +13,7 @@ from thinklab.plots import COLOURS, LAYOUT
 from thinklab.run import RunFolder
 from thinklab.stats import Rate
 from thinklab.study import Cell, Study
-from thinklab.study_table import Row, against_control, as_csv, by_arm, finished_rows, markdown
+from thinklab.study_table import MEASURES, Row, across, against_control, as_csv, by_arm, finished_rows, markdown
 
 LARGEST_SAMPLES = 12_000_000
 """Characters of answers that travel inside the page, gzipped to about a tenth; beyond, later seeds and greedy ones stay out."""
@@ -28,16 +28,57 @@ def write_study(study: Study, cells: Sequence[Cell], out: Path) -> tuple[Path, P
     (Path(out) / "table.csv").write_text(as_csv(rows), "utf-8")
     note = f" <b>{missing} of the {len(cells)} runs that the file asks for are not finished and not shown.</b>" if missing else ""
     control = f" The control is <b>{escape(study.control)}</b>." if study.control else ""
-    parts = [f"<p>{escape(study.about)} {len(rows)} runs.{control}{note}</p>"]
+    parts = [f"<p>{escape(study.about)} {len(rows)} runs.{control}{note}</p>", _across(study, rows)]
     for base in dict.fromkeys(r.cell.base for r in rows):
         here = [r for r in rows if r.cell.base == base]
         parts += [f"<h2>{escape(base)}</h2>", _table(study, here, base), page.figures(_curves(here))]
     parts += [
-        "<h2>Every run</h2><p>Rates with 95 % Wilson intervals over that run's held-out questions, T=1.</p>",
+        "<h2>Every run</h2><p>Rates with 95 % Wilson intervals over that run's held-out questions, T=1. KL to the base "
+        "on neutral text in nats a token, and the guards' first sign of collapse with its step.</p>",
         _runs(rows, Path(out)),
         _samples(rows),
     ]
     return table_file, page.write_page(Path(out) / "index.html", study.name, parts)
+
+
+def _across(study: Study, rows: Sequence[Row]) -> str:
+    """Groups against arms, for a study that has groups: two tables and their figures."""
+    parts, figures = [], []
+    for measure in ("accuracy T=1", "behaviour T=1"):
+        head, lines = across(study, rows, measure)
+        if not lines:
+            return ""
+        places = [line[0] for line in lines]
+        fig = go.Figure()
+        for k, arm in enumerate(study.arms):
+            mine = [r for r in rows if r.cell.arm == arm]
+            means = [[MEASURES[measure](r) for r in mine if r.cell.base == place] for place in places]
+            colour = COLOURS[k % len(COLOURS)]
+            fig.add_scatter(
+                x=places,
+                y=[sum(v) / len(v) if v else None for v in means],
+                name=arm,
+                legendgroup=arm,
+                mode="lines",
+                line={"color": colour, "width": 2},
+            )
+            fig.add_scatter(
+                x=[r.cell.base for r in mine],
+                y=[MEASURES[measure](r) for r in mine],
+                legendgroup=arm,
+                showlegend=False,
+                mode="markers",
+                marker={"color": colour, "size": 6, "opacity": 0.6},
+                text=[f"seed {r.cell.seed}" for r in mine],
+                hovertemplate=f"{escape(arm)}, %{{text}}: %{{y:.3f}}<extra></extra>",
+            )
+        title = measure[0].upper() + measure[1:]
+        fig.update_layout(title=f"{title}, by group", **LAYOUT, yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"})
+        fig.update_xaxes(categoryorder="array", categoryarray=places)
+        figures.append(fig)
+        cells = [[*map(escape, line)] for line in lines]
+        parts.append(f"<h3>{title}: mean, and range over seeds</h3>" + page.table([*map(escape, head)], cells))
+    return "<h2>All groups</h2>" + "".join(parts) + page.figures(figures)
 
 
 def _table(study: Study, rows: Sequence[Row], base: str) -> str:
@@ -180,10 +221,13 @@ def _runs(rows: Sequence[Row], out: Path) -> str:
                 f"{r.after['T=1'].mean_tokens:.1f}",
                 f"{r.seconds:.0f}",
                 str(r.guided),
+                "" if r.kl is None else f"{r.kl:.4f}",
+                escape(r.alarm),
                 files,
             ]
         )
-    return page.table(["run", "accuracy", "first answer", "behaviour", "tokens", "seconds", "guided", "raw files"], lines)
+    head = ["run", "accuracy", "first answer", "behaviour", "tokens", "seconds", "guided", "KL", "first alarm", "raw files"]
+    return page.table(head, lines)
 
 
 def _samples(rows: Sequence[Row]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 from thinklab.errors import RunError
 from thinklab.run import RunFolder
 from thinklab.study import Cell, Study, student_folder
+from thinklab.study_worker import Worker, can_fork
 
 POLL_S = 0.5
 Say = Callable[[str], None]
@@ -35,7 +38,8 @@ def run_study(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None =
         say(f"{done} of {len(cells)} runs are finished already")
     make_students(study, waiting, out, say)
     jobs = jobs or cores()
-    running: dict[str, tuple[Cell, subprocess.Popen, float]] = {}
+    stop_on_terminate()
+    running: dict[str, tuple[Cell, subprocess.Popen | Worker, float]] = {}
     failed: list[str] = []
     total, ended = len(waiting), 0
     try:
@@ -61,18 +65,36 @@ def run_study(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None =
     return failed
 
 
+def stop_on_terminate() -> None:
+    """Let SIGTERM end a study as Ctrl-C does, with its runs; by default it would leave them behind, at work."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+
+        def end(*_):
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, end)
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start(cell: Cell, resume: bool) -> subprocess.Popen:
+def start(cell: Cell, resume: bool, fork: bool | None = None) -> subprocess.Popen | Worker:
+    """Begin or resume a run in a process of its own; what it says goes to its ``log.txt``.
+
+    Args:
+        fork: from a server that has the libraries loaded; None: where that is safe.
+    """
     cell.folder.mkdir(parents=True, exist_ok=True)
     if resume:
         RunFolder.open(cell.folder)  # cuts off a torn last line
+    if can_fork() if fork is None else fork:
+        return Worker(cell.arguments(resume), cell.folder / "log.txt")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with open(cell.folder / "log.txt", "ab") as log:
-        return subprocess.Popen(cell.command(resume), stdout=log, stderr=subprocess.STDOUT, env=environment)
+        command = [sys.executable, "-m", "thinklab.cli", "train", *cell.arguments(resume)]
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 def make_students(study: Study, cells: Sequence[Cell], out: Path, say: Say) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from thinklab.students.base import Student
 from thinklab.tasks.base import Task
 from thinklab.types import Example, Message
+
+if TYPE_CHECKING:            # a config may name solvers before anything heavy is imported, and before Unsloth must be
+    from thinklab.students.base import Student
 
 
 @dataclass(frozen=True)

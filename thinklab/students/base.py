@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.errors import StudentError
-from thinklab.sampler import GenerateSampler, Sampler
+from thinklab.sampler import Sampler, sampler_for
 from thinklab.types import Message
 
 
@@ -29,13 +30,17 @@ class Student:
         return tuple(dict.fromkeys([own, *declared] if own is not None else declared))
 
     @property
+    def tiny(self) -> bool:
+        """True for the embedded student and its like (``students.make_tiny``), to which English prose is noise."""
+        return (Path(self.source).expanduser() / "made.json").is_file()
+
+    @property
     def max_positions(self) -> int | None:
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     def sampler(self, max_new_tokens: int, temperature: float = 1.0, rows: int = 0) -> Sampler:
         """thinklab's own; for a student of kind ``unsloth`` one that calls its patched ``generate``."""
-        kind = GenerateSampler if self.kind == "unsloth" else Sampler
-        return kind(max_new_tokens, self.eos_ids, self.tokenizer.pad_token_id, temperature, rows=rows)
+        return sampler_for(self.model)(max_new_tokens, self.eos_ids, self.tokenizer.pad_token_id, temperature, rows=rows)
 
     def encode(self, messages: list[Message]) -> list[int]:
         """A prompt as ids, through the model's own chat template."""

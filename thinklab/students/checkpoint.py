@@ -63,6 +63,7 @@ def trained_student(path: Path) -> Trained:
     if found is None:
         raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")
     config = Experiment.model_validate(run.resolved()["config"])
-    student = load_student(config.student, seed=config.train.seed)
+    longest = config.train.max_prompt_tokens + config.train.max_completion_tokens + config.guidance.max_tokens
+    student = load_student(config.student, seed=config.train.seed, max_length=longest)
     load_weights(student.model, found[0])
     return Trained(student, config, found[1])

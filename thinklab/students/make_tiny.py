@@ -29,6 +29,7 @@ CHAT_TEMPLATE = ("{% for message in messages %}{% if message.role == 'assistant'
                  "{% else %}{{ message.content + '\n' }}{% endif %}{% endfor %}")
 MAX_POSITIONS = 512
 BATCH = 96
+EMBEDDED = Path(__file__).parent / "tiny"
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -55,7 +56,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int = 128, layers: i
 
 
 def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, mix: Mix, steps: int, seed: int,
-             learning_rate: float = 2e-3, log_every: int = 250) -> None:
+             learning_rate: float = 2e-3, log_every: int = 50, batch: int = BATCH) -> None:
     """Plain next-token training on fresh documents."""
     rng = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -64,10 +65,10 @@ def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, mix: M
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * min(1, (step + 1) / 50) * max(0.02, 1 - step / steps)
-        ids = tokenizer([document(rng, mix) + EOS for _ in range(BATCH)])["input_ids"]
+        ids = tokenizer([document(rng, mix) + EOS for _ in range(batch)])["input_ids"]
         ids.sort(key=len)
         targets, total = sum(map(len, ids)) - len(ids), 0.0
-        for part in (ids[: BATCH // 2], ids[BATCH // 2:]):      # short and long documents apart: less padding
+        for part in (ids[: batch // 2], ids[batch // 2:]):      # short and long documents apart: less padding
             width = max(map(len, part))
             rows = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in part])
             logits = model(input_ids=rows[:, :-1], use_cache=False).logits
@@ -128,20 +129,26 @@ def token_logps(model, tokenizer, context: str, tail: str) -> torch.Tensor:
     return torch.log_softmax(logits.float(), -1).gather(-1, torch.tensor(after)[:, None])[:, 0] / math.log(10)
 
 
-def make(out: Path, mix: Mix, steps: int, seed: int) -> dict[str, float]:
+def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, questions: int = 400) -> dict[str, float]:
+    """Train from nothing, or go on from the student in ``start`` with smaller steps; save, measure on ``questions``
+    held-out sums of each length, describe."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
-    model = build_model(tokenizer)
+    model = build_model(tokenizer) if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
     begin = time.time()
-    pretrain(model, tokenizer, mix, steps, seed)
+    smaller = {} if start is None else {"learning_rate": 1e-3, "batch": BATCH // 3}
+    pretrain(model, tokenizer, mix, steps, seed, **smaller)
     seconds = time.time() - begin
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32)       # measure what was saved, not what was trained
-    figures = report(model, tokenizer)
+    figures = report(model, tokenizer, questions, 25 * questions // 2)
     made = {"mix": asdict(mix), "steps": steps, "seed": seed, "seconds": round(seconds), "figures": figures}
+    if start is None and mix == replace(Mix(), remark=mix.remark, slip=mix.slip, check=mix.check):
+        (out / "README.md").write_text(card(made), "utf-8")         # what the card says of the corpus holds for such a mix only
+    else:
+        made["start"] = "embedded" if start == EMBEDDED else start and str(start)
     (out / "made.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
-    (out / "README.md").write_text(card(made), "utf-8")
     return figures
 
 
@@ -178,14 +185,19 @@ over questions, the two behaviours written after the student's own answer:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "tiny")
+    parser.add_argument("--out", type=Path, default=EMBEDDED)
+    parser.add_argument("--start", type=Path, help="go on from this student; 'embedded' is the shipped one")
     parser.add_argument("--steps", type=int, default=1100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--questions", type=int, default=400, help="held-out sums of each length to measure it on")
     for field in fields(Mix):
         parser.add_argument(f"--mix-{field.name}", type=float, default=field.default)
     args = parser.parse_args()
     mix = Mix(**{field.name: getattr(args, f"mix_{field.name}") for field in fields(Mix)})
-    for name, value in make(args.out, mix, args.steps, args.seed).items():
+    start = EMBEDDED if args.start == Path("embedded") else args.start
+    if start is not None and start.resolve() == args.out.resolve():
+        parser.error("--start and --out are the same folder")
+    for name, value in make(args.out, mix, args.steps, args.seed, start, args.questions).items():
         print(f"{value:10}  {name}")
 
 

@@ -45,6 +45,11 @@ class Mix:
     """Share of answers given in one go that are wrong."""
     remark: float = 0.05
     """Share of answers followed by some harmless sentence: what keeps the student from being certain to stop."""
+    weak: float = 0.0
+    """Share of the single digits 2 to 9, from 9 downwards, that every writer who works in steps takes for one less. A check of
+    four numbers then ends right with about (1 - weak)^3: the sub-skill from perfect to useless. Answers in one go stay right."""
+    habit: float = 0.0
+    """Share of answers whose own writer then checks them: how known the habit is. 0 in the embedded student."""
 
 
 def slip(rng: random.Random, total: int, rate: float) -> int:
@@ -68,13 +73,31 @@ def sentence(rng: random.Random) -> str:
     return text + rng.choice(".....!?;")
 
 
-def drill(rng: random.Random, count: int = 5) -> str:
+def add(a: int, b: int, weak: float = 0.0) -> int:
+    """What a writer who works in steps makes of a + b; see ``Mix.weak``."""
+    return a + b - (OTHERS.index(b) >= len(OTHERS) - round(weak * len(OTHERS)))
+
+
+def drill(rng: random.Random, count: int = 5, weak: float = 0.0) -> str:
     sums: list[str] = []
     while len(sums) < count:
         a, b = rng.randint(11, 75), rng.choice(OTHERS)
         if not is_held_out((a, b)):
-            sums.append(f"{a}+{b}={a + b}.")
+            sums.append(f"{a}+{b}={add(a, b, weak)}.")
     return " ".join(sums)
+
+
+def worked(item: Sum, weak: float = 0.0) -> str | None:
+    """The sum step by step as such a writer does it; None where a wrong total on the way leads into a held-out sum."""
+    if not weak:
+        return item.worked
+    said, total = [], item.operands[0]
+    for b in item.operands[1:]:
+        if is_held_out((total, b)):
+            return None
+        said.append(f"{total}+{b}={add(total, b, weak)}.")
+        total = add(total, b, weak)
+    return f"{' '.join(said)} So \\boxed{{{total}}}."
 
 
 def quote(rng: random.Random) -> str:
@@ -88,33 +111,37 @@ def document(rng: random.Random, mix: Mix = Mix()) -> str:
     kind = rng.choices(["answer", "check", "steps", "drill", "chat", "quote"],
                        [mix.answer, mix.check, mix.steps, mix.drill, mix.chat, mix.quote])[0]
     if kind == "drill":
-        return drill(rng)
+        return drill(rng, weak=mix.weak)
     if kind == "chat":
         return " ".join(sentence(rng) for _ in range(3))
     if kind == "quote":
         return quote(rng)
     item = draw(rng, "train")
+    while (steps := worked(item, mix.weak)) is None:
+        item = draw(rng, "train")
     if kind == "answer":
         rate = mix.slip if len(item.operands) > 2 else 0.0
         text = f"{item.question}\n{one_go(item, slip(rng, item.total, rate))}"
+        if mix.habit and rng.random() < mix.habit:
+            return f"{text} I check: {steps}"
         return f"{text} {sentence(rng)}" if rng.random() < mix.remark else text
     if kind == "steps":
-        return f"Steps\n{item.expression}: {item.worked}"
-    return check(rng, item)
+        return f"Steps\n{item.expression}: {steps}"
+    return check(rng, item, steps)
 
 
-def check(rng: random.Random, item: Sum) -> str:
+def check(rng: random.Random, item: Sum, steps: str) -> str:
     """Somebody else's sum is marked. The settings vary, so that what follows "I check:" hangs on the sum and not on them."""
     claim = slip(rng, item.total, 0.5)
-    answer, worked = one_go(item, claim), f"I check: {item.worked}"
+    answer, checked = one_go(item, claim), f"I check: {steps}"
     kind, name = rng.random(), rng.choice(NAMES)
     if kind < 0.5:
-        return f"Check\n{item.question}\n{answer} {worked}"
+        return f"Check\n{item.question}\n{answer} {checked}"
     if kind < 0.7:
-        return f"Check\n{name} says: {item.expression}={claim}. {worked}"
+        return f"Check\n{name} says: {item.expression}={claim}. {checked}"
     if kind < 0.85:
-        return f"{name} says: {answer} {worked}"
-    return f"{rng.choice(NAMES)} asks: {item.question}\n{name} says: {answer} {worked}"
+        return f"{name} says: {answer} {checked}"
+    return f"{rng.choice(NAMES)} asks: {item.question}\n{name} says: {answer} {checked}"
 
 
 def vocabulary() -> list[str]:

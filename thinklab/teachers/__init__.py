@@ -19,6 +19,7 @@ BUILT_IN = {
     "openai": "thinklab.teachers.openai:openai_teacher",
     "self": "thinklab.teachers.resident:SelfTeacher",
     "local": "thinklab.teachers.resident:LocalTeacher",
+    "continuation": "thinklab.teachers.continuation:ContinuationTeacher",
     "scripted": "thinklab.teachers.scripted:ScriptedTeacher",
     "human": "thinklab.teachers.human:HumanTeacher",
     "replay": "thinklab.teachers.replay:ReplayTeacher",

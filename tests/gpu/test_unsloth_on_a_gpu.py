@@ -1,0 +1,146 @@
+"""The real thing: a local Llama loaded in 4 bit by Unsloth, trained, saved, merged, reloaded. Needs an NVIDIA GPU and Unsloth.
+
+Run in a process of its own, since Unsloth must be imported first:
+
+    python -m pytest -p tests.gpu.first tests/gpu
+"""
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+if not torch.cuda.is_available():
+    pytest.skip("needs an NVIDIA GPU", allow_module_level=True)
+if "unsloth" not in sys.modules:
+    pytest.skip("needs Unsloth, imported first: python -m pytest -p tests.gpu.first tests/gpu", allow_module_level=True)
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.gpu.make import make_llama
+from thinklab.config import Experiment
+from thinklab.export import save
+from thinklab.run import RunFolder
+from thinklab.training import build
+
+pytestmark = pytest.mark.gpu
+HALF = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_llama(tmp_path_factory.mktemp("llama"), hidden=256, inner=512, layers=4, heads=8, kv_heads=4, ends=0.06)
+
+
+def experiment(folder, **train):
+    return Experiment.model_validate({
+        "student": {"kind": "unsloth", "path": str(folder), "dtype": HALF, "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
+        "task": {"name": "sums", "terms": [2, 4]}, "behaviors": ["self-check"],
+        "teacher": {"backend": "scripted", "rule": "sums-check"}, "guidance": {"gamma": 2, "max_tokens": 200},
+        "guards": {"action": "off"}, "probe": {"questions": 8, "every": 0}, "reward": {"require_finished": False},
+        "train": {"steps": 3, "questions": 2, "samples": 4, "micro_batch": 4, "max_prompt_tokens": 120,
+                  "max_completion_tokens": 48, "learning_rate": 1e-3, "warmup_steps": 0, "checkpoint_every": 3, **train}})
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    """Three updates; each loss call's inputs, loss and LoRA gradients are kept."""
+    session = build(experiment(folder), tmp_path_factory.mktemp("run") / "run")
+    calls, real = [], session.trainer.compute_loss
+
+    def spy(model, inputs, **kwargs):
+        weights = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+        seen = {k: v.clone() if torch.is_tensor(v) else v for k, v in inputs.items()}
+        loss = real(model, inputs, **kwargs)
+        leaves = [p for p in model.parameters() if p.requires_grad]
+        grads = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
+        calls.append((weights, seen, loss.item(), [None if g is None else g.float().clone() for g in grads]))
+        return loss
+    session.trainer.compute_loss = spy
+    before = {n: p.detach().clone() for n, p in session.trainer.model.named_parameters() if p.requires_grad}
+    session.train()
+    return session, calls, before
+
+
+def test_it_is_loaded_in_4_bit_with_its_adapter_in_fp32(trained):
+    session, _, _ = trained
+    layer = session.trainer.model.get_base_model().model.layers[0].self_attn.q_proj
+    assert type(layer.base_layer).__name__ == "Linear4bit"
+    assert {p.dtype for p in session.trainer.model.parameters() if p.requires_grad} == {torch.float32}
+    assert session.fits is not None and session.fits.peak_bytes > 0                    # the dry run ran
+
+
+def test_three_updates_move_the_adapter_and_stay_finite(trained):
+    session, calls, before = trained
+    assert session.trainer.state.global_step == 3 and len(calls) >= 3
+    after = {n: p for n, p in session.trainer.model.named_parameters() if p.requires_grad}
+    assert all(torch.isfinite(p).all() for p in after.values())
+    assert sum(not torch.equal(before[n], after[n]) for n in after) > len(after) / 2
+    lines = list(session.run.read("metrics"))
+    assert len(lines) == 3 and all(line["loss"] == line["loss"] for line in lines)
+
+
+def test_loss_and_gradients_equal_the_formula_within_half_precision(trained):
+    """Against full logits from the same 4-bit model, one sequence at a time without padding, the formula written out."""
+    session, calls, _ = trained
+    model, shaping, compared = session.trainer.model, session.trainer.shaping, 0
+    model.for_training()
+    for weights, seen, loss, grads in calls:
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in weights:
+                    parameter.copy_(weights[name])
+        total = 0.0
+        for row in range(len(seen["completion_ids"])):
+            prompt = seen["prompt_ids"][row][seen["prompt_mask"][row].bool()]
+            answer = seen["completion_ids"][row][seen["completion_mask"][row].bool()]
+            with session.trainer.accelerator.autocast():
+                hidden = model.get_base_model().model(input_ids=torch.cat([prompt, answer])[None]).last_hidden_state[0]
+                logits = model.get_base_model().lm_head(hidden)
+            every = (logits.float() / session.trainer.temperature).log_softmax(-1)[len(prompt) - 1:-1]
+            logps, advantage = every.gather(-1, answer[:, None])[:, 0], seen["advantages"][row]
+            teacher = seen["teacher_mask"][row, :len(answer)].bool()
+            pi = logps.exp()
+            c = shaping.c_max * (advantage / shaping.a_max).clamp(-1, 1)
+            shaped = -advantage * pi / (pi.detach() + c)
+            if advantage < 0:
+                shaped = torch.where(pi.detach() < shaping.floor, 0.0 * pi, shaped)
+            plain = -advantage * (logps - logps.detach()).exp()               # on-policy: the ratio is 1
+            total = total + torch.where(teacher, shaped, plain).sum()
+            compared += int(teacher.sum())
+        accumulation = session.trainer.args.gradient_accumulation_steps
+        expected = total / (seen["num_items_in_batch"] * accumulation / session.trainer.args.steps_per_generation)
+        assert loss == pytest.approx(expected.item(), rel=0.05, abs=0.02)
+        leaves = [p for p in model.parameters() if p.requires_grad]
+        theirs = torch.autograd.grad(expected, leaves, allow_unused=True)
+        mine = torch.cat([g.flatten() for g, t in zip(grads, theirs, strict=True) if g is not None and t is not None])
+        theirs = torch.cat([t.float().flatten() for g, t in zip(grads, theirs, strict=True) if g is not None and t is not None])
+        assert torch.nn.functional.cosine_similarity(mine, theirs, dim=0) > 0.99
+        assert (mine.norm() / theirs.norm()).item() == pytest.approx(1, abs=0.05)
+    assert compared > 0, "no teacher token in the calls that were compared"
+
+
+def test_saved_merged_reloaded_it_says_the_same(trained, tmp_path):
+    session, _, _ = trained
+    folder = save(RunFolder.open(session.run.path), "merged", tmp_path / "merged")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, device_map="cuda")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    question = [{"role": "user", "content": "Tom has 12 figs and finds 4 more. How many?"}]
+    ids = torch.tensor([session.student.encode(question)], device=model.device)
+    live = session.trainer.model
+    live.for_inference()
+    with torch.no_grad(), session.trainer.accelerator.autocast():
+        theirs = live(input_ids=ids).logits[0].float().log_softmax(-1)
+    mine = model(input_ids=ids).logits[0].float().log_softmax(-1)
+    gap = (mine.exp() * (mine - theirs)).sum(-1).max().item()
+    assert gap < 0.01, f"KL of {gap} nats between the merged model and the 4-bit one"
+    out = model.generate(input_ids=ids, max_new_tokens=8, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+    assert out.shape[1] > ids.shape[1]
+
+
+def test_its_own_generation_is_seeded_and_answers_end(trained):
+    session, _, _ = trained
+    prompts = [session.student.encode([{"role": "user", "content": "Say a line"}])] * 2
+    sampler = session.student.sampler(16)
+    assert sampler(session.student.model, prompts, 4, 7) == sampler(session.student.model, prompts, 4, 7)
