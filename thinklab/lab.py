@@ -15,6 +15,7 @@ where the last one stood. What trains is in ``lab_engine.py``; this file is the 
 from __future__ import annotations
 
 import atexit
+import logging
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -78,6 +79,7 @@ class Lab:
         quiet: bool = False,
         **settings: Any,
     ):
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it names an optional kernel for CPUs at every import
         self._engine: Engine | None = None
         self._queue: ReviewQueue | None = None
         self._pane: Any = None
