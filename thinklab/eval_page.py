@@ -17,6 +17,8 @@ from thinklab.stats import Estimate
 
 PALETTE = (*COLOURS, "#0e7490", "#a16207", "#9d174d", "#3f3f46")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
+TALL = {**LAYOUT, "height": 420, "margin": {**LAYOUT["margin"], "b": 150}, "legend": {**LAYOUT["legend"], "font": {"size": 11}}}
+"""Room for the names of eight methods below the figure."""
 LARGEST_SAMPLES = 8_000_000
 """Characters of answers that travel inside the page; the others are only in the cells' answers.jsonl."""
 
@@ -193,16 +195,21 @@ def _scaling(results: Results) -> str:
         highest = max([a for m in config.methods if (c := results.cells.get((m, b))) for _, a, _ in c.curve()] +
                       [r.value for m in config.methods if (c := results.cells.get((m, b))) for _, r in c.by_length()], default=1)
         for fig, title, axis, into in ((one, b, "mean tokens used", scaling), (two, b, "tokens of the answer", quarters)):
-            fig.update_layout(title=title, **{**LAYOUT, "height": 360, "margin": {**LAYOUT["margin"], "b": 110}},
+            fig.update_layout(title=title, **TALL,
                               xaxis={"title": {"text": axis, "font": {"size": 12}, "standoff": 6}, "rangemode": "tozero"},
                               yaxis={"range": [-0.02, min(1.03, max(0.1, highest * 1.15))], "tickformat": ".0%"})
             into.append(fig)
     return ("<h2>Inference scaling</h2><p>Accuracy had every answer been cut after so many tokens; the large mark is the "
             "answer as it is. "
             "A cut answer is graded as it stands: a method that answers first and reflects later keeps what it had.</p>"
-            + page.figures(scaling) + "<h3>Accuracy by length of the answer</h3><p>The answers of each method in quarters, "
+            + _figures(scaling) + "<h3>Accuracy by length of the answer</h3><p>The answers of each method in quarters, "
                                       "from short to "
-            "long.</p>" + page.figures(quarters))
+            "long.</p>" + _figures(quarters))
+
+
+def _figures(figs: list[go.Figure]) -> str:
+    room = f"<div class=figure style='min-height:{TALL['height'] + 8}px'>"
+    return "<div class=figures>" + "".join(page.figure(f).replace("<div class=figure>", room, 1) for f in figs) + "</div>"
 
 
 def _behaviors(results: Results) -> str:
@@ -227,14 +234,14 @@ def _behaviors(results: Results) -> str:
                     error_y={"type": "data", "symmetric": False, "array": [r.high - r.value for r in rates],
                              "arrayminus": [r.value - r.low for r in rates], "thickness": 1})
     fig.update_layout(title="Share of answers that show it, mean over benchmarks", barmode="group",
-                      **{**LAYOUT, "margin": {**LAYOUT["margin"], "b": 110}}, yaxis={"tickformat": ".1%", "rangemode": "tozero"})
+                      **TALL, yaxis={"tickformat": ".1%", "rangemode": "tozero"})
     return ("<h2>Which behaviours appear?</h2><p>Percent of answers in which the behaviour's detector finds it, all turns of "
             f"an answer "
             "together, mean over benchmarks with 95 % bootstrap intervals; in small print the difference to "
             f"{escape(config.compared_with)} on the same questions, which for a trained student is after against before. A "
             f"solver that asks "
             "for a check in its prompt gets one; that is no sign of a habit.</p>" + page.table(["", *map(escape, names)], rows)
-            + page.figures([fig]))
+            + _figures([fig]))
 
 
 def _questions(results: Results) -> str:

@@ -244,7 +244,8 @@ class Engine:
         for metrics in trainer._metrics.values():
             metrics.clear()
         if session.guards is not None:
-            session.guards.watch = Watch(session.config.guards, session.config.loss.method, session.config.train.learning_rate)
+            session.guards.watch = Watch(session.config.guards, session.config.loss.method, session.config.train.learning_rate,
+                                         session.config.train.questions)
             session.guards.stopped = ""
         if session.guide is not None:
             session.guide.failed = ""
