@@ -41,9 +41,9 @@ def evaluate(
             run(config, file, out, only, lambda text: quiet or console.print(text, markup=False, soft_wrap=True), listener)
     from thinklab.eval_page import headline, write_results
     from thinklab.eval_results import collect
-    from thinklab.evaluate import all_seen
+    from thinklab.evaluate import all_seen, budgets
     results = collect(config, out)
-    table, page = write_results(results, out, all_seen(config, file, out))
+    table, page = write_results(results, out, all_seen(config, file, out), budgets(config, file, out))
     print(table.read_text("utf-8"))
     for sentence in headline(results):
         print(sentence)

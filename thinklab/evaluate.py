@@ -233,6 +233,17 @@ def student_kinds(config: Evaluation, path: Path, out: Path, methods: Sequence[s
     return kinds
 
 
+def budgets(config: Evaluation, path: Path, out: Path) -> dict[str, dict[str, Any]]:
+    """What the training of each trained method used, by ``METHOD, FOLDER``; methods that are not trained yet are left out."""
+    from thinklab.budget import budget
+    found = {}
+    for method, m in config.methods.items():
+        for folder in [str(r.folder) for r in training_runs(config, path, out, method)] or run_folders(m.run or ()):
+            if RunFolder(Path(folder)).config_file.exists():
+                found[f"{method}, {Path(folder).name}"] = budget(RunFolder(Path(folder)))
+    return found
+
+
 def run_folders(run: str | Sequence[str]) -> list[str]:
     return [run] if isinstance(run, str) else list(run)
 
