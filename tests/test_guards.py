@@ -101,6 +101,15 @@ def test_a_student_that_shows_the_behaviour_by_itself_needs_no_guidance():
     ]
 
 
+def test_luck_with_the_questions_is_no_fall_of_accuracy():
+    """A run of plain GRPO went from .54 to .33 on questions that happened to be harder; the probe saw nothing."""
+    lucky = [0.54] * 5 + [0.33] * 5
+    for questions, said in ((12, False), (200, True)):
+        watch = Watch(GuardSection(), questions=questions)
+        signs = [a.sign for s, x in enumerate(lucky) for a in watch.see({"step": s, **HEALTHY, "own/accuracy": x})]
+        assert ("accuracy" in signs) == said
+
+
 def test_an_alarm_comes_again_after_its_sign_has_gone():
     watch = Watch(GuardSection())
     pattern = [False, True, True, False, True]

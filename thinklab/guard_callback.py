@@ -33,7 +33,8 @@ class Guards:
     say: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.config.guards, self.config.loss.method, self.config.train.learning_rate)
+        train = self.config.train
+        self.watch = Watch(self.config.guards, self.config.loss.method, train.learning_rate, train.questions)
         # Kept now, before a checkpoint is loaded: without an adapter the weights as they are now are the base.
         self.retention = Retention.of(self.student) if self.config.guards.kl_every else None
         self.stopped = ""

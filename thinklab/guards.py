@@ -22,6 +22,7 @@ from statistics import fmean, median
 from typing import Any, Literal
 
 from thinklab.config import GuardSection
+from thinklab.stats import Rate
 
 SETTLE = 3
 """The first steps are the baseline and raise no alarm about entropy: warm-up barely moves the weights there."""
@@ -54,6 +55,8 @@ class Watch:
     limits: GuardSection
     method: str = "aas"
     learning_rate: float = 1e-3
+    questions: int = 12
+    """Questions a step, from which the noise of accuracy on rollouts is known: plain GRPO on 12 swings by .2 without any harm."""
     active: set[str] = field(default_factory=set)
     """Signs that were there at the last line."""
     _lines: deque = field(default_factory=lambda: deque(maxlen=2 * WINDOW))
@@ -143,13 +146,15 @@ class Watch:
         recent = [x["own/accuracy"] for x in list(self._lines)[-WINDOW:] if "own/accuracy" in x]
         if len(recent) == WINDOW:
             now = fmean(recent)
-            if self._best_accuracy - now > self.limits.accuracy_drop:
+            total = WINDOW * self.questions
+            seen, best = (Rate(round(x * total), total) for x in (now, self._best_accuracy))
+            if self._best_accuracy - now > self.limits.accuracy_drop and seen.high < best.low:
                 found.append(
                     self._alarm(
                         step,
                         "accuracy",
                         f"accuracy on unguided rollouts fell from {self._best_accuracy:.2f} to {now:.2f} "
-                        f"(means of {WINDOW} steps)",
+                        f"(means of {WINDOW} steps, 95 % intervals apart)",
                     )
                 )
             self._best_accuracy = max(self._best_accuracy, now)

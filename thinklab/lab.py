@@ -80,7 +80,9 @@ class Lab:
     ):
         self._engine: Engine | None = None
         self._queue: ReviewQueue | None = None
+        self._pane: Any = None
         self._said: list[str] = []
+        self._told = 0
         self.by, self.quiet = by, quiet
         if config is None and out is None and not settings and not overrides:
             raise ConfigError('Lab() needs a config, such as Lab("demo-self-check"), or student=, task=, behaviors= and teacher=')
@@ -191,7 +193,9 @@ class Lab:
         if in_notebook():
             from thinklab.widgets.review_pane import ReviewPane
 
-            return ReviewPane(queue)
+            self._freeze_pane()
+            self._pane = ReviewPane(queue)
+            return self._pane
         return ReviewText(queue)
 
     def update(self, batch: Batch | None = None, auto: Auto | None = None) -> Metrics:
@@ -327,6 +331,31 @@ class Lab:
         return Comparison(step, mine.before, control, mine.after, differences(RunFolder(folder), self.run))
 
     # ---- what there is
+
+    def save(self, kind: str = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
+        """The student as last saved, in a folder with a model card: ``adapter``, ``merged`` or ``gguf``; see ``thinklab.export``.
+
+        Args:
+            out: the folder to make; default ``RUN/export/KIND-step-N``.
+            quantization: ``gguf`` only; a name that Unsloth knows.
+
+        Raises:
+            ThinklabError: before the first step, for a kind that this run cannot have, or where the folder is taken.
+        """
+        from thinklab.export import save
+
+        self._open()
+        out = self.path / "export" / f"{kind}-step-{self.step}" if out is None else Path(out)
+        folder = save(self.path, kind, out, quantization=quantization)
+        self._say(f"saved in {folder}")
+        return folder
+
+    def push(self, repo: str, kind: str = "adapter", *, private: bool = True, ask: Callable[[str], bool] | None = None) -> str:
+        """Save and upload to the hub as ``repo``; lists what would leave this machine and asks first. ``""``: it was a no."""
+        from thinklab.export import push
+
+        folder = self.path / "export" / f"{kind}-step-{self.step}"
+        return push(folder if folder.exists() else self.save(kind), repo, private=private, ask=ask)
 
     @property
     def step(self) -> int:
@@ -467,9 +496,16 @@ class Lab:
         if self._queue is not None and self._engine is not None and self._engine.waiting is None:
             self._queue.closed = "this batch has been trained on; its decisions stand"
             self._queue = None
+            self._freeze_pane()
+
+    def _freeze_pane(self) -> None:
+        """A pane that is done becomes plain HTML, which stays in the saved notebook."""
+        pane, self._pane = self._pane, None
+        if pane is not None:
+            pane.freeze()
 
     def _end_of_steps(self) -> None:
-        for text in self._said[getattr(self, "_told", 0) :]:
+        for text in self._said[self._told :]:
             self._say(text)
         self._told = len(self._said)
 
