@@ -23,19 +23,21 @@ LARGEST_SAMPLES = 8_000_000
 """Characters of answers that travel inside the page; the others are only in the cells' answers.jsonl."""
 
 
-def write_results(results: Results, out: Path, seen: Mapping[str, Mapping[str, int]] | None = None) -> tuple[Path, Path]:
+def write_results(results: Results, out: Path, seen: Mapping[str, Mapping[str, int]] | None = None,
+                  budgets: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Path, Path]:
     """Write ``results.json``, ``table.md``, ``table.csv`` and ``index.html``; returns the second and the last.
 
     Args:
         seen: by method and benchmark, how many questions were also training questions.
+        budgets: by training run, what it used; as ``thinklab.budget.budget`` gives it.
     """
     out, seen = Path(out), seen or {}
-    RunFolder(out).write_json("results.json", {**to_json(results), "questions_also_trained_on": seen})
+    RunFolder(out).write_json("results.json", {**to_json(results), "questions_also_trained_on": seen, "training": budgets or {}})
     table = out / "table.md"
     table.write_text(markdown(results), "utf-8")
     (out / "table.csv").write_text(as_csv(results), "utf-8")
     parts = [_head(results, seen), _table(results), _differences(results), _length(results), _scaling(results),
-             _behaviors(results), _questions(results), _samples(results), _provenance(results, out)]
+             _behaviors(results), _questions(results), _training(budgets or {}), _samples(results), _provenance(results, out)]
     return table, page.write_page(out / "index.html", results.config.name, parts)
 
 
@@ -255,6 +257,19 @@ def _questions(results: Results) -> str:
             f"most {config.max_new_tokens}, seed {config.seed}. Questions with longer prompts are left out for every method "
             f"alike.</p>"
             + page.table(["benchmark", "questions there", "prompt too long", "asked"], rows))
+
+
+def _training(budgets: Mapping[str, Mapping[str, Any]]) -> str:
+    if not budgets:
+        return ""
+    rows = []
+    for name, b in budgets.items():
+        texts = ", ".join(f"{n} {source}" for source, n in b["texts"].items()) or "no texts: policy gradient"
+        rows.append([escape(name), f"{b['questions']:,}", f"{b['different_questions']:,}", f"{b['student_answers']:,}",
+                     f"{b['student_tokens']:,}", f"{b['teacher_texts']:,}", f"{b['teacher_tokens']:,}", escape(texts)])
+    return ("<h2>What the training used</h2><p>Questions as often as they were used, answers that the student sampled with their "
+            "tokens, the teacher's texts and tokens that were trained on, and what the supervised methods imitated.</p>"
+            + page.table(["", "questions", "different", "answers", "tokens", "teacher texts", "tokens", "imitated"], rows))
 
 
 def _samples(results: Results) -> str:

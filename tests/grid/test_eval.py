@@ -258,6 +258,16 @@ def test_an_unknown_cell_and_a_missing_run_are_named(tmp_path):
         evaluate(load_evaluation(file), file, tmp_path / "out", only="mine/*")
 
 
+def test_questions_that_are_missing_are_noticed_before_anything_is_trained(tmp_path):
+    (tmp_path / "sft.yaml").write_text("name: sft\ntask: sums\nbaseline: {kind: sft}\n")
+    file = write(tmp_path, "name: x\nbenchmarks: {gsm8k: {task: {name: gsm8k, path: no/such.jsonl}}}\nmethods: {sft: {train: "
+                           "sft.yaml}}\n")
+    said = []
+    with pytest.raises(TaskError, match=r"no/such\.jsonl: no such file"):
+        evaluate(load_evaluation(file), file, tmp_path / "out", say=said.append)
+    assert not said and not (tmp_path / "out" / "train").exists()
+
+
 def test_shipped_evaluations_are_valid():
     files = list((ROOT / "examples").glob("*/*.yaml"))
     grids = [f for f in files if "benchmarks:" in f.read_text()]
