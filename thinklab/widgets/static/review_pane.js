@@ -13,6 +13,7 @@ const HELP = [
   ["r", "ask the teacher again"], ["j n ↓ →", "next"], ["k p ↑ ←", "previous"], ["/", "search in the questions"], ["?", "this help"],
   ["Ctrl ⏎", "in the box: accept what you wrote"], ["Esc", "leave the box; the text is kept as a draft"],
 ];
+const growsByItself = CSS.supports("field-sizing", "content");
 const PAUSE = 300; // ms without typing before Python is asked for a preview
 
 /** Words, spaces and signs of `before` and `after` as [kind, text], kind "=", "-" or "+". */
@@ -227,8 +228,10 @@ function render({ model, el }) {
       : ["", `${p.tokens} of ${budget}, ${p.left} left`], p?.problem && p.left >= 0 && text ? ["tl-bad", p.problem] : null);
     const meter = make(fact.tokens, "div", `tl-meter${p && p.left < 0 ? " over" : ""}`);
     make(meter, "i").style.width = `${Math.min(100, 100 * (p?.tokens ?? 0) / budget)}%`;
-    box.style.height = "auto";
-    box.style.height = `${box.scrollHeight + 2}px`;
+    if (!growsByItself) { // asking for the height makes the browser lay out the whole notebook
+      box.style.height = "auto";
+      box.style.height = `${box.scrollHeight + 2}px`;
+    }
   }
   function put(node, ...lines) {
     node.replaceChildren();
