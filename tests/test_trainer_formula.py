@@ -227,6 +227,27 @@ def test_kl_leaves_teacher_tokens_alone(model, tokenizer):
     assert not torch.equal(seen["ref_per_token_logps"][~teacher], seen["logps"].detach()[~teacher])
 
 
+def test_kl_is_logged_by_token_origin(model, tokenizer):
+    """The two means, weighted by their tokens, are TRL's estimator over all tokens against the reference as it was."""
+    trainer = run(model, tokenizer, SHAPING, beta=0.5, max_steps=2)
+    _, inputs, *_ = trainer.calls[-1]
+    ref, seen = inputs["ref_per_token_logps"].clone(), {}
+    original = trainer._shape
+
+    def spy(inputs, logps, entropies):
+        seen["logps"] = logps.detach()
+        original(inputs, logps, entropies)
+    trainer._shape = spy
+    before = {origin: len(trainer._metrics["train"][f"{origin}/kl"]) for origin in ("student", "teacher")}
+    trainer.compute_loss(trainer.model, dict(inputs))
+    teacher = inputs["teacher_mask"].bool()
+    gap = ref - seen["logps"]
+    for origin, mask in (("teacher", teacher), ("student", inputs["completion_mask"].bool() & ~teacher)):
+        logged = trainer._metrics["train"][f"{origin}/kl"]
+        assert len(logged) == before[origin] + 1 and logged[-1] > 0
+        assert logged[-1] == pytest.approx((gap.exp() - gap - 1)[mask].mean().item(), rel=1e-4)
+
+
 def test_imitation_moves_nothing_in_steps_without_a_guided_text(tmp_path):
     """Adam would, on its momentum."""
     from thinklab.config import load_config
