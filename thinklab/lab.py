@@ -15,6 +15,7 @@ where the last one stood. What trains is in ``lab_engine.py``; this file is the 
 from __future__ import annotations
 
 import atexit
+import logging
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -78,9 +79,10 @@ class Lab:
         quiet: bool = False,
         **settings: Any,
     ):
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it names an optional kernel for CPUs at every import
         self._engine: Engine | None = None
         self._queue: ReviewQueue | None = None
-        self._pane: Any = None
+        self._queue_for = ""  # key of the batch that the queue is about
         self._said: list[str] = []
         self._told = 0
         self.by, self.quiet = by, quiet
@@ -158,7 +160,7 @@ class Lab:
             return Proposals(waiting.batch, {})
         if not waiting.guided or waiting.unanswered:
             waiting = self._to_batch()
-            self._queue = None
+            self._close_queue("the teacher was asked again; lab.review(batch) shows what it said")
             engine.guide(waiting)
         lost = [g for g in waiting.unanswered if g.reason != "waiting"]
         if lost and len(lost) == len(waiting.proposals):
@@ -193,9 +195,7 @@ class Lab:
         if in_notebook():
             from thinklab.widgets.review_pane import ReviewPane
 
-            self._freeze_pane()
-            self._pane = ReviewPane(queue)
-            return self._pane
+            return ReviewPane(queue)
         return ReviewText(queue)
 
     def update(self, batch: Batch | None = None, auto: Auto | None = None) -> Metrics:
@@ -254,7 +254,8 @@ class Lab:
         try:
             engine.run(until, _policy(auto), self.by, guidance)
         finally:
-            self._close_queue()
+            if engine.waiting is None:
+                self._close_queue()
         line = Metrics({k: v for part in engine.lines[-engine.span :] for k, v in part.items()})
         why = engine.session.stopped
         self._end_of_steps()
@@ -409,9 +410,12 @@ class Lab:
 
     def close(self) -> None:
         """End the worker, free the memory and the folder. What was waiting waits on disk."""
-        engine, self._engine, self._queue = self._engine, None, None
-        if engine is None:
-            return
+        if self._engine is not None:
+            self._close_queue(f"this Lab is closed; Lab(out={str(self.path)!r}) continues where it was")
+            self._shut()
+
+    def _shut(self) -> None:
+        engine, self._engine = self._engine, None
         engine.close()
         self._lock.release()
         if _OPEN.get(self.path.resolve()) is self:
@@ -450,7 +454,6 @@ class Lab:
             if self.step >= self.config.train.steps:
                 raise self._all_done()
             engine.sample()
-            self._queue = None
         if not engine.at_batch:
             raise LabError(f"the training ended before it had sampled: {engine.session.stopped or 'no reason given'}")
         return engine.waiting
@@ -472,8 +475,8 @@ class Lab:
             )
         if not waiting.guided:
             raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
-        if self._queue is None:
-            self._queue = self._engine.queue(waiting, self.by)
+        if self._queue is None or self._queue_for != waiting.key:
+            self._queue, self._queue_for = self._engine.queue(waiting, self.by), waiting.key
         return self._queue
 
     def _decided(self, waiting: Waiting, auto: Auto | None) -> dict[str, Guidance]:
@@ -491,18 +494,11 @@ class Lab:
             )
         return queue.decided()
 
-    def _close_queue(self) -> None:
-        """After an update a pane that is still open must not take decisions that change nothing."""
-        if self._queue is not None and self._engine is not None and self._engine.waiting is None:
-            self._queue.closed = "this batch has been trained on; its decisions stand"
+    def _close_queue(self, why: str = "this batch has been trained on; its decisions stand") -> None:
+        """A pane that is still open must not take decisions that change nothing; it becomes static HTML."""
+        if self._queue is not None:
+            self._queue.closed = why
             self._queue = None
-            self._freeze_pane()
-
-    def _freeze_pane(self) -> None:
-        """A pane that is done becomes plain HTML, which stays in the saved notebook."""
-        pane, self._pane = self._pane, None
-        if pane is not None:
-            pane.freeze()
 
     def _end_of_steps(self) -> None:
         for text in self._said[self._told :]:
@@ -589,4 +585,4 @@ def _move_away(path: Path, say: Callable[[str], None]) -> None:
 @atexit.register
 def _close_all() -> None:
     for lab in list(_OPEN.values()):
-        lab.close()
+        lab._shut()
