@@ -85,14 +85,15 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=8 * 1024)
     parser.add_argument("--dtype", default="bfloat16", choices=["float32", "bfloat16"])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--paths", nargs="+", choices=PATHS, default=list(PATHS), help="plain must be among them")
     parser.add_argument("--one", choices=PATHS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         print(json.dumps(measure(args.one, args)))
         return
-    found: dict[str, list[dict]] = {path: [] for path in PATHS}
+    found: dict[str, list[dict]] = {path: [] for path in args.paths}
     for repeat in range(args.repeats):
-        for path in PATHS[repeat % 3:] + PATHS[:repeat % 3]:
+        for path in args.paths[repeat % len(args.paths):] + args.paths[:repeat % len(args.paths)]:
             out = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one", path], capture_output=True, text=True)
             if out.returncode:
                 sys.exit(f"{NAMES[path]} ended with exit code {out.returncode} (out of memory?)\n{out.stderr[-500:]}")
@@ -104,7 +105,7 @@ def main() -> None:
     print("| path | peak, MB | of plain | seconds | of plain | largest difference: log-prob, entropy, gradient |")
     print("| --- | --- | --- | --- | --- | --- |")
     plain = found["plain"]
-    for path in PATHS:
+    for path in args.paths:
         peak = statistics.median(f["peak"] for f in found[path])
         seconds = statistics.median(f["seconds"] for f in found[path])
         ratio = statistics.median(f["seconds"] / p["seconds"] for f, p in zip(found[path], plain, strict=True))

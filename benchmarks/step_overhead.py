@@ -2,10 +2,11 @@
 
     python benchmarks/step_overhead.py [--steps 10] [--repeats 5]
 
-Both trainers get the same recorded answers in place of sampling: stock TRL whole ones, ThinkTuning the student's part, onto
-which its guide splices the rest for a quarter of the rollouts. So both train on the very same token ids, with the same
-rewards (a spread in every group, so no row is idle), and what differs is the guide, the records, the log-prob path and the
-weights. Runs are interleaved; each step's processor time (wall clock on a GPU) counts from the second step on.
+Both trainers get recorded answers in place of sampling: ThinkTuning the student's part, onto which the real ``Guide`` with the
+scripted teacher splices guidance for a quarter of the rollouts; stock TRL what came of that. So both train on the very same
+token ids, with the same rewards (a spread in every group, so no row is idle), and what differs is the teacher, the guide,
+the records, the log-prob path and the weights. Runs are interleaved; each step's processor time (wall clock on a GPU)
+counts from the second step on.
 """
 from __future__ import annotations
 
@@ -14,7 +15,6 @@ import random
 import statistics
 import tempfile
 import time
-from dataclasses import replace
 
 import torch
 from datasets import Dataset
@@ -23,7 +23,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer
 from trl import GRPOConfig, GRPOTrainer
 
 from thinklab import allocator
+from thinklab.behavior import load_behavior
+from thinklab.guide import Guide, Schedule
 from thinklab.students.make_tiny import build_tokenizer
+from thinklab.tasks import load_task
+from thinklab.teachers import load_teacher
 from thinklab.trainer import ThinkTuningTrainer
 
 QUESTIONS, SAMPLES = 2, 8
@@ -71,7 +75,7 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--vocabulary", type=int, default=8_000)
     parser.add_argument("--answer", type=int, default=96, help="longest answer in tokens")
-    parser.add_argument("--guidance", type=int, default=32)
+    parser.add_argument("--guidance", type=int, default=80)
     args = parser.parse_args()
     cuda = torch.cuda.is_available()
     torch.set_num_threads(1)
@@ -80,23 +84,21 @@ def main() -> None:
     rng, eos = random.Random(0), tokenizer.eos_token_id
     count = QUESTIONS * SAMPLES
     students = [[rng.randint(5, 500) for _ in range(rng.randint(args.answer // 4, args.answer))] for _ in range(count)]
-    teachers = {k: [rng.randint(5, 500) for _ in range(args.guidance - 1)] + [eos] for k in range(0, count, 4)}
-    whole = [s + teachers.get(k, [eos]) for k, s in enumerate(students)]
     rewards = [float(rng.random()) for _ in range(count)]
-
-    def guide(rollouts, step, generation):
-        return [replace(r, teacher_ids=tuple(teachers[k])) if k in teachers else r for k, r in enumerate(rollouts)]
+    examples = load_task("sums", terms=[2, 4]).load("train")[:64]
+    behavior, whole = load_behavior("self-check"), []
 
     def reward(completions, **_):
         return rewards[:len(completions)]
 
     def run(kind) -> tuple[list[float], int]:
+        batches = []
         torch.manual_seed(0)
         model = LlamaForCausalLM(LlamaConfig(
             hidden_size=args.hidden, intermediate_size=3 * args.hidden, num_hidden_layers=4, num_attention_heads=4,
             num_key_value_heads=4, vocab_size=args.vocabulary, pad_token_id=0, bos_token_id=2, eos_token_id=eos))
         model = get_peft_model(model, LoraConfig(r=16, target_modules="all-linear"))
-        rows = [{"prompt": [{"role": "user", "content": f"Tom has {k} figs and finds 4 more. How many?"}]} for k in range(64)]
+        rows = [{"prompt": [{"role": "user", "content": e.question}], "example_id": e.id} for e in examples]
         clock = Clock(time.perf_counter if cuda else time.process_time)
         with tempfile.TemporaryDirectory() as folder:
             config = GRPOConfig(
@@ -104,14 +106,23 @@ def main() -> None:
                 max_completion_length=args.answer + args.guidance, report_to="none", save_strategy="no", use_cpu=not cuda,
                 bf16=cuda, logging_steps=1, disable_tqdm=True, beta=0.0, gradient_checkpointing=False, shuffle_dataset=False,
                 log_level="error", remove_unused_columns=False)
-            more = {"guide": guide} if kind is Ours else {}
+            more = {}
+            if kind is Ours:
+                guide = Guide(load_teacher("scripted", rule="sums-check"), [(behavior, 1.0)], tokenizer, Schedule(0.25),
+                              max_tokens=args.guidance)
+                more = {"guide": guide, "examples": {e.id: e for e in examples}, "on_batch": batches.append}
             trainer = kind(model=model, args=config, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
                            reward_funcs=[reward], callbacks=[clock], **more)
             trainer.answers = whole if kind is Stock else [[*s, eos] for s in students]
             trainer.remove_callback(PrinterCallback)
             trainer.train()
+        if kind is Ours and not whole:
+            whole.extend(list(r.completion_ids) for b in batches for r in b.rollouts)
+            teachers.extend(len(r.teacher_ids) for b in batches for r in b.rollouts)
         return clock.seconds[1:], trainer.trained_on
 
+    teachers: list[int] = []
+    run(Ours)                                                   # records what stock TRL will get
     found: dict[str, list[float]] = {"TRL's GRPO": [], "ThinkTuning, free teacher": []}
     kinds, tokens = dict(zip(found, (Stock, Ours), strict=True)), {}
     for repeat in range(args.repeats):
@@ -122,9 +133,10 @@ def main() -> None:
     if len(set(tokens.values())) > 1:
         raise SystemExit(f"not the same tokens: {tokens}")
     where = torch.cuda.get_device_name() if cuda else "CPU, 1 thread"
-    print(f"{count} rollouts a step, {sum(map(len, whole)):,} answer tokens of which {sum(map(len, teachers.values()))} are the "
-          f"teacher's; Llama 4 x {args.hidden}, {args.vocabulary:,} tokens of vocabulary, LoRA r=16, {where}; {args.repeats} "
-          f"interleaved runs of {args.steps} steps, medians; both trained on {max(tokens.values()):,} answer tokens a run\n")
+    print(f"{count} rollouts a step, {sum(map(len, whole)) // args.steps:,} answer tokens of which {sum(teachers) // args.steps} "
+          f"are the teacher's; Llama 4 x {args.hidden}, {args.vocabulary:,} tokens of vocabulary, LoRA r=16, {where}; "
+          f"{args.repeats} interleaved runs of {args.steps} steps, medians; both trained on {max(tokens.values()):,} answer "
+          "tokens a run\n")
     print("| trainer | seconds a step | ratio |")
     print("| --- | --- | --- |")
     for name, seconds in found.items():

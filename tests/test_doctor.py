@@ -43,8 +43,8 @@ def test_a_config_is_tried_for_real(monkeypatch):
 
 
 def test_what_the_run_would_stumble_over_is_found_by_building_it():
-    code, text = call(DEMO, *SMALL, "behaviors=[nonsense]")
-    assert code == 1 and "FAIL" in text and "nonsense" in text and "A run would fail: 1 problem above" in text
+    code, text = call(DEMO, *SMALL, "train.max_prompt_tokens=5")
+    assert code == 1 and "FAIL" in text and "train.max_prompt_tokens=5" in text and "A run would fail: 1 problem above" in text
 
 
 def test_the_t4_profile_on_a_machine_without_a_gpu(monkeypatch):

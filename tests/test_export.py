@@ -166,3 +166,14 @@ def test_the_commands(session, tmp_path, monkeypatch):
     assert "nothing was uploaded" in no.output and not hub.calls
     yes = CliRunner().invoke(app, ["push", str(tmp_path / "a"), "me/it", "--public", "--yes"])
     assert yes.exit_code == 0 and hub.calls[0][1]["private"] is False
+
+
+def test_a_lab_saves_and_pushes_what_its_folder_holds(session, tmp_path):
+    from thinklab import Lab
+    run = shutil.copytree(session.run.path, tmp_path / "run")
+    hub, asked = Hub(), []
+    with Lab(out=run, quiet=True) as lab:
+        folder = lab.save("adapter")
+        assert folder == run / "export" / "adapter-step-2" and (folder / "adapter_model.safetensors").exists()
+        assert lab.push("me/it", ask=lambda q: asked.append(q) or False) == "" and "me/it (private)" in asked[0]
+    assert not hub.calls

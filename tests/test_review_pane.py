@@ -116,6 +116,6 @@ def test_a_frozen_pane_is_html_in_the_same_place(make, monkeypatch):  # noqa: F8
     pane = ReviewPane(make())
     pane._ipython_display_()
     pane.queue.reject("0-0")
-    pane.freeze()
+    pane.queue.closed = "trained on"
     pane._ipython_display_()                 # a closed pane shows what it was
     assert len(shown) == 1 and "rejected by ann" in shown[0] and "<script" not in shown[0]

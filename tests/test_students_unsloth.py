@@ -1,6 +1,7 @@
 """The Unsloth student against a stub of Unsloth; ``tests/unsloth`` checks the stub's signatures, ``tests/gpu`` the real thing."""
 from __future__ import annotations
 
+import subprocess
 import sys
 import types
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoTokenizer, LlamaForCausalLM
+from trl import GRPOTrainer
 
 from thinklab import unsloth_first
 from thinklab.config import StudentSection
@@ -95,6 +97,7 @@ def test_what_it_cannot_do_is_one_clear_error(asked, options, text):
 
 def test_unsloth_must_come_first(monkeypatch):
     monkeypatch.delitem(sys.modules, "unsloth", raising=False)
+    assert GRPOTrainer.__module__.split(".")[0] in sys.modules
     with pytest.raises(StudentError, match=r"trl, peft, transformers was imported before Unsloth.*import unsloth"):
         unsloth_first.import_first("unsloth")
     for name in unsloth_first.PATCHED:
@@ -113,3 +116,11 @@ def test_a_run_folder_says_which_student_it_had(tmp_path, monkeypatch):
     unsloth_first.import_first_for(tmp_path)
     unsloth_first.import_first_for(tmp_path / "nowhere")
     assert seen == ["unsloth"]
+
+
+def test_nothing_that_unsloth_patches_is_imported_before_the_student_is_known():
+    """The command line and the Lab read the config, then call ``import_first``: until then none of these may be there."""
+    code = ("import sys, thinklab, thinklab.cli, thinklab.lab; thinklab.load_student; from thinklab.config import load_config; "
+            "from thinklab.resources import resource_dir; load_config(resource_dir('examples') / 'gsm8k.yaml', [], 't4'); "
+            f"print([m for m in {unsloth_first.PATCHED!r} if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -91,7 +91,7 @@ def check_against_the_formula(trainer, shaping):
     return found
 
 
-def run(model, tokenizer, shaping, scope="guidance", **args):
+def run(model, tokenizer, shaping, scope="guidance", reward=noisy_reward, **args):
     settings = {"max_steps": 4, "per_device_train_batch_size": 8, "num_generations": 4, "learning_rate": 3.0, "optim": "sgd",
                 "max_completion_length": 48, "loss_type": "dapo", "max_grad_norm": 1e9, "temperature": 1.0, "epsilon_high": 0.2,
                 "mask_truncated_completions": False} | args
@@ -100,7 +100,7 @@ def run(model, tokenizer, shaping, scope="guidance", **args):
                         remove_unused_columns=False, gradient_checkpointing=False, **settings)
     rows = [{"prompt": [{"role": "user", "content": q}], "example_id": str(k)} for k, q in enumerate(QUESTIONS * 8)]
     trainer = Spy(model=lora(model), args=config, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
-                  reward_funcs=[noisy_reward], guide=fixed_guide(tokenizer), shaping=shaping, scope=scope,
+                  reward_funcs=[reward], guide=fixed_guide(tokenizer), shaping=shaping, scope=scope,
                   sampler=Sampler(48, (tokenizer.eos_token_id,), tokenizer.pad_token_id, temperature=settings["temperature"]))
     trainer.train()
     return trainer
@@ -169,6 +169,21 @@ def test_loss_and_gradients_equal_the_written_formula(case, model, tokenizer):
         assert found[what] > 0, f"no {what} token in this case: {found}"
     if trainer.num_iterations > 1 or trainer.args.steps_per_generation > trainer.args.gradient_accumulation_steps:
         assert found["clipped student"] > 0, found
+
+
+def test_groups_without_spread_cost_no_backward_pass_and_change_no_gradient(model, tokenizer, monkeypatch):
+    from thinklab import trainer as module
+    real, rows = module.chosen_logprobs, []
+    monkeypatch.setattr(module, "chosen_logprobs", lambda m, ids, *rest: rows.append(
+        (torch.is_grad_enabled(), len(ids))) or real(m, ids, *rest))
+
+    def reward(completions, rollout, **_):
+        return [1.0 if r.group == 0 else value for r, value in zip(rollout, noisy_reward(completions, rollout), strict=True)]
+    trainer = run(model, tokenizer, SHAPING, reward=reward, max_steps=2)
+    for _, seen, *_ in trainer.calls:
+        assert (seen["advantages"] == 0).sum() == 4 and seen["teacher_mask"][seen["advantages"] == 0].any()
+    assert sorted(rows) == [(False, 4), (False, 4), (True, 4), (True, 4)]
+    check_against_the_formula(trainer, SHAPING)           # in which every row has its share
 
 
 def test_the_teacher_mask_is_exactly_the_guidance(model, tokenizer):

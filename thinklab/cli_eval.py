@@ -37,13 +37,17 @@ def evaluate(
         from thinklab.evaluate import student_kinds
         for kind in student_kinds(config, file, out, [m for m, _ in wanted]):
             unsloth_first.import_first(kind)
-        with progress(console, config.name, quiet) as listener:
-            run(config, file, out, only, lambda text: quiet or console.print(text, markup=False, soft_wrap=True), listener)
+        try:
+            with progress(console, config.name, quiet) as listener:
+                run(config, file, out, only, lambda text: quiet or console.print(text, markup=False, soft_wrap=True), listener)
+        except KeyboardInterrupt:
+            console.print("stopped; every finished answer is kept, the same command goes on")
+            raise typer.Exit(130) from None
     from thinklab.eval_page import headline, write_results
     from thinklab.eval_results import collect
-    from thinklab.evaluate import all_seen
+    from thinklab.evaluate import all_seen, budgets
     results = collect(config, out)
-    table, page = write_results(results, out, all_seen(config, file, out))
+    table, page = write_results(results, out, all_seen(config, file, out), budgets(config, file, out))
     print(table.read_text("utf-8"))
     for sentence in headline(results):
         print(sentence)

@@ -182,6 +182,9 @@ class TrainSection(Section):
     vllm: VllmSection | None = None
     """Sample with vLLM; None samples with thinklab's own sampler, or Unsloth's for its students."""
     gradient_checkpointing: bool = False
+    autocast: bool = False
+    """On a GPU, compute in 16 bit although ``student.dtype`` keeps the weights in ``float32``: what training all weights at a
+    small learning rate needs, because its steps round away in 16-bit weights."""
     dry_run: bool | None = None
     """Put the longest possible batch through forward and backward first, so that memory fails at once; None: on a GPU."""
     checkpoint_every: int = Field(50, ge=0)

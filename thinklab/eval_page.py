@@ -17,23 +17,27 @@ from thinklab.stats import Estimate
 
 PALETTE = (*COLOURS, "#0e7490", "#a16207", "#9d174d", "#3f3f46")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
+TALL = {**LAYOUT, "height": 420, "margin": {**LAYOUT["margin"], "b": 150}, "legend": {**LAYOUT["legend"], "font": {"size": 11}}}
+"""Room for the names of eight methods below the figure."""
 LARGEST_SAMPLES = 8_000_000
 """Characters of answers that travel inside the page; the others are only in the cells' answers.jsonl."""
 
 
-def write_results(results: Results, out: Path, seen: Mapping[str, Mapping[str, int]] | None = None) -> tuple[Path, Path]:
+def write_results(results: Results, out: Path, seen: Mapping[str, Mapping[str, int]] | None = None,
+                  budgets: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Path, Path]:
     """Write ``results.json``, ``table.md``, ``table.csv`` and ``index.html``; returns the second and the last.
 
     Args:
         seen: by method and benchmark, how many questions were also training questions.
+        budgets: by training run, what it used; as ``thinklab.budget.budget`` gives it.
     """
     out, seen = Path(out), seen or {}
-    RunFolder(out).write_json("results.json", {**to_json(results), "questions_also_trained_on": seen})
+    RunFolder(out).write_json("results.json", {**to_json(results), "questions_also_trained_on": seen, "training": budgets or {}})
     table = out / "table.md"
     table.write_text(markdown(results), "utf-8")
     (out / "table.csv").write_text(as_csv(results), "utf-8")
     parts = [_head(results, seen), _table(results), _differences(results), _length(results), _scaling(results),
-             _behaviors(results), _questions(results), _samples(results), _provenance(results, out)]
+             _behaviors(results), _questions(results), _training(budgets or {}), _samples(results), _provenance(results, out)]
     return table, page.write_page(out / "index.html", results.config.name, parts)
 
 
@@ -193,16 +197,21 @@ def _scaling(results: Results) -> str:
         highest = max([a for m in config.methods if (c := results.cells.get((m, b))) for _, a, _ in c.curve()] +
                       [r.value for m in config.methods if (c := results.cells.get((m, b))) for _, r in c.by_length()], default=1)
         for fig, title, axis, into in ((one, b, "mean tokens used", scaling), (two, b, "tokens of the answer", quarters)):
-            fig.update_layout(title=title, **{**LAYOUT, "height": 360, "margin": {**LAYOUT["margin"], "b": 110}},
+            fig.update_layout(title=title, **TALL,
                               xaxis={"title": {"text": axis, "font": {"size": 12}, "standoff": 6}, "rangemode": "tozero"},
                               yaxis={"range": [-0.02, min(1.03, max(0.1, highest * 1.15))], "tickformat": ".0%"})
             into.append(fig)
     return ("<h2>Inference scaling</h2><p>Accuracy had every answer been cut after so many tokens; the large mark is the "
             "answer as it is. "
             "A cut answer is graded as it stands: a method that answers first and reflects later keeps what it had.</p>"
-            + page.figures(scaling) + "<h3>Accuracy by length of the answer</h3><p>The answers of each method in quarters, "
+            + _figures(scaling) + "<h3>Accuracy by length of the answer</h3><p>The answers of each method in quarters, "
                                       "from short to "
-            "long.</p>" + page.figures(quarters))
+            "long.</p>" + _figures(quarters))
+
+
+def _figures(figs: list[go.Figure]) -> str:
+    room = f"<div class=figure style='min-height:{TALL['height'] + 8}px'>"
+    return "<div class=figures>" + "".join(page.figure(f).replace("<div class=figure>", room, 1) for f in figs) + "</div>"
 
 
 def _behaviors(results: Results) -> str:
@@ -227,14 +236,14 @@ def _behaviors(results: Results) -> str:
                     error_y={"type": "data", "symmetric": False, "array": [r.high - r.value for r in rates],
                              "arrayminus": [r.value - r.low for r in rates], "thickness": 1})
     fig.update_layout(title="Share of answers that show it, mean over benchmarks", barmode="group",
-                      **{**LAYOUT, "margin": {**LAYOUT["margin"], "b": 110}}, yaxis={"tickformat": ".1%", "rangemode": "tozero"})
+                      **TALL, yaxis={"tickformat": ".1%", "rangemode": "tozero"})
     return ("<h2>Which behaviours appear?</h2><p>Percent of answers in which the behaviour's detector finds it, all turns of "
             f"an answer "
             "together, mean over benchmarks with 95 % bootstrap intervals; in small print the difference to "
             f"{escape(config.compared_with)} on the same questions, which for a trained student is after against before. A "
             f"solver that asks "
             "for a check in its prompt gets one; that is no sign of a habit.</p>" + page.table(["", *map(escape, names)], rows)
-            + page.figures([fig]))
+            + _figures([fig]))
 
 
 def _questions(results: Results) -> str:
@@ -248,6 +257,19 @@ def _questions(results: Results) -> str:
             f"most {config.max_new_tokens}, seed {config.seed}. Questions with longer prompts are left out for every method "
             f"alike.</p>"
             + page.table(["benchmark", "questions there", "prompt too long", "asked"], rows))
+
+
+def _training(budgets: Mapping[str, Mapping[str, Any]]) -> str:
+    if not budgets:
+        return ""
+    rows = []
+    for name, b in budgets.items():
+        texts = ", ".join(f"{n} {source}" for source, n in b["texts"].items()) or "no texts: policy gradient"
+        rows.append([escape(name), f"{b['questions']:,}", f"{b['different_questions']:,}", f"{b['student_answers']:,}",
+                     f"{b['student_tokens']:,}", f"{b['teacher_texts']:,}", f"{b['teacher_tokens']:,}", escape(texts)])
+    return ("<h2>What the training used</h2><p>Questions as often as they were used, answers that the student sampled with their "
+            "tokens, the teacher's texts and tokens that were trained on, and what the supervised methods imitated.</p>"
+            + page.table(["", "questions", "different", "answers", "tokens", "teacher texts", "tokens", "imitated"], rows))
 
 
 def _samples(results: Results) -> str:

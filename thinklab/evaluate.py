@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.chunks import add_chunk, seed_of, whole_chunks
-from thinklab.config import Experiment
+from thinklab.config import Experiment, StudentSection
 from thinklab.errors import RunError, TaskError
 from thinklab.eval_config import Evaluation
 from thinklab.run import RunFolder
@@ -68,9 +68,9 @@ def evaluate(config: Evaluation, path: Path, out: Path, only: str = "*", say: Sa
     out = Path(out)
     wanted = config.cells(only)
     folders = {cell: open_cell(config, path, out, *cell) for cell in wanted}
+    questions = draw_questions(config, out, list(dict.fromkeys(b for _, b in wanted)))     # fails before hours of training
     for method in dict.fromkeys(m for m, _ in wanted):
         train(config, path, out, method, say)
-    questions = draw_questions(config, out, dict.fromkeys(b for _, b in wanted))
     total = sum(config.runs_of(b) * len(questions[b].examples) for _, b in wanted)
     done = 0
     students = Students(config, path, out)
@@ -172,9 +172,7 @@ def draw_questions(config: Evaluation, out: Path, benchmarks: Sequence[str]) -> 
                 "max_prompt_tokens": config.max_prompt_tokens, "student": config.student.model_dump(mode="json")}
         old = kept.get(name)
         if old is None or old["spec"] != spec or not set(old["ids"]) <= set(examples):
-            if encoder is None:
-                from thinklab.students import load_student
-                encoder = load_student(config.student.model_copy(update={"lora": None}))
+            encoder = encoder or _encoder(config.student)
             fitting = [e.id for e in examples.values() if len(encoder.encode(task.prompt(e))) <= config.max_prompt_tokens]
             if not fitting:
                 raise TaskError(f"benchmark {name!r}: none of the {len(examples)} prompts has at most {config.max_prompt_tokens} "
@@ -186,6 +184,21 @@ def draw_questions(config: Evaluation, out: Path, benchmarks: Sequence[str]) -> 
             run.write_json("questions.json", kept)
         found[name] = Questions(task, tuple(examples[k] for k in old["ids"]), old["available"], old["too_long"])
     return found
+
+
+def _encoder(section: StudentSection) -> Any:
+    """The student without its weights where that is possible: only prompts are encoded, and training wants the memory."""
+    from transformers import AutoTokenizer
+
+    from thinklab.students import TINY, load_student
+    from thinklab.students.base import Student, check
+    source = str(TINY) if section.kind == "embedded" else section.path
+    if section.kind in ("embedded", "transformers", "unsloth") and source:
+        try:
+            return check(Student(None, AutoTokenizer.from_pretrained(source), section.kind, source))
+        except (OSError, ValueError, KeyError):
+            pass                                # loading the whole student says better what is wrong
+    return load_student(section.model_copy(update={"lora": None}))
 
 
 # ---- students -----------------------------------------------------------------------------------------------------------
@@ -231,6 +244,17 @@ def student_kinds(config: Evaluation, path: Path, out: Path, methods: Sequence[s
         kinds |= {RunFolder(Path(f)).resolved()["config"]["student"]["kind"] for f in run_folders(m.run or ())
                   if RunFolder(Path(f)).config_file.exists()}
     return kinds
+
+
+def budgets(config: Evaluation, path: Path, out: Path) -> dict[str, dict[str, Any]]:
+    """What the training of each trained method used, by ``METHOD, FOLDER``; methods that are not trained yet are left out."""
+    from thinklab.budget import budget
+    found = {}
+    for method, m in config.methods.items():
+        for folder in [str(r.folder) for r in training_runs(config, path, out, method)] or run_folders(m.run or ()):
+            if RunFolder(Path(folder)).config_file.exists():
+                found[f"{method}, {Path(folder).name}"] = budget(RunFolder(Path(folder)))
+    return found
 
 
 def run_folders(run: str | Sequence[str]) -> list[str]:

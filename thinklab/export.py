@@ -59,7 +59,7 @@ def save(source: Any, kind: Kind = "adapter", out: str | Path | None = None, *, 
     out = run.path / "export" / kind if out is None else Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists already: name another folder, or move it away")
-    with _trained(run, live) as (folder, step), _whole(out) as part:
+    with _trained(run, live) as (folder, step), _whole(out) as part, _room():
         if kind == "adapter":
             _adapter(folder, config, part)
         elif kind == "merged":
@@ -162,6 +162,16 @@ def _whole(out: Path) -> Iterator[Path]:
         raise RunError(f"cannot write {out}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    import torch
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RunError("the GPU's memory does not suffice for a second copy of the model: close the lab, or call "
+                       "`thinklab save` in a process of its own") from error
 
 
 def _adapter(folder: Path, config: Experiment, part: Path) -> None:

@@ -15,6 +15,7 @@ where the last one stood. What trains is in ``lab_engine.py``; this file is the 
 from __future__ import annotations
 
 import atexit
+import logging
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -78,9 +79,12 @@ class Lab:
         quiet: bool = False,
         **settings: Any,
     ):
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it names an optional kernel for CPUs at every import
         self._engine: Engine | None = None
         self._queue: ReviewQueue | None = None
+        self._queue_for = ""  # key of the batch that the queue is about
         self._said: list[str] = []
+        self._told = 0
         self.by, self.quiet = by, quiet
         if config is None and out is None and not settings and not overrides:
             raise ConfigError('Lab() needs a config, such as Lab("demo-self-check"), or student=, task=, behaviors= and teacher=')
@@ -156,7 +160,7 @@ class Lab:
             return Proposals(waiting.batch, {})
         if not waiting.guided or waiting.unanswered:
             waiting = self._to_batch()
-            self._queue = None
+            self._close_queue("the teacher was asked again; lab.review(batch) shows what it said")
             engine.guide(waiting)
         lost = [g for g in waiting.unanswered if g.reason != "waiting"]
         if lost and len(lost) == len(waiting.proposals):
@@ -250,7 +254,8 @@ class Lab:
         try:
             engine.run(until, _policy(auto), self.by, guidance)
         finally:
-            self._close_queue()
+            if engine.waiting is None:
+                self._close_queue()
         line = Metrics({k: v for part in engine.lines[-engine.span :] for k, v in part.items()})
         why = engine.session.stopped
         self._end_of_steps()
@@ -328,6 +333,31 @@ class Lab:
 
     # ---- what there is
 
+    def save(self, kind: str = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
+        """The student as last saved, in a folder with a model card: ``adapter``, ``merged`` or ``gguf``; see ``thinklab.export``.
+
+        Args:
+            out: the folder to make; default ``RUN/export/KIND-step-N``.
+            quantization: ``gguf`` only; a name that Unsloth knows.
+
+        Raises:
+            ThinklabError: before the first step, for a kind that this run cannot have, or where the folder is taken.
+        """
+        from thinklab.export import save
+
+        self._open()
+        out = self.path / "export" / f"{kind}-step-{self.step}" if out is None else Path(out)
+        folder = save(self.path, kind, out, quantization=quantization)
+        self._say(f"saved in {folder}")
+        return folder
+
+    def push(self, repo: str, kind: str = "adapter", *, private: bool = True, ask: Callable[[str], bool] | None = None) -> str:
+        """Save and upload to the hub as ``repo``; lists what would leave this machine and asks first. ``""``: it was a no."""
+        from thinklab.export import push
+
+        folder = self.path / "export" / f"{kind}-step-{self.step}"
+        return push(folder if folder.exists() else self.save(kind), repo, private=private, ask=ask)
+
     @property
     def step(self) -> int:
         """Optimizer steps done and saved."""
@@ -380,9 +410,12 @@ class Lab:
 
     def close(self) -> None:
         """End the worker, free the memory and the folder. What was waiting waits on disk."""
-        engine, self._engine, self._queue = self._engine, None, None
-        if engine is None:
-            return
+        if self._engine is not None:
+            self._close_queue(f"this Lab is closed; Lab(out={str(self.path)!r}) continues where it was")
+            self._shut()
+
+    def _shut(self) -> None:
+        engine, self._engine = self._engine, None
         engine.close()
         self._lock.release()
         if _OPEN.get(self.path.resolve()) is self:
@@ -421,7 +454,6 @@ class Lab:
             if self.step >= self.config.train.steps:
                 raise self._all_done()
             engine.sample()
-            self._queue = None
         if not engine.at_batch:
             raise LabError(f"the training ended before it had sampled: {engine.session.stopped or 'no reason given'}")
         return engine.waiting
@@ -443,8 +475,8 @@ class Lab:
             )
         if not waiting.guided:
             raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
-        if self._queue is None:
-            self._queue = self._engine.queue(waiting, self.by)
+        if self._queue is None or self._queue_for != waiting.key:
+            self._queue, self._queue_for = self._engine.queue(waiting, self.by), waiting.key
         return self._queue
 
     def _decided(self, waiting: Waiting, auto: Auto | None) -> dict[str, Guidance]:
@@ -462,14 +494,14 @@ class Lab:
             )
         return queue.decided()
 
-    def _close_queue(self) -> None:
-        """After an update a pane that is still open must not take decisions that change nothing."""
-        if self._queue is not None and self._engine is not None and self._engine.waiting is None:
-            self._queue.closed = "this batch has been trained on; its decisions stand"
+    def _close_queue(self, why: str = "this batch has been trained on; its decisions stand") -> None:
+        """A pane that is still open must not take decisions that change nothing; it becomes static HTML."""
+        if self._queue is not None:
+            self._queue.closed = why
             self._queue = None
 
     def _end_of_steps(self) -> None:
-        for text in self._said[getattr(self, "_told", 0) :]:
+        for text in self._said[self._told :]:
             self._say(text)
         self._told = len(self._said)
 
@@ -553,4 +585,4 @@ def _move_away(path: Path, say: Callable[[str], None]) -> None:
 @atexit.register
 def _close_all() -> None:
     for lab in list(_OPEN.values()):
-        lab.close()
+        lab._shut()

@@ -32,7 +32,7 @@ from thinklab.lab_worker import Worker
 from thinklab.probe_result import ProbeResult
 from thinklab.review import ReviewQueue
 from thinklab.teachers.resident import adapter_off, as_found
-from thinklab.training import Session
+from thinklab.training import Session, answer_limit
 from thinklab.types import Batch, Guidance, Rollout
 
 GENERATION, BATCH = "generation", "batch"
@@ -182,14 +182,16 @@ class Engine:
         answers = min(questions or session.config.probe.questions, len(session.test_examples)) * (
             samples or session.config.probe.samples)
         fits = "before" in known and known["before"]["T=1"]["accuracy"]["total"] == answers
+        passes = self._probe_passes(answers)
         if step == 0 or (before and not fits and hasattr(model, "peft_config")):
-            progress.begin("probe, before training")
+            progress.begin("probe, before training", passes)
             with as_found(model), adapter_off(model):
                 known = {"before": full_probe(session, "before", questions, samples)}
         if step:
-            progress.begin("probe")
+            progress.begin("probe", passes)
             known |= {"after": full_probe(session, "after", questions, samples), "steps": step}
             known["difference"] = paired(run)
+        progress.done = passes
         run.write_json("probe.json", known)
         results = {stage: {d: ProbeResult.from_json(r) for d, r in known.get(stage, {}).items()} for stage in ("before", "after")}
         if not step:
@@ -208,6 +210,12 @@ class Engine:
         drawn = t.steps // self.span * t.questions * t.samples
         return LabReach(found, reach.advice(found, loss, drawn))
 
+    def _probe_passes(self, answers: int) -> int:
+        """Forward passes of a probe at most: as many as an answer has tokens, for each batch of both decodings."""
+        rows = self.session.config.train.sample_rows or 256
+        questions = min(answers, len(self.session.test_examples))
+        return answer_limit(self.session.config) * (-(-answers // rows) + -(-questions // rows))
+
     # ---- on the worker's thread: the training and its pauses
 
     def _train(self) -> None:
@@ -218,7 +226,7 @@ class Engine:
         self.find_waiting()
         if session.run.last_checkpoint() is None:
             _set_random_state(self._fresh)
-        self.worker.progress.begin("starting")
+        self.worker.progress.begin("")
         try:
             session.train(resume=True)
         except Exception:

@@ -20,8 +20,9 @@ STYLE = """<style>
 .tl-lab .tl-scroll{overflow-x:auto}
 .tl-lab th,.tl-lab td{text-align:left!important;padding:.2em .9em .2em 0;vertical-align:top;background:none}
 .tl-lab th,.tl-lab td{border-bottom:1px solid rgba(128,128,128,.35)}
+.tl-lab td:first-child{white-space:nowrap}
 .tl-lab th{font-weight:600}.tl-lab td.tl-text{white-space:pre-wrap;overflow-wrap:anywhere;min-width:12em;max-width:32em}
-.tl-lab ol{list-style:none;display:flex;flex-wrap:wrap;gap:.4em;padding:0;margin:.5em 0}
+.tl-lab ol{list-style:none;display:flex;flex-wrap:wrap;gap:.4em;padding:0!important;margin:.5em 0!important}
 .tl-lab li{border:1px solid rgba(128,128,128,.55);border-radius:999px;padding:.05em .8em}
 .tl-lab li[aria-current]{border-color:currentColor;border-width:2px;font-weight:600}
 .tl-lab code{font-family:ui-monospace,monospace;background:rgba(128,128,128,.15);color:inherit}

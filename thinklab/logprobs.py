@@ -123,14 +123,16 @@ class _FrozenHead(torch.autograd.Function):
             if temperature != 1.0:
                 logits /= temperature
             chosen = targets[part, None]
-            logits -= logits.logsumexp(-1, keepdim=True)                                        # log-probs from here on
-            logps[part] = logits.gather(-1, chosen)[:, 0]
+            logits -= logits.amax(-1, keepdim=True)
             probs = logits.exp()
-            entropies[part] = -logits.mul_(probs).sum(-1)
+            total = probs.sum(-1, keepdim=True)                                                 # (n, 1)
+            norm = total.log()
+            logps[part] = (logits.gather(-1, chosen) - norm)[:, 0]
+            entropies[part] = (norm - logits.mul_(probs).sum(-1, keepdim=True) / total)[:, 0]
             if not wanted:
                 continue
             del logits
-            probs.neg_().scatter_add_(-1, chosen, torch.ones_like(chosen, dtype=probs.dtype))   # 1[target] - p
+            probs.mul_(-1 / total).scatter_add_(-1, chosen, torch.ones_like(total))             # 1[target] - p
             if bend is not None:
                 probs *= bend
             slope[part] = (probs.to(dtype) @ weight).to(hidden.dtype) * (scale / temperature)

@@ -58,8 +58,9 @@ class ReviewQueue:
         self._previews: dict[tuple[str, str], Preview] = {}
         self._history: list[tuple[str, Item, str]] = []
         """(action, the item before it, mark of a decision about several) of all that undo can take back."""
-        self.closed = ""
-        """Why nothing can be decided any more, in words; empty while it can."""
+        self._closed = ""
+        self.when_closed: list[Callable[[], None]] = []
+        """Called when ``closed`` is set, so that a view can become static."""
         self._lock = threading.RLock()       # callbacks of a widget may come on another thread than the cell's
         for rollout in rollouts:
             said = proposals.get(rollout.id)
@@ -75,6 +76,17 @@ class ReviewQueue:
     @property
     def items(self) -> list[Item]:
         return list(self._items.values())
+
+    @property
+    def closed(self) -> str:
+        """Why nothing can be decided any more, in words; empty while it can."""
+        return self._closed
+
+    @closed.setter
+    def closed(self, why: str) -> None:
+        self._closed = why
+        for call in self.when_closed if why else ():
+            call()
 
     def __len__(self) -> int:
         return len(self._items)

@@ -167,6 +167,11 @@ class GenerateSampler(Sampler):
         return ids
 
 
+def sampler_for(model) -> type[Sampler]:
+    """The class of sampler that ``model`` needs: Unsloth's models, known by their switch, go through their own ``generate``."""
+    return GenerateSampler if hasattr(model, "for_inference") else Sampler
+
+
 def _left_padded(prompts, pad_id: int, device) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, P) ids and mask; left padding, so that all rows end at the same place."""
     width = max(map(len, prompts))

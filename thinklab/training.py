@@ -187,8 +187,6 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
     t, loss = config.train, config.loss
     per_step = t.questions * t.samples // t.minibatches
     micro = t.micro_batch or per_step
-    cuda = torch.cuda.is_available()
-    bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False) and config.student.dtype != "float32"
     return GRPOConfig(
         output_dir=str(folder), max_steps=t.steps, learning_rate=t.learning_rate, 
         lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
@@ -198,12 +196,19 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
         steps_per_generation=t.questions * t.samples // micro, num_generations=t.samples, num_iterations=t.iterations,
         max_completion_length=t.max_completion_tokens, temperature=t.temperature, top_p=1.0, top_k=0, repetition_penalty=1.0,
         loss_type=loss.loss_type, epsilon=loss.epsilon, epsilon_high=loss.epsilon, beta=loss.beta, scale_rewards="group",
-        importance_sampling_level="token", mask_truncated_completions=False, disable_dropout=False, shuffle_dataset=False,
-        gradient_checkpointing=t.gradient_checkpointing, **vllm_options(config), bf16=bf16,
-        fp16=cuda and not bf16 and config.student.dtype != "float32", tf32=None, use_cpu=not cuda,
+        importance_sampling_level="token", mask_truncated_completions=False, disable_dropout=False, router_aux_loss_coef=0.0,
+        shuffle_dataset=False, gradient_checkpointing=t.gradient_checkpointing, **vllm_options(config), **precision(config),
+        tf32=None, use_cpu=not torch.cuda.is_available(),
         save_strategy="steps", save_steps=t.checkpoint_every or t.steps, save_total_limit=2, logging_steps=1,
         logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed,
         dataloader_num_workers=0, dataloader_pin_memory=False, remove_unused_columns=False)
+
+
+def precision(config: Experiment) -> dict[str, bool]:
+    """``{"bf16": ..., "fp16": ...}``: in what the forward passes compute; both False is float32."""
+    half = torch.cuda.is_available() and (config.student.dtype != "float32" or config.train.autocast)
+    bf16 = half and torch.cuda.is_bf16_supported(including_emulation=False)
+    return {"bf16": bf16, "fp16": half and not bf16}
 
 
 def vllm_options(config: Experiment) -> dict[str, Any]:

@@ -222,3 +222,17 @@ def test_weights_of_another_student_are_refused(tmp_path):
     with pytest.raises(RunError, match="no complete checkpoint"):
         RunFolder.create(tmp_path / "empty", {}, {})
         trained_student(tmp_path / "empty")
+
+
+def test_the_budget_of_a_policy_gradient_run_is_counted_from_its_rollouts(tmp_path):
+    from thinklab.budget import budget
+    head = "behaviors: [self-check]\nteacher: {backend: scripted, rule: sums-check}\nguidance: {gamma: 1, max_tokens: 60}"
+    c = config(tmp_path, head,
+               "train.steps=2")
+    session = build(c, tmp_path / "run")
+    session.train()
+    used, rollouts = budget(session.run), list(session.run.read("rollouts"))
+    assert (used["questions"], used["student_answers"], used["texts"]) == (2 * 6, 2 * 6 * 4, {})
+    assert used["student_tokens"] == sum(len(r["student_ids"]) for r in rollouts)
+    assert used["teacher_texts"] == sum(bool(r["teacher_ids"]) for r in rollouts) > 0
+    assert used["teacher_tokens"] == sum(len(r["teacher_ids"]) for r in rollouts)

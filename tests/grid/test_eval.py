@@ -258,6 +258,16 @@ def test_an_unknown_cell_and_a_missing_run_are_named(tmp_path):
         evaluate(load_evaluation(file), file, tmp_path / "out", only="mine/*")
 
 
+def test_questions_that_are_missing_are_noticed_before_anything_is_trained(tmp_path):
+    (tmp_path / "sft.yaml").write_text("name: sft\ntask: sums\nbaseline: {kind: sft}\n")
+    file = write(tmp_path, "name: x\nbenchmarks: {gsm8k: {task: {name: gsm8k, path: no/such.jsonl}}}\nmethods: {sft: {train: "
+                           "sft.yaml}}\n")
+    said = []
+    with pytest.raises(TaskError, match=r"no/such\.jsonl: no such file"):
+        evaluate(load_evaluation(file), file, tmp_path / "out", say=said.append)
+    assert not said and not (tmp_path / "out" / "train").exists()
+
+
 def test_shipped_evaluations_are_valid():
     files = list((ROOT / "examples").glob("*/*.yaml"))
     grids = [f for f in files if "benchmarks:" in f.read_text()]
@@ -274,3 +284,40 @@ def test_whole_chunks_can_be_read_while_they_are_written(tmp_path):
     run = RunFolder(tmp_path)
     run.append("answers", [{"chunk": [0, 0], "of": 1}, {"chunk": [0, 4], "of": 2}])
     assert list(whole_chunks(run, "answers", repair=False)) == [(0, 0)] and len(list(run.read("answers"))) == 2
+
+
+def test_the_paper_s_run_has_the_authors_figures():
+    """Against the authors' script; a figure that is changed by accident should be noticed."""
+    from thinklab.config import load_config
+    full, lora = (load_config(ROOT / "examples" / "paper" / f"{name}.yaml") for name in ("full", "lora"))
+    for c in (full, lora):
+        t = c.train
+        assert (t.questions, t.samples, t.micro_batch, t.iterations) == (128, 5, 8, 1)
+        assert t.questions * t.samples // t.minibatches == 160
+        assert t.steps // t.minibatches == 7473 // 128 == 58 and c.guidance.schedule.off_at // t.minibatches == 8
+        assert (t.max_prompt_tokens, t.max_completion_tokens, c.guidance.max_tokens) == (512, 1024, 512)
+        assert (t.warmup_steps, t.decay, t.betas, t.max_grad_norm, t.temperature) == (0, "constant", (0.9, 0.999), 1.0, 1.0)
+        assert (c.loss.c_max / c.loss.a_max, c.loss.floor, c.loss.epsilon, c.loss.beta) == (0.00025, 0.01, 0.2, 0.0)
+        assert c.reward.bonus == {"cognitive-mix": 0.0} and c.guidance.gamma == 1
+    assert full.train.learning_rate == 1e-6 and full.train.weight_decay == 0.01 and full.student.lora is None
+    assert full.student.dtype == "float32" and full.train.autocast
+    table = load_evaluation(ROOT / "examples" / "paper" / "table.yaml")
+    assert [b.task.name for b in table.benchmarks.values()] == ["gsm8k", "math500", "aime", "commonsense_qa", "arc_challenge",
+                                                               "gpqa_diamond", "strategyqa", "mmlu_pro"]
+    assert table.runs_of("aime") == 16 and len(table.methods) == 8
+
+
+def test_full_fine_tuning_computes_in_16_bit_over_32_bit_weights(monkeypatch):
+    import torch
+
+    from thinklab.config import load_config
+    from thinklab.training import precision
+    full = load_config(ROOT / "examples" / "paper" / "full.yaml")
+    assert precision(full) == {"bf16": False, "fp16": False}, "on a CPU"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert precision(full) == {"bf16": True, "fp16": False}
+    plain = full.model_copy(update={"train": full.train.model_copy(update={"autocast": False})})
+    assert precision(plain) == {"bf16": False, "fp16": False}
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert precision(full) == {"bf16": False, "fp16": True}, "on a T4"

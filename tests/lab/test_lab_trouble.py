@@ -248,3 +248,31 @@ def test_another_process_is_kept_out_and_goes_on_where_the_killed_one_was(make, 
     lines = {r["id"]: r["guidance"] for r in lab.run.read("rollouts")}
     assert lines[ids[0]]["edited"] == "I check: it is two. So \\boxed{2}." and lines[ids[1]]["status"] == "rejected"
     assert lab.step == 2
+
+
+def test_a_paid_teacher_is_paid_once(make, tmp_path, monkeypatch):
+    """The real SDK against a server on loopback, without thinklab's cache: what came is kept by the Lab itself."""
+    from tests.teachers.fake_server import GOOD, KEY, Server
+
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    with Server(
+        lambda number, body: "503" if number == 1 else "ok", text=lambda body: GOOD.replace("12", str(len(server.calls)))
+    ) as server:
+        how = {"backend": "anthropic", "base_url": server.url, "cache": False, "attempts": 1, "first_wait_s": 0.01}
+        config = {**SMALL, "teacher": how, "guidance": {"gamma": 2, "max_tokens": 100}}
+        with Lab(config, out=tmp_path / "paid", quiet=True) as lab:
+            batch = lab.rollout()
+            found = lab.guide(batch)
+            asked = len(server.calls)
+            assert len(found) - len(found.usable) == 1 and asked == len(
+                {(r.example.id, r.text) for r in batch.rollouts if r.id in found}
+            )
+            spent = lab.run.read_json("teacher.json")["spent"]["calls"]
+            assert spent == asked
+        with Lab(out=tmp_path / "paid", quiet=True) as lab:  # restarted: only what failed is asked
+            assert lab.rollout() == batch
+            assert len(lab.guide(batch).usable) == len(found) and len(server.calls) == asked + 1
+            said = lab.queue.items[0].text
+            assert lab.queue.ask_again(lab.queue.items[0].id).text != said and len(server.calls) == asked + 2
+            lab.update(batch, auto="accept")
+            assert lab.run.read_json("teacher.json")["spent"]["calls"] == spent + 2

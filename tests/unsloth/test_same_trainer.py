@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import subprocess
 import sys
 
 import pytest
@@ -67,3 +69,28 @@ def test_without_a_gpu_the_loader_says_what_is_wrong():
     from thinklab.students import TINY
     with pytest.raises((StudentError, AssertionError), match=r"cannot load|CUDA"):
         loader.load(StudentSection(kind="unsloth", path=str(TINY)))
+
+
+DUMP = """
+import json
+from pathlib import Path
+from thinklab.config import load_config
+from thinklab.resources import resource_dir
+from thinklab.training import grpo_config
+args = grpo_config(load_config(resource_dir("examples") / "gsm8k.yaml", ["task.path=x", "train.micro_batch=4"]), Path("unused"))
+print(json.dumps({k: repr(v) for k, v in vars(args).items()}))
+"""
+
+
+IDLE = {"torch_empty_cache_steps", "per_device_eval_batch_size", "eval_accumulation_steps", "generation_kwargs",
+        "vllm_importance_sampling_correction"}
+"""Differ, and change nothing: there is no evaluation, no vLLM, and ``{}`` is what None means."""
+
+
+def test_no_setting_differs_from_what_trl_alone_would_use():
+    """Unsloth gives some options other defaults; the config spells out every one of those."""
+    with_unsloth, alone = (json.loads(subprocess.run(
+        [sys.executable, "-c", first + DUMP], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        for first in ("import tests.unsloth.first\n", ""))
+    different = {k: (alone[k], with_unsloth[k]) for k in alone if k in with_unsloth and alone[k] != with_unsloth[k]}
+    assert set(different) <= IDLE and len(alone) > 150, different

@@ -11,13 +11,11 @@ itself is ``loss: {method: grpo}`` without a ``baseline`` section. ``budget.json
 """
 from __future__ import annotations
 
-from typing import Any
-
 from thinklab.baselines.fit import fit, steps_for
 from thinklab.baselines.sft import train_sft
 from thinklab.baselines.star import samples_per_round, train_star
 from thinklab.baselines.texts import Text
-from thinklab.run import RunFolder
+from thinklab.budget import budget
 from thinklab.training import Session, question_order
 from thinklab.types import Example
 
@@ -31,8 +29,8 @@ def train_baseline(session: Session, resume: bool = False) -> int:
     questions = budget_questions(session)
     train = {"sft": train_sft, "star": train_star}[session.config.baseline.kind]
     steps = train(session, questions, resume)
-    session.run.write_json("budget.json", {**budget(session.run), "optimizer_steps": steps, "questions": len(questions),
-                                           "different_questions": len({e.id for e in questions})})
+    used = {**budget(session.run), "questions": len(questions), "different_questions": len({e.id for e in questions})}
+    session.run.write_json("budget.json", {**used, "optimizer_steps": steps})
     return steps
 
 
@@ -43,35 +41,6 @@ def budget_questions(session: Session) -> list[Example]:
     by_id = {e.id: e for e in session.train_examples}
     order = question_order(session.config, session.task, session.train_examples)
     return [by_id[key] for key in order["example_id"][:count]]
-
-
-def budget(run: RunFolder) -> dict[str, Any]:
-    """Answers and tokens that a run has sampled and been told, counted from its records; any kind of run.
-
-    ``{student_answers, student_tokens, teacher_texts, teacher_tokens, texts: {source: texts trained on}}``; teacher tokens are
-    those that were trained on.
-    """
-    used = {"student_answers": 0, "student_tokens": 0, "teacher_texts": 0, "teacher_tokens": 0}
-    texts: dict[str, int] = {}
-    for line in run.read("rollouts"):
-        used["student_answers"] += 1
-        used["student_tokens"] += len(line["student_ids"])
-        used["teacher_texts"] += bool(line["teacher_ids"])
-        used["teacher_tokens"] += len(line["teacher_ids"] or ())
-    for line in run.read("rationales"):
-        used["student_answers"] += 1
-        used["student_tokens"] += len(line["answer_ids"])
-        if line["kept"]:
-            texts[line["source"]] = texts.get(line["source"], 0) + 1
-    for line in run.read("texts"):
-        if line["source"] == "guided":
-            used["student_answers"] += 1
-            used["student_tokens"] += line["student_tokens"]
-            used["teacher_texts"] += bool(line["answer_ids"])
-            used["teacher_tokens"] += max(0, len(line["answer_ids"]) - line["student_tokens"] + 1) if line["answer_ids"] else 0
-        if line["answer_ids"]:
-            texts[line["source"]] = texts.get(line["source"], 0) + 1
-    return {**used, "texts": texts}
 
 
 __all__ = ["Text", "budget", "budget_questions", "fit", "samples_per_round", "steps_for", "train_baseline", "train_sft",

@@ -20,7 +20,7 @@ from thinklab.errors import ConfigError, TrainingError
 from thinklab.run import COMPLETE, RunFolder
 from thinklab.students.checkpoint import load_weights
 from thinklab.students.hf import lora_to_fp32
-from thinklab.training import Session
+from thinklab.training import Session, precision
 
 
 def steps_for(config: Experiment, texts: int) -> int:
@@ -86,16 +86,14 @@ def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
     """The same learning rate, schedule, optimizer and precision as the GRPO run with this ``train`` section."""
     t, b = config.train, config.baseline
     micro = min(t.micro_batch or b.batch, b.batch)
-    cuda = torch.cuda.is_available()
-    bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False) and config.student.dtype != "float32"
     return SFTConfig(
         output_dir=str(folder), max_steps=steps, learning_rate=t.learning_rate,
         lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay, warmup_steps=t.warmup_steps,
         optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0], adam_beta2=t.betas[1],
         weight_decay=t.weight_decay, max_grad_norm=t.max_grad_norm, per_device_train_batch_size=micro,
         gradient_accumulation_steps=b.batch // micro, max_length=None, packing=False, shuffle_dataset=False,
-        dataset_kwargs={"skip_prepare_dataset": True}, gradient_checkpointing=t.gradient_checkpointing, bf16=bf16,
-        fp16=cuda and not bf16 and config.student.dtype != "float32", use_cpu=not cuda, save_strategy="steps",
+        dataset_kwargs={"skip_prepare_dataset": True}, gradient_checkpointing=t.gradient_checkpointing, **precision(config),
+        use_cpu=not torch.cuda.is_available(), save_strategy="steps",
         save_steps=t.checkpoint_every or steps, save_total_limit=2, logging_steps=1, logging_nan_inf_filter=False,
         report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed, dataloader_num_workers=0,
         dataloader_pin_memory=False, remove_unused_columns=False)

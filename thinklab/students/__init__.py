@@ -3,13 +3,17 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from thinklab import unsloth_first
 from thinklab.config import StudentSection
 from thinklab.errors import ConfigError, StudentError, did_you_mean
 from thinklab.profiles import apply_profile
-from thinklab.students.base import Student
+
+if TYPE_CHECKING:
+    from thinklab.students.base import Student
 
 TINY = Path(__file__).parent / "tiny"
 KINDS = ("embedded", "transformers", "unsloth")
@@ -44,6 +48,7 @@ def load_student(kind: str | StudentSection | None = None, path: str | None = No
     if section.kind == "embedded":
         section = section.model_copy(update={"path": str(TINY), "dtype": "float32"})
     if section.kind == "unsloth":
+        unsloth_first.import_first("unsloth")
         from thinklab.students.unsloth import load
         return load(section, seed, max_length)
     if section.kind in KINDS:
@@ -55,3 +60,10 @@ def load_student(kind: str | StudentSection | None = None, path: str | None = No
         known = [*KINDS, *found]
         raise StudentError(f"unknown student kind {section.kind!r}{did_you_mean(section.kind, known)}; known: {', '.join(known)}")
     return found[section.kind].load()(section, seed)
+
+
+def __getattr__(name: str):
+    if name == "Student":           # its module imports transformers, which Unsloth must come before
+        from thinklab.students.base import Student
+        return Student
+    raise AttributeError(f"module 'thinklab.students' has no attribute {name!r}")

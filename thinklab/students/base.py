@@ -7,7 +7,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.errors import StudentError
-from thinklab.sampler import GenerateSampler, Sampler
+from thinklab.sampler import Sampler, sampler_for
 from thinklab.types import Message
 
 
@@ -40,8 +40,7 @@ class Student:
 
     def sampler(self, max_new_tokens: int, temperature: float = 1.0, rows: int = 0) -> Sampler:
         """thinklab's own; for a student of kind ``unsloth`` one that calls its patched ``generate``."""
-        kind = GenerateSampler if self.kind == "unsloth" else Sampler
-        return kind(max_new_tokens, self.eos_ids, self.tokenizer.pad_token_id, temperature, rows=rows)
+        return sampler_for(self.model)(max_new_tokens, self.eos_ids, self.tokenizer.pad_token_id, temperature, rows=rows)
 
     def encode(self, messages: list[Message]) -> list[int]:
         """A prompt as ids, through the model's own chat template."""

@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.errors import ConfigError, TeacherError
-from thinklab.sampler import Sampler
+from thinklab.sampler import sampler_for
 from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.safety import MAX_CHARS, shielded
 from thinklab.types import Usage
@@ -166,7 +166,7 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
     for longest in sorted({max_tokens or requests[k].max_tokens for k in prompts}):
         places = [k for k in prompts if (max_tokens or requests[k].max_tokens) == longest]
         places.sort(key=lambda k: len(prompts[k]))             # less padding within a batch
-        sampler = Sampler(longest, _eos_ids(model, tokenizer), _pad_id(tokenizer), temperature=0, rows=rows)
+        sampler = sampler_for(model)(longest, _eos_ids(model, tokenizer), _pad_id(tokenizer), temperature=0, rows=rows)
         for k, ids in zip(places, sampler(model, [prompts[k] for k in places]), strict=True):
             usage = Usage(len(prompts[k]), len(ids))
             text = tokenizer.decode(ids, skip_special_tokens=True)

@@ -7,7 +7,7 @@ from html import escape
 
 from thinklab.review import ReviewQueue
 from thinklab.review_item import Item
-from thinklab.widgets.html import html
+from thinklab.widgets.html import Html
 
 SHOWN = 60
 """Items in full; a saved notebook should stay small, and all of them are in the run folder."""
@@ -32,14 +32,14 @@ def diff(before: str, after: str) -> str:
     return "".join(out)
 
 
-def review_html(queue: ReviewQueue, shown: int = SHOWN) -> str:
+def review_view(queue: ReviewQueue, shown: int = SHOWN) -> Html:
     """Counts, and the first ``shown`` items with question, answer, guidance and decision."""
     items = queue.items
     counts = ", ".join(f"{n} {WORDS[state]}" for state, n in queue.counts().items()) or "nothing to review"
     where = f" All of them are in {escape(str(queue.run.path.name))}/reviews.jsonl." if queue.run is not None else ""
     rest = f"<p class=tl-soft>{len(items) - shown} more are not shown here.{where}</p>" if len(items) > shown else ""
-    return html(f"<div class='tl tl-static'><h3>Review: {len(items)} guided rollouts</h3><p class=tl-soft>{counts}</p>"
-                f"{''.join(_item(i) for i in items[:shown])}{rest}</div>", "review_static.css")
+    return Html(f"<div class='tl tl-static'><h3>Review: {len(items)} guided rollouts</h3><p class=tl-soft>{counts}</p>"
+                f"{''.join(_item(i) for i in items[:shown])}{rest}</div>", "review_static.css", "Review")
 
 
 def _item(item: Item) -> str:

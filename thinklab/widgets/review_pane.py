@@ -18,7 +18,7 @@ from thinklab.review import ReviewQueue
 from thinklab.review_item import Item, Preview, preview, utf16_spans
 from thinklab.widgets.base import View
 from thinklab.widgets.html import css, static
-from thinklab.widgets.review_html import review_html
+from thinklab.widgets.review_html import review_view
 
 
 class ReviewPane(View):
@@ -37,6 +37,7 @@ class ReviewPane(View):
         self._quick: dict[tuple[str, str], dict[str, Any]] = {}
         super().__init__(budget=queue.guide.max_tokens, can_ask=queue.ask is not None)
         self.on_msg(lambda _, message, buffers: self.handle(message))
+        queue.when_closed.append(self.freeze)       # what has been trained on stays in the notebook as static HTML
 
     def row(self, item: Item) -> dict[str, Any]:
         """What the browser knows about an item. ``quick`` is the preview without the reward, which takes longer."""
@@ -84,7 +85,7 @@ class ReviewPane(View):
 
     def to_html(self) -> str:
         """The review as it stands, as HTML without a script."""
-        return review_html(self.queue)
+        return review_view(self.queue).to_html()
 
     def __repr__(self) -> str:
         counts = self.queue.counts()

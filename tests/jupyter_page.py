@@ -1,0 +1,135 @@
+"""JupyterLab in a headless Chromium: its own server, its own kernel, one notebook."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+PATIENCE_MS = 240_000  # for a kernel on a busy machine
+TOKEN = "test"
+PROMPTS = "[...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(c => c.querySelector('.jp-InputPrompt').textContent)"
+QUIET = {"fetchNews": "false", "checkForUpdates": False}
+
+
+@contextmanager
+def server(folder: Path, environment: dict[str, str], theme: str = "light") -> Iterator[str]:
+    """JupyterLab on loopback over ``folder``; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = folder / ".settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps(QUIET))
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": f"JupyterLab {theme.title()}"}))
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={folder}",
+        "--ServerApp.port_retries=0",
+    ]
+    with open(folder / ".server.log", "wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            env={
+                **os.environ,
+                **environment,
+                "JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"),
+                "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),
+                "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"),
+                "JUPYTER_CONFIG_DIR": str(folder / ".config"),
+            },
+        )
+    try:
+        until = time.monotonic() + PATIENCE_MS / 1000
+        while True:
+            assert process.poll() is None, (folder / ".server.log").read_text()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={TOKEN}", timeout=5).close()
+                break
+            except OSError:
+                assert time.monotonic() < until, (folder / ".server.log").read_text()
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()  # shuts its kernels down as well
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def write_notebook(path: Path, cells: list[str]) -> None:
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(c) for c in cells],
+        metadata={"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
+    )
+    nbformat.write(notebook, path)
+
+
+class Notebook:
+    """One open notebook in a Playwright page."""
+
+    def __init__(self, page: Any, address: str, name: str):
+        self.page = page
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(f"{address}/doc/tree/{name}?token={TOKEN}")
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        self.wait_for_kernel()
+
+    def wait_for_kernel(self) -> None:
+        """The toolbar's own circle says idle before there is any kernel; the status bar knows."""
+        self.page.wait_for_function(
+            "() => document.querySelector('#jp-bottom-panel, .jp-StatusBar-Widget, #jp-main-statusbar')"
+            "?.textContent.includes('| Idle')"
+        )
+
+    def cell(self, number: int) -> Any:
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(number)
+
+    def run(self, number: int) -> str:
+        """Run one cell, wait until it has ended; its text output."""
+        self.start(number)
+        return self.ended(number)
+
+    def start(self, number: int) -> None:
+        self.cell(number).locator(".jp-InputPrompt").click()
+        self.page.keyboard.press("Control+Enter")
+
+    def ended(self, number: int) -> str:
+        self.page.wait_for_function(f"n => /^\\[\\d+\\]:$/.test({PROMPTS}[n])", arg=number)
+        return self.cell(number).locator(".jp-OutputArea").inner_text()
+
+    def stop(self) -> None:
+        """The stop button."""
+        self.page.locator(
+            'jp-button[data-command="notebook:interrupt-kernel"], button[data-command="notebook:interrupt-kernel"]'
+        ).click()
+
+    def restart(self) -> None:
+        """Kernel, Restart Kernel and Clear Outputs of All Cells, and yes to the question."""
+        page = self.page
+        page.locator(".lm-MenuBar-item", has_text="Kernel").click()
+        page.locator(".lm-Menu-item", has_text="Restart Kernel and Clear").click()
+        page.locator(".jp-Dialog button.jp-mod-accept").click()
+        page.wait_for_function(f"() => {PROMPTS}.every(p => /^\\[ ?\\]:$/.test(p))")
+        self.wait_for_kernel()
