@@ -17,8 +17,8 @@ STUDENTS = HERE / "measurements" / "when-it-helps-students.csv"
 COLOURS = {"before": "#9ca3af", "grpo": "#b45309", "aas": "#0f766e", "aas-own": "#6d28d9", "ratio": "#1d4ed8"}
 NAMES = {"grpo": "plain GRPO", "aas": "AAS, right teacher", "aas-own": "AAS, own base as teacher",
          "ratio": "plain ratio, right teacher"}
-SHORT = 0.35
-"""Share of the questions that have two numbers; the others have four."""
+SHORT = 0.32
+"""Share of the probed questions that have two numbers; the others have four."""
 
 
 def main() -> None:
@@ -48,7 +48,8 @@ def main() -> None:
     fig.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": COLOURS["before"], "dash": "dot", "width": 1.5},
                     name="every answer checked as well as before training", row=1, col=1)
     fig.update_xaxes(title_text="accuracy of a check that is forced, before training", range=[-0.03, 1.03], row=1, col=1)
-    fig.update_xaxes(title_text="probability of the check after an answer, before training", type="log", exponentformat="power",
+    fig.update_xaxes(title_text="probability of the check after an answer, before training", type="log",
+                     exponentformat="power", dtick=1,
                      row=1, col=2)
     fig.update_yaxes(title_text="accuracy after 40 steps, T=1", range=[-0.03, 1.03], tickformat=".0%", row=1, col=1)
     fig.update_layout(template="plotly_white", width=1080, height=460, margin={"l": 70, "r": 20, "t": 50, "b": 110},

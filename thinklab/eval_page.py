@@ -15,7 +15,7 @@ from thinklab.plots import COLOURS, LAYOUT
 from thinklab.run import RunFolder, versions
 from thinklab.stats import Estimate
 
-PALETTE = (*COLOURS, "#0e7490", "#a16207", "#9d174d", "#3f3f46")
+PALETTE = (*COLOURS, "#ec4899", "#0ea5e9", "#78716c", "#f59e0b")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
 TALL = {**LAYOUT, "height": 420, "margin": {**LAYOUT["margin"], "b": 150}, "legend": {**LAYOUT["legend"], "font": {"size": 11}}}
 """Room for the names of eight methods below the figure."""
@@ -132,10 +132,9 @@ def _differences(results: Results) -> str:
         return ""
     count = sum(g.p is not None for g in results.gaps.values())
     return (f"<h2>Against {escape(config.compared_with)}</h2><p>Percentage points on the same questions, with 95 % bootstrap "
-            f"intervals. p: "
-            f"paired permutation test over questions, after Holm's correction for all {count} comparisons. Bold where p is "
-            f"below .05, or, "
-            "for the average, where the interval leaves out 0.</p>"
+            f"intervals; one without width means that no question differed, not that none could. p: paired permutation test over "
+            f"questions, after Holm's correction for all {count} comparisons. Bold where p is below .05, or, for the average, "
+            "where the interval leaves out 0.</p>"
             + page.table(["", *map(escape, config.benchmarks), "average"], rows))
 
 
@@ -186,7 +185,8 @@ def _scaling(results: Results) -> str:
                 continue
             colour, symbol = styles[method]
             line = {"color": colour, "width": 2}
-            curve = cell.curve()
+            # the answers as they are: several turns together may be longer than the last cut
+            curve = [*cell.curve(), (round(cell.mean_tokens), cell.accuracy.value, cell.mean_tokens)]
             one.add_scatter(x=[u for _, _, u in curve], y=[a for _, a, _ in curve], name=method, mode="lines+markers", line=line,
                             marker={"size": [5] * (len(curve) - 1) + [10], "symbol": symbol}, customdata=[c for c, _, _ in curve],
                             hovertemplate=f"{method}, cut at %{{customdata}}<br>%{{x:.0f}} tokens: %{{y:.3f}}<extra></extra>")
@@ -225,6 +225,9 @@ def _behaviors(results: Results) -> str:
         for name in names:
             mean, gap = results.behavior_average(method, name), results.behavior_gap(method, name)
             rates.append(mean)
+            if mean.value == 0:
+                cells.append(f"<b>0</b> <small>of {sum(len(c.lines) for c in results.of(method))}</small>")
+                continue
             text = f"<b>{100 * mean.value:.2f}</b> <small>[{100 * mean.low:.2f}, {100 * mean.high:.2f}]</small>"
             if method != config.compared_with and gap is not None:
                 text += f"<br><small>{100 * gap.value:+.2f} [{100 * gap.low:+.2f}, {100 * gap.high:+.2f}]</small>"
