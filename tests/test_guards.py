@@ -79,6 +79,7 @@ def test_a_healthy_run_raises_no_alarm():
             "max_completion_tokens",
         ),
         ({"guided_fraction": 0.0, "rejected/does-not-fit": 24}, "no-guidance", "guidance.max_tokens"),
+        ({"guided_fraction": 0.0, "rejected/prompt-too-long": 24}, "no-guidance", "teacher.max_tokens"),
         ({"guided_fraction": 0.0, "finished": 0.0}, "no-guidance", "ends by itself"),
         ({"loss": 0.0}, "zero-loss", "masked"),
         ({"weights_changed": False}, "frozen", "float32"),

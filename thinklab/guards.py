@@ -273,6 +273,7 @@ def _why_unguided(line: Mapping[str, Any]) -> tuple[str, str]:
         reason = max(reasons, key=reasons.get)
         mend = {
             "does-not-fit": "raise guidance.max_tokens",
+            "prompt-too-long": "lower teacher.max_tokens, so that prompt and reply fit into the teacher's positions",
             "mute": "the teacher has nothing to say; check its rule or prompt",
             "budget": "a cost cap was reached; raise it or end the run",
             "constraint": "run `thinklab behaviors test` on the behaviour's file",
