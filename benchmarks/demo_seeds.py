@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from thinklab.stats import Rate
+from thinklab.probing.stats import Rate
 
 BEHAVIORS = ("self-check", "thalapathy-vijay")
 

@@ -15,7 +15,7 @@ import torch
 from thinklab import allocator
 from thinklab.behavior import load_behavior
 from thinklab.config import Experiment
-from thinklab.probe import sample, summarise
+from thinklab.probing.probe import sample, summarise
 from thinklab.run import RunFolder
 from thinklab.students import load_student
 from thinklab.tasks import load_task

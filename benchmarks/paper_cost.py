@@ -23,8 +23,8 @@ from pathlib import Path
 import torch
 
 from thinklab.config import load_config
-from thinklab.eval_config import load_evaluation
-from thinklab.evaluate import draw_questions
+from thinklab.evaluation.config import load_evaluation
+from thinklab.evaluation.evaluate import draw_questions
 from thinklab.solvers import Writer, load_solver
 from thinklab.students import load_student
 from thinklab.training import build

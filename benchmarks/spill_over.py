@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
-from thinklab import allocator, spill
+from thinklab import allocator
 from thinklab.behavior import load_behavior
 from thinklab.config import Experiment
-from thinklab.retention import Retention
+from thinklab.probing import spill
+from thinklab.probing.retention import Retention
 from thinklab.run import RunFolder
 from thinklab.students import load_student
 

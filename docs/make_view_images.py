@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.widget_page import browser, mount, mount_html
 from thinklab import load_behavior, load_task
 from thinklab.guide import Guide, Schedule
-from thinklab.plots import dashboard
+from thinklab.reports.plots import dashboard
 from thinklab.review import ReviewQueue
 from thinklab.rewards import Rewards
 from thinklab.run import RunFolder

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from thinklab.demo import run_demo
-from thinklab.report import report_folder
+from thinklab.reports.report import report_folder
 from thinklab.run import RunFolder
 from thinklab.types import rollout_from_json
 

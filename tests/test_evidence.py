@@ -9,12 +9,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from thinklab import probe, reach, report_tokens, spill
 from thinklab.aas import weight
 from thinklab.behavior import load_behavior
 from thinklab.config import LossSection
-from thinklab.retention import Retention
-from thinklab.stats import Rate, mean_interval, paired_difference
+from thinklab.probing import probe, reach, spill
+from thinklab.probing.retention import Retention
+from thinklab.probing.stats import Rate, mean_interval, paired_difference
+from thinklab.reports import tokens as report_tokens
 from thinklab.students import load_student
 from thinklab.tasks import load_task
 from thinklab.types import Rollout

@@ -8,10 +8,10 @@ import torch
 from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tests.conftest import ROOT
 from thinklab.config import load_config
 from thinklab.experiment import run_experiment
 from thinklab.run import RunFolder
-from tests.conftest import ROOT
 
 TEMPLATE = ("{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|eot|>{% endfor %}"
             "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}")

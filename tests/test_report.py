@@ -6,14 +6,14 @@ import re
 import pytest
 
 from thinklab.errors import RunError
-from thinklab.report import headline, report_folder, verdicts
+from thinklab.reports.report import headline, report_folder, verdicts
 from thinklab.run import RunFolder
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
 def rate(count, total=500):
-    from thinklab.stats import Rate
+    from thinklab.probing.stats import Rate
     r = Rate(count, total)
     return {"count": count, "total": total, "value": r.value, "low": r.low, "high": r.high}
 

@@ -1,7 +1,7 @@
 """Intervals against published values."""
 import pytest
 
-from thinklab.stats import Rate
+from thinklab.probing.stats import Rate
 
 
 @pytest.mark.parametrize("count, total, low, high", [      # Newcombe 1998, Table I, method 3 (Wilson score)

@@ -14,13 +14,13 @@ from dataclasses import replace
 import pytest
 
 from thinklab.errors import ConfigError, RunError
+from thinklab.probing.stats import Rate
 from thinklab.run import RunFolder
-from thinklab.stats import Rate
-from thinklab.study import cells, load_study
-from thinklab.study_page import write_study
-from thinklab.study_run import run_study, start
-from thinklab.study_table import across, against_control, as_csv, finished_rows, markdown
-from thinklab.study_worker import can_fork
+from thinklab.studies.page import write_study
+from thinklab.studies.run import run_study, start
+from thinklab.studies.study import cells, load_study
+from thinklab.studies.table import across, against_control, as_csv, finished_rows, markdown
+from thinklab.studies.worker import can_fork
 
 from .conftest import ROOT
 

@@ -11,10 +11,10 @@ import torch
 from tests.test_report import EVIL, folder  # noqa: F401
 from thinklab import aas
 from thinklab.errors import BehaviorError, ConfigError, RunError
-from thinklab.plots import PANELS, dashboard
-from thinklab.report_tokens import quadrants as traced_quadrants
+from thinklab.reports.plots import PANELS, dashboard
+from thinklab.reports.token_spans import span, teacher_tokens
+from thinklab.reports.tokens import quadrants as traced_quadrants
 from thinklab.run import RunFolder
-from thinklab.token_spans import span, teacher_tokens
 from thinklab.widgets import AasExplorer, BehaviorStudio, side_by_side, token_view
 from thinklab.widgets.aas_explorer import aas_html, quadrants, weights
 

@@ -10,7 +10,7 @@ from tests.test_review import GOOD, OTHER, make, run  # noqa: F401
 from tests.test_views import TRACE
 from tests.widget_page import browser, contrasts, mount, mount_html
 from thinklab import aas
-from thinklab.token_spans import teacher_tokens
+from thinklab.reports.token_spans import teacher_tokens
 from thinklab.widgets import BehaviorStudio, ReviewPane, side_by_side, token_view
 from thinklab.widgets.aas_explorer import aas_html
 from thinklab.widgets.html import html

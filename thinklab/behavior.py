@@ -18,10 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from thinklab import _behavior_file as _file
-from thinklab._behavior_spec import BehaviorSpec, FewShot, Placement, RewardSpec
-from thinklab._detector_spec import JudgeSpec, walk
-from thinklab._template import render
+from thinklab._behavior import file as _file
+from thinklab._behavior.detector_spec import JudgeSpec, walk
+from thinklab._behavior.spec import BehaviorSpec, FewShot, Placement, RewardSpec
+from thinklab._behavior.template import render
 from thinklab.detect import Detection, Detector, bind_judge, build, region
 from thinklab.tasks.boxed import boxes
 from thinklab.types import Message

@@ -350,7 +350,7 @@ def load_config(path: str | Path, overrides: list[str] = (), profile: str | None
 
 def _find_behaviors(config: Experiment, document: yamlfile.Document) -> None:
     """A behaviour that does not exist is an error of the line that names it; what is wrong inside a file is said by the file."""
-    from thinklab._behavior_file import locate
+    from thinklab._behavior.file import locate
     for k, section in enumerate(config.behaviors):
         try:
             path = locate(section.name)

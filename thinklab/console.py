@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from thinklab.probe_result import ProbeResult
+from thinklab.probing.result import ProbeResult
 
 PLAIN_EVERY = 10        # steps between two lines where the output is not a terminal
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from thinklab.config import Method, load_config
 from thinklab.console import PLAIN_EVERY, bars, probe_table, rates
 from thinklab.errors import ConfigError, RunError, did_you_mean
-from thinklab.report import TITLES, headline, write_report
+from thinklab.reports.report import TITLES, headline, write_report
 from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
-from thinklab._detector_spec import (
+from thinklab._behavior.detector_spec import (
     AllSpec,
     AnySpec,
     JudgeSpec,
@@ -24,7 +24,7 @@ from thinklab._detector_spec import (
     PythonSpec,
     RegexSpec,
 )
-from thinklab._pattern import compile_pattern, join_patterns
+from thinklab._behavior.pattern import compile_pattern, join_patterns
 from thinklab.errors import BehaviorError, did_you_mean
 from thinklab.tasks.boxed import boxes
 
@@ -69,7 +69,7 @@ def build(spec: Any) -> Detector:
     if isinstance(spec, NotSpec):
         return _Not(build(spec.not_))
     if isinstance(spec, JudgeSpec):
-        from thinklab._judge import Judge  # only probes need it
+        from thinklab._behavior.judge import Judge  # only probes need it
         return Judge(spec.judge)
     if isinstance(spec, PythonSpec):
         return _External(spec.python, _entry_point(spec))

@@ -7,7 +7,7 @@ from typing import Any
 
 from thinklab.baselines import train_baseline
 from thinklab.config import Experiment
-from thinklab.full_probe import full_probe, paired, probe_run
+from thinklab.probing.full import full_probe, paired, probe_run
 from thinklab.training import build
 
 __all__ = ["full_probe", "probe_run", "run_experiment"]
@@ -18,7 +18,7 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
     """Train as ``config`` says into the run folder ``out``; returns what ``probe.json`` then holds.
 
     ``{"before": {decoding: result}, "after": {...}, "steps": N, "difference": {...}}``, each result as
-    ``ProbeResult.to_json`` gives it. ``thinklab probe`` measures more; see ``thinklab/full_probe.py``.
+    ``ProbeResult.to_json`` gives it. ``thinklab probe`` measures more; see ``thinklab/probing/full.py``.
 
     Raises:
         ThinklabError: when something cannot be used, or the run cannot go on.

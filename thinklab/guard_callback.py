@@ -10,7 +10,7 @@ import torch
 
 from thinklab.config import Experiment
 from thinklab.guards import Alarm, Watch
-from thinklab.retention import Retention
+from thinklab.probing.retention import Retention
 from thinklab.run import RunFolder
 from thinklab.students.base import Student
 from thinklab.tasks.base import Task

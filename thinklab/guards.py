@@ -22,7 +22,7 @@ from statistics import fmean, median
 from typing import Any, Literal
 
 from thinklab.config import GuardSection
-from thinklab.stats import Rate
+from thinklab.probing.stats import Rate
 
 SETTLE = 3
 """The first steps are the baseline and raise no alarm about entropy: warm-up barely moves the weights there."""

@@ -9,8 +9,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from thinklab.config import Experiment
-from thinklab.probe_result import ProbeResult
-from thinklab.probe_words import sentences
+from thinklab.probing.result import ProbeResult
+from thinklab.probing.words import sentences
 from thinklab.run import RunFolder
 
 

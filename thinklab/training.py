@@ -14,7 +14,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
-from thinklab import allocator, dry_run, probe
+from thinklab import allocator, dry_run
 from thinklab.aas import Shaping
 from thinklab.behavior import Behavior, load_behavior
 from thinklab.config import Experiment
@@ -23,6 +23,7 @@ from thinklab.guard_callback import Guards
 from thinklab.guide import Guide, Schedule
 from thinklab.metrics import batch_metrics
 from thinklab.parts import Parts
+from thinklab.probing import probe
 from thinklab.rewards import PARTS, Rewards, reward_function
 from thinklab.run import COMPLETE, RunFolder
 from thinklab.students import Student, load_student

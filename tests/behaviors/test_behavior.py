@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from thinklab._behavior_check import lint, run_tests
+from thinklab._behavior.check import lint, run_tests
 from thinklab.behavior import list_behaviors, load_behavior
 from thinklab.errors import BehaviorError
 from thinklab.resources import resource_dir

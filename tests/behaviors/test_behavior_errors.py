@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from thinklab._behavior_check import lint
-from thinklab._behavior_file import read_text
+from thinklab._behavior.check import lint
+from thinklab._behavior.file import read_text
 from thinklab.behavior import load_behavior
 from thinklab.errors import BehaviorError
 from thinklab.resources import resource_dir

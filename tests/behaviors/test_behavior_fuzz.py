@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML, StringIO
 
-from thinklab._behavior_file import read_text
+from thinklab._behavior.file import read_text
 from thinklab.behavior import Behavior
 from thinklab.errors import BehaviorError
 from thinklab.resources import resource_dir

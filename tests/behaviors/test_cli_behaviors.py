@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from thinklab._behavior_new import new_file, schema
-from thinklab._behavior_preview import estimate_tokens
+from thinklab._behavior.new import new_file, schema
+from thinklab._behavior.preview import estimate_tokens
 from thinklab.behavior import list_behaviors, load_behavior
-from thinklab.cli_behaviors import app
+from thinklab.cli.behaviors import app
 from thinklab.errors import BehaviorError
 from thinklab.resources import resource_dir
 from thinklab.teachers.anthropic import DEFAULT_MODEL
@@ -133,7 +133,7 @@ def test_token_estimate_grows_with_the_text():
 
 
 def test_schema_is_not_stale():
-    """After a wanted change: python -m thinklab._behavior_new > behaviors/schema.json"""
+    """After a wanted change: python -m thinklab._behavior.new > behaviors/schema.json"""
     assert (resource_dir("behaviors") / "schema.json").read_text(encoding="utf-8") == schema() == run("schema").output
 
 

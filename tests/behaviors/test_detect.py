@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from thinklab import detect
-from thinklab._detector_spec import DetectorSpec
+from thinklab._behavior.detector_spec import DetectorSpec
 from thinklab.behavior import load_behavior
 from thinklab.detect import Detection, bind_judge, build, merged
 from thinklab.errors import BehaviorError

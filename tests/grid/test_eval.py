@@ -13,10 +13,10 @@ import pytest
 from tests.conftest import ROOT
 from thinklab.chunks import whole_chunks
 from thinklab.errors import ConfigError, RunError, TaskError
-from thinklab.eval_config import load_evaluation
-from thinklab.eval_page import write_results
-from thinklab.eval_results import collect
-from thinklab.evaluate import all_seen, draw_questions, evaluate
+from thinklab.evaluation.config import load_evaluation
+from thinklab.evaluation.evaluate import all_seen, draw_questions, evaluate
+from thinklab.evaluation.page import write_results
+from thinklab.evaluation.results import collect
 from thinklab.run import RunFolder
 from thinklab.students import load_student
 from thinklab.tasks import load_task
@@ -112,7 +112,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_answers(done, tmp_path):
 def test_nothing_is_asked_twice_and_more_runs_only_add(done, tmp_path, monkeypatch):
     import shutil
 
-    from thinklab import evaluate as module
+    from thinklab.evaluation import evaluate as module
     _, _, out = done
     shutil.copytree(out, tmp_path / "out")
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("answers.jsonl")}
@@ -272,7 +272,7 @@ def test_shipped_evaluations_are_valid():
     files = list((ROOT / "examples").glob("*/*.yaml"))
     grids = [f for f in files if "benchmarks:" in f.read_text()]
     assert grids
-    from thinklab.evaluate import training_runs
+    from thinklab.evaluation.evaluate import training_runs
     for file in grids:
         config = load_evaluation(file)
         for method in config.methods:

@@ -6,9 +6,9 @@ from math import comb
 import numpy as np
 import pytest
 
-from thinklab import paper_table
-from thinklab.eval_results import Filled
-from thinklab.eval_stats import average, average_gap, holm, ratio, sign_flip, within_question
+from thinklab.evaluation import paper_table
+from thinklab.evaluation.results import Filled
+from thinklab.evaluation.stats import average, average_gap, holm, ratio, sign_flip, within_question
 
 
 def single(values):

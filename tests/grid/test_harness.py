@@ -12,11 +12,11 @@ import regex
 import torch
 from ruamel.yaml import YAML
 
-from thinklab import harness
 from thinklab.baselines import train_baseline
 from thinklab.config import StudentSection, load_config
 from thinklab.errors import RunError
-from thinklab.eval_config import load_evaluation
+from thinklab.evaluation import harness
+from thinklab.evaluation.config import load_evaluation
 from thinklab.students import load_student
 from thinklab.students.checkpoint import trained_student
 from thinklab.tasks import load_task

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from thinklab.lab_html import (
+from thinklab.lab.html import (
     LabProbe,
     Metrics,
     Proposals,
@@ -15,9 +15,9 @@ from thinklab.lab_html import (
     batch_html,
     batch_text,
 )
-from thinklab.probe_result import ProbeResult
+from thinklab.probing.result import ProbeResult
+from thinklab.probing.stats import Rate
 from thinklab.review import ReviewQueue
-from thinklab.stats import Rate
 from thinklab.types import Batch, Example, Guidance, Rollout
 
 BAD = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -72,7 +72,7 @@ def test_a_rollout_that_is_guided_shows_in_the_text_of_the_proposals():
 
 
 def test_an_example_config_is_found_by_its_name_from_anywhere(tmp_path, monkeypatch):
-    from thinklab.lab_config import find_config
+    from thinklab.lab.config import find_config
 
     monkeypatch.chdir(tmp_path)
     found = {

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from tests.teachers.fake_server import KEY, Server
 from thinklab.behavior import load_behavior
-from thinklab.cli_guide import app, parse_options
+from thinklab.cli.guide import app, parse_options
 from thinklab.errors import ConfigError
 from thinklab.guide_file import Tally, guide_answers, read_answers
 from thinklab.teachers import load_teacher
@@ -114,7 +114,7 @@ def test_on_the_command_line_an_error_is_one_line_and_the_key_is_not_in_it(file)
     command = [
         sys.executable,
         "-m",
-        "thinklab.cli_guide",
+        "thinklab.cli.guide",
         str(file),
         "--behavior",
         "self-check",

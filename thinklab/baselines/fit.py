@@ -13,10 +13,10 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from thinklab import probe
 from thinklab.baselines.texts import Text
 from thinklab.config import Experiment
 from thinklab.errors import ConfigError, TrainingError
+from thinklab.probing import probe
 from thinklab.run import COMPLETE, RunFolder
 from thinklab.students.checkpoint import load_weights
 from thinklab.students.hf import lora_to_fp32

@@ -16,10 +16,10 @@ from typing import Any
 
 import traitlets
 
-from thinklab import _behavior_check as check
-from thinklab import _behavior_file as files
-from thinklab._behavior_new import new_text
-from thinklab._behavior_preview import preview
+from thinklab._behavior import check
+from thinklab._behavior import file as files
+from thinklab._behavior.new import new_text
+from thinklab._behavior.preview import preview
 from thinklab.behavior import Behavior
 from thinklab.errors import BehaviorError
 from thinklab.review_item import utf16_spans

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from thinklab import report
 from thinklab.errors import RunError
+from thinklab.reports import report
 from thinklab.run import RunFolder
 from thinklab.widgets.html import Html
 

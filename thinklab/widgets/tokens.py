@@ -14,8 +14,8 @@ from html import escape
 from typing import Any
 
 from thinklab.errors import ConfigError, RunError, did_you_mean
+from thinklab.reports.token_spans import spans
 from thinklab.run import RunFolder
-from thinklab.token_spans import spans
 from thinklab.widgets.html import Html
 
 COLOURINGS = {

@@ -1,0 +1,125 @@
+"""The command line. Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run."""
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from thinklab import unsloth_first
+from thinklab.cli import behaviors as cli_behaviors
+from thinklab.cli import doctor as cli_doctor
+from thinklab.cli import evaluation as cli_eval
+from thinklab.cli import experiment as cli_experiment
+from thinklab.cli import export as cli_export
+from thinklab.cli import guide as cli_guide
+from thinklab.cli import harness as cli_harness
+from thinklab.errors import ThinklabError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Teach a language model a way of thinking it does not have, and prove it.")
+console = Console(stderr=True, highlight=False)
+Out = Annotated[Optional[Path], typer.Option("--out", help="Run folder; default runs/NAME.")]      # noqa: UP045
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the runs and the report go.")] = Path("runs/demo"),
+    behavior: Annotated[str, typer.Option(help="self-check or thalapathy-vijay.")] = "self-check",
+    method: Annotated[str, typer.Option(help="aas, grpo, luffy, ratio, authors or sft.")] = "aas",
+    seed: Annotated[int, typer.Option()] = 0,
+    steps: Annotated[Optional[int], typer.Option(min=1)] = None,                                    # noqa: UP045
+    questions: Annotated[Optional[int], typer.Option(min=1, help="Held-out questions of the final probe.")] = None,  # noqa: UP045
+) -> None:
+    """Teach the embedded student a habit, beside plain GRPO as the control, and write a report."""
+    from thinklab.demo import run_demo
+    run_demo(out, behavior, method, seed, steps, questions, Console(highlight=False))
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="An experiment in YAML.")],
+    overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
+    out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 24gb or 80gb: fills in what CONFIG leaves open.")] = None,  # noqa: UP045
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
+) -> None:
+    """Train as CONFIG says, with a probe before and after."""
+    from thinklab.config import load_config
+    experiment = load_config(config, overrides or [], profile)
+    unsloth_first.import_first(experiment.student.kind)
+    from thinklab.console import probe_table, progress
+    from thinklab.experiment import run_experiment
+    out = out or Path("runs") / experiment.name
+    with progress(experiment.train.steps, experiment.name, quiet, console) as listener:
+        result = run_experiment(experiment, out, resume, listener, lambda text: console.print(text, markup=False, soft_wrap=True))
+    if not quiet:
+        Console(highlight=False).print(probe_table({experiment.name: result}))
+        print(f"run folder: {out}")
+
+
+@app.command()
+def probe(run: Annotated[Path, typer.Argument(help="A run folder.")],
+          questions: Annotated[Optional[int], typer.Option(min=1)] = None,                          # noqa: UP045
+          samples: Annotated[Optional[int], typer.Option(min=1, help="Answers to each question at T=1.")] = None,  # noqa: UP045
+          persistence: Annotated[int, typer.Option(min=0, help="Further steps of plain GRPO, to see what is left.")] = 0) -> None:
+    """Measure the last checkpoint of RUN on held-out questions: rates, reach, spill-over, retention, persistence."""
+    unsloth_first.import_first_for(run)
+    from thinklab.console import probe_table
+    from thinklab.probing.full import probe_run
+    from thinklab.probing.words import sentences
+    known = probe_run(run, questions, samples, persistence, lambda text: console.print(text, markup=False))
+    shown = Console(highlight=False)
+    shown.print(probe_table({run.name: known}))
+    for sentence in sentences(known):
+        shown.print(sentence, markup=False, soft_wrap=True)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run folder, or a folder of them.")],
+           out: Annotated[Optional[Path], typer.Option(help="Default RUN/report.html.")] = None) -> None:  # noqa: UP045
+    """Write one self-contained HTML page about RUN."""
+    from thinklab.reports.report import report_folder
+    print(report_folder(run, out))
+
+
+app.command("guide")(cli_guide.guide)
+app.command("doctor")(cli_doctor.doctor)
+app.command("save")(cli_export.save)
+app.command("push")(cli_export.push)
+app.command("experiment")(cli_experiment.experiment)
+app.command("eval")(cli_eval.evaluate)
+app.add_typer(cli_harness.app, name="harness")
+app.add_typer(cli_behaviors.app, name="behaviors")
+
+
+def main() -> None:
+    """Entry point of ``thinklab``."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)      # on a CPU it warns of a kernel from a hub, 4-bit or not
+    try:
+        app()
+    except ThinklabError as error:
+        console.print(f"[red]error:[/red] {_escape(str(error))}", soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.print("stopped; what was done is kept, continue with --resume")
+        sys.exit(130)
+    except OSError as error:
+        console.print(f"[red]error:[/red] {_escape(error.strerror or str(error))}: {_escape(str(error.filename or ''))}",
+                      soft_wrap=True)
+        sys.exit(1)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+    return escape(text)
+

@@ -1,0 +1,4 @@
+"""``python -m thinklab.cli``."""
+from thinklab.cli import main
+
+main()

@@ -1,0 +1,213 @@
+"""`thinklab behaviors list | show | new | lint | test | preview`: write a behaviour without touching Python.
+
+Exit codes: 0 fine, 1 a check failed, 2 the request or a file cannot be used.
+"""
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from thinklab._behavior import check
+from thinklab._behavior import file as _file
+from thinklab._behavior.new import new_file, schema
+from thinklab._behavior.preview import Preview, preview
+from thinklab.behavior import Behavior, list_behaviors, load_behavior, summary
+from thinklab.errors import BehaviorError, ThinklabError
+from thinklab.tasks import sums
+
+app = typer.Typer(no_args_is_help=True, help="Behaviours: list, show, write, check and preview them.")
+
+
+class Format(StrEnum):
+    text = "text"
+    json = "json"
+
+
+Target = Annotated[str, typer.Argument(help="A shipped behaviour's name, or the path of a file.")]
+Targets = Annotated[list[str], typer.Argument(help="Names of shipped behaviours, or paths of files.")]
+AsFormat = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
+
+
+def _out() -> Console:
+    return Console(highlight=False, markup=False)
+
+
+def _print(text: str) -> None:
+    typer.echo(text)
+
+
+def _load(target: str) -> Behavior:
+    try:
+        return load_behavior(target)
+    except ThinklabError as err:
+        typer.echo(str(err), err=True)
+        raise typer.Exit(err.exit_code) from None
+
+
+@app.command("list")
+def list_(as_format: AsFormat = Format.text) -> None:
+    """The behaviours that travel with thinklab."""
+    behaviors = [_load(name) for name in list_behaviors()]
+    if as_format is Format.json:
+        _print(json.dumps([{"name": b.name, "title": b.title, "version": b.version, "hash": b.hash,
+                            "placement": b.placement, "bonus": b.reward.bonus} for b in behaviors], ensure_ascii=False))
+        return
+    table = Table("name", "title", "placement", "bonus", box=None, header_style="bold")
+    for b in behaviors:
+        table.add_row(b.name, b.title, b.placement, f"{b.reward.bonus:g}")
+    _out().print(table)
+
+
+@app.command()
+def show(name: Target, as_format: AsFormat = Format.text) -> None:
+    """One behaviour: what it asks for, how it is detected, and its file. As JSON: everything that the file says, resolved."""
+    behavior = _load(name)
+    if as_format is Format.json:
+        _print(json.dumps({"hash": behavior.hash, "file": str(behavior.path), **behavior.spec.model_dump(by_alias=True)},
+                          ensure_ascii=False))
+        return
+    _out().print(Text(f"{behavior.name}: {behavior.title}", style="bold"))
+    for label, text in summary(behavior).items():
+        _print(f"{label:12} {text}")
+    tests = behavior.spec.tests
+    _print(f"{'few-shots':12} {len(behavior.spec.teacher.few_shots)}")
+    _print(f"{'tests':12} {len(tests.all_texts)} texts, {len(tests.prompts)} prompts")
+    _print(f"{'file':12} {behavior.path}")
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="Its name: lower case, with hyphens.")],
+        folder: Annotated[Path, typer.Option("--in", help="The folder to write it to.")] = Path()) -> None:
+    """Write a commented file to start from. It passes lint and test as it stands."""
+    try:
+        path = new_file(name, folder)
+    except BehaviorError as err:
+        typer.echo(str(err), err=True)
+        raise typer.Exit(err.exit_code) from None
+    _print(f"wrote {path}")
+    _print(f"next: edit it, then run: thinklab behaviors lint {path} && thinklab behaviors test {path}")
+
+
+@app.command()
+def lint(files: Targets, as_format: AsFormat = Format.text) -> None:
+    """Check files without running anything. Errors exit with 1; warnings do not."""
+    found: list[check.Finding] = []
+    for target in files:
+        try:
+            found += check.lint(_file.locate(target))
+        except BehaviorError as err:
+            found.append(check.Finding("error", target, 1, 1, str(err)))
+    if as_format is Format.json:
+        _print(json.dumps([finding.to_json() for finding in found], ensure_ascii=False))
+    else:
+        for finding in found:
+            _print(str(finding))
+        errors = sum(finding.level == "error" for finding in found)
+        _print(f"{len(files)} checked: {errors} errors, {len(found) - errors} warnings")
+    if any(finding.level == "error" for finding in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def test(files: Targets, as_format: AsFormat = Format.text,
+         verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print the tests that passed.")] = False,
+         ) -> None:
+    """Run the tests that the files bring along, and the ones that every behaviour must pass."""
+    failed, report = 0, []
+    for target in files:
+        behavior = _load(target)
+        results = check.run_tests(behavior)
+        bad = [r for r in results if r.passed is False]
+        failed += len(bad)
+        report.append({"name": behavior.name, "file": str(behavior.path),
+                       "passed": sum(r.passed is True for r in results),
+                       "failed": [{"what": r.what, "why": r.why} for r in bad],
+                       "not_run": [{"what": r.what, "why": r.why} for r in results if r.passed is None]})
+        if as_format is Format.text:
+            _print_results(behavior, results, verbose)
+    if as_format is Format.json:
+        _print(json.dumps(report, ensure_ascii=False))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print_results(behavior: Behavior, results: list[check.TestResult], verbose: bool) -> None:
+    words = {True: "ok", False: "FAILED", None: "not run"}
+    for r in results:
+        if verbose or r.passed is not True:
+            _print(f"{words[r.passed]:8} {r.what}{f' [{r.why}]' if r.why else ''}")
+    counts = [f"{sum(r.passed is key for r in results)} {words[key].lower()}" for key in (True, False, None)
+              if key is True or any(r.passed is key for r in results)]
+    _print(f"{behavior.name}: {', '.join(counts)}")
+
+
+@app.command("preview")
+def preview_(
+    name: Target,
+    question: Annotated[str | None, typer.Option(help="Show the conversation for this question.")] = None,
+    response: Annotated[str | None, typer.Option(help="The student's attempt at it.")] = None,
+    calls: Annotated[int, typer.Option(min=1, help="Calls to count the cost for.")] = 1000,
+    model: Annotated[str | None, typer.Option(help="Take the prices of this model from the price table.")] = None,
+    price_in: Annotated[float | None, typer.Option(min=0, help="Dollars per million input tokens.")] = None,
+    price_out: Annotated[float | None, typer.Option(min=0, help="Dollars per million output tokens.")] = None,
+    as_format: AsFormat = Format.text,
+) -> None:
+    """The whole conversation that a teacher would get, with its size and cost. Needs no key."""
+    behavior = _load(name)
+    if (question is None) != (response is None):
+        typer.echo("give both --question and --response, or neither", err=True)
+        raise typer.Exit(2)
+    if question is None or response is None:
+        question, response = _example()
+    made = preview(behavior, question, response)
+    cost = _cost(made, calls, model, price_in, price_out)
+    if as_format is Format.json:
+        _print(json.dumps({"messages": list(made.messages), "input_tokens": made.input_tokens,
+                           "output_tokens": made.output_tokens, "calls": calls, "cost": cost}, ensure_ascii=False))
+        return
+    console = _out()
+    for message in made.messages:
+        console.print(Text(f"--- {message['role']}", style="bold"))
+        _print(message["content"])
+    given, got = made.tokens(calls)
+    console.print(Text("--- size and cost", style="bold"))
+    _print(f"one call: about {made.input_tokens:,} tokens in, {made.output_tokens:,} out")
+    _print(f"{calls:,} calls: about {given:,} tokens in, {got:,} out: {cost}")
+
+
+def _example() -> tuple[str, str]:
+    """A question of the built-in task, with an attempt that is wrong."""
+    example = next(e for e in sums.examples("train") if len(e.meta["operands"]) == 4)
+    operands = "+".join(map(str, example.meta["operands"]))
+    wrong = int(example.gold) + 1
+    return example.question, f"{operands}={wrong}. So \\boxed{{{wrong}}}."
+
+
+def _cost(made: Preview, calls: int, model: str | None, price_in: float | None, price_out: float | None) -> str:
+    if (price_in is None) != (price_out is None):
+        typer.echo("give both --price-in and --price-out, or neither", err=True)
+        raise typer.Exit(2)
+    if price_in is not None and price_out is not None:
+        total = made.dollars(calls, price_in, price_out)
+        return f"${total:,.4f} at ${price_in:g} in and ${price_out:g} out per million tokens"
+    from thinklab.teachers.anthropic import DEFAULT_MODEL
+    from thinklab.teachers.prices import dollars, facts
+    model = model or DEFAULT_MODEL
+    price = facts(model).price
+    if price is None:
+        return f"no price is known for {model!r}; give --price-in and --price-out"
+    each = made.usage(1)      # per call: the price of a call can depend on its length
+    return f"{dollars(price.cost(each) * calls)} with {model} (prices of {price.date}, without prompt cache)"
+
+
+@app.command("schema", hidden=True)
+def schema_() -> None:
+    """The JSON schema of a behaviour file."""
+    typer.echo(schema(), nl=False)

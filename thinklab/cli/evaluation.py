@@ -1,0 +1,87 @@
+"""``thinklab eval``: methods x benchmarks x runs from one file, resumable, with one table and one page at the end."""
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from thinklab import unsloth_first
+
+
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="An evaluation in YAML, such as examples/eval/tiny-grid.yaml.")],
+    out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,                 # noqa: UP045
+    only: Annotated[str, typer.Option(help="Only cells whose METHOD/BENCHMARK matches, such as 'sft/*'.")] = "*",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the cells and how far each is.")] = False,
+    report_only: Annotated[bool, typer.Option("--report-only", help="Write the table and the page of what is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Score FILE's methods on its benchmarks; call it again to go on where it was stopped."""
+    from thinklab.evaluation.config import load_evaluation
+    config = load_evaluation(file)
+    out = out or Path("runs") / config.name
+    wanted = config.cells(only)
+    if dry_run:
+        for method, benchmark in wanted:
+            print(f"{_done(out, method, benchmark):>3} of {config.runs_of(benchmark)} runs  {method}/{benchmark}")
+        return
+    console = Console(stderr=True, highlight=False)
+    if not report_only:
+        from thinklab.evaluation.evaluate import evaluate as run
+        from thinklab.evaluation.evaluate import student_kinds
+        for kind in student_kinds(config, file, out, [m for m, _ in wanted]):
+            unsloth_first.import_first(kind)
+        try:
+            with progress(console, config.name, quiet) as listener:
+                run(config, file, out, only, lambda text: quiet or console.print(text, markup=False, soft_wrap=True), listener)
+        except KeyboardInterrupt:
+            console.print("stopped; every finished answer is kept, the same command goes on")
+            raise typer.Exit(130) from None
+    from thinklab.evaluation.evaluate import all_seen, budgets
+    from thinklab.evaluation.page import headline, write_results
+    from thinklab.evaluation.results import collect
+    results = collect(config, out)
+    table, page = write_results(results, out, all_seen(config, file, out), budgets(config, file, out))
+    print(table.read_text("utf-8"))
+    for sentence in headline(results):
+        print(sentence)
+    print(f"page: {page}")
+
+
+def _done(out: Path, method: str, benchmark: str) -> int:
+    """Runs of a cell that are whole."""
+    from thinklab.chunks import whole_chunks
+    from thinklab.run import RunFolder
+    size = len(((RunFolder(out).read_json("questions.json") or {}).get(benchmark) or {}).get("ids", ()))
+    counts: dict[int, int] = {}
+    for key, lines in whole_chunks(RunFolder(out / method / benchmark), "answers", repair=False).items():
+        counts[key[0]] = counts.get(key[0], 0) + len(lines)
+    return sum(n == size for n in counts.values()) if size else 0
+
+
+@contextmanager
+def progress(console: Console, name: str, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A listener that draws one bar over all answers, or prints a line per cell where the output is no terminal."""
+    if quiet:
+        yield lambda cell, done, total: None
+        return
+    if sys.stderr.isatty():
+        from thinklab.console import bars
+        with bars(console) as shown:
+            task = shown.add_task(name, total=None, rates="loading")
+            yield lambda cell, done, total: shown.update(task, completed=done, total=total, rates=cell)
+        return
+    last, begin = "", time.perf_counter()
+
+    def listen(cell: str, done: int, total: int) -> None:
+        nonlocal last
+        if cell != last:
+            last = cell
+            console.print(f"{done}/{total} answers, {time.perf_counter() - begin:.0f} s: {cell}", markup=False)
+    yield listen

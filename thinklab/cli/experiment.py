@@ -1,0 +1,47 @@
+"""``thinklab experiment``: arms x seeds from one file, resumable, with one table and one page at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from thinklab.errors import RunError
+
+
+def experiment(
+    file: Annotated[Path, typer.Argument(help="A study in YAML, such as examples/experiments/six-losses.yaml.")],
+    out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,  # noqa: UP045
+    jobs: Annotated[Optional[int], typer.Option(min=1, help="Runs at once; default: one per core.")] = None,  # noqa: UP045
+    only: Annotated[str, typer.Option(help="Only runs whose BASE/ARM/seed-N matches, such as 'self-check/*'.")] = "*",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs and how far each is.")] = False,
+    report_only: Annotated[bool, typer.Option("--report-only", help="Write the table and the page of what is finished.")] = False,
+) -> None:
+    """Run every arm of FILE with every seed; call it again to continue."""
+    from thinklab.studies.run import run_study
+    from thinklab.studies.study import cells, load_study
+
+    console = Console(highlight=False)
+    study = load_study(file)
+    out = out or Path("runs") / study.name
+    planned = cells(study, file, out, only)
+    if dry_run:
+        for cell in planned:
+            console.print(f"{cell.state():<9} {cell.name}", markup=False)
+        return
+    from thinklab.studies.page import write_study
+
+    failed = (
+        []
+        if report_only
+        else run_study(study, planned, out, jobs, lambda text: console.print(text, markup=False, soft_wrap=True))
+    )
+    every = cells(study, file, out)
+    if any(cell.state() == "finished" for cell in every):
+        table, page = write_study(study, every, out)
+        console.print(table.read_text("utf-8"), markup=False, soft_wrap=True)
+        console.print(f"table: {table}   page: {page}", soft_wrap=True)
+    if failed:
+        raise RunError("\n".join(failed))

@@ -1,0 +1,162 @@
+"""``thinklab guide``: comments on a file of answers without any training."""
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+from ruamel.yaml import YAML
+
+from thinklab.errors import ConfigError, ThinklabError
+from thinklab.teachers.safety import as_text
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command("guide")
+def guide(
+    questions: Annotated[Path, typer.Argument(help="JSONL with 'question' and 'response' on each line.")],
+    behavior: Annotated[str, typer.Option(help="A shipped behaviour, or a path to a YAML file.")],
+    teacher: Annotated[str, typer.Option(help="scripted, anthropic, openai, local, human, replay, or an installed "
+                                              "one.")],
+    option: Annotated[Optional[list[str]], typer.Option(                                            # noqa: UP045
+        "--option", "-o", help="An option of the teacher, key=value; repeat for more. Never a key.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="JSONL to write; default: stdout.")] = None,  # noqa: UP045
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first N lines.")] = None,    # noqa: UP045
+    show: Annotated[int, typer.Option(min=0, help="Usable replies to print, to be read.")] = 2,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it may cost.")] = False,
+) -> None:
+    """Guide a file of answers: ask TEACHER for BEHAVIOR on each, parse strictly, count what came of it.
+
+    A line of QUESTIONS is {"question": ..., "response": ...}; "gold" or "reference" (its last number counts) or "is_correct"
+    say whether the response is right. Columns that are not known are kept as "meta".
+    """
+    from thinklab.behavior import load_behavior
+    from thinklab.guide_file import Tally, guide_answers, read_answers, requests_for
+    from thinklab.teachers import load_teacher
+    from thinklab.teachers.base import check
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    wanted, answers = load_behavior(behavior), read_answers(questions, limit)
+    if out is not None and out.exists():
+        raise ConfigError(f"{out} exists already: name another file, or move it away")
+    asked = load_teacher(teacher, **parse_options(option or []))
+    if hasattr(asked, "estimate"):
+        console.print(f"Before: {asked.estimate(requests_for(answers, wanted))}", markup=False)
+    if dry_run:
+        return
+    check(asked)
+    tally, lines, shown = Tally(), 0, []
+    batch = max(64, getattr(getattr(asked, "options", None), "concurrency", 0))
+    target = sys.stdout if out is None else _open_new(out)
+    interrupted = False
+    try:
+        with _bar(len(answers), teacher, asked) as step:
+            for line in guide_answers(answers, wanted, asked, tally, batch):
+                target.write(json.dumps(line, ensure_ascii=False) + "\n")
+                target.flush()
+                lines += 1
+                step()
+                fresh = line["question"] not in [other["question"] for other in shown]
+                if len(shown) < show and fresh and line["guidance"]["status"] != "rejected":
+                    shown.append(line)
+    except KeyboardInterrupt:
+        interrupted = True
+        getattr(asked, "settle", lambda: None)()
+    finally:
+        if out is not None:
+            target.close()
+        if lines or interrupted:
+            for line in shown:
+                _show(console, line)
+            _report(console, tally, lines, len(answers), asked, out)
+    if interrupted:
+        console.print("stopped; replies that came are in the cache, so asking again costs nothing for them")
+        raise typer.Exit(130)
+
+
+def parse_options(given: list[str]) -> dict[str, Any]:
+    """``["rule=hit-hard", "wrong_share=0.2"]`` as keyword arguments; values are read as YAML.
+
+    Raises:
+        ConfigError: for one without ``=``, or with a value that is not YAML.
+    """
+    options: dict[str, Any] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--option takes key=value, not {name!r} alone")
+        try:
+            options[name] = YAML(typ="safe").load(value) if value else ""
+        except Exception as error:                       # ruamel has no common base for all that it raises
+            raise ConfigError(f"--option {name}: the value is not valid YAML") from error
+    return options
+
+
+def _open_new(path: Path) -> Any:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("x", encoding="utf-8")
+
+
+@contextmanager
+def _bar(total: int, name: str, teacher: Any) -> Iterator[Callable[[], None]]:
+    """A bar on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from thinklab.console import bars
+    with bars(Console(stderr=True, highlight=False)) as shown:
+        task = shown.add_task(f"guide, {name}", total=total, rates="asking")
+        yield lambda: shown.update(task, advance=1, rates=teacher.brief() if hasattr(teacher, "brief") else "")
+
+
+def _show(console: Console, line: dict[str, Any]) -> None:
+    """One answer with what was added to it, to be read."""
+    added, correct = line["text"][len(line["response"]):], line["correct"]
+    known = "not checked" if correct is None else "right" if correct else "wrong"
+    opinion = line["guidance"]["fields"]["opinion"]
+    console.rule(f"{line['id']}: the answer is {known}; the teacher says {opinion}", align="left")
+    console.print(line["question"], style="dim", markup=False)
+    console.print(as_text(line["response"]), markup=False)
+    console.print("+ " + added.strip().replace("\n", "\n+ "), style="green", markup=False)
+
+
+def _report(console: Console, tally: Any, lines: int, total: int, teacher: Any, out: Path | None) -> None:
+    if lines:
+        console.rule()
+    usable = tally.outcomes["proposed"]
+    console.print(f"{lines} of {total} answers asked about, {usable} usable replies", markup=False)
+    rejected = {k: n for k, n in tally.outcomes.most_common() if k != "proposed"}
+    if rejected:
+        console.print("rejected: " + ", ".join(f"{reason} {n}" for reason, n in rejected.items()), markup=False)
+    for reason in rejected:
+        (detail, count), *more = tally.details[reason].most_common()
+        also = f" (and {len(more)} other causes)" if len(more) > 1 else " (and one other cause)" if more else ""
+        console.print(f"  {reason}, {count} times: {detail[:200]}{also}", markup=False)
+    if tally.opinion_accuracy is not None:
+        console.print(f"opinion right: {tally.opinions_right} of {tally.opinions} "
+                      f"({tally.opinion_accuracy:.1%})", markup=False)
+    if hasattr(teacher, "summary"):
+        console.print(f"teacher: {teacher.summary()}", markup=False)
+    if stopped := getattr(teacher, "should_stop", ""):
+        console.print(f"stopped: {stopped}", markup=False)
+    if out is not None:
+        console.print(f"written: {out}", markup=False)
+
+
+def main() -> None:
+    """``python -m thinklab.cli.guide``; the ``thinklab`` command mounts ``guide`` itself."""
+    try:
+        app()
+    except ThinklabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""From answers on disk to the figures of the table: accuracy, differences, lengths, behaviours. No model is loaded."""
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thinklab.behavior import load_behavior
+from thinklab.chunks import whole_chunks
+from thinklab.evaluation import paper_table
+from thinklab.evaluation import stats as eval_stats
+from thinklab.evaluation.config import Evaluation
+from thinklab.probing.stats import Estimate, Rate
+from thinklab.run import RunFolder
+
+BINS = 4
+"""Quarters of the answers by length."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The answers of one method to one benchmark: those of whole runs only, so that every question has the same number."""
+
+    method: str
+    benchmark: str
+    task: str
+    lines: tuple[Mapping[str, Any], ...]
+    runs: int
+    wanted_runs: int
+    behaviors: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
+    """By behaviour, whether each line's whole text shows it."""
+
+    def values(self, key: str) -> dict[str, list[float]]:
+        """By question, the values of its answers, run by run."""
+        groups: dict[str, list[float]] = {}
+        for line in self.lines:
+            groups.setdefault(line["example_id"], []).append(float(line[key]))
+        return groups
+
+    def shows(self, behavior: str) -> dict[str, list[float]]:
+        groups: dict[str, list[float]] = {}
+        for line, yes in zip(self.lines, self.behaviors[behavior], strict=True):
+            groups.setdefault(line["example_id"], []).append(float(yes))
+        return groups
+
+    @property
+    def accuracy(self) -> Rate:
+        return Rate.of_groups([[bool(v) for v in vs] for vs in self.values("correct").values()])
+
+    @property
+    def each_run(self) -> list[float]:
+        return [float(np.mean([x["correct"] for x in self.lines if x["run"] == r])) for r in range(self.runs)]
+
+    @property
+    def mean_tokens(self) -> float:
+        return float(np.mean([x["tokens"] for x in self.lines]))
+
+    def rate(self, behavior: str) -> Rate:
+        return Rate.of_groups([[bool(v) for v in vs] for vs in self.shows(behavior).values()])
+
+    def curve(self) -> list[tuple[int, float, float]]:
+        """(tokens, accuracy had every answer been cut there, mean tokens used by then), from short to long."""
+        cuts = sorted(map(int, self.lines[0]["correct_at"])) if self.lines else []
+        return [(c, float(np.mean([x["correct_at"][str(c)] for x in self.lines])),
+                 float(np.mean([min(c, x["tokens"]) for x in self.lines]))) for c in cuts]
+
+    def by_length(self) -> list[tuple[float, Rate]]:
+        """(mean tokens, accuracy) of the answers in quarters by length; fewer where lengths coincide."""
+        ordered = sorted(self.lines, key=lambda x: x["tokens"])
+        parts = [part for part in np.array_split(np.arange(len(ordered)), BINS) if len(part)]
+        return [(float(np.mean([ordered[k]["tokens"] for k in part])),
+                 Rate(sum(bool(ordered[k]["correct"]) for k in part), len(part))) for part in parts]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A method against the reference on one benchmark, or on the average of all (``benchmark`` = ``average``)."""
+
+    method: str
+    benchmark: str
+    gap: Estimate
+    p: float | None
+    """Paired permutation test; None for the average."""
+    p_all: float | None = None
+    """The same after Holm's correction over every comparison of the table."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that the page shows."""
+
+    config: Evaluation
+    cells: Mapping[tuple[str, str], Filled]
+    missing: tuple[str, ...]
+    """Cells without a single whole run, as ``METHOD/BENCHMARK``."""
+    questions: Mapping[str, Mapping[str, Any]]
+    gaps: Mapping[tuple[str, str], Gap]
+    behavior_hashes: Mapping[str, str]
+
+    def of(self, method: str) -> list[Filled]:
+        return [c for (m, _), c in self.cells.items() if m == method]
+
+    def complete(self, method: str) -> bool:
+        """True when the method has every benchmark, so that its average means something."""
+        return all((method, b) in self.cells for b in self.config.benchmarks)
+
+    def average(self, method: str) -> Estimate | None:
+        return eval_stats.average([c.values("correct") for c in self.of(method)]) if self.complete(method) else None
+
+    def longer(self, method: str, benchmark: str) -> Estimate | None:
+        """Tokens against the reference: 0.1 = 10 % more."""
+        ours, theirs = self.cells.get((method, benchmark)), self.cells.get((self.config.compared_with, benchmark))
+        return eval_stats.ratio(theirs.values("tokens"), ours.values("tokens")) if ours and theirs else None
+
+    def behavior_average(self, method: str, behavior: str) -> Estimate:
+        return eval_stats.average([c.shows(behavior) for c in self.of(method)])
+
+    def behavior_gap(self, method: str, behavior: str) -> Estimate | None:
+        """Rate against the reference, averaged over the benchmarks that both have."""
+        pairs = [(self.cells[self.config.compared_with, b].shows(behavior), self.cells[method, b].shows(behavior))
+                 for b in self.config.benchmarks if (method, b) in self.cells and (self.config.compared_with, b) in self.cells]
+        return eval_stats.average_gap(pairs) if pairs else None
+
+    def row_of(self, method: str) -> str | None:
+        return self.config.methods[method].row or paper_table.row_of(method)
+
+
+def collect(config: Evaluation, out: Path) -> Results:
+    """Read all finished answers; cells that are being written are read as far as whole runs go."""
+    out = Path(out)
+    questions = RunFolder(out).read_json("questions.json") or {}
+    behaviors = [load_behavior(name) for name in config.behaviors]
+    cells, missing = {}, []
+    for method, benchmark in config.cells():
+        found = _filled(config, out, method, benchmark, len(questions.get(benchmark, {}).get("ids", ())), behaviors)
+        if found is None:
+            missing.append(f"{method}/{benchmark}")
+        else:
+            cells[method, benchmark] = found
+    return Results(config, cells, tuple(missing), questions, _gaps(config, cells), {b.name: b.hash for b in behaviors})
+
+
+def _filled(config: Evaluation, out: Path, method: str, benchmark: str, questions: int, behaviors: Sequence[Any]
+            ) -> Filled | None:
+    folder = out / method / benchmark
+    if not questions or not RunFolder(folder).config_file.exists():
+        return None
+    by_run: dict[int, list[dict]] = {}
+    for key, lines in sorted(whole_chunks(RunFolder(folder), "answers", repair=False).items()):
+        by_run.setdefault(key[0], []).extend(lines)
+    whole = [by_run[r] for r in sorted(by_run) if len(by_run[r]) == questions and r < config.runs_of(benchmark)]
+    if not whole:
+        return None
+    lines = tuple(line for run in whole for line in run)
+    texts = ["\n\n".join(t["text"] for t in line["turns"]) for line in lines]
+    shown = {b.name: tuple(bool(b.detect(text)) for text in texts) for b in behaviors}
+    return Filled(method, benchmark, config.benchmarks[benchmark].task.name, lines, len(whole), config.runs_of(benchmark), shown)
+
+
+def _gaps(config: Evaluation, cells: Mapping[tuple[str, str], Filled]) -> dict[tuple[str, str], Gap]:
+    reference, gaps = config.compared_with, {}
+    for (method, benchmark), cell in cells.items():
+        if method == reference or (reference, benchmark) not in cells:
+            continue
+        one, other = cells[reference, benchmark].values("correct"), cell.values("correct")
+        gaps[method, benchmark] = Gap(method, benchmark, eval_stats.average_gap([(one, other)]), eval_stats.sign_flip(one, other))
+    adjusted = eval_stats.holm([g.p for g in gaps.values()])
+    gaps = {key: Gap(g.method, g.benchmark, g.gap, g.p, p) for (key, g), p in zip(gaps.items(), adjusted, strict=True)}
+    for method in config.methods:
+        pairs = [(cells[reference, b].values("correct"), cells[method, b].values("correct")) for b in config.benchmarks
+                 if (method, b) in cells and (reference, b) in cells]
+        if method != reference and len(pairs) == len(config.benchmarks):
+            gaps[method, "average"] = Gap(method, "average", eval_stats.average_gap(pairs), None)
+    return gaps
+
+
+def to_json(results: Results) -> dict[str, Any]:
+    """``results.json``: one record per cell and per comparison."""
+    cells = []
+    for (method, benchmark), c in results.cells.items():
+        a, longer = c.accuracy, results.longer(method, benchmark)
+        help_, questions = eval_stats.within_question(c.values("tokens"), c.values("correct"))
+        cells.append({
+            "method": method, "benchmark": benchmark, "task": c.task, "runs": c.runs, "wanted_runs": c.wanted_runs,
+            "questions": len(c.values("correct")), "answers": len(c.lines), "accuracy": a.value, "low": a.low, "high": a.high,
+            "correct": a.count, "each_run": c.each_run, "paper": paper_table.shown(results.row_of(method), c.task),
+            "mean_tokens": c.mean_tokens, "tokens_against_reference": longer.to_json() if longer else None,
+            "sampled": sum(x["sampled"] for x in c.lines), "inserted": sum(x["inserted"] for x in c.lines),
+            "dropped": sum(x["dropped"] for x in c.lines), "read": sum(x["read"] for x in c.lines),
+            "finished": float(np.mean([x["finished"] for x in c.lines])),
+            "out_of_room": sum(bool(x["out_of_room"]) for x in c.lines), "seconds": sum(x["seconds"] for x in c.lines),
+            "right_less_wrong_tokens": help_.to_json() if help_ else None, "questions_with_both": questions,
+            "curve": [{"cut": k, "accuracy": acc, "mean_tokens": used} for k, acc, used in c.curve()],
+            "behaviors": {b: {"count": r.count, "total": r.total, "value": r.value} for b in c.behaviors for r in (c.rate(b),)}})
+    gaps = [{"method": g.method, "benchmark": g.benchmark, **g.gap.to_json(), "p": g.p, "p_holm": g.p_all}
+            for g in results.gaps.values()]
+    return {"name": results.config.name, "reference": results.config.compared_with, "cells": cells, "differences": gaps,
+            "missing": list(results.missing), "behaviors": dict(results.behavior_hashes),
+            "questions": {b: {k: v for k, v in q.items() if k != "spec"} for b, q in results.questions.items()}}
+
+
+def markdown(results: Results) -> str:
+    """The table, the differences and the lengths as text."""
+    config = results.config
+    names = list(config.benchmarks)
+    lines = [f"| method | {' | '.join(names)} | average |", "| --- |" + " --- |" * (len(names) + 1)]
+    for method in config.methods:
+        row = [results.cells[method, b].accuracy.percent if (method, b) in results.cells else "not run" for b in names]
+        mean = results.average(method)
+        lines.append(f"| {method} | {' | '.join(row)} | "
+                     f"{f'{100 * mean.value:.1f} [{100 * mean.low:.1f}, {100 * mean.high:.1f}]' if mean else ''} |")
+    lines += ["", f"Against {config.compared_with}, percentage points [95 %], p after Holm:", "",
+              f"| method | {' | '.join(names)} | average |", "| --- |" + " --- |" * (len(names) + 1)]
+    for method in config.methods:
+        if method != config.compared_with:
+            lines.append(f"| {method} | {' | '.join(gap_text(results.gaps.get((method, b))) for b in (*names, 'average'))} |")
+    lines += ["", "Tokens per answer:", "", f"| method | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
+    for method in config.methods:
+        row = [f"{results.cells[method, b].mean_tokens:.0f}" if (method, b) in results.cells else "" for b in names]
+        lines.append(f"| {method} | {' | '.join(row)} |")
+    lines += ["", "Behaviours, % of answers (mean over benchmarks):", "", f"| method | {' | '.join(config.behaviors)} |",
+              "| --- |" + " --- |" * len(config.behaviors)]
+    for method in config.methods:
+        if results.of(method):
+            row = [f"{100 * results.behavior_average(method, b).value:.2f}" for b in results.behavior_hashes]
+            lines.append(f"| {method} | {' | '.join(row)} |")
+    if results.missing:
+        lines += ["", f"Not run yet: {', '.join(results.missing)}."]
+    return "\n".join(lines) + "\n"
+
+
+def gap_text(gap: Gap | None) -> str:
+    """``+2.5 [+0.1, +5.0], p .031``"""
+    if gap is None:
+        return ""
+    g = gap.gap
+    text = f"{100 * g.value:+.1f} [{100 * g.low:+.1f}, {100 * g.high:+.1f}]"
+    return text if gap.p_all is None else f"{text}, p {p_text(gap.p_all)}"
+
+
+def p_text(p: float) -> str:
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def as_csv(results: Results) -> str:
+    """One line per cell."""
+    out = io.StringIO()
+    cells = to_json(results)["cells"]
+    nested = ("curve", "behaviors", "each_run", "tokens_against_reference", "right_less_wrong_tokens")
+    keys = [k for k in cells[0] if k not in nested] if cells else []
+    writer = csv.DictWriter(out, [*keys, *(f"shows {b}" for b in results.behavior_hashes)], extrasaction="ignore",
+                            lineterminator="\n")
+    writer.writeheader()
+    for cell in cells:
+        writer.writerow({**cell, **{f"shows {b}": r["value"] for b, r in cell["behaviors"].items()}})
+    return out.getvalue()

@@ -1,0 +1,456 @@
+"""The trainer in lock step: where it pauses, what an interrupt does to it, and how it goes on after a failure.
+
+The training runs on the worker's thread and pauses at two places: ``generation``, before anything of a generation is sampled, and
+``batch``, between sampling and guidance. What ends it early (an interrupt, a teacher that is down, a loss that is not finite, a
+full disk) unwinds it; the next order begins it again from the last checkpoint with the batch that was waiting on disk. That
+is the way a restarted kernel takes as well, so it is the only one. A checkpoint is written at the end of every call.
+
+Random states are put back after every pause: what cells do meanwhile cannot change the run.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from thinklab.console import rates
+from thinklab.errors import LabError
+from thinklab.guards import Watch
+from thinklab.lab.ask import ask, ask_again
+from thinklab.lab.html import LabProbe, LabReach
+from thinklab.lab.store import ASK_AGAIN, Store, Waiting, same_rollouts
+from thinklab.lab.worker import Worker
+from thinklab.probing import reach
+from thinklab.probing.full import REACH_TEXTS, full_probe, paired
+from thinklab.probing.result import ProbeResult
+from thinklab.review import ReviewQueue
+from thinklab.teachers.resident import adapter_off, as_found
+from thinklab.training import Session, answer_limit
+from thinklab.types import Batch, Guidance, Rollout
+
+GENERATION, BATCH = "generation", "batch"
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Go to the next pause before a generation and do nothing."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Sample one batch."""
+
+
+@dataclass(frozen=True)
+class Learn:
+    """Train on the waiting batch with this guidance."""
+
+    guidance: dict[str, Guidance]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Go on without a person up to the step ``until``."""
+
+    until: int
+    policy: Any = "accept"
+    by: str | None = None
+    guidance: dict[str, Guidance] | None = None
+    """For the batch that is waiting now."""
+
+
+class Engine:
+    """See the module. All that trains is called through ``worker``."""
+
+    def __init__(self, session: Session):
+        self.session, self.store = session, Store(session.run)
+        self.worker = Worker(self._train)
+        self.waiting: Waiting | None = None
+        self.lines: list[dict] = []
+        """Metrics of the present call."""
+        self.span = session.config.train.iterations * session.config.train.minibatches
+        self._order: Any = Stand()
+        self._next: Any = None
+        self._begun = False
+        self._stepping = False  # from an optimizer step until its records and its checkpoint are written
+        self._run_from = 0
+        self._fresh = _random_state()
+        found = session.run.last_checkpoint()
+        self.loaded_step: int | None = None if found else 0
+        """The step whose weights the student has while no training is under way; None where it must be loaded."""
+        self._initial = None if found else _trained_weights(session.student.model)
+        trainer = session.trainer
+        trainer.guide, trainer.recall = _Stage2(self), self._recall
+        trainer.add_callback(_Pauses(self))
+        self._hook = session.student.model.get_input_embeddings().register_forward_pre_hook(self._before_forward)
+        session.listeners.append(self._on_metrics)
+
+    @property
+    def saved_step(self) -> int:
+        found = self.session.run.last_checkpoint()
+        return found[1] if found else 0
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done and kept."""
+        return self.session.trainer.state.global_step if self.worker.place else self.saved_step
+
+    def _load_last(self) -> None:
+        """The last checkpoint's weights, for a run that has no step left to train."""
+        found = self.session.run.last_checkpoint()
+        self.session.trainer._load_from_checkpoint(str(found[0]), self.session.student.model)
+        self.loaded_step = found[1]
+
+    def find_waiting(self) -> None:
+        """Look on disk for a batch that waits at the last checkpoint."""
+        self.waiting = self.store.find(self.saved_step)
+
+    def close(self) -> None:
+        self.worker.close()
+        self._hook.remove()
+
+    # ---- what the Lab asks for, on the caller's thread
+
+    def stand(self) -> None:
+        """The student as the steps so far have left it."""
+        if self.worker.place or self.loaded_step == self.step:
+            return
+        if self.step < self.session.config.train.steps:
+            self.worker.advance(Stand())
+        else:
+            self.worker.call(self._load_last)
+
+    @property
+    def at_batch(self) -> bool:
+        """Has the training sampled the batch that waits, in this process?"""
+        return self.worker.place == BATCH
+
+    def sample(self) -> None:
+        self.worker.advance(Sample())
+
+    def learn(self, guidance: dict[str, Guidance]) -> None:
+        self.worker.advance(Learn(guidance))
+
+    def run(self, until: int, policy: Any, by: str | None, guidance: dict[str, Guidance] | None) -> None:
+        self.worker.advance(Run(until, policy, by, guidance))
+
+    def guide(self, waiting: Waiting) -> None:
+        """Ask about the batch that waits."""
+        try:
+            self.worker.call(lambda: self.ask(waiting, show=True))
+        finally:
+            self.note_costs()
+
+    def queue(self, waiting: Waiting, by: str | None) -> ReviewQueue:
+        session = self.session
+        return ReviewQueue(waiting.batch.rollouts, waiting.proposals, session.guide, session.trainer.score, session.run,
+                           ask=self._ask_again, by=by)
+
+    def _ask_again(self, rollout: Rollout) -> Guidance | None:
+        if self.worker.busy:
+            raise LabError("the Lab is at work; ask again when the call has ended")
+        before = self.waiting.proposals.get(rollout.id)
+        behaviors = {b.name: b for b in self.session.behaviors}
+        behavior = behaviors[before.behavior] if before is not None else self.session.behaviors[0]
+        try:
+            return self.worker.call(lambda: ask_again(self.session.guide, rollout, behavior, before), quiet=True)
+        finally:
+            self.note_costs()
+
+    def note_costs(self) -> None:
+        """What a paid teacher has cost, on disk: a cap holds over all sittings."""
+        session = self.session
+        if hasattr(session.teacher, "totals"):
+            session.run.write_json("teacher.json", session.teacher.totals())
+
+    def probe(self, questions: int | None, samples: int | None, before: bool) -> LabProbe:
+        """See ``Lab.probe``."""
+        step = self.step
+        return self.worker.call(lambda: self._probe(step, questions, samples, before))
+
+    def _probe(self, step: int, questions: int | None, samples: int | None, before: bool) -> LabProbe:
+        session, progress = self.session, self.worker.progress
+        model, run = session.student.model, session.run
+        known = run.read_json("probe.json") or {}
+        answers = min(questions or session.config.probe.questions, len(session.test_examples)) * (
+            samples or session.config.probe.samples)
+        fits = "before" in known and known["before"]["T=1"]["accuracy"]["total"] == answers
+        passes = self._probe_passes(answers)
+        if step == 0 or (before and not fits and hasattr(model, "peft_config")):
+            progress.begin("probe, before training", passes)
+            with as_found(model), adapter_off(model):
+                known = {"before": full_probe(session, "before", questions, samples)}
+        if step:
+            progress.begin("probe", passes)
+            known |= {"after": full_probe(session, "after", questions, samples), "steps": step}
+            known["difference"] = paired(run)
+        progress.done = passes
+        run.write_json("probe.json", known)
+        results = {stage: {d: ProbeResult.from_json(r) for d, r in known.get(stage, {}).items()} for stage in ("before", "after")}
+        if not step:
+            return LabProbe(step, results["before"])
+        return LabProbe(step, results["after"], results["before"], known["difference"])
+
+    def reach(self, waiting: Waiting) -> LabReach:
+        """See ``Lab.reach``."""
+        session = self.session
+        guide = replace(session.guide, counts=Counter())         # what is spliced here is not trained on
+        guided = [r for r in guide.splice(waiting.batch.rollouts, waiting.proposals) if r.guided]
+        if not guided:
+            raise LabError("there is no usable guidance in this batch, so nothing to measure")
+        t, loss = session.config.train, session.config.loss
+        found = self.worker.call(lambda: reach.measure(session.student, guided[:REACH_TEXTS], loss))
+        drawn = t.steps // self.span * t.questions * t.samples
+        return LabReach(found, reach.advice(found, loss, drawn))
+
+    def _probe_passes(self, answers: int) -> int:
+        """Forward passes of a probe at most: as many as an answer has tokens, for each batch of both decodings."""
+        rows = self.session.config.train.sample_rows or 256
+        questions = min(answers, len(self.session.test_examples))
+        return answer_limit(self.session.config) * (-(-answers // rows) + -(-questions // rows))
+
+    # ---- on the worker's thread: the training and its pauses
+
+    def _train(self) -> None:
+        session, self._next = self.session, self.worker.order
+        if self._begun:
+            self._back()
+        self._begun, self._stepping = True, False
+        self.find_waiting()
+        if session.run.last_checkpoint() is None:
+            _set_random_state(self._fresh)
+        self.worker.progress.begin("")
+        try:
+            session.train(resume=True)
+        except Exception:
+            self.loaded_step = None
+            self._save_what_was_done()
+            raise
+        self.waiting, self.loaded_step = None, session.trainer.state.global_step
+
+    def _back(self) -> None:
+        """The trainer as if it were new: the next ``train`` loads the last checkpoint."""
+        session = self.session
+        trainer = session.trainer
+        trainer.optimizer = trainer.lr_scheduler = None
+        trainer._step, trainer._buffered_inputs = 0, None
+        for metrics in trainer._metrics.values():
+            metrics.clear()
+        if session.guards is not None:
+            session.guards.watch = Watch(session.config.guards, session.config.loss.method, session.config.train.learning_rate,
+                                         session.config.train.questions)
+            session.guards.stopped = ""
+        if session.guide is not None:
+            session.guide.failed = ""
+        if session.run.last_checkpoint() is None:
+            with torch.no_grad():
+                for name, parameter in session.student.model.named_parameters():
+                    if name in self._initial:
+                        parameter.copy_(self._initial[name])
+
+    def _save_what_was_done(self) -> None:
+        """A checkpoint of the steps since the last one, where the weights are those of whole generations."""
+        trainer = self.session.trainer
+        step = trainer.state.global_step
+        if self._stepping or step % self.span or step <= self.saved_step:
+            return
+        _set_random_state(self._at_boundary)
+        trainer._save_checkpoint(trainer.model, None)
+        trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
+
+    def boundary(self, step: int) -> None:
+        """Before a generation: wait for an order, unless one still holds."""
+        self._at_boundary = _random_state()
+        if step > 0:
+            self._initial = None
+        order, self._next = self._next, None
+        if order is None and isinstance(self._order, Run) and step < self._order.until and not self.worker.stop.is_set():
+            order = self._order
+        while order is None or isinstance(order, Stand):
+            self._order = Stand()
+            order = self._pause(GENERATION)
+        if isinstance(order, Run) and order is not self._order:
+            self._run_from = step
+            self.worker.progress.begin("training", order.until - step)
+        self._order = order
+        if not isinstance(order, Run):
+            t = self.session.config.train
+            chunk = max(1, t.sample_rows // t.samples) if t.sample_rows else t.questions
+            self.worker.progress.begin("sampling", t.max_completion_tokens * -(-t.questions // chunk))
+
+    def _pause(self, place: str) -> Any:
+        state = _random_state()
+        order = self.worker.pause(place)
+        _set_random_state(state)
+        self.lines.clear()
+        return order
+
+    def stage2(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
+        """Stands where ``Guide`` stands in an unattended run."""
+        guide = self.session.guide
+        if guide is not None:
+            rollouts = guide.checked(guide.draw(rollouts, generation))
+        if isinstance(self._order, Run):
+            return self._unattended(rollouts, step, generation, self._order)
+        self.worker.progress.done = self.worker.progress.total or 0
+        if self.waiting is None or not same_rollouts(self.waiting.batch.rollouts, rollouts):
+            scored = tuple(self.session.trainer.score(rollouts))
+            self.waiting = self.store.begin(Batch(generation, step, scored, guide.gamma(step) if guide else 0.0))
+        order = self._pause(BATCH)
+        self._order = order
+        micro = self.session.trainer.args.gradient_accumulation_steps
+        if isinstance(order, Run):
+            self._run_from = step
+            self.worker.progress.begin("training", order.until - step)
+        else:
+            self.worker.progress.begin("update", self.span * micro)
+        return guide.splice(rollouts, order.guidance or {}) if guide is not None else list(rollouts)
+
+    def _unattended(self, rollouts, step, generation, order: Run) -> list[Rollout]:
+        guide = self.session.guide
+        if guide is None:
+            return list(rollouts)
+        waiting = self.waiting
+        if waiting is None or not same_rollouts(waiting.batch.rollouts, rollouts):
+            waiting = Waiting(Batch(generation, step, tuple(rollouts), guide.gamma(step)), "", {})
+        try:
+            self.ask(waiting, rollouts)
+        except Exception:
+            if not waiting.key:  # nobody is asked twice about what was answered before the failure
+                kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.session.trainer.score(rollouts))))
+                self.store.add(kept, waiting.proposals.values())
+                self.waiting = kept
+            raise
+        self.waiting = None
+        if order.policy == "accept" and not waiting.key:
+            return guide.splice(rollouts, waiting.proposals)
+        queue = ReviewQueue(rollouts, waiting.proposals, guide, self.session.trainer.score, self.session.run, by=order.by)
+        queue.apply(order.policy)
+        return guide.splice(rollouts, queue.decided())
+
+    def ask(self, waiting: Waiting, rollouts: Sequence[Rollout] | None = None, show: bool = False) -> None:
+        """Ask the teacher about all that were chosen and have no reply yet."""
+        guide, batch = self.session.guide, waiting.batch
+        rollouts = batch.rollouts if rollouts is None else rollouts
+        known = {i for i, g in waiting.proposals.items() if g.reason not in ASK_AGAIN}
+        chosen = [(r, b) for r, b in guide.choose(rollouts, batch.step, batch.generation) if r.id not in known]
+        if show:
+            self.worker.progress.begin("guidance", len(chosen))
+
+        def keep(found: list[Guidance]) -> None:
+            if waiting.key:
+                self.store.add(waiting, found)
+            else:
+                waiting.proposals |= {g.rollout_id: g for g in found}
+            if show:
+                self.worker.progress.done += len(found)
+
+        asked = {r.id for r, _ in chosen}
+        warm = guide.meanwhile or (lambda rollouts: None)
+        self._counting = False
+        try:
+            ask(guide, chosen, keep, self._check, lambda: warm([r for r in rollouts if r.id not in asked]))
+        finally:
+            self._counting = True
+        if waiting.key:
+            self.store.all_asked(waiting)
+
+    def _recall(self, generation: int) -> list[list[int]] | None:
+        known = self.waiting
+        return known.sampled if known is not None and known.batch.generation == generation else None
+
+    # ---- interrupts and progress
+
+    _counting = True
+
+    def _before_forward(self, *_: Any) -> None:
+        if not self.worker.mine:
+            return
+        progress = self.worker.progress
+        if self._counting and progress.text not in ("update", "training"):
+            progress.done = min(progress.done + 1, progress.total) if progress.total else progress.done + 1
+        self._check()
+
+    def _check(self) -> None:
+        """An interrupt is heard now, unless it would undo steps of a run that are done."""
+        inside = self.session.trainer.state.global_step % self.span != 0
+        if not self._stepping and not (inside and isinstance(self._order, Run)):
+            self.worker.check()
+
+    def _on_metrics(self, line: dict) -> None:
+        self.lines.append(line)
+        if isinstance(self._order, Run):
+            self.worker.progress.done = line["step"] - self._run_from
+            self.worker.progress.extra = rates(line)
+
+
+class _Stage2:
+    """The engine as the trainer's ``guide``."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+
+    def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
+        return self.engine.stage2(rollouts, step, generation)
+
+    def gamma(self, step: int) -> float:
+        guide = self.engine.session.guide
+        return guide.gamma(step) if guide is not None else 0.0
+
+
+class _Pauses(TrainerCallback):
+    def __init__(self, engine: Engine):
+        self.engine = engine
+
+    def on_step_begin(self, args, state, control, **_):
+        self.engine._stepping = False
+        if state.global_step % self.engine.span == 0:
+            self.engine.boundary(state.global_step)
+
+    def on_pre_optimizer_step(self, args, state, control, **_):
+        self.engine._stepping = True
+
+    def on_substep_end(self, args, state, control, **_):
+        self._count()
+
+    def on_step_end(self, args, state, control, **_):
+        self._count()
+        engine, order = self.engine, self.engine._order
+        if state.global_step % engine.span:
+            return
+        if not isinstance(order, Run) or state.global_step >= order.until or engine.worker.stop.is_set():
+            control.should_save = True
+
+    def on_save(self, args, state, control, **_):
+        if not isinstance(self.engine._order, Run):
+            self.engine.waiting = None
+
+    def _count(self) -> None:
+        progress = self.engine.worker.progress
+        if progress.text == "update":
+            progress.done += 1
+
+
+def _trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """What is trained, on the CPU: the student before its first checkpoint."""
+    return {name: p.detach().to("cpu", copy=True) for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _random_state() -> tuple:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
+
+
+def _set_random_state(state: tuple) -> None:
+    random.setstate(state[0])
+    np.random.set_state(state[1])
+    torch.set_rng_state(state[2])
+    if state[3] is not None:
+        torch.cuda.set_rng_state_all(state[3])

@@ -1,0 +1,264 @@
+"""One thread that trains, in lock step with the thread that asks.
+
+``advance(order)`` lets the training go on to its next ``pause`` and waits for it; ``call(function)`` runs something on the
+same thread while the training stands at a pause or has not begun. So model, optimizer and teacher are only ever touched from one
+thread, one thing at a time, and a cell of a notebook ends with everything at rest.
+
+The worker draws nothing: it notes in ``progress`` how far it is, and the waiting caller shows that. An interrupt of the
+caller (the stop button, Ctrl-C) sets ``stop``, which the worker reads at its next forward pass (``check``). A second one
+returns at once; the worker then ends what it does behind the caller's back, and the next call waits for that first.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from thinklab.errors import LabError
+
+POLL_S = 0.05
+PLAIN_EVERY_S = 10.0  # seconds between two lines where stderr is not a terminal
+
+
+class Interrupted(Exception):
+    """The caller wants the worker to stop; raised on the worker's thread."""
+
+
+class Closed(BaseException):
+    """The Lab is being closed; unwinds a training that stands at a pause. No ``Exception``: nobody handles it on the way."""
+
+
+@dataclass
+class Progress:
+    """How far the present call is. Written by the worker, read by the caller."""
+
+    text: str = ""
+    done: int = 0
+    total: int | None = None
+    extra: str = ""
+
+    def begin(self, text: str, total: int | None = None) -> None:
+        self.text, self.done, self.total, self.extra = text, 0, total, ""
+
+
+class Worker:
+    """See the module. ``train`` is the whole training; it calls ``pause`` from inside.
+
+    Args:
+        train: called on the worker's thread by the first ``advance``, and again by the first one after it ended or failed.
+    """
+
+    def __init__(self, train: Callable[[], None]):
+        self._train = train
+        self._commands: queue.SimpleQueue[tuple[str, Any, Future]] = queue.SimpleQueue()
+        self._moving: Future | None = None  # of the advance under way
+        self._behind: Future | None = None  # of a call that the caller no longer waits for
+        self._order: Any = None
+        self._thread: threading.Thread | None = None
+        self._turn = threading.Lock()
+        self.quiet = False
+        """No progress bars."""
+        self.stop = threading.Event()
+        self.progress = Progress()
+        self.place = ""
+        """Where the training stands: empty before it has begun and after it has ended, else what ``pause`` was given."""
+        self.value: Any = None
+        """What ``pause`` brought."""
+
+    # ---- the caller's side
+
+    def call(self, function: Callable[[], Any], quiet: bool = False) -> Any:
+        """Run ``function`` on the worker's thread; its result, or what it raised."""
+        return self._do("call", function, quiet)
+
+    def advance(self, order: Any = None) -> str:
+        """Hand ``order`` to the training and wait until it pauses again; the new ``place``."""
+        return self._do("advance", order, False)
+
+    @property
+    def busy(self) -> bool:
+        return self._turn.locked() or (self._behind is not None and not self._behind.done())
+
+    def close(self, wait_s: float = 30.0) -> None:
+        """End the thread; a training that is under way is given up at its next forward pass."""
+        if self._thread is None or not self._thread.is_alive():
+            return
+        self.stop.set()
+        self._commands.put(("close", None, Future()))
+        self._thread.join(wait_s)
+
+    def _do(self, kind: str, what: Any, quiet: bool) -> Any:
+        if self.mine:
+            return what()  # a job that needs another one
+        if not self._turn.acquire(blocking=False):
+            raise LabError("the Lab is busy with another call; wait until it has ended, or stop it")
+        try:
+            self._settle(quiet)
+            self._begin()
+            self.stop.clear()
+            self.progress.begin("")
+            self._behind = future = Future()
+            self._commands.put((kind, what, future))
+            return self._wait(future, quiet)
+        finally:
+            self._turn.release()
+
+    def _begin(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._main, name="thinklab-lab", daemon=True)
+            self._thread.start()
+
+    def _settle(self, quiet: bool) -> None:
+        """Wait for what an earlier caller turned away from; its outcome is in the records, not here."""
+        if self._behind is not None and not self._behind.done():
+            try:
+                self._wait(self._behind, quiet)
+            except Exception:
+                pass
+        self._behind = None
+
+    def _wait(self, future: Future, quiet: bool) -> Any:
+        self._behind = future
+        asked = False
+        with bar(self.progress, quiet or self.quiet) as draw:
+            while True:
+                try:
+                    while not future.done():
+                        draw()
+                        try:
+                            future.exception(timeout=POLL_S)
+                        except TimeoutError:
+                            continue
+                    break
+                except KeyboardInterrupt:
+                    self.stop.set()
+                    if asked:
+                        raise
+                    asked = True
+                    self.progress.extra = "stopping"
+            draw()
+        self._behind = None
+        error = future.exception()
+        if asked and (error is None or isinstance(error, Interrupted)):
+            raise KeyboardInterrupt
+        if error is not None:
+            raise error
+        return future.result()
+
+    # ---- the worker's side
+
+    @property
+    def mine(self) -> bool:
+        """Is this the worker's own thread?"""
+        return threading.current_thread() is self._thread
+
+    def check(self) -> None:
+        """Raises Interrupted when the caller asked to stop. Called before every forward pass."""
+        if self.stop.is_set():
+            raise Interrupted
+
+    def pause(self, place: str, value: Any = None) -> Any:
+        """Called by the training on the worker's thread: tell the caller where it stands, serve calls, return the next order."""
+        self.place, self.value = place, value
+        self._arrived()
+        return self._serve()
+
+    def _main(self) -> None:
+        while True:
+            try:
+                self._order = self._serve()
+            except Closed:
+                return
+            try:
+                self._train()
+            except Closed:
+                return
+            except BaseException as error:
+                self.place, self.value = "", None
+                self._arrived(error)
+            else:
+                self.place, self.value = "", None
+                self._arrived()
+
+    @property
+    def order(self) -> Any:
+        """What the ``advance`` that began the training brought."""
+        return self._order
+
+    def _serve(self) -> Any:
+        """Run calls until an advance comes."""
+        while True:
+            kind, what, future = self._commands.get()
+            if kind == "close":
+                raise Closed
+            if kind == "advance":
+                self._moving = future
+                return what
+            try:
+                future.set_result(what())
+            except BaseException as error:
+                future.set_exception(error)
+            del what, future
+
+    def _arrived(self, error: BaseException | None = None) -> None:
+        moving, self._moving = self._moving, None
+        if moving is None:
+            return
+        if error is None:
+            moving.set_result(self.place)
+        else:
+            moving.set_exception(error)
+
+
+@contextmanager
+def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar that follows ``progress``; it appears with the first text, and again for each further one."""
+    bars: list[tqdm] = []
+    plain = not quiet and not _shows_bars()
+
+    def draw() -> None:
+        if quiet or not progress.text:
+            return
+        if bars and bars[-1].thinklab_text != progress.text:
+            bars.pop().close()
+        if not bars:
+            bars.append(
+                tqdm(
+                    total=progress.total,
+                    desc=progress.text,
+                    leave=True,
+                    delay=2.0 if plain else 0,
+                    dynamic_ncols=not plain,
+                    mininterval=PLAIN_EVERY_S if plain else 0.1,
+                    bar_format=None if progress.total else "{desc}: {n_fmt} [{elapsed}{postfix}]",
+                )
+            )
+            bars[-1].thinklab_text = progress.text
+        shown = bars[-1]
+        shown.total = progress.total
+        if progress.extra:
+            shown.set_postfix_str(progress.extra, refresh=False)
+        shown.update(progress.done - shown.n)
+
+    try:
+        yield draw
+    finally:
+        if bars:
+            if bars[-1].n != progress.done and bars[-1].thinklab_text == progress.text:
+                bars[-1].update(progress.done - bars[-1].n)
+            bars[-1].refresh()
+            bars[-1].close()
+
+
+def _shows_bars() -> bool:
+    from thinklab.lab.html import in_notebook
+
+    return in_notebook() or sys.stderr.isatty()

@@ -1,0 +1,1 @@
+"""Was it instilled? Rates with intervals, reach, spill-over, retention, persistence."""

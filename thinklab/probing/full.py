@@ -1,0 +1,154 @@
+"""The whole measurement of a finished run: ``thinklab probe RUN`` and ``probe.json``.
+
+before, after   {decoding: rates}         several answers a question at T=1, and greedy
+difference      {decoding: ...}           paired by question, 95 % bootstrap interval
+reach           how unknown the guidance was to the base, token by token
+spill           {before, after}           does it show where it should not?
+retention       KL to the base on neutral text
+persistence     what is left after further plain GRPO (only when asked for: it trains)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from thinklab.config import Experiment
+from thinklab.errors import RunError
+from thinklab.probing import probe, reach, spill
+from thinklab.probing.retention import Retention
+from thinklab.run import RunFolder
+from thinklab.training import Session, build
+from thinklab.types import rollout_from_json
+
+REACH_TEXTS = 48
+PERSIST_RATE = 0.3
+"""Share of the run's own learning rate for the plain GRPO afterwards: plain GRPO wants a lower one than a guided run."""
+
+
+def full_probe(session: Session, stage: str, questions: int | None = None, samples: int | None = None) -> dict[str, Any]:
+    """Both decodings over the held-out questions; every answer goes to ``probe_samples.jsonl`` and replaces the last probe's."""
+    lines = [line for line in session.run.read("probe_samples") if line["stage"] != stage]
+    results = {}
+    for decoding in probe.DECODINGS:
+        found = session.probe(decoding, questions, samples or session.config.probe.samples)
+        lines += [{"stage": stage, **asdict(s)} for s in found]
+        results[decoding] = probe.summarise(found).to_json()
+    session.run.rewrite("probe_samples", lines)
+    return results
+
+
+def paired(run: RunFolder) -> dict[str, Any]:
+    """After minus before by decoding, from the answers on disk; a decoding without both is left out."""
+    answers: dict[tuple[str, str], list[dict]] = {}
+    for line in run.read("probe_samples"):
+        answers.setdefault((line["decoding"], line["stage"]), []).append(line)
+    return {
+        d: gap
+        for d in probe.DECODINGS
+        if (d, "before") in answers
+        and (d, "after") in answers
+        and (gap := probe.differences(answers[d, "before"], answers[d, "after"]))
+    }
+
+
+def probe_run(
+    path: Path,
+    questions: int | None = None,
+    samples: int | None = None,
+    persistence: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Measure the last checkpoint of a run again and write ``probe.json``.
+
+    Args:
+        samples: answers to each question at T=1; None as the run's config says. With another number than before, the
+            student before training is measured again as well.
+        persistence: steps of plain GRPO to go on with, in ``RUN/persistence``; 0 = none.
+
+    Raises:
+        RunError: when there is no run or no checkpoint in it.
+    """
+    run = RunFolder.open(path)
+    found = run.last_checkpoint()
+    if found is None:
+        raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")
+    config = Experiment.model_validate(run.resolved()["config"])
+    session = build(config, path, resume=True)
+    known = run.read_json("probe.json") or {}
+    if "before" not in known or questions or (samples or config.probe.samples) != known["before"]["T=1"].get("samples", 1):
+        say("before: rates")  # the adapter is still as it was initialised: the student is its base
+        known["before"] = full_probe(session, "before", questions, samples)
+    spill_before, texts_before = spill.measure(session.student, session.behaviors) if session.behaviors else ({}, [])
+    retention = Retention.of(session.student)
+    if unknown := measure_reach(session):
+        known["reach"] = unknown
+    session.trainer._load_from_checkpoint(str(found[0]), session.student.model)
+    say("after: rates")
+    known |= {"after": full_probe(session, "after", questions, samples), "steps": found[1]}
+    known["difference"] = paired(run)
+    if session.behaviors:
+        spill_after, texts_after = spill.measure(session.student, session.behaviors)
+        known["spill"] = {"before": spill_before, "after": spill_after}
+        run.rewrite("spill", [{"stage": s, **t} for s, ts in (("before", texts_before), ("after", texts_after)) for t in ts])
+    known["retention"] = {"kl": retention.estimate().to_json(), "texts": len(retention.ids)}
+    run.write_json("probe.json", known)
+    if persistence:
+        say(f"persistence: {persistence} steps of plain GRPO")
+        known["persistence"] = persist(run, config, found[0], persistence, questions)
+        run.write_json("probe.json", known)
+    return known
+
+
+def measure_reach(session: Session, texts: int = REACH_TEXTS) -> dict[str, Any] | None:
+    """Reach of this run's own first guidance for its base; None where nothing was guided."""
+    guided = islice(
+        (r for line in session.run.read("rollouts") if line.get("teacher_ids") for r in (rollout_from_json(line),)), texts
+    )
+    rollouts = list(guided)
+    if not rollouts:
+        return None
+    t, loss = session.config.train, session.config.loss
+    found = reach.measure(session.student, rollouts, loss)
+    drawn = t.steps // (t.iterations * t.minibatches) * t.questions * t.samples
+    return {**found.to_json(), "advice": reach.advice(found, loss, drawn)}
+
+
+def persist(run: RunFolder, config: Experiment, checkpoint: Path, steps: int, questions: int | None = None) -> dict[str, Any]:
+    """Go on from ``checkpoint`` with plain GRPO for ``steps`` steps, correctness alone rewarded, and probe.
+
+    Nothing pays for the behaviour any more and nobody shows it: what is left is what the student keeps by itself.
+
+    Raises:
+        RunError: when ``RUN/persistence`` holds something already.
+    """
+    plain = config.model_copy(
+        update={
+            "name": f"{config.name}-persistence",
+            "loss": config.loss.model_copy(update={"method": "grpo"}),
+            "reward": config.reward.model_copy(update={"bonus": {b.name: 0.0 for b in _named(config)}}),
+            "train": config.train.model_copy(
+                update={
+                    "steps": steps,
+                    "decay": "constant",
+                    "checkpoint_every": 0,
+                    "learning_rate": PERSIST_RATE * config.train.learning_rate,
+                }
+            ),
+        }
+    )
+    session = build(plain, run.path / "persistence")
+    session.trainer._load_from_checkpoint(str(checkpoint), session.student.model)
+    session.train()
+    after = full_probe(session, "after", questions)
+    session.run.write_json("probe.json", {"after": after, "steps": steps})
+    return {"steps": steps, "learning_rate": plain.train.learning_rate, "after": after}
+
+
+def _named(config: Experiment):
+    from thinklab.behavior import load_behavior
+
+    return [load_behavior(b.name) for b in config.behaviors]

@@ -1,0 +1,99 @@
+"""Was it instilled? Held-out questions, no guidance, no hint, sampled at T = 1 and greedily; rates with intervals."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thinklab.behavior import Behavior
+from thinklab.probing.result import ProbeResult
+from thinklab.probing.stats import Rate, paired_difference
+from thinklab.students.base import Student
+from thinklab.tasks.base import Task
+from thinklab.types import Example
+
+DECODINGS = {"T=1": 1.0, "greedy": 0.0}
+
+
+@dataclass(frozen=True)
+class ProbeSample:
+    """One answer to one held-out question, and everything a rate is made of."""
+
+    example_id: str
+    question: str
+    gold: str
+    decoding: str
+    text: str
+    tokens: int
+    finished: bool
+    correct: bool
+    """The last answer is right."""
+    first_correct: bool
+    """The first answer is right, whatever came after it."""
+    behaviors: Mapping[str, bool]
+    """Which behaviours the text shows."""
+
+
+def sample(student: Student, task: Task, behaviors: Sequence[Behavior], examples: Sequence[Example], decoding: str = "T=1",
+           max_new_tokens: int = 256, seed: int = 4242, rows: int = 256, n: int = 1) -> list[ProbeSample]:
+    """``n`` answers to each example, side by side.
+
+    Args:
+        decoding: a key of ``DECODINGS``.
+        rows: answers sampled at once; with the same seed and rows the same answers come back.
+        n: answers to each question; greedy decoding gives one, whatever ``n`` says.
+    """
+    sampler = student.sampler(max_new_tokens, DECODINGS[decoding], rows)
+    prompts = [student.encode(task.prompt(e)) for e in examples]
+    n = n if DECODINGS[decoding] else 1
+    answers = sampler(student.model, prompts, n, seed)
+    examples = [e for e in examples for _ in range(n)]
+    texts = student.tokenizer.batch_decode(answers, skip_special_tokens=True)
+    return [ProbeSample(
+        example_id=e.id, question=e.question, gold=e.gold, decoding=decoding, text=text, tokens=len(ids),
+        finished=sampler.finished(ids), correct=task.verify(text, e), first_correct=task.verify_first(text, e),
+        behaviors={b.name: bool(b.detect(text)) for b in behaviors})
+        for e, ids, text in zip(examples, answers, texts, strict=True)]
+
+
+def by_question(samples: Iterable[Any], value: Callable[[Any], float]) -> dict[str, list[float]]:
+    """The values of all answers to each question, by its id."""
+    groups: dict[str, list[float]] = {}
+    for s in samples:
+        groups.setdefault(_get(s, "example_id"), []).append(value(s))
+    return groups
+
+
+def summarise(samples: Sequence[ProbeSample]) -> ProbeResult:
+    """The rates of samples of one decoding; at least one sample."""
+    def rate(value: Callable[[ProbeSample], bool]) -> Rate:
+        return Rate.of_groups(list(by_question(samples, value).values()))
+    questions = len({s.example_id for s in samples})
+    return ProbeResult(
+        decoding=samples[0].decoding, accuracy=rate(lambda s: s.correct), first_accuracy=rate(lambda s: s.first_correct),
+        finished=rate(lambda s: s.finished),
+        behaviors={name: rate(lambda s, name=name: s.behaviors[name]) for name in samples[0].behaviors},
+        mean_tokens=sum(s.tokens for s in samples) / len(samples), samples=round(len(samples) / questions))
+
+
+def differences(before: Sequence[Any], after: Sequence[Any]) -> dict[str, Any]:
+    """What changed on the questions that both have, paired, with 95 % bootstrap intervals; ``{}`` where they share none.
+
+    Args:
+        before, after: ``ProbeSample``s or lines of ``probe_samples.jsonl``, of one decoding.
+
+    Returns:
+        ``{"accuracy": {value, low, high}, "first_accuracy": ..., "finished": ..., "tokens": ..., "behaviors": {name: ...}}``
+    """
+    if not {_get(s, "example_id") for s in before} & {_get(s, "example_id") for s in after}:
+        return {}
+    def gap(value: Callable[[Any], float]) -> dict[str, float]:
+        return paired_difference(by_question(before, value), by_question(after, value)).to_json()
+    plain = {"accuracy": "correct", "first_accuracy": "first_correct", "finished": "finished", "tokens": "tokens"}
+    return {**{name: gap(lambda s, key=key: float(_get(s, key))) for name, key in plain.items()},
+            "behaviors": {b: gap(lambda s, b=b: float(_get(s, "behaviors")[b])) for b in _get(after[0], "behaviors")
+                          if b in _get(before[0], "behaviors")}}
+
+
+def _get(sample: Any, key: str) -> Any:
+    return sample[key] if isinstance(sample, Mapping) else getattr(sample, key)

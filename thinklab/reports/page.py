@@ -1,0 +1,68 @@
+"""What every HTML page of thinklab shares: one file with plotly.js inside, no network, all model text escaped."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from thinklab.probing.stats import Rate
+
+PAGE = Path(__file__).parent / "report_page.html"
+
+
+def write_page(out: Path, title: str, parts: Sequence[str]) -> Path:
+    """Write ``parts`` (HTML, already escaped) as one page; returns ``out``."""
+    text = PAGE.read_text("utf-8")
+    text = (
+        text.replace("__TITLE__", escape(title))
+        .replace("__PLOTLY__", _plotly())
+        .replace("__BODY__", "\n".join(p for p in parts if p))
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, "utf-8")
+    return out
+
+
+def figure(fig: go.Figure) -> str:
+    """A figure that the page draws when it is opened."""
+    # "</" inside a script element would end it; JSON reads "<\/" as the same string.
+    data = fig.to_json().replace("</", "<\\/")
+    return f"<div class=figure><script type='application/json'>{data}</script></div>"
+
+
+def figures(figs: Sequence[go.Figure]) -> str:
+    return "<div class=figures>" + "".join(map(figure, figs)) + "</div>"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
+    """Cells are HTML, already escaped."""
+    body = "".join("<tr>" + "".join(f"<td>{c}" for c in row) + "</tr>" for row in rows)
+    return (
+        f"<div class=scroll><table class='{kind}'><thead><tr>{''.join(f'<th>{h}' for h in head)}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def rate(r: Rate) -> str:
+    if r.total and r.count == 0:
+        return f"<b>0</b> <small>(&lt; {r.upper_bound:.3f})</small>"
+    return f"<b>{r.value:.3f}</b> <small>[{r.low:.3f}, {r.high:.3f}]</small>"
+
+
+def packed(data: Any) -> str:
+    """``data`` as JSON, gzipped, base64: what ``unpack`` in the page's script reads."""
+    return base64.b64encode(gzip.compress(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"), 9, mtime=0)).decode()
+
+
+@lru_cache
+def _plotly() -> str:
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()

@@ -1,0 +1,10 @@
+"""What the fork server of ``study_worker`` loads once, quietly: libraries say things on import that concern nobody here."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from thinklab.studies.worker import silence
+
+with silence():
+    import thinklab.experiment  # noqa: F401

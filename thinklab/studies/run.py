@@ -1,0 +1,119 @@
+"""Runs a study: every unfinished cell as a ``thinklab train`` process of its own, as many at once as there are cores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from thinklab.errors import RunError
+from thinklab.run import RunFolder
+from thinklab.studies.study import Cell, Study, student_folder
+from thinklab.studies.worker import Worker, can_fork
+
+POLL_S = 0.5
+Say = Callable[[str], None]
+
+
+def run_study(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None = None, say: Say = print) -> list[str]:
+    """Bring every cell to its end; what is finished is left alone, what was killed is resumed.
+
+    Args:
+        jobs: processes at once; None = the cores that this process may use. Each has one thread.
+
+    Returns:
+        One line per cell that failed. The others' results stand.
+
+    Raises:
+        RunError: when a folder holds something else, or a student could not be made.
+    """
+    states = {cell.name: cell.state() for cell in cells}
+    waiting = [cell for cell in cells if states[cell.name] != "finished"]
+    if done := len(cells) - len(waiting):
+        say(f"{done} of {len(cells)} runs are finished already")
+    make_students(study, waiting, out, say)
+    jobs = jobs or cores()
+    stop_on_terminate()
+    running: dict[str, tuple[Cell, subprocess.Popen | Worker, float]] = {}
+    failed: list[str] = []
+    total, ended = len(waiting), 0
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                cell = waiting.pop(0)
+                running[cell.name] = (cell, start(cell, states[cell.name] == "begun"), time.perf_counter())
+            time.sleep(POLL_S)
+            for name, (cell, process, begun) in list(running.items()):
+                code = process.poll()
+                if code is None:
+                    continue
+                del running[name]
+                ended += 1
+                if code:
+                    failed.append(f"{name} ended with exit code {code}: {last_words(cell.folder)}")
+                say(f"[{ended}/{total}] {name}: {'failed' if code else 'done'} in {time.perf_counter() - begun:.0f} s")
+    finally:
+        for _, process, _ in running.values():
+            process.terminate()
+        for _, process, _ in running.values():
+            process.wait()
+    return failed
+
+
+def stop_on_terminate() -> None:
+    """Let SIGTERM end a study as Ctrl-C does, with its runs; by default it would leave them behind, at work."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+
+        def end(*_):
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, end)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start(cell: Cell, resume: bool, fork: bool | None = None) -> subprocess.Popen | Worker:
+    """Begin or resume a run in a process of its own; what it says goes to its ``log.txt``.
+
+    Args:
+        fork: from a server that has the libraries loaded; None: where that is safe.
+    """
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    if resume:
+        RunFolder.open(cell.folder)  # cuts off a torn last line
+    if can_fork() if fork is None else fork:
+        return Worker(cell.arguments(resume), cell.folder / "log.txt")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with open(cell.folder / "log.txt", "ab") as log:
+        command = [sys.executable, "-m", "thinklab.cli", "train", *cell.arguments(resume)]
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+
+def make_students(study: Study, cells: Sequence[Cell], out: Path, say: Say) -> None:
+    """Train the students that unfinished cells need and that are not there yet; about four minutes each on two cores."""
+    for name, recipe in study.students.items():
+        folder = student_folder(out, name)
+        needed = any(f'"{folder}"' in text for cell in cells for text in cell.overrides)
+        if not needed or (folder / "made.json").exists():
+            continue
+        say(f"making the student {name!r}")
+        command = [sys.executable, "-m", "thinklab.students.make_tiny", "--out", str(folder), *recipe.arguments()]
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder.parent / f"{name}.log", "ab") as log:
+            if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode:
+                raise RunError(f"the student {name!r} could not be made; see {folder.parent / name}.log")
+
+
+def last_words(folder: Path) -> str:
+    """The end of a failed run's log in one line."""
+    log = folder / "log.txt"
+    lines = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
+    return f"{' / '.join(lines[-2:]) or 'no output'} (whole log: {log})"

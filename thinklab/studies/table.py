@@ -1,0 +1,220 @@
+"""The table of a study: one line per arm from the finished runs, every seed beside the mean."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from thinklab.probing.result import ProbeResult
+from thinklab.probing.stats import Estimate, Rate, mean_interval
+from thinklab.run import RunFolder
+from thinklab.studies.study import Cell, Study
+
+
+@dataclass(frozen=True)
+class Row:
+    """One finished run."""
+
+    cell: Cell
+    before: dict[str, ProbeResult]
+    after: dict[str, ProbeResult]
+    steps: int
+    seconds: float
+    """Of training, probes left out, as that machine and its other load had it."""
+    guided: int
+    """Guided rollouts in the whole run."""
+    kl: float | None = None
+    """To the base on neutral text, nats a token, when it was last measured in training; None where no guard measured it."""
+    alarm: str = ""
+    """The first sign of collapse and its step, as the guards saw it; empty where they saw none."""
+
+    def behavior(self, stage: str, decoding: str) -> Rate:
+        """The first behaviour's rate: studies of several keep the others in the runs' own reports."""
+        rates = getattr(self, stage)[decoding].behaviors
+        return next(iter(rates.values()), Rate(0, 0))
+
+
+def finished_rows(cells: Sequence[Cell]) -> list[Row]:
+    rows = []
+    for cell in cells:
+        if cell.state() != "finished":
+            continue
+        run = RunFolder(cell.folder)
+        found = run.read_json("probe.json")
+        stages = {s: {d: ProbeResult.from_json(r) for d, r in found.get(s, {}).items()} for s in ("before", "after")}
+        metrics = list(run.read("metrics"))
+        batch = cell.config().train
+        guided = round(sum(m.get("guided_fraction", 0.0) for m in metrics) * batch.questions * batch.samples)
+        kls = [m["neutral_kl"] for m in metrics if m.get("neutral_kl") is not None]
+        alarms = [f"{a['sign']} at {a['step']}" for a in run.read("alarms") if a["kind"] == "collapse"]
+        rows.append(
+            Row(
+                cell,
+                stages["before"],
+                stages["after"],
+                found.get("steps", 0),
+                metrics[-1]["seconds"] if metrics else 0.0,
+                guided,
+                kls[-1] if kls else None,
+                alarms[0] if alarms else "",
+            )
+        )
+    return rows
+
+
+MEASURES = {
+    "accuracy T=1": lambda r: r.after["T=1"].accuracy.value,
+    "accuracy greedy": lambda r: r.after["greedy"].accuracy.value,
+    "behaviour T=1": lambda r: r.behavior("after", "T=1").value,
+    "behaviour greedy": lambda r: r.behavior("after", "greedy").value,
+    "first answer T=1": lambda r: r.after["T=1"].first_accuracy.value,
+    "tokens T=1": lambda r: r.after["T=1"].mean_tokens,
+}
+
+
+def by_arm(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """(base, arm) -> its finished runs, in the order of the study."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.cell.base, row.cell.arm), []).append(row)
+    order = {key: k for k, key in enumerate(dict.fromkeys((r.cell.base, r.cell.arm) for r in rows))}
+    return dict(sorted(groups.items(), key=lambda item: order[item[0]]))
+
+
+def against_control(study: Study, rows: Sequence[Row], base: str, arm: str, measure: str) -> Estimate | None:
+    """Mean difference to the control over the seeds that both have; None for the control itself or without common seeds."""
+    if study.control is None or arm == study.control:
+        return None
+    value = {(r.cell.arm, r.cell.seed): MEASURES[measure](r) for r in rows if r.cell.base == base}
+    gaps = [v - value[study.control, seed] for (a, seed), v in value.items() if a == arm and (study.control, seed) in value]
+    return mean_interval(gaps) if gaps else None
+
+
+def span(values: Sequence[float], digits: int = 2) -> str:
+    """``.98 (.97 to .99)``: the mean and the range over seeds; empty without any."""
+
+    def show(x: float) -> str:
+        return f"{x:.{digits}f}".replace("0.", ".", 1) if digits == 2 and 0 <= x < 1 else f"{x:.{digits}f}"
+
+    if not values:
+        return ""
+    mean = show(sum(values) / len(values))
+    return mean if len(values) == 1 else f"{mean} ({show(min(values))} to {show(max(values))})"
+
+
+def before_line(rows: Sequence[Row], base: str) -> list[str]:
+    """The student before training; the same weights in every arm that begins from the same student."""
+    at = next(r for r in rows if r.cell.base == base)
+    b = at.before
+    if not b:
+        return []
+    return [
+        "before training" + ("" if len({r.cell.config().student.path for r in rows}) == 1 else f" ({at.cell.arm})"),
+        "",
+        f"{b['T=1'].accuracy.value:.2f} / {b['greedy'].accuracy.value:.2f}",
+        "",
+        f"{at.behavior('before', 'T=1').value:.2f} / {at.behavior('before', 'greedy').value:.2f}",
+        "",
+        f"{b['T=1'].mean_tokens:.0f}",
+        "",
+        "",
+        "",
+        "",
+    ]
+
+
+HEAD = [
+    "arm",
+    "seeds",
+    "accuracy T=1 / greedy, mean",
+    "accuracy T=1, each seed",
+    "behaviour T=1 / greedy, mean",
+    "behaviour T=1, each seed",
+    "tokens",
+    "accuracy T=1 against control",
+    "guided rollouts",
+    "KL on neutral text",
+    "runs with an alarm of collapse",
+]
+
+
+def markdown(study: Study, rows: Sequence[Row]) -> str:
+    """The table as Markdown, one per base; rates as fractions, differences in percentage points."""
+    parts = []
+    for measure in ("accuracy T=1", "behaviour T=1"):
+        head, found = across(study, rows, measure)
+        if found:
+            lines = [f"### {measure}, mean and range over seeds", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+            parts.append("\n".join([*lines, *("| " + " | ".join(line) + " |" for line in found)]))
+    for base in dict.fromkeys(r.cell.base for r in rows):
+        lines = [f"### {base}", "", "| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
+        first = before_line([r for r in rows if r.cell.base == base], base)
+        lines += ["| " + " | ".join(first) + " |"] if first else []
+        for (where, arm), found in by_arm(rows).items():
+            if where == base:
+                lines.append("| " + " | ".join(arm_line(study, rows, base, arm, found)) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def across(study: Study, rows: Sequence[Row], measure: str = "accuracy T=1") -> tuple[list[str], list[list[str]]]:
+    """Head and lines of a table with a line per group and a column per arm; nothing for a study without groups.
+
+    Cells: the mean over seeds, and the range where there are several.
+    """
+    if not study.groups:
+        return [], []
+    arms, groups = list(study.arms), by_arm(rows)
+    lines = []
+    for place in study.places():
+        here = [r for r in rows if r.cell.base == place]
+        if not here:
+            continue
+        first = next((r for r in here if r.before), None)
+        before = "" if first is None else f"{MEASURES[measure](replace(first, after=first.before)):.2f}"
+        cells = [span([MEASURES[measure](r) for r in groups.get((place, arm), [])]) for arm in arms]
+        lines.append([place, before, *cells])
+    return ["", "before", *arms], lines
+
+
+def arm_line(study: Study, rows: Sequence[Row], base: str, arm: str, found: Sequence[Row]) -> list[str]:
+    def mean(measure: str) -> str:
+        return f"{sum(map(MEASURES[measure], found)) / len(found):.2f}"
+
+    def each(measure: str) -> str:
+        return " ".join(f"{MEASURES[measure](r):.2f}".removeprefix("0") for r in found)
+
+    gap = against_control(study, rows, base, arm, "accuracy T=1")
+    shown = "" if gap is None else gap.points if len(found) > 1 else f"{100 * gap.value:+.1f}"
+    return [
+        arm,
+        str(len(found)),
+        f"{mean('accuracy T=1')} / {mean('accuracy greedy')}",
+        each("accuracy T=1"),
+        f"{mean('behaviour T=1')} / {mean('behaviour greedy')}",
+        each("behaviour T=1"),
+        span([MEASURES["tokens T=1"](r) for r in found], 0),
+        shown,
+        str(round(sum(r.guided for r in found) / len(found))),
+        _kl(found),
+        str(sum(bool(r.alarm) for r in found)),
+    ]
+
+
+def _kl(found: Sequence[Row]) -> str:
+    values = [r.kl for r in found if r.kl is not None]
+    return f"{sum(values) / len(values):.4f}" if values else ""
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """One line per run with every measure, for other software."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["base", "arm", "seed", "steps", "seconds", "guided", *MEASURES, "KL on neutral text", "first alarm"])
+    for r in rows:
+        measured = [f"{m(r):.4f}" for m in MEASURES.values()]
+        kl = "" if r.kl is None else f"{r.kl:.6f}"
+        writer.writerow([r.cell.base, r.cell.arm, r.cell.seed, r.steps, r.seconds, r.guided, *measured, kl, r.alarm])
+    return out.getvalue()
