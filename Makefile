@@ -20,7 +20,7 @@ demo: $(STAMP)
 	$(BIN)/thinklab demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The same trainer under Unsloth, without a GPU: an environment on top of .venv that adds Unsloth and nothing it would break.
 $(UNSLOTH)/.installed: $(STAMP) tests/unsloth/requirements.txt

@@ -16,7 +16,7 @@ from transformers import LlamaForCausalLM  # noqa: E402
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)          # make test runs one worker per core
 
 
 @pytest.fixture(scope="session")

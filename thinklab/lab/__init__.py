@@ -9,7 +9,7 @@
     lab.probe()                # what is left without a teacher
 
 Each call returns when it is done and leaves everything at rest and on disk: a restarted kernel that opens the same folder stands
-where the last one stood. What trains is in ``lab_engine.py``; this file is the order of the calls and what they say.
+where the last one stood. What trains is in ``engine.py``; this file is the order of the calls and what they say.
 """
 
 from __future__ import annotations
