@@ -186,12 +186,12 @@ def test_a_forked_run_is_the_same_run(file):
     """Records and answers to the last bit, and a failure ends in its log."""
     every = cells(load_study(file), file, file.parent / "out", "*/aas/*")
     process = start(every[0], False, fork=True)
-    broken = start(replace(every[1], overrides=(*every[1].overrides, "task.path=missing.jsonl")), False, fork=True)
+    broken = start(replace(every[1], overrides=(*every[1].overrides, "teacher.rule=no-such-rule")), False, fork=True)
     other = replace(every[0], folder=file.parent / "alone")
     assert start(other, False, fork=False).wait() == 0 and process.wait() == 0 and broken.wait() not in (0, None)
     for name in ("rollouts.jsonl", "probe_samples.jsonl", "tokens.jsonl"):
         assert (every[0].folder / name).read_bytes() == (other.folder / name).read_bytes()
-    assert "missing.jsonl" in (every[1].folder / "log.txt").read_text()
+    assert "no-such-rule" in (every[1].folder / "log.txt").read_text()
 
 
 @pytest.mark.slow
@@ -207,7 +207,7 @@ def test_a_killed_run_is_resumed_and_a_failing_one_does_not_stop_the_others(file
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert every[1].state() == "begun"
-    broken = replace(every[0], overrides=(*every[0].overrides, "task.path=missing.jsonl"), folder=out / "broken")
+    broken = replace(every[0], overrides=(*every[0].overrides, "teacher.rule=no-such-rule"), folder=out / "broken")
     said = []
     failed = run_study(study, [broken, every[1]], out, 1, said.append)
     assert len(failed) == 1 and "broken" not in every[1].name and "log.txt" in failed[0]

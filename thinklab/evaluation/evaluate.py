@@ -289,14 +289,14 @@ def train(config: Evaluation, path: Path, out: Path, method: str, say: Say) -> N
         begin = time.perf_counter()
         process = start(run, state == "begun")
         try:
-            while process.poll() is None:
+            while (code := process.poll()) is None:
                 time.sleep(POLL_S)
         finally:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
-        if process.returncode:
-            raise RunError(f"training {method}, seed {run.seed}, ended with exit code {process.returncode}: "
+        if code:
+            raise RunError(f"training {method}, seed {run.seed}, ended with exit code {code}: "
                            f"{last_words(run.folder)}")
         say(f"trained {method}, seed {run.seed}, in {time.perf_counter() - begin:.0f} s")
 

@@ -1,4 +1,4 @@
-"""What the fork server of ``study_worker`` loads once, quietly: libraries say things on import that concern nobody here."""
+"""What the fork server of ``worker`` loads once, quietly: libraries say things on import that concern nobody here."""
 
 import os
 

@@ -25,7 +25,7 @@ class Worker:
 
     def __init__(self, arguments: Sequence[str], log: Path):
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__ + "_preload"])
+        context.set_forkserver_preload(["thinklab.studies.preload"])
         self._process = context.Process(target=_train, args=(list(arguments), str(log)))
         self._process.start()
         self.pid = self._process.pid
