@@ -17,10 +17,10 @@ def main(report: Path) -> None:
         page = browser.new_page(viewport={"width": 1080, "height": 900}, device_scale_factor=1.5, color_scheme="light")
         page.goto(report.resolve().as_uri())
         page.wait_for_selector("body[data-ready=yes]")
-        page.add_style_tag(content=".figures { grid-template-columns: 1fr 1fr; } .figure:nth-child(3) { display: none; }")
+        page.add_style_tag(content=".figures { grid-template-columns: 1fr 1fr; } .figure:nth-child(n+3) { display: none; }")
         page.evaluate("document.querySelectorAll('.figure').forEach(f => Plotly.Plots.resize(f))")
         page.wait_for_timeout(500)
-        page.locator(".figures").screenshot(path=OUT)
+        page.locator(".figures").first.screenshot(path=OUT)
         browser.close()
 
 
