@@ -27,7 +27,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--behaviors", nargs="+", default=list(BEHAVIORS), choices=BEHAVIORS)
     args = parser.parse_args()
-    print("| behaviour | seed | arm | decoding | accuracy before | accuracy after | behaviour before | behaviour after | seconds |")
+    print("| behaviour | seed | arm | decoding | accuracy before | accuracy after | behaviour before | behaviour after "
+          "| seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for behavior in args.behaviors:
         for seed in args.seeds:
@@ -42,8 +43,9 @@ def main() -> None:
                 found = json.loads((folder / arm / "probe.json").read_text("utf-8"))
                 for decoding in ("T=1", "greedy"):
                     before, after = found["before"][decoding], found["after"][decoding]
-                    print(f"| {behavior} | {seed} | {arm} | {decoding} | {rate(before['accuracy'])} | {rate(after['accuracy'])} | "
-                          f"{rate(before['behaviors'][behavior])} | {rate(after['behaviors'][behavior])} | {clock.read_text().strip()} |",
+                    figures = [x for key in (lambda r: r["accuracy"], lambda r: r["behaviors"][behavior])
+                               for x in (rate(key(before)), rate(key(after)))]
+                    print("|", " | ".join([behavior, str(seed), arm, decoding, *figures, clock.read_text().strip()]), "|",
                           flush=True)
 
 

@@ -18,7 +18,8 @@ STATED = [(1.79, 0.9, 0.9995), (-1.79, 0.9, 1.0005), (1.79, 0.01, 0.957), (1.79,
 
 
 def k(pi, advantage, **constants):
-    return aas.weight(torch.tensor([[math.log(pi)]], dtype=torch.float64), torch.tensor([[advantage]], dtype=torch.float64), **constants).item()
+    return aas.weight(torch.tensor([[math.log(pi)]], dtype=torch.float64), torch.tensor([[advantage]], dtype=torch.float64),
+                      **constants).item()
 
 
 @pytest.mark.parametrize("advantage, pi, expected", WRITTEN)

@@ -65,7 +65,8 @@ def test_a_wrong_config_names_the_line_and_the_mend(thinklab, tmp_path, line, wh
 
 
 @pytest.mark.parametrize("override, says", [
-    ("train.stepz=3", "override 'train.stepz=3': unknown key 'train.stepz' (did you mean 'steps'?)"), ("stepz=3", "did you mean 'steps'?"), ("nonsense", "key=value"),
+    ("train.stepz=3", "override 'train.stepz=3': unknown key 'train.stepz' (did you mean 'steps'?)"),
+    ("stepz=3", "did you mean 'steps'?"), ("nonsense", "key=value"),
     ("path=x", "ambiguous: write student.path or task.path"),
     ("train.steps=0", "greater than or equal to 1"), ("task.name=summs", "did you mean 'sums'?"),
     ("student=tiny", "unknown student"), ("teacher.rule=sums", "rule"), ("behaviors=[self-chek]", "self-check"),
@@ -120,7 +121,8 @@ def test_resuming_with_another_config_is_refused(thinklab, tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_keeps_the_one_before(tmp_path):
     """A limit on the size of files stands for the full disk: the optimizer's state does not fit under it."""
-    arguments = ["train", DEMO, "train.steps=2", "train.questions=2", "probe.questions=4", "probe.every=0", "train.checkpoint_every=1",
+    arguments = ["train", DEMO, "train.steps=2", "train.questions=2", "probe.questions=4", "probe.every=0",
+                 "train.checkpoint_every=1",
                  "student.lora.r=4", "--quiet", "--out", "run"]
     code = ("import resource, sys; from thinklab.cli import main\n"
             "from transformers import Trainer; real = Trainer._save_optimizer_and_scheduler\n"
@@ -149,6 +151,7 @@ def test_a_demo_never_removes_strange_files(thinklab, tmp_path):
 
 
 def test_the_process_itself_ends_with_the_code_and_one_line(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "thinklab.cli", "train", "nowhere.yaml"], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-m", "thinklab.cli", "train", "nowhere.yaml"], capture_output=True, text=True,
+                          cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.strip().splitlines() == ["error: cannot read nowhere.yaml: No such file or directory"]

@@ -19,7 +19,8 @@ def test_the_worked_example():
     loss = aas.loss(logp, advantage.reshape(1, 1))
     loss.sum().backward()
     k = aas.weight(logp, advantage.reshape(1, 1))
-    assert f"A = {advantage:.3f} and c = 0.001 x {advantage:.3f} / 4 = {aas.coefficient(advantage):.6f}" in PAGE.replace("\n", " ")
+    said = f"A = {advantage:.3f} and c = 0.001 x {advantage:.3f} / 4 = {aas.coefficient(advantage):.6f}"
+    assert said in PAGE.replace("\n", " ")
     for name, pi, weight, value, slope in zip(TOKENS, TOKENS.values(), k[0], loss[0], logp.grad[0], strict=True):
         row = f"| {name} | {pi:.5f}".rstrip("0") + f" | {weight:.4f} | {value:.4f} | {slope:.4f} |"
         assert row in PAGE, row

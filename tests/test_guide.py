@@ -40,7 +40,8 @@ def test_the_off_point_is_a_step_one_can_see():
 # ---- choice
 
 def rollouts(n=8, finished=lambda k: True, right=lambda k: False):
-    return [Rollout(id=f"0-{k}", group=0, example=Example("e", "q", "1"), prompt_ids=(5,), student_ids=(7, 1), finished=finished(k),
+    return [Rollout(id=f"0-{k}", group=0, example=Example("e", "q", "1"), prompt_ids=(5,), student_ids=(7, 1),
+                    finished=finished(k),
                     text="x", student_text="x", checks={"student_correct": right(k)}) for k in range(n)]
 
 
@@ -117,7 +118,8 @@ class FixedTeacher:
 
 def real_rollout(tokenizer, text="12+7=18. So \\boxed{18}.", finished=True, group=0, key="0-0"):
     ids = tokenizer(text)["input_ids"] + ([tokenizer.eos_token_id] if finished else [])
-    return Rollout(id=key, group=group, example=Example("e", "Tom has 12 figs and finds 7 more. How many?", "19"), prompt_ids=(5, 6),
+    return Rollout(id=key, group=group, example=Example("e", "Tom has 12 figs and finds 7 more. How many?", "19"),
+                   prompt_ids=(5, 6),
                    student_ids=tuple(ids), finished=finished, text=text, student_text=text)
 
 

@@ -46,7 +46,8 @@ def test_a_run_ends_normally_when_a_third_of_the_calls_fail(run):
     assert all(g["reason"] for g in outcomes if g["status"] == "rejected")
     totals = folder.read_json("teacher.json")
     assert totals["spent"] and totals["outcomes"] and "before the run" in said[0] and "$" in said[0]
-    text = "".join(p.read_text("utf-8", "replace") for p in folder.path.rglob("*") if p.is_file() and p.suffix in (".jsonl", ".json", ".yaml"))
+    text = "".join(p.read_text("utf-8", "replace") for p in folder.path.rglob("*")
+                   if p.is_file() and p.suffix in (".jsonl", ".json", ".yaml"))
     assert KEY not in text
 
 

@@ -43,7 +43,8 @@ def test_three_steps_on_gsm8k(model_folder, tmp_path):
     folder, data = model_folder
     config = load_config(ROOT / "examples" / "gsm8k.yaml", [
         f"student.path={folder}", f"task.path={data}", "steps=3", "questions=2", "samples=4", "micro_batch=4",
-        "max_completion_tokens=48", "max_prompt_tokens=700", "probe.questions=4", "teacher.max_tokens=40", "guidance.max_tokens=64"])
+        "max_completion_tokens=48", "max_prompt_tokens=700", "probe.questions=4", "teacher.max_tokens=40",
+        "guidance.max_tokens=64"])
     result = run_experiment(config, tmp_path / "run")
     run = RunFolder.open(tmp_path / "run")
     rollouts = list(run.read("rollouts"))

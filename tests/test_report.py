@@ -24,7 +24,8 @@ def result(accuracy, shown, decoding="T=1", name="self-check"):
 
 
 def probe(before, after):
-    return {stage: {d: result(*figures, d) for d in ("T=1", "greedy")} for stage, figures in (("before", before), ("after", after))}
+    return {stage: {d: result(*figures, d) for d in ("T=1", "greedy")}
+            for stage, figures in (("before", before), ("after", after))}
 
 
 @pytest.fixture

@@ -18,8 +18,10 @@ def run(tmp_path):
 
 
 def rollout(key="0-0"):
-    return Rollout(id=key, group=0, example=Example("e1", "1 + 1?", "2", {"operands": [1, 1]}), prompt_ids=(1, 2), student_ids=(3, 4),
-                   finished=True, text="2 <script>", student_text="2", teacher_ids=(7, 4), rewards={"correct": 1.0}, advantage=-0.5,
+    return Rollout(id=key, group=0, example=Example("e1", "1 + 1?", "2", {"operands": [1, 1]}), prompt_ids=(1, 2),
+                   student_ids=(3, 4),
+                   finished=True, text="2 <script>", student_text="2", teacher_ids=(7, 4), rewards={"correct": 1.0},
+                   advantage=-0.5,
                    guidance=Guidance(key, "self-check", "abc", "edited", text="a", edited="b", verdict=False, usage=Usage(3, 4)))
 
 

@@ -8,7 +8,8 @@ import torch
 
 from thinklab.sampler import Sampler
 
-QUESTIONS = ["Tom has 12 figs and finds 4 more. How many?\n", "Zoe buys 37 pens, then 9 and 8 and 2 more. Total?\n", "Say a line\n",
+QUESTIONS = ["Tom has 12 figs and finds 4 more. How many?\n", "Zoe buys 37 pens, then 9 and 8 and 2 more. Total?\n",
+             "Say a line\n",
              "There are 44 old keys and 5 and 5 and 6 red. How many in all?\n"]
 
 

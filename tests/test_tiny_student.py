@@ -24,7 +24,8 @@ def test_loads_with_plain_from_pretrained_and_is_small():
 
 def test_the_tokenizer_gives_back_any_text():
     tokenizer = AutoTokenizer.from_pretrained(TINY)
-    for text in [document(random.Random(k)) for k in range(300)] + [" héllo தமிழ் \t\r\n<tag> {x} \U0001f600", "  two  spaces ", ""]:
+    for text in [document(random.Random(k)) for k in range(300)] + [" héllo தமிழ் \t\r\n<tag> {x} \U0001f600",
+                                                                    "  two  spaces ", ""]:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert build_tokenizer().get_vocab() == tokenizer.get_vocab()
 

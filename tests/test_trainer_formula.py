@@ -32,7 +32,7 @@ def fixed_guide(tokenizer, per_group=1):
             if r.finished and given.get(r.group, 0) < per_group:
                 given[r.group] = given.get(r.group, 0) + 1
                 text = GUIDANCE[(k + generation) % len(GUIDANCE)]
-                ids = tuple(tokenizer(text)["input_ids"]) + (r.student_ids[-1],)
+                ids = (*tokenizer(text)["input_ids"], r.student_ids[-1])
                 r = replace(r, teacher_ids=ids, text=r.student_text + text)
             out.append(r)
         return out

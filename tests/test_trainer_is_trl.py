@@ -39,7 +39,8 @@ def test_equals_stock_trl_without_a_teacher(settings, model, tokenizer, tmp_path
     assert len(losses[0]) == 5 and any(abs(x) > 1e-4 for x in losses[0])
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
     moved = 0.0
-    for (name, theirs), mine, start in zip(stock.model.named_parameters(), ours.model.parameters(), model.parameters(), strict=True):
+    for (name, theirs), mine, start in zip(stock.model.named_parameters(), ours.model.parameters(), model.parameters(),
+                                           strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
         moved = max(moved, (theirs - start).abs().max().item())
     assert moved > 1e-3, "training changed nothing, so the comparison proves nothing"

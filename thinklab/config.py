@@ -372,7 +372,8 @@ def _full_key(key: str) -> str:
     if len(owners) > 1:
         raise ConfigError(f"{key!r} is ambiguous: write {' or '.join(f'{o}.{key}' for o in owners)}")
     if not owners:
-        known = [*Experiment.model_fields, *(f for kind in sections.values() if issubclass(kind, Section) for f in kind.model_fields)]
+        known = [*Experiment.model_fields,
+                 *(f for kind in sections.values() if issubclass(kind, Section) for f in kind.model_fields)]
         raise ConfigError(f"unknown key {key!r}{did_you_mean(key, known)}")
     return f"{owners[0]}.{key}"
 

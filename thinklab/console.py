@@ -66,7 +66,8 @@ def progress(steps: int, name: str, quiet: bool = False, console: Console | None
 
 def probe_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
     """Rates with 95 % intervals, before and after, for each run; the layout of ``probe.json``."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title="% of held-out questions, no guidance, no hint [95 % interval]", title_justify="left")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+                  title="% of held-out questions, no guidance, no hint [95 % interval]", title_justify="left")
     for column in ("", "", "accuracy", "first answer", "behaviour", "tokens"):
         table.add_column(column, no_wrap=True)
     first = True

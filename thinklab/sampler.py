@@ -131,8 +131,8 @@ class Sampler:
         except RuntimeError as error:
             if torch.isfinite(probs).all():
                 raise
-            raise TrainingError("the model gives probabilities that are not finite, so nothing can be sampled from it; its weights "
-                                "are broken. Go on from the last checkpoint with a lower train.learning_rate") from error
+            raise TrainingError("the model gives probabilities that are not finite, so nothing can be sampled from it; its "
+                                "weights are broken. Go on from the last checkpoint with a lower train.learning_rate") from error
 
 
 @dataclass(frozen=True)

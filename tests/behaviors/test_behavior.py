@@ -126,7 +126,8 @@ def test_hash_is_the_content(tmp_path):
 
 
 def test_short_tests_are_tests(tmp_path):
-    text = "name: mine\nextends: self-check\ntests:\n  shows: ['So \\boxed{1}. I check: it. So \\boxed{1}.', nothing]\n  lacks: [x]\n"
+    text = "name: mine\nextends: self-check\ntests:\n" + (
+        "  shows: ['So \\boxed{1}. I check: it. So \\boxed{1}.', nothing]\n  lacks: [x]\n")
     mine = load_behavior(write(tmp_path, text))
     assert [(r.passed, r.what[:6]) for r in run_tests(mine)][:3] == [(True, "text 1"), (False, "text 2"), (True, "text 3")]
     assert mine.hash != load_behavior(write(tmp_path, text.replace("[x]", "[other]"))).hash

@@ -106,7 +106,8 @@ def guidance(runs: Mapping[str, RunFolder]) -> str:
         + price
         + f"<details><summary>The first {EXAMPLES} of each outcome</summary>"
         + page.table(
-            ["run", "behaviour", "outcome", "the student's answer", "the teacher's guidance", "as edited, or why it was rejected"],
+            ["run", "behaviour", "outcome", "the student's answer", "the teacher's guidance",
+             "as edited, or why it was rejected"],
             shown,
             "answers",
         )

@@ -159,7 +159,8 @@ def dashboard(lines: Iterable[Mapping[str, Any]]) -> go.Figure:
                                    hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3g}}<extra></extra>")
         axis = figure.get_subplot(row, column)
         figure.update_layout({f"legend{place + 1 if place else ''}": {
-            "orientation": "h", "x": axis.xaxis.domain[0], "y": axis.yaxis.domain[0] - 0.055, "yanchor": "top", "font": {"size": 11}}})
+            "orientation": "h", "x": axis.xaxis.domain[0], "y": axis.yaxis.domain[0] - 0.055, "yanchor": "top",
+            "font": {"size": 11}}})
         if not drawn:
             figure.add_annotation(text="not measured in this run", showarrow=False, x=sum(axis.xaxis.domain) / 2,
                                   y=sum(axis.yaxis.domain) / 2, xref="paper", yref="paper", font={"size": 12, "color": BEFORE})
