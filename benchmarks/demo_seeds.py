@@ -43,9 +43,8 @@ def main() -> None:
                 found = json.loads((folder / arm / "probe.json").read_text("utf-8"))
                 for decoding in ("T=1", "greedy"):
                     before, after = found["before"][decoding], found["after"][decoding]
-                    figures = [x for key in (lambda r: r["accuracy"], lambda r: r["behaviors"][behavior])
-                               for x in (rate(key(before)), rate(key(after)))]
-                    print("|", " | ".join([behavior, str(seed), arm, decoding, *figures, clock.read_text().strip()]), "|",
+                    rates = [rate(x["accuracy"]) for x in (before, after)] + [rate(x["behaviors"][behavior]) for x in (before, after)]
+                    print("|", " | ".join([behavior, str(seed), arm, decoding, *rates, clock.read_text().strip()]), "|",
                           flush=True)
 
 
