@@ -43,7 +43,8 @@ def main() -> None:
                 found = json.loads((folder / arm / "probe.json").read_text("utf-8"))
                 for decoding in ("T=1", "greedy"):
                     before, after = found["before"][decoding], found["after"][decoding]
-                    rates = [rate(x["accuracy"]) for x in (before, after)] + [rate(x["behaviors"][behavior]) for x in (before, after)]
+                    rates = [rate(x["accuracy"]) for x in (before, after)]
+                    rates += [rate(x["behaviors"][behavior]) for x in (before, after)]
                     print("|", " | ".join([behavior, str(seed), arm, decoding, *rates, clock.read_text().strip()]), "|",
                           flush=True)
 
