@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
+from thinklab._behavior.detection import Detection, Span
 from thinklab._behavior.detector_spec import (
     AllSpec,
     AnySpec,
@@ -32,24 +33,7 @@ ENTRY_POINTS = "thinklab.detectors"
 MAX_TEXT = 200_000
 """Characters of a text that are looked at; far more than any response."""
 
-Span = tuple[int, int]
-Detector = Callable[[str], "Detection"]
-
-
-@dataclass(frozen=True)
-class Detection:
-    """Whether a text shows a behaviour. True in a condition when it does."""
-
-    found: bool
-    spans: tuple[Span, ...] = ()
-    """(start, end) of what matched, in order, overlapping ones merged; as a list of places even when not ``found``."""
-    why: str = ""
-    """What matched, or why it does not count, in words."""
-    decided: bool = True
-    """False where nobody can tell: the time was up, or a judge gave no answer. Then ``not`` is not true either."""
-
-    def __bool__(self) -> bool:
-        return self.found
+Detector = Callable[[str], Detection]
 
 
 def build(spec: Any) -> Detector:

@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 
 from thinklab.config import Experiment
 from thinklab.errors import ConfigError, RunError, did_you_mean
-from thinklab.model_card import model_card
+from thinklab.model_card import base_name, model_card
 from thinklab.run import RunFolder
 
 Kind = Literal["adapter", "merged", "gguf"]
@@ -181,14 +181,6 @@ def _adapter(folder: Path, config: Experiment, part: Path) -> None:
     settings = json.loads((folder / "adapter_config.json").read_text("utf-8"))
     settings["base_model_name_or_path"] = base_name(config)            # not this machine's folder
     (part / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
-
-
-def base_name(config: Experiment) -> str:
-    """What to call the base in public: a hub id as it is, the last part of a local folder, or ``thinklab-embedded``."""
-    path = config.student.path
-    if config.student.kind == "embedded" or path is None:
-        return "thinklab-embedded"
-    return Path(path).name if Path(path).expanduser().exists() or path.startswith((".", "/", "~")) else path
 
 
 def _merged(folder: Path, config: Experiment, part: Path) -> None:

@@ -22,7 +22,6 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
         step: the optimizer step that the weights are from.
         name: title of the card.
     """
-    from thinklab.export import base_name
     resolved, base = run.resolved(), base_name(config)
     control = "" if config.loss.method != "grpo" else " without a teacher"
     behaviors = ", ".join(resolved["behaviors"]) or "none"
@@ -114,3 +113,11 @@ def _yaml(data: Any) -> str:
     writer.default_flow_style = False
     writer.dump(data, out)
     return out.getvalue()
+
+
+def base_name(config: Experiment) -> str:
+    """What to call the base in public: a hub id as it is, the last part of a local folder, or ``thinklab-embedded``."""
+    path = config.student.path
+    if config.student.kind == "embedded" or path is None:
+        return "thinklab-embedded"
+    return Path(path).name if Path(path).expanduser().exists() or path.startswith((".", "/", "~")) else path

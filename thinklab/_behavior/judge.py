@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from thinklab.detect import Detection
+from thinklab._behavior.detection import Detection
 from thinklab.errors import BehaviorError
 from thinklab.teachers.base import TeacherRequest
 from thinklab.types import Example
