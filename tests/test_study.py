@@ -207,7 +207,7 @@ def test_a_killed_run_is_resumed_and_a_failing_one_does_not_stop_the_others(file
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert every[1].state() == "begun"
-    broken = replace(every[0], overrides=(*every[0].overrides, "teacher.rule=no-such-rule"), folder=out / "broken")
+    broken = replace(every[0], overrides=(*every[0].overrides, "task.path=missing.jsonl"), folder=out / "broken")
     said = []
     failed = run_study(study, [broken, every[1]], out, 1, said.append)
     assert len(failed) == 1 and "broken" not in every[1].name and "log.txt" in failed[0]
