@@ -37,3 +37,11 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs real data in {SHARED_DATA.name}/ beside the repository, which is not there")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless browser; skips with a reason where there is none."""
+    from tests.widget_page import browser
+    with browser() as found:
+        yield found

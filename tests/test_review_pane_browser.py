@@ -7,16 +7,10 @@ import pytest
 
 from tests.test_review import GOOD, OTHER, make, proposal, rollout, run  # noqa: F401
 from tests.test_review_pane import EVIL
-from tests.widget_page import browser, contrasts, mount
+from tests.widget_page import contrasts, mount
 from thinklab.widgets import ReviewPane
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from tests.test_report import EVIL
 from tests.test_review import GOOD, OTHER, make, run  # noqa: F401
 from tests.test_views import TRACE
-from tests.widget_page import browser, contrasts, mount, mount_html
+from tests.widget_page import contrasts, mount, mount_html
 from thinklab import aas
 from thinklab.reports.token_spans import teacher_tokens
 from thinklab.widgets import BehaviorStudio, ReviewPane, side_by_side, token_view
@@ -17,12 +17,6 @@ from thinklab.widgets.html import html
 from thinklab.widgets.tokens import COLOURINGS
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture

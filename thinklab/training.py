@@ -189,7 +189,7 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
     per_step = t.questions * t.samples // t.minibatches
     micro = t.micro_batch or per_step
     return GRPOConfig(
-        output_dir=str(folder), max_steps=t.steps, learning_rate=t.learning_rate, 
+        output_dir=str(folder), max_steps=t.steps, learning_rate=t.learning_rate,
         lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
         warmup_steps=t.warmup_steps, optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0],
         adam_beta2=t.betas[1], weight_decay=t.weight_decay, max_grad_norm=t.max_grad_norm,
