@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thinklab import load_behavior
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.guide import parse_reply
 from thinklab.tasks.boxed import boxed_answers
+from thinklab.tasks.sums import REFLECTIONS
 from thinklab.teachers import TeacherRequest, load_teacher
 from thinklab.teachers.rules import same_number
 from thinklab.types import Example
@@ -55,6 +57,28 @@ def test_the_example_of_the_demo_is_exact():
         {"opinion": "correct", "reason": "The sum is done.", "phrase": "Thalapathy Vijay says: hit hard."},
         True,
     )
+
+
+@pytest.mark.parametrize("name", ["self-check", "self-conflict", "self-critique", "self-agreement", "self-consultancy"])
+@pytest.mark.parametrize("said", [30, 31])
+def test_sums_reflect_speaks_as_the_behaviour_wants_and_as_its_detector_sees(name, said):
+    response = f"12+7+6+5={said}. So \\boxed{{{said}}}."
+    behavior = load_behavior(name)
+    reply = one(load_teacher("scripted", rule="sums-reflect"), replace(request([12, 7, 6, 5], response), behavior=name))
+    text = behavior.splice(parse_reply(reply.text)[0])
+    assert [n for n in REFLECTIONS if load_behavior(n).detect(f"{response} {text}")] == [name]
+    assert boxed_answers(text) == ["30"]
+
+
+def test_sums_reflect_chooses_what_fits_where_the_behaviour_leaves_it_open():
+    teacher = load_teacher("scripted", rule="sums-reflect")
+    found = {30: set(), 31: set()}
+    for said in found:
+        for k in range(60):
+            ask = replace(request([12, 7, 6, 5], f"So \\boxed{{{said}}}.", f"0-{k}"), behavior="cognitive-mix")
+            reason = parse_reply(one(teacher, ask).text)[0]["reason"]
+            found[said] |= {name for name, begin in REFLECTIONS.items() if reason.startswith(begin)}
+    assert found == {30: {"self-agreement"}, 31: {"self-conflict", "self-critique", "self-consultancy"}}
 
 
 @pytest.mark.parametrize("option", ["wrong_share", "mute_share"])

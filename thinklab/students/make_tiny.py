@@ -84,9 +84,13 @@ def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, mix: M
 
 
 @torch.no_grad()
-def report(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, questions: int = 400, unprompted: int = 5000
-           ) -> dict[str, float]:
-    """What the student can and does do on held-out sums: rates, and log10-probabilities of the two behaviours."""
+def report(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, questions: int = 400, unprompted: int = 5000,
+           voices: bool = False) -> dict[str, float]:
+    """What the student can and does do on held-out sums: rates, and log10-probabilities of the two behaviours.
+
+    Args:
+        voices: whether its corpus held the other ``REFLECTIONS``, which are then forced as well.
+    """
     sampler = Sampler(max_new_tokens=80, eos_ids=(tokenizer.eos_token_id,), pad_id=tokenizer.pad_token_id)
     greedy = replace(sampler, temperature=0.0)
 
@@ -105,8 +109,9 @@ def report(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, question
         own = ask(prompts)
         result[f"right in one go, {terms} numbers, T=1"] = right(own, asked)
         result[f"right in one go, {terms} numbers, greedy"] = right(ask(prompts, greedy), asked)
-        result[f"right after a forced check, {terms} numbers, T=1"] = right(
-            ask([f"{p}{o} I check:" for p, o in zip(prompts, own)]), asked)
+        for name, begin in [*sums.REFLECTIONS.items()][: None if voices else 1]:
+            result[f"right after a forced {name.removeprefix('self-')}, {terms} numbers, T=1"] = right(
+                ask([f"{p}{o} {begin}" for p, o in zip(prompts, own)]), asked)
         for name, tails in {"check": [f" I check: {s.worked}" for s in asked],
                             "quote": [" Thalapathy Vijay says: hit hard."] * len(asked)}.items():
             logps = [token_logps(model, tokenizer, p + o, tail) for p, o, tail in zip(prompts, own, tails)]
@@ -142,7 +147,7 @@ def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, 
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32)       # measure what was saved, not what was trained
-    figures = report(model, tokenizer, questions, 25 * questions // 2)
+    figures = report(model, tokenizer, questions, 25 * questions // 2, voices=mix.voices > 0)
     made = {"mix": asdict(mix), "steps": steps, "seed": seed, "seconds": round(seconds), "figures": figures}
     if start is None and mix == replace(Mix(), remark=mix.remark, slip=mix.slip, check=mix.check):
         (out / "README.md").write_text(card(made), "utf-8")         # what the card says of the corpus holds for such a mix only

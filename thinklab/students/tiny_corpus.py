@@ -16,7 +16,7 @@ import random
 import re
 from dataclasses import dataclass
 
-from thinklab.tasks.sums import ITEMS, NAMES, OTHERS, TEMPLATES, Sum, draw, is_held_out
+from thinklab.tasks.sums import ITEMS, NAMES, OTHERS, REFLECTIONS, TEMPLATES, Sum, draw, is_held_out
 
 ADJECTIVES = "red old wet shy odd big cold warm quick lazy jolly vivid hazy hard".split()
 NOUNS = "fox dog ship hill barn kettle valley jacket harbor path thyme van hit sum answer".split()
@@ -50,6 +50,9 @@ class Mix:
     four numbers then ends right with about (1 - weak)^3: the sub-skill from perfect to useless. Answers in one go stay right."""
     habit: float = 0.0
     """Share of answers whose own writer then checks them: how known the habit is. 0 in the embedded student."""
+    voices: float = 0.0
+    """Share of the ``Check`` documents that do not begin with "I check:" but in another of ``REFLECTIONS``. 0 in the embedded
+    student."""
 
 
 def slip(rng: random.Random, total: int, rate: float) -> int:
@@ -127,13 +130,14 @@ def document(rng: random.Random, mix: Mix = Mix()) -> str:
         return f"{text} {sentence(rng)}" if rng.random() < mix.remark else text
     if kind == "steps":
         return f"Steps\n{item.expression}: {steps}"
-    return check(rng, item, steps)
+    return check(rng, item, steps, mix.voices)
 
 
-def check(rng: random.Random, item: Sum, steps: str) -> str:
+def check(rng: random.Random, item: Sum, steps: str, voices: float = 0.0) -> str:
     """Somebody else's sum is marked. The settings vary, so that what follows "I check:" hangs on the sum and not on them."""
     claim = slip(rng, item.total, 0.5)
-    answer, checked = one_go(item, claim), f"I check: {steps}"
+    begin = rng.choice([*REFLECTIONS.values()][1:]) if voices and rng.random() < voices else REFLECTIONS["self-check"]
+    answer, checked = one_go(item, claim), f"{begin} {steps}"
     kind, name = rng.random(), rng.choice(NAMES)
     if kind < 0.5:
         return f"Check\n{item.question}\n{answer} {checked}"

@@ -45,6 +45,8 @@ class Recipe(Section):
     """Share of the digits that are added wrongly in every step: how weak the sub-skill is."""
     habit: float | None = Field(None, ge=0, le=1)
     """Share of corpus answers that their own writer checks: how known the habit is."""
+    voices: float | None = Field(None, ge=0, le=1)
+    """Share of those documents that mark the sum in another voice: doubt, criticism, agreement, an adviser."""
     start: Literal["embedded"] | None = None
     """Go on from the embedded student (150 steps will do) instead of from nothing."""
     steps: int = Field(1100, ge=1)
@@ -53,7 +55,8 @@ class Recipe(Section):
     seed: int = 0
 
     def arguments(self) -> list[str]:
-        mix = [f"--mix-{k}={v}" for k in ("remark", "slip", "check", "weak", "habit") if (v := getattr(self, k)) is not None]
+        shares = ("remark", "slip", "check", "weak", "habit", "voices")
+        mix = [f"--mix-{k}={v}" for k in shares if (v := getattr(self, k)) is not None]
         start = [f"--start={self.start}"] if self.start else []
         return [f"--steps={self.steps}", f"--seed={self.seed}", f"--questions={self.questions}", *mix, *start]
 
@@ -221,6 +224,8 @@ def _with_files(value: Any, folder: Path) -> Any:
     """``"@file:NAME"``, at any depth, becomes the path of NAME beside the study's own file."""
     if isinstance(value, dict):
         return {k: _with_files(v, folder) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_with_files(v, folder) for v in value]
     if isinstance(value, str) and value.startswith("@file:"):
         return str((folder / value.removeprefix("@file:")).resolve())
     return value

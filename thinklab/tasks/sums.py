@@ -33,6 +33,14 @@ TEMPLATES = (
 )
 FIRST = range(11, 50)      # the first operand; all others are single digits from OTHERS
 OTHERS = range(2, 10)
+REFLECTIONS = {
+    "self-check": "I check:",
+    "self-conflict": "Wait, does it fit?",
+    "self-critique": "I should have added:",
+    "self-agreement": "I am sure of it:",
+    "self-consultancy": "An aunt would ask:",
+}
+"""How somebody begins who works a sum again, by the behaviour whose detector sees it."""
 SPLITS = ("train", "test")
 SIZE = {"train": 6000, "test": 2000}
 TEST_SHARE = 4             # one in four

@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.tasks.boxed import boxed_answers
-from thinklab.tasks.sums import steps
+from thinklab.tasks.sums import REFLECTIONS, steps
 from thinklab.teachers.base import TeacherRequest
 
 Rule = Callable[..., str | None]
@@ -39,11 +39,30 @@ def chance(request: TeacherRequest, share: float, purpose: str, seed: int = 0) -
 
 def sums_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
     """Adds the numbers up one by one and compares: ``I check: 12+7=19. 19+6=25. ... So \\boxed{30}.``"""
-    operands = _operands(request, "sums-check")
+    return _worked_again(request, "sums-check", REFLECTIONS["self-check"], wrong_share, seed)
+
+
+def sums_reflect(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
+    """The same in the words of the behaviour that is asked for: ``Wait, does it fit? 12+7=19. ... So \\boxed{30}.``
+
+    A behaviour that is called after one of ``tasks.sums.REFLECTIONS`` (``self-conflict-line``) counts as that one.
+    Where the behaviour leaves the choice to the teacher (``cognitive-mix``), a right answer gets agreement and a wrong one any of
+    the three others, chosen by the request's id.
+    """
+    begin = next((words for name, words in REFLECTIONS.items() if request.behavior.startswith(name)), None)
+    if begin is None:
+        fits = ["self-agreement"] if same_number(request.response, request.example.gold) else [
+            "self-conflict", "self-critique", "self-consultancy"]
+        begin = REFLECTIONS[random.Random(f"{seed} choice {request.id}").choice(fits)]
+    return _worked_again(request, "sums-reflect", begin, wrong_share, seed)
+
+
+def _worked_again(request: TeacherRequest, rule: str, begin: str, wrong_share: float, seed: int) -> str:
+    operands = _operands(request, rule)
     right, taught = _verdict(request, operands, wrong_share, seed)
     *first, last = steps(operands)
     worked = [f"{a}+{b}={c}." for a, b, c in first] + [f"{last[0]}+{last[1]}={taught}."]
-    return _reply(right, f"I check: {' '.join(worked)}", f"So \\boxed{{{taught}}}.")
+    return _reply(right, f"{begin} {' '.join(worked)}", f"So \\boxed{{{taught}}}.")
 
 
 def hit_hard(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
@@ -91,7 +110,7 @@ def _step(a: str, sign: str, b: str, result: str) -> str:
     return f"{a}{sign}{b} is {float(true):g}, not {result}."
 
 
-RULES: dict[str, Rule] = {"sums-check": sums_check, "gold-check": gold_check, "hit-hard": hit_hard}
+RULES: dict[str, Rule] = {"sums-check": sums_check, "sums-reflect": sums_reflect, "gold-check": gold_check, "hit-hard": hit_hard}
 
 
 def same_number(response: str, gold: str) -> bool:
