@@ -52,7 +52,7 @@ def file(tmp_path):
     return tmp_path / "study.yaml"
 
 
-def finish(cell, right, shown, total=50):
+def finish(cell, right, shown, total=50, others=()):
     """The records of a finished run, without the training."""
 
     def rate(count):
@@ -66,7 +66,7 @@ def finish(cell, right, shown, total=50):
             "accuracy": rate(right),
             "first_accuracy": rate(20),
             "finished": rate(50),
-            "behaviors": {"self-check": rate(shown)},
+            "behaviors": {"self-check": rate(shown)} | {name: rate(count) for name, count in others},
             "mean_tokens": 20.0,
         }
         for d in ("T=1", "greedy")
@@ -178,6 +178,16 @@ def test_table_and_page_hold_every_seed_and_every_answer(file):
     packed = re.search(r"data-packed='([^']+)'", text)[1]
     answers = json.loads(gzip.decompress(base64.b64decode(packed)))
     assert answers["sums/aas/seed-3, T=1"] == [[EVIL, "1", EVIL, 1, 0]] and len(answers) == 6
+
+
+def test_a_mixture_has_a_table_of_all_its_behaviours(file):
+    study = load_study(file)
+    every = cells(study, file, file.parent / "out")
+    for cell, shown in zip(every, (0, 10, 0, 20), strict=True):
+        finish(cell, 25, shown, others=[("self-conflict", 35)] if cell.arm == "aas" else ())
+    _, said = markdown(study, finished_rows(every)).split("### sums: each behaviour of a mixture")
+    assert "| arm | self-check | self-conflict |" in said and "| aas | .30 (.20 to .40) | .70 (.70 to .70) |" in said
+    assert "grpo" not in said
 
 
 @pytest.mark.slow

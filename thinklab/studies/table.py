@@ -31,7 +31,7 @@ class Row:
     """The first sign of collapse and its step, as the guards saw it; empty where they saw none."""
 
     def behavior(self, stage: str, decoding: str) -> Rate:
-        """The first behaviour's rate: studies of several keep the others in the runs' own reports."""
+        """The first behaviour's rate; those of a mixture stand in a table of their own, see ``mixtures``."""
         rates = getattr(self, stage)[decoding].behaviors
         return next(iter(rates.values()), Rate(0, 0))
 
@@ -156,7 +156,23 @@ def markdown(study: Study, rows: Sequence[Row]) -> str:
             if where == base:
                 lines.append("| " + " | ".join(arm_line(study, rows, base, arm, found)) + " |")
         parts.append("\n".join(lines))
+        if mixed := mixtures([r for r in rows if r.cell.base == base]):
+            lines = [f"### {base}: each behaviour of a mixture, T=1, mean and range over seeds", "", *mixed]
+            parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def mixtures(rows: Sequence[Row]) -> list[str]:
+    """One line per arm that trains several behaviours, one column per behaviour; nothing without such an arm."""
+    groups = {arm: found for (_, arm), found in by_arm(rows).items() if len(found[0].after["T=1"].behaviors) > 1}
+    names = list(dict.fromkeys(name for found in groups.values() for name in found[0].after["T=1"].behaviors))
+    if not names:
+        return []
+    lines = ["| arm | " + " | ".join(names) + " |", "|" + " --- |" * (len(names) + 1)]
+    for arm, found in groups.items():
+        rates = [[r.after["T=1"].behaviors[name].value for r in found if name in r.after["T=1"].behaviors] for name in names]
+        lines.append(f"| {arm} | " + " | ".join(map(span, rates)) + " |")
+    return lines
 
 
 def across(study: Study, rows: Sequence[Row], measure: str = "accuracy T=1") -> tuple[list[str], list[list[str]]]:
