@@ -1,8 +1,9 @@
 """Does a habit carry over to sums longer than any the student has seen? ``python benchmarks/longer_sums.py RUN [RUN ...]``.
 
-The embedded student's corpus and the task hold sums of two and four numbers. Each run's last checkpoint, and the student before
-training, answer fresh sums of 2, 3, 4, 5, 6 and 8 numbers at T=1; those of two and four are from the test split. Prints a
-Markdown table: last answer right, first answer right, share that shows the behaviour.
+The embedded student's corpus and the task hold sums of two and four numbers. Each run's last checkpoint, and each student before
+training, answer fresh sums of 2, 3, 4, 5, 6 and 8 numbers at T=1. Those of two and four are from the test split; of all but two
+every single step may occur in training, so that the length is what is new. Prints a Markdown table: last answer right, first
+answer right, share that shows the behaviour.
 """
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from thinklab.probing.probe import sample, summarise
 from thinklab.run import RunFolder
 from thinklab.students import load_student
 from thinklab.tasks import load_task
-from thinklab.tasks.sums import FIRST, ITEMS, NAMES, OTHERS, TEMPLATES, is_held_out
+from thinklab.tasks.sums import FIRST, ITEMS, NAMES, OTHERS, TEMPLATES, is_held_out, operand_pool
 from thinklab.types import Example
 
 LENGTHS = (2, 3, 4, 5, 6, 8)
@@ -28,11 +29,16 @@ HIGHEST = 80
 
 
 def questions(terms: int, count: int) -> list[Example]:
-    """Sums of ``terms`` numbers that occur nowhere in training; single steps of them may."""
+    """Sums of ``terms`` numbers that occur nowhere in training, made of steps that may (but for two numbers)."""
     rng, found = random.Random(f"longer {terms}"), {}
     while len(found) < count:
-        operands = (rng.choice(FIRST), *(rng.choice(OTHERS) for _ in range(terms - 1)))
-        if sum(operands) >= HIGHEST or (terms in (2, 4) and not is_held_out(operands)):
+        if terms in (2, 4):
+            operands = rng.choice(operand_pool("test", terms))
+        else:
+            operands = (rng.choice(FIRST), *(rng.choice(OTHERS) for _ in range(terms - 1)))
+            if is_held_out(operands):
+                continue
+        if sum(operands) >= HIGHEST:
             continue
         text = rng.choice(TEMPLATES).format(name=rng.choice(NAMES), item=rng.choice(ITEMS), first=operands[0],
                                             rest=" and ".join(map(str, operands[1:])))
@@ -50,12 +56,15 @@ def main() -> None:
     allocator.tune()
     torch.set_num_threads(1)
     print(f"| run | {' | '.join(f'{n} numbers' for n in LENGTHS)} |\n|{' --- |' * (len(LENGTHS) + 1)}")
+    seen = set()
     for path in args.runs:
         run = RunFolder.open(path)
         config = Experiment.model_validate(run.resolved()["config"])
         student, task = load_student(config.student, seed=config.train.seed), load_task("sums")
         behaviors = [load_behavior(b.name) for b in config.behaviors]
-        stages = [f"{path.name}, before"] if path == args.runs[0] else []
+        who = config.student.path or config.student.kind
+        stages = [] if who in seen else [f"{who}, before"]
+        seen.add(who)
         for name in [*stages, str(path)]:
             if name == str(path):
                 student.model.load_adapter(str(run.last_checkpoint()[0]), adapter_name="trained")

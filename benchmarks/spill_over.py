@@ -17,6 +17,7 @@ from thinklab.probing import spill
 from thinklab.probing.retention import Retention
 from thinklab.run import RunFolder
 from thinklab.students import load_student
+from thinklab.training import answer_limit
 
 
 def main() -> None:
@@ -34,7 +35,8 @@ def main() -> None:
         retention = Retention.of(student)
         student.model.load_adapter(str(run.last_checkpoint()[0]), adapter_name="trained")
         student.model.set_adapter("trained")
-        before, after = (spill.measure(student, behaviors, base=base)[0] for base in (True, False))
+        room = answer_limit(config)
+        before, after = (spill.measure(student, behaviors, max_new_tokens=room, base=base)[0] for base in (True, False))
         name = behaviors[0].name
         cells = [f"{before[g][name]['count']} -> {after[g][name]['count']} of {after[g][name]['total']}" for g in after]
         kl = retention.estimate()

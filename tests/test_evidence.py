@@ -182,10 +182,6 @@ def test_a_fixed_phrase_counts_as_spill_over_where_the_detector_is_strict():
     behavior = load_behavior("self-check")
     assert not behavior.detect("Hello! I check: all is well.") and spill.shows(behavior, "Hello! I check: all is well.")
     assert not spill.shows(behavior, "So \\boxed{4}.")
-    few = {"greeting": {"x": {"low": 0.0, "high": 0.1}}}
-    assert spill.spread(few, {"greeting": {"x": {"low": 0.2, "high": 0.4}}}) and not spill.spread(
-        few, {"greeting": {"x": {"low": 0.05, "high": 0.4}}}
-    )
 
 
 # ---- the report's quadrants

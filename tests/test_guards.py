@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ import torch
 from thinklab.config import GuardSection, load_config
 from thinklab.experiment import run_experiment
 from thinklab.guard_callback import Guards
-from thinklab.guards import Watch
+from thinklab.guards import WINDOW, Watch
 from thinklab.run import RunFolder
 
 from .conftest import ROOT
@@ -123,6 +125,29 @@ def test_an_alarm_comes_again_after_its_sign_has_gone():
     assert raised == [1, 4]
 
 
+def test_a_sign_that_is_not_measured_at_every_step_is_raised_once():
+    watch = Watch(GuardSection())
+    lines = [{"step": s, **HEALTHY} | ({"neutral_kl": 0.2} if s % 3 == 0 else {}) for s in range(10)]
+    for line in lines[1:]:
+        if line["step"] % 3:
+            line.pop("neutral_kl", None)
+    assert [a.step for line in lines for a in watch.see(line) if a.sign == "kl"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("change", "sign", "words"),
+    [
+        ({"guided_fraction": 1.0}, "guided", "lower guidance.gamma"),
+        ({"completions/mean_length": 120.0}, "length", "6.0 times"),
+    ],
+)
+def test_more_than_the_caps_allow_is_said_once_and_stops_nothing(change, sign, words):
+    watch, found = Watch(GuardSection()), []
+    for s in range(8):
+        found += watch.see({"step": s, **HEALTHY, "completions/mean_length": 20.0, **(change if s > 4 else {})})
+    assert [(a.step, a.kind, a.sign) for a in found] == [(5, "cap", sign)] and re.search(words, str(found[0]))
+
+
 class Blank:
     """A guard without a student: only what ``act`` needs."""
 
@@ -130,6 +155,7 @@ class Blank:
         self.config = load_config(ROOT / "examples" / "demo-self-check.yaml", [f"guards.action={action}"])
         self.stopped, self.said = "", []
         self.save_wanted = self._saved = False
+        self._lowered = -WINDOW
         self.say = self.said.append
 
 
@@ -144,11 +170,15 @@ def test_lower_multiplies_the_rate_now_and_in_the_schedule():
     optimizer.step()
     scheduler.step()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.27)
+    Guards.act(guard, [replace(a, step=4) for a in alarm], optimizer, scheduler)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.27)        # another sign of the same collapse
+    Guards.act(guard, [replace(a, step=6) for a in alarm], optimizer, scheduler)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.081)
     guard = Blank("warn")
     Guards.act(guard, [a for a in alarm if a.kind == "silent"], optimizer, scheduler)
     assert not guard.save_wanted
     Guards.act(guard, alarm, optimizer, scheduler)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.27) and not guard.stopped and guard.save_wanted
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.081) and not guard.stopped and guard.save_wanted
     guard.save_wanted = False           # the trainer has saved
     Guards.act(guard, alarm, optimizer, scheduler)
     assert not guard.save_wanted        # later checkpoints of a sick run would only push out the healthy ones

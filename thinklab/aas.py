@@ -89,7 +89,8 @@ def gradient_weight(logp: torch.Tensor, advantage: torch.Tensor, shaping: Shapin
     """The factor w in grad loss = -A * w * grad log pi, for every variant. (B, T) without gradient.
 
     - ``aas``: ``weight``.
-    - ``luffy``: the loss -A * pi / (pi + gamma) keeps its gradient in the denominator, so w = pi * gamma / (pi + gamma)^2.
+    - ``luffy``: the loss -A * pi / (pi + gamma) keeps its gradient in the denominator, so w = pi * gamma / (pi + gamma)^2. The
+      mask of A < 0 is not LUFFY's: it is kept here so that the weight is all that differs.
     - ``ratio``: 1, an ordinary policy gradient. (The trainer then also clips the ratio to the old policy.)
     - ``authors``: c = -c_max whatever the advantage, because the published ``torch.clamp(c, 0.001, -0.001)`` returns
       its upper bound; their two guards on the denominator; a masked token falls back to the plain policy gradient.

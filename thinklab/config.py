@@ -224,7 +224,7 @@ class GuardSection(Section):
     """When to call a run sick, and what to do then. See ``thinklab/guards.py``."""
 
     action: Literal["off", "warn", "lower", "stop"] = "warn"
-    """On collapse: only say so, lower the learning rate, or save and stop. Silent nothing is only ever warned about."""
+    """On collapse: only say so, lower the learning rate, or save and stop. All else is only ever warned about."""
     kl: float = Field(0.05, gt=0)
     """Largest KL to the base on neutral text, nats per token."""
     kl_horizon: int = Field(150, ge=1)
@@ -237,10 +237,14 @@ class GuardSection(Section):
     """Largest sudden fall of the share of answers that end by themselves."""
     accuracy_drop: float = Field(0.2, gt=0, le=1)
     """Largest fall of accuracy below its best, on the small probes (``probe.every``) and on unguided rollouts."""
+    guided_share: float = Field(0.75, gt=0, le=1)
+    """Say so when more than this share of a step's rollouts is guided."""
+    length_factor: float = Field(5.0, gt=1)
+    """Say so when answers are longer than this multiple of those of the first steps."""
     patience: int = Field(10, ge=2)
     """Steps of nothing before it is said."""
     lower_to: float = Field(0.3, gt=0, lt=1)
-    """Factor on the learning rate for ``lower``."""
+    """Factor on the learning rate for ``lower``; at most once in five steps, because one collapse has many signs."""
 
 
 class BaselineSection(Section):

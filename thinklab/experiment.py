@@ -29,6 +29,7 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
     if session.guards is not None:
         session.guards.say = say
     session.say = say
+    session.check_start()
     if cost := session.estimate():
         say(f"teacher, before the run: {cost}")
     if on_metrics:
@@ -46,7 +47,7 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
         say(f"stopped at step {steps}: {session.stopped}. Everything is saved")
     if hasattr(session.teacher, "summary"):
         say(f"teacher, after the run: {session.teacher.summary()}")
-    known |= {"after": full_probe(session, "after"), "steps": steps}
+    known |= {"after": full_probe(session, "after"), "steps": steps, "stopped": session.stopped}
     known["difference"] = paired(session.run)
     session.run.write_json("probe.json", known)
     return known

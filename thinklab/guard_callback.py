@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from thinklab.config import Experiment
-from thinklab.guards import Alarm, Watch
+from thinklab.guards import WINDOW, Alarm, Watch
 from thinklab.probing.retention import Retention
 from thinklab.run import RunFolder
 from thinklab.students.base import Student
@@ -42,6 +42,8 @@ class Guards:
         self.save_wanted = False
         """A collapse was seen for the first time: the state is to be saved while it is early."""
         self._saved = False
+        self._lowered = -WINDOW
+        """Step at which the learning rate was lowered last."""
         self._print = 0.0
 
     def remember(self, lines: Iterable[Mapping[str, Any]], probes: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -104,7 +106,7 @@ class Guards:
 
     def act(self, alarms: Iterable[Alarm], optimizer: Any = None, scheduler: Any = None) -> None:
         """At the first collapse: ask for a checkpoint. ``stop``: set ``stopped``. ``lower``: multiply the learning rate, now and
-        for the rest of its schedule."""
+        for the rest of its schedule, once for all signs that come within ``WINDOW`` steps."""
         collapse = [a for a in alarms if a.kind == "collapse"]
         if collapse and not self._saved:
             self._saved = self.save_wanted = True
@@ -114,7 +116,9 @@ class Guards:
         if action == "stop":
             self.stopped = f"guard: {collapse[0]}"
             return
-        factor = self.config.guards.lower_to
+        if collapse[0].step - self._lowered < WINDOW:
+            return
+        self._lowered, factor = collapse[0].step, self.config.guards.lower_to
         for group in getattr(optimizer, "param_groups", ()):
             group["lr"] *= factor
         scheduler = getattr(scheduler, "scheduler", scheduler)  # accelerate wraps it

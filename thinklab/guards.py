@@ -1,8 +1,9 @@
 """Guards: watch a run's own figures and say early, and in words, when it is going wrong.
 
-Two kinds of alarm. *Collapse*: the student is being destroyed (KL to its base on neutral text, entropy, answers that no
-longer end, accuracy). *Silent nothing*: the run goes on and nothing happens (all rewards equal, no guidance accepted,
-loss exactly 0, weights that do not move, a chat template that adds nothing).
+Three kinds of alarm. *Collapse*: the student is being destroyed (KL to its base on neutral text, entropy, answers that no
+longer end, accuracy). *Cap*: more guidance or longer answers than the config allows. *Silent nothing*: the run goes on and
+nothing happens (all rewards equal, no guidance accepted, loss exactly 0, weights that do not move, a chat template that adds
+nothing).
 
 ``Watch`` is a pure function of the lines of ``metrics.jsonl`` and ``probes.jsonl``: feed it the lines of an old run and it
 says what it would have said then; that is also how a resumed run gets its memory back. Acting on an alarm (save and
@@ -34,10 +35,10 @@ class Alarm:
     """One thing that is going wrong."""
 
     step: int
-    kind: Literal["collapse", "silent"]
+    kind: Literal["collapse", "cap", "silent"]
     sign: str
-    """A slug: ``kl``, ``kl-pace``, ``entropy``, ``unfinished``, ``accuracy``, ``held-out``, ``equal-rewards``, ``no-guidance``,
-    ``zero-loss``, ``frozen``, ``chat-template``."""
+    """A slug: ``kl``, ``kl-pace``, ``entropy``, ``unfinished``, ``accuracy``, ``held-out``; ``guided``, ``length``;
+    ``equal-rewards``, ``no-guidance``, ``zero-loss``, ``frozen``, ``chat-template``."""
     seen: str
     """What was measured."""
     cause: str
@@ -61,6 +62,7 @@ class Watch:
     """Signs that were there at the last line."""
     _lines: deque = field(default_factory=lambda: deque(maxlen=2 * WINDOW))
     _entropy: list[float] = field(default_factory=list)
+    _length: list[float] = field(default_factory=list)
     _last_kl: tuple[int, float] | None = None
     _best_accuracy: float = 0.0
     _best_held_out: Mapping[str, float] | None = None
@@ -70,8 +72,9 @@ class Watch:
     def see(self, line: Mapping[str, Any]) -> list[Alarm]:
         """Alarms of one line of ``metrics.jsonl``, new ones only."""
         self._lines.append(line)
-        found = [*self._collapse(line), *self._silent(line)]
-        return self._fresh(found, ("held-out",))
+        found = [*self._collapse(line), *self._caps(line), *self._silent(line)]
+        unmeasured = () if line.get("neutral_kl") is not None else ("kl", "kl-pace")
+        return self._fresh(found, ("held-out", *unmeasured))
 
     def see_probe(self, line: Mapping[str, Any]) -> list[Alarm]:
         """Alarms of one line of ``probes.jsonl``: accuracy on held-out questions, clearly below its best."""
@@ -186,13 +189,48 @@ class Watch:
         if line.get("finished", 1.0) < 0.5:
             return (
                 f"updates too large for this student (train.learning_rate={self.learning_rate:g}): its answers no longer end",
-                "go back to the last checkpoint before this step and train on with a third of the learning rate",
+                "start a new run with a third of the learning rate, or set guards.action=lower; every checkpoint so far is kept",
             )
         return (
             f"updates too large for this student (train.learning_rate={self.learning_rate:g})",
-            "start again, or from the last good checkpoint, with a third of the learning rate; fewer guided rollouts "
+            "start a new run with a third of the learning rate, or set guards.action=lower; fewer guided rollouts "
             "(guidance.gamma) help as well",
         )
+
+    # ---- caps
+
+    def _caps(self, line: Mapping[str, Any]) -> list[Alarm]:
+        step, found = line["step"], []
+        share, cap = line.get("guided_fraction", 0.0), self.limits.guided_share
+        if share > cap:
+            found.append(
+                Alarm(
+                    step,
+                    "cap",
+                    "guided",
+                    f"{share:.0%} of the rollouts were guided, more than guards.guided_share={cap:g}",
+                    "guidance.gamma is high: the student hardly learns from its own answers, and their advantages are taken "
+                    "against the teacher's",
+                    "lower guidance.gamma, or let it fade out with guidance.schedule",
+                )
+            )
+        length = line.get("completions/mean_length")
+        if length is not None:
+            usual = median(self._length[:SETTLE]) if len(self._length) >= SETTLE else None
+            if usual and length > self.limits.length_factor * usual:
+                found.append(
+                    Alarm(
+                        step,
+                        "cap",
+                        "length",
+                        f"answers have {length:.0f} tokens on average, {length / usual:.1f} times what they had at the start",
+                        "the student goes on after it has answered, or repeats itself",
+                        "read the last lines of rollouts.jsonl; lower train.max_completion_tokens, or end guidance earlier "
+                        "(guidance.schedule)",
+                    )
+                )
+            self._length.append(length)
+        return found
 
     # ---- silent nothing
 

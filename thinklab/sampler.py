@@ -132,7 +132,8 @@ class Sampler:
             if torch.isfinite(probs).all():
                 raise
             raise TrainingError("the model gives probabilities that are not finite, so nothing can be sampled from it; its "
-                                "weights are broken. Go on from the last checkpoint with a lower train.learning_rate") from error
+                                "weights are broken. What was saved is kept; start a new run with a lower train.learning_rate"
+                                ) from error
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             loss = self._forward_redirection(model, plain, self._compute_loss, plain, inputs)
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss became {loss.item()} at step {self.state.global_step}. Everything up to the last "
-                                "checkpoint is kept; go on from there with a lower train.learning_rate or train.max_grad_norm")
+                                "checkpoint is kept; start a new run with a lower train.learning_rate or train.max_grad_norm")
         return loss
 
     def _compute_loss(self, model, inputs):
@@ -290,8 +290,9 @@ class ThinkTuningTrainer(GRPOTrainer):
         if not teacher.any():
             return
         k = aas.gradient_weight(logps, advantage, self.shaping)
-        metrics["teacher/masked"].append(aas.masked(logps, advantage, self.shaping.floor)[teacher].float().mean().item())
-        metrics["teacher/out_of_reach"].append((k[teacher] < 0.1).float().mean().item())
+        metrics["teacher/masked"].append((k[teacher] == 0).float().mean().item())
+        unlikely = logps.exp() < 0.1      # LUFFY gives a small weight to nearly certain tokens as well: those are learnt already
+        metrics["teacher/out_of_reach"].append(((k < 0.1) & unlikely)[teacher].float().mean().item())
         for sign, side in (("pos", advantage > 0), ("neg", advantage < 0)):
             if (teacher & side).any():
                 metrics[f"teacher/weight_{sign}"].append(k[teacher & side].mean().item())

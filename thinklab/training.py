@@ -74,6 +74,11 @@ class Session:
                 getattr(self.teacher, "settle", lambda: None)()
                 self.write_totals()
 
+    def check_start(self) -> None:
+        """Warn of what can be seen before the first step; nothing on a run that goes on, which was warned then."""
+        if self.guards is not None and self.run.last_checkpoint() is None:
+            self.guards.check_start(self.task, self.train_examples[0])
+
     def write_totals(self) -> None:
         """What the teacher has cost so far, into ``teacher.json``."""
         if hasattr(self.teacher, "totals"):
@@ -164,7 +169,6 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     session = Session(config, student, task, behaviors, train_examples, test_examples, teacher, guide, trainer, run)
     if config.guards.action != "off":
         session.guards = Guards(config, student, run)
-        session.guards.check_start(task, train_examples[0])
     if dry_run.wanted(config) and config.baseline is None:        # a baseline never runs the batch that it would try
         try:
             session.fits = dry_run.dry_run(trainer, config)

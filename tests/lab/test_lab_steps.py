@@ -189,3 +189,12 @@ def test_the_config_of_the_run_folder_is_the_one_that_was_asked_for(make, tmp_pa
     make(seed=9, guidance={"gamma": 1})
     kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["config"]
     assert kept["train"]["seed"] == 9 and kept["guidance"]["gamma"] == 1 and kept["guidance"]["max_tokens"] == 60
+
+
+def test_a_full_probe_says_where_else_it_shows_and_what_it_has_cost(make):
+    lab = make()
+    step(lab)
+    probe = lab.probe(full=True)
+    said = " ".join(probe.found)
+    assert "Spill-over" in said and "Retention: KL to the base" in said and "least likely" in said and "Spill-over" in repr(probe)
+    assert not lab.probe().found

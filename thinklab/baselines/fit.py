@@ -118,7 +118,7 @@ class Records(TrainerCallback):
             return
         if not math.isfinite(logs.get("loss", 0.0)):
             raise TrainingError(f"the loss became {logs['loss']} at step {state.global_step}. Everything up to the last "
-                                "checkpoint is kept; go on from there with a lower train.learning_rate")
+                                "checkpoint is kept; start a new run with a lower train.learning_rate")
         seconds = round(time.perf_counter() - self.begin - self.probing, 3)
         line = {"step": self.before + state.global_step, "seconds": seconds, **logs}
         self.session.run.append("metrics", [line])

@@ -117,6 +117,7 @@ class Lab:
             raise
         if session.guards is not None:
             session.guards.say = self._said.append
+        session.check_start()
         self._engine = Engine(session)
         self._engine.worker.quiet = quiet
         _OPEN[self.path.resolve()] = self
@@ -267,19 +268,26 @@ class Lab:
         )
         return line
 
-    def probe(self, questions: int | None = None, samples: int | None = None) -> LabProbe:
+    def probe(self, questions: int | None = None, samples: int | None = None, full: bool = False) -> LabProbe:
         """Rates on held-out questions, without guidance or hint, at T = 1 and greedy, with 95 % intervals.
 
         Before training it is the "before" of the run; later the student's base is measured as well where that was not done and an
         adapter can be switched off. Writes ``probe.json``.
-        """
-        return self.measure(questions, samples)
 
-    def measure(self, questions: int | None = None, samples: int | None = None, before: bool = True) -> LabProbe:
+        Args:
+            full: after training, also how unknown the guidance was (reach), whether the behaviour shows where it should not
+                (spill-over), and how far the student has moved on neutral text (retention). Wants an adapter. Persistence
+                trains, so it is left to ``thinklab probe RUN --persistence N``.
+        """
+        return self.measure(questions, samples, full=full)
+
+    def measure(
+        self, questions: int | None = None, samples: int | None = None, before: bool = True, full: bool = False
+    ) -> LabProbe:
         """``probe``; with ``before=False`` the base is not measured."""
         engine = self._open()
         engine.stand()
-        return engine.probe(questions, samples, before)
+        return engine.probe(questions, samples, before, full)
 
     def reach(self, batch: Batch | None = None) -> LabReach:
         """How unknown this guidance is to the student: its probability token by token, and whether the loss gets a grip on it.

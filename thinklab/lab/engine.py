@@ -28,8 +28,9 @@ from thinklab.lab.html import LabProbe, LabReach
 from thinklab.lab.store import ASK_AGAIN, Store, Waiting, same_rollouts
 from thinklab.lab.worker import Worker
 from thinklab.probing import reach
-from thinklab.probing.full import REACH_TEXTS, full_probe, paired
+from thinklab.probing.full import REACH_TEXTS, elsewhere, full_probe, paired, same_answers
 from thinklab.probing.result import ProbeResult
+from thinklab.probing.words import sentences
 from thinklab.review import ReviewQueue
 from thinklab.teachers.resident import adapter_off, as_found
 from thinklab.training import Session, answer_limit
@@ -170,18 +171,18 @@ class Engine:
         if hasattr(session.teacher, "totals"):
             session.run.write_json("teacher.json", session.teacher.totals())
 
-    def probe(self, questions: int | None, samples: int | None, before: bool) -> LabProbe:
+    def probe(self, questions: int | None, samples: int | None, before: bool, full: bool = False) -> LabProbe:
         """See ``Lab.probe``."""
         step = self.step
-        return self.worker.call(lambda: self._probe(step, questions, samples, before))
+        return self.worker.call(lambda: self._probe(step, questions, samples, before, full))
 
-    def _probe(self, step: int, questions: int | None, samples: int | None, before: bool) -> LabProbe:
+    def _probe(self, step: int, questions: int | None, samples: int | None, before: bool, full: bool) -> LabProbe:
         session, progress = self.session, self.worker.progress
         model, run = session.student.model, session.run
         known = run.read_json("probe.json") or {}
         answers = min(questions or session.config.probe.questions, len(session.test_examples)) * (
             samples or session.config.probe.samples)
-        fits = "before" in known and known["before"]["T=1"]["accuracy"]["total"] == answers
+        fits = same_answers(session, known, questions, samples)
         passes = self._probe_passes(answers)
         if step == 0 or (before and not fits and hasattr(model, "peft_config")):
             progress.begin("probe, before training", passes)
@@ -191,12 +192,14 @@ class Engine:
             progress.begin("probe", passes)
             known |= {"after": full_probe(session, "after", questions, samples), "steps": step}
             known["difference"] = paired(run)
+            if full:
+                known |= elsewhere(session)
         progress.done = passes
         run.write_json("probe.json", known)
         results = {stage: {d: ProbeResult.from_json(r) for d, r in known.get(stage, {}).items()} for stage in ("before", "after")}
         if not step:
             return LabProbe(step, results["before"])
-        return LabProbe(step, results["after"], results["before"], known["difference"])
+        return LabProbe(step, results["after"], results["before"], known["difference"], sentences(known) if full else ())
 
     def reach(self, waiting: Waiting) -> LabReach:
         """See ``Lab.reach``."""

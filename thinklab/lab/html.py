@@ -247,6 +247,8 @@ class LabProbe:
     """The same before training; empty where it was not measured."""
     difference: Mapping[str, Any] = field(default_factory=dict)
     """Paired by question, after minus before, with 95 % intervals; layout of ``probe.json``."""
+    found: Sequence[str] = ()
+    """What a full probe found besides, in sentences."""
 
     @property
     def sampled(self) -> ProbeResult:
@@ -281,10 +283,10 @@ class LabProbe:
         return [row(name, r) for name, results in [*stages, (f"step {self.step}", self.after)] for r in results.values()]
 
     def __repr__(self) -> str:
-        return as_text(HEAD, self.rows(), TITLE)
+        return "\n".join([as_text(HEAD, self.rows(), TITLE), *self.found])
 
     def _repr_html_(self) -> str:
-        return box(f"<p>{TITLE}</p>", table(HEAD, self.rows()))
+        return box(f"<p>{TITLE}</p>", table(HEAD, self.rows()), *(f"<p>{escape(s)}</p>" for s in self.found))
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ from typing import Any
 
 from thinklab.config import Experiment
 from thinklab.errors import RunError
+from thinklab.parts import Parts
 from thinklab.probing import probe, reach, spill
-from thinklab.probing.retention import Retention
+from thinklab.probing.retention import Retention, base_model
 from thinklab.run import RunFolder
-from thinklab.training import Session, build
+from thinklab.teachers.scripted import ScriptedTeacher
+from thinklab.training import Session, answer_limit, build
 from thinklab.types import rollout_from_json
 
 REACH_TEXTS = 48
@@ -77,12 +79,15 @@ def probe_run(
     if found is None:
         raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")
     config = Experiment.model_validate(run.resolved()["config"])
-    session = build(config, path, resume=True)
+    nobody = Parts(teacher=ScriptedTeacher(lambda request: None))  # a probe asks no teacher: no key, no second model
+    session = build(config, path, resume=True, parts=nobody)
     known = run.read_json("probe.json") or {}
-    if "before" not in known or questions or (samples or config.probe.samples) != known["before"]["T=1"].get("samples", 1):
+    if not same_answers(session, known, questions, samples):
         say("before: rates")  # the adapter is still as it was initialised: the student is its base
         known["before"] = full_probe(session, "before", questions, samples)
-    spill_before, texts_before = spill.measure(session.student, session.behaviors) if session.behaviors else ({}, [])
+    room = answer_limit(config)
+    if session.behaviors:
+        spill_before, texts_before = spill.measure(session.student, session.behaviors, max_new_tokens=room)
     retention = Retention.of(session.student)
     if unknown := measure_reach(session):
         known["reach"] = unknown
@@ -91,16 +96,48 @@ def probe_run(
     known |= {"after": full_probe(session, "after", questions, samples), "steps": found[1]}
     known["difference"] = paired(run)
     if session.behaviors:
-        spill_after, texts_after = spill.measure(session.student, session.behaviors)
+        spill_after, texts_after = spill.measure(session.student, session.behaviors, max_new_tokens=room)
         known["spill"] = {"before": spill_before, "after": spill_after}
-        run.rewrite("spill", [{"stage": s, **t} for s, ts in (("before", texts_before), ("after", texts_after)) for t in ts])
+        write_spill(run, texts_before, texts_after)
     known["retention"] = {"kl": retention.estimate().to_json(), "texts": len(retention.ids)}
     run.write_json("probe.json", known)
     if persistence:
         say(f"persistence: {persistence} steps of plain GRPO")
-        known["persistence"] = persist(run, config, found[0], persistence, questions)
+        known["persistence"] = persist(run, config, found[0], persistence, questions, samples, say)
         run.write_json("probe.json", known)
     return known
+
+
+def same_answers(session: Session, known: dict[str, Any], questions: int | None, samples: int | None) -> bool:
+    """True when the student before training was measured on as many answers to as many questions as are asked for now."""
+    if "before" not in known:
+        return False
+    there, wanted = known["before"]["T=1"], samples or session.config.probe.samples
+    asked = min(questions or session.config.probe.questions, len(session.test_examples))
+    return there.get("samples", 1) == wanted and there["accuracy"]["total"] == asked * wanted
+
+
+def write_spill(run: RunFolder, before: list[dict], after: list[dict]) -> None:
+    """Every text behind the rates of spill-over, into ``spill.jsonl``."""
+    run.rewrite("spill", [{"stage": s, **t} for s, texts in (("before", before), ("after", after)) for t in texts])
+
+
+def elsewhere(session: Session) -> dict[str, Any]:
+    """Reach, spill-over and retention of a student whose adapter can be switched off, as it is now; ``{}`` for any other."""
+    if base_model(session.student) is None:
+        return {}
+    found, room = {}, answer_limit(session.config)
+    if unknown := measure_reach(session):
+        found["reach"] = unknown
+    if session.behaviors:
+        (before, texts_before), (after, texts_after) = (
+            spill.measure(session.student, session.behaviors, max_new_tokens=room, base=base) for base in (True, False)
+        )
+        found["spill"] = {"before": before, "after": after}
+        write_spill(session.run, texts_before, texts_after)
+    retention = Retention.of(session.student)
+    found["retention"] = {"kl": retention.estimate().to_json(), "texts": len(retention.ids)}
+    return found
 
 
 def measure_reach(session: Session, texts: int = REACH_TEXTS) -> dict[str, Any] | None:
@@ -117,35 +154,53 @@ def measure_reach(session: Session, texts: int = REACH_TEXTS) -> dict[str, Any] 
     return {**found.to_json(), "advice": reach.advice(found, loss, drawn)}
 
 
-def persist(run: RunFolder, config: Experiment, checkpoint: Path, steps: int, questions: int | None = None) -> dict[str, Any]:
+def persist(
+    run: RunFolder,
+    config: Experiment,
+    checkpoint: Path,
+    steps: int,
+    questions: int | None = None,
+    samples: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """Go on from ``checkpoint`` with plain GRPO for ``steps`` steps, correctness alone rewarded, and probe.
 
-    Nothing pays for the behaviour any more and nobody shows it: what is left is what the student keeps by itself.
+    Nothing pays for the behaviour any more and nobody shows it: what is left is what the student keeps by itself. The run
+    is in ``RUN/persistence``; one that was stopped there is continued. Guards only warn: the student has already moved.
 
     Raises:
-        RunError: when ``RUN/persistence`` holds something already.
+        RunError: when ``RUN/persistence`` holds a run of another kind.
     """
+    warn = {} if config.guards.action == "off" else {"action": "warn"}
     plain = config.model_copy(
         update={
             "name": f"{config.name}-persistence",
             "loss": config.loss.model_copy(update={"method": "grpo"}),
+            "baseline": None,
+            "guards": config.guards.model_copy(update=warn),
             "reward": config.reward.model_copy(update={"bonus": {b.name: 0.0 for b in _named(config)}}),
             "train": config.train.model_copy(
                 update={
                     "steps": steps,
                     "decay": "constant",
-                    "checkpoint_every": 0,
                     "learning_rate": PERSIST_RATE * config.train.learning_rate,
                 }
             ),
         }
     )
-    session = build(plain, run.path / "persistence")
-    session.trainer._load_from_checkpoint(str(checkpoint), session.student.model)
-    session.train()
-    after = full_probe(session, "after", questions)
-    session.run.write_json("probe.json", {"after": after, "steps": steps})
-    return {"steps": steps, "learning_rate": plain.train.learning_rate, "after": after}
+    folder = run.path / "persistence"
+    resume = (folder / "config.yaml").exists()
+    session = build(plain, folder, resume)
+    session.say = say
+    if session.guards is not None:
+        session.guards.say = say
+    if session.run.last_checkpoint() is None:
+        session.trainer._load_from_checkpoint(str(checkpoint), session.student.model)
+    session.train(resume)
+    done = session.trainer.state.global_step
+    after = full_probe(session, "after", questions, samples)
+    session.run.write_json("probe.json", {"after": after, "steps": done})
+    return {"steps": done, "learning_rate": plain.train.learning_rate, "after": after}
 
 
 def _named(config: Experiment):

@@ -10,6 +10,7 @@ from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Rate, paired_difference
 from thinklab.students.base import Student
 from thinklab.tasks.base import Task
+from thinklab.tasks.boxed import boxed_answers
 from thinklab.types import Example
 
 DECODINGS = {"T=1": 1.0, "greedy": 0.0}
@@ -71,7 +72,7 @@ def summarise(samples: Sequence[ProbeSample]) -> ProbeResult:
     questions = len({s.example_id for s in samples})
     return ProbeResult(
         decoding=samples[0].decoding, accuracy=rate(lambda s: s.correct), first_accuracy=rate(lambda s: s.first_correct),
-        finished=rate(lambda s: s.finished),
+        finished=rate(lambda s: s.finished), boxed=rate(lambda s: bool(boxed_answers(s.text))),
         behaviors={name: rate(lambda s, name=name: s.behaviors[name]) for name in samples[0].behaviors},
         mean_tokens=sum(s.tokens for s in samples) / len(samples), samples=round(len(samples) / questions))
 

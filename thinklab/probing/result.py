@@ -20,6 +20,8 @@ class ProbeResult:
     mean_tokens: float
     samples: int = 1
     """Answers to each question."""
+    boxed: Rate | None = None
+    """Answers that keep to the format: one in ``\\boxed{}`` can be read. None in a ``probe.json`` from before it was measured."""
 
     def to_json(self) -> dict[str, Any]:
         def rate(r: Rate) -> dict[str, float]:
@@ -27,11 +29,13 @@ class ProbeResult:
                     **({} if r.effective is None else {"effective": r.effective})}
         return {"decoding": self.decoding, "accuracy": rate(self.accuracy), "first_accuracy": rate(self.first_accuracy),
                 "finished": rate(self.finished), "behaviors": {n: rate(r) for n, r in self.behaviors.items()},
-                "mean_tokens": self.mean_tokens, "samples": self.samples}
+                "mean_tokens": self.mean_tokens, "samples": self.samples,
+                **({} if self.boxed is None else {"boxed": rate(self.boxed)})}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProbeResult:
         def rate(r: Mapping[str, Any]) -> Rate:
             return Rate(r["count"], r["total"], r.get("effective"))
         return cls(data["decoding"], rate(data["accuracy"]), rate(data["first_accuracy"]), rate(data["finished"]),
-                   {n: rate(r) for n, r in data["behaviors"].items()}, data["mean_tokens"], data.get("samples", 1))
+                   {n: rate(r) for n, r in data["behaviors"].items()}, data["mean_tokens"], data.get("samples", 1),
+                   rate(data["boxed"]) if "boxed" in data else None)

@@ -7,7 +7,7 @@ asks for two boxed answers would overlook a check behind "Hello!".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -104,12 +104,3 @@ def shows(behavior: Behavior, text: str) -> bool:
     """The detector finds it, or a fixed phrase of it (not the box, which every answer holds) is there."""
     words = [w for w in behavior.spec.guidance.must_contain if "boxed" not in w]
     return bool(behavior.detect(text)) or any(w in text for w in words)
-
-
-def spread(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """True when the behaviour is clearly more frequent than before in some group: the intervals lie apart."""
-    return any(
-        rate["low"] > before.get(group, {}).get(name, {"high": 0.0})["high"]
-        for group, rates in after.items()
-        for name, rate in rates.items()
-    )

@@ -65,7 +65,7 @@ TRAINING = (
     ("Entropy by origin", "nats", {"student/entropy": "the student's", "teacher/entropy": "the teacher's"}),
     ("Mean probability by origin", "", {"student/probability": "the student's", "teacher/probability": "the teacher's"}),
     ("KL to the base on neutral text", "nats per token", {"neutral_kl": "KL"}),
-    ("Teacher tokens", "share", {"guided_fraction": "guided rollouts", "teacher/out_of_reach": "weight below 0.1",
+    ("Teacher tokens", "share", {"guided_fraction": "guided rollouts", "teacher/out_of_reach": "out of reach",
                                  "teacher/masked": "masked"}),
     ("Unguided rollouts", "share", {"own/accuracy": "right", "own/behavior": "show the behaviour", "finished": "ended"}),
 )

@@ -130,9 +130,10 @@ def _table(probes: Mapping[str, Mapping[str, Any]]) -> str:
                 label = "before training" if stage == "before" else name
                 behaviors = "<br>".join(f"{escape(b)} {page.rate(rate)}" for b, rate in r.behaviors.items())
                 rows.append(f"<tr class={stage}><td>{escape(label)}<td>{escape(decoding)}<td>{page.rate(r.accuracy)}"
-                            f"<td>{page.rate(r.first_accuracy)}<td>{behaviors}<td>{page.rate(r.finished)}<td>{r.mean_tokens:.1f}</tr>")
+                            f"<td>{page.rate(r.first_accuracy)}<td>{behaviors}<td>{page.rate(r.finished)}"
+                            f"<td>{page.rate(r.boxed) if r.boxed else ''}<td>{r.mean_tokens:.1f}</tr>")
         with_before = with_before and "before" not in found
-    head = "".join(f"<th>{h}" for h in ("", "decoding", "accuracy", "first answer", "behaviour", "ended", "tokens"))
+    head = "".join(f"<th>{h}" for h in ("", "decoding", "accuracy", "first answer", "behaviour", "ended", "in a box", "tokens"))
     total = next((d["accuracy"]["total"] for p in probes.values() for d in p.get("after", {}).values()), 0)
     return (f"<h2>Measured</h2><p>{total} answers to held-out questions, no guidance and no hint. In brackets: 95 % "
             "Wilson intervals; where nothing was seen, the upper bound by the rule of three.</p>"
@@ -189,12 +190,13 @@ def _token_view(runs: Mapping[str, RunFolder]) -> str:
         trace = next(run.read("tokens"), None)
         if trace is None:
             continue
-        low = sum(1 for t, w in zip(trace["teacher"], trace["weight"], strict=True) if t and w < 0.1)
+        low = sum(1 for t, p, w in zip(trace["teacher"], trace["probability"], trace["weight"], strict=True)
+                  if t and w < 0.1 and p < 0.1)
         return (f"<h2>One guided rollout, token by token</h2><p>From {escape(name)}, step {trace['step']}, advantage "
                 f"{trace['advantage']:.2f}.</p><p><span class='legend student'>the student's</span> <span class='legend teacher' "
                 "style='--w:1'>the teacher's, full weight</span> <span class='legend teacher' style='--w:0'>the "
-                f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens had a weight below 0.1: the "
-                f"student found them nearly impossible.</p><p class=tokens>{spans(trace)}</p>")
+                f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens were out of reach: the "
+                f"student found them unlikely, and their weight was below 0.1.</p><p class=tokens>{spans(trace)}</p>")
     return ""
 
 

@@ -13,7 +13,7 @@ from thinklab.reports import page
 from thinklab.reports.plots import COLOURS, LAYOUT
 from thinklab.run import RunFolder
 from thinklab.studies.study import Cell, Study
-from thinklab.studies.table import MEASURES, Row, across, against_control, as_csv, by_arm, finished_rows, markdown
+from thinklab.studies.table import MEASURES, Row, across, against_control, as_csv, by_arm, difference, finished_rows, markdown
 
 LARGEST_SAMPLES = 12_000_000
 """Characters of answers that travel inside the page, gzipped to about a tenth; beyond, later seeds and greedy ones stay out."""
@@ -60,7 +60,7 @@ def _across(study: Study, rows: Sequence[Row]) -> str:
                 name=arm,
                 legendgroup=arm,
                 mode="lines",
-                line={"color": colour, "width": 2},
+                line={"color": colour, "width": 2, "dash": _dash(k)},
             )
             fig.add_scatter(
                 x=[r.cell.base for r in mine],
@@ -99,8 +99,8 @@ def _table(study: Study, rows: Sequence[Row], base: str) -> str:
 
         gap = {m: against_control(study, rows, base, arm, m) for m in ("accuracy T=1", "behaviour T=1")}
 
-        def shown(g, found=found) -> str:
-            return "" if g is None else escape(g.points) if len(found) > 1 else f"{100 * g.value:+.1f}"
+        def shown(g) -> str:
+            return "" if g is None else escape(difference(g))
 
         tokens = sum(r.after["T=1"].mean_tokens for r in found) / len(found)
         lines.append(
@@ -127,7 +127,7 @@ def _table(study: Study, rows: Sequence[Row], base: str) -> str:
     ]
     return (
         "<p>Means over seeds at T=1, each seed in small print. Differences to the control: percentage points, paired by seed, "
-        "with a 95 % t-interval over seeds.</p>" + page.table(head, lines)
+        "with a 95 % t-interval over seeds; all seeds share one student and one set of questions.</p>" + page.table(head, lines)
     )
 
 
@@ -159,7 +159,7 @@ def _curves(rows: Sequence[Row]) -> list[go.Figure]:
                 legendgroup=arm,
                 showlegend=arm not in named,
                 mode="lines",
-                line={"color": COLOURS[arms.index(arm) % len(COLOURS)], "width": 1.8},
+                line={"color": COLOURS[(k := arms.index(arm)) % len(COLOURS)], "width": 1.8, "dash": _dash(k)},
                 opacity=0.85,
                 hovertemplate=f"{arm}, seed {row.cell.seed}<br>step %{{x}}: %{{y:.3f}}<extra></extra>",
             )
@@ -176,6 +176,11 @@ def _curves(rows: Sequence[Row]) -> list[go.Figure]:
     return figures
 
 
+def _dash(k: int) -> str:
+    """Line k's: the colours begin again after six."""
+    return ("solid", "dash", "dot")[k // len(COLOURS) % 3]
+
+
 def _length(points: Sequence[tuple[float, float, Row]]) -> go.Figure:
     """Response length against accuracy after training, a point per run."""
     fig = go.Figure()
@@ -187,7 +192,7 @@ def _length(points: Sequence[tuple[float, float, Row]]) -> go.Figure:
             name=arm,
             mode="markers",
             text=[f"seed {p[2].cell.seed}" for p in mine],
-            marker={"size": 9, "color": COLOURS[k % len(COLOURS)]},
+            marker={"size": 9, "color": COLOURS[k % len(COLOURS)], "symbol": ("circle", "diamond", "x")[k // len(COLOURS) % 3]},
             hovertemplate=f"{arm}, %{{text}}: %{{y:.3f}}<extra></extra>",
         )
     fig.update_layout(
@@ -222,7 +227,7 @@ def _runs(rows: Sequence[Row], out: Path) -> str:
                 f"{r.seconds:.0f}",
                 str(r.guided),
                 "" if r.kl is None else f"{r.kl:.4f}",
-                escape(r.alarm),
+                escape(r.alarm or ""),
                 files,
             ]
         )

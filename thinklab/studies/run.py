@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -102,7 +103,11 @@ def make_students(study: Study, cells: Sequence[Cell], out: Path, say: Say) -> N
     for name, recipe in study.students.items():
         folder = student_folder(out, name)
         needed = any(f'"{folder}"' in text for cell in cells for text in cell.overrides)
-        if not needed or (folder / "made.json").exists():
+        if not needed:
+            continue
+        if (folder / "made.json").exists():
+            if not recipe.made(json.loads((folder / "made.json").read_text("utf-8"))):
+                raise RunError(f"{folder} was made by another recipe than {name!r} has now; move it and its runs away")
             continue
         say(f"making the student {name!r}")
         command = [sys.executable, "-m", "thinklab.students.make_tiny", "--out", str(folder), *recipe.arguments()]

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from thinklab import yamlfile
 from thinklab.config import Experiment, Section, load_config
 from thinklab.errors import ConfigError, RunError, did_you_mean
 from thinklab.run import RunFolder
+from thinklab.students.tiny_corpus import Mix
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
 
@@ -54,9 +56,18 @@ class Recipe(Section):
     """Held-out sums of each length that it is measured on when it is made."""
     seed: int = 0
 
+    def _shares(self) -> dict[str, float]:
+        names = ("remark", "slip", "check", "weak", "habit", "voices")
+        return {k: v for k in names if (v := getattr(self, k)) is not None}
+
+    def made(self, made: Mapping[str, Any]) -> bool:
+        """True when the student with this ``made.json`` comes from this recipe."""
+        usual = asdict(Mix())
+        mix = {**usual, **made["mix"]} == {**usual, **self._shares()}      # an older student lacks the newer shares
+        return mix and (made["steps"], made["seed"], made.get("start")) == (self.steps, self.seed, self.start)
+
     def arguments(self) -> list[str]:
-        shares = ("remark", "slip", "check", "weak", "habit", "voices")
-        mix = [f"--mix-{k}={v}" for k in shares if (v := getattr(self, k)) is not None]
+        mix = [f"--mix-{k}={v}" for k, v in self._shares().items()]
         start = [f"--start={self.start}"] if self.start else []
         return [f"--steps={self.steps}", f"--seed={self.seed}", f"--questions={self.questions}", *mix, *start]
 
@@ -148,7 +159,9 @@ class Cell:
             raise RunError(
                 f"{self.folder} holds a run of another config than {self.name} now asks for; move it away or choose another --out"
             )
-        return "finished" if "after" in (run.read_json("probe.json") or {}) else "begun"
+        found, wanted = run.read_json("probe.json") or {}, self.config()
+        ended = found.get("steps", 0) >= wanted.train.steps or wanted.baseline is not None or found.get("stopped")
+        return "finished" if "after" in found and ended else "begun"  # `thinklab probe` measures unfinished runs as well
 
     def arguments(self, resume: bool) -> list[str]:
         """What ``thinklab train`` is called with."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from thinklab.config import Experiment
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Estimate, Rate, mean_interval
 from thinklab.run import RunFolder
@@ -27,13 +30,15 @@ class Row:
     """Guided rollouts in the whole run."""
     kl: float | None = None
     """To the base on neutral text, nats a token, when it was last measured in training; None where no guard measured it."""
-    alarm: str = ""
-    """The first sign of collapse and its step, as the guards saw it; empty where they saw none."""
+    alarm: str | None = ""
+    """The first sign of collapse and its step, as the guards saw it; empty where they saw none, None where none looked."""
+    any_shown: Mapping[tuple[str, str], Rate] = field(default_factory=dict)
+    """(stage, decoding) -> answers that show at least one behaviour, in a run that has several."""
 
     def behavior(self, stage: str, decoding: str) -> Rate:
-        """The first behaviour's rate; those of a mixture stand in a table of their own, see ``mixtures``."""
+        """The behaviour's rate; of a mixture the rate of any of them. Each by itself is in ``mixtures``."""
         rates = getattr(self, stage)[decoding].behaviors
-        return next(iter(rates.values()), Rate(0, 0))
+        return self.any_shown.get((stage, decoding)) or next(iter(rates.values()), Rate(0, 0))
 
 
 def finished_rows(cells: Sequence[Cell]) -> list[Row]:
@@ -44,11 +49,10 @@ def finished_rows(cells: Sequence[Cell]) -> list[Row]:
         run = RunFolder(cell.folder)
         found = run.read_json("probe.json")
         stages = {s: {d: ProbeResult.from_json(r) for d, r in found.get(s, {}).items()} for s in ("before", "after")}
-        metrics = list(run.read("metrics"))
-        batch = cell.config().train
-        guided = round(sum(m.get("guided_fraction", 0.0) for m in metrics) * batch.questions * batch.samples)
+        metrics, config = list(run.read("metrics")), cell.config()
         kls = [m["neutral_kl"] for m in metrics if m.get("neutral_kl") is not None]
         alarms = [f"{a['sign']} at {a['step']}" for a in run.read("alarms") if a["kind"] == "collapse"]
+        watched = config.baseline is None and config.guards.action != "off"
         rows.append(
             Row(
                 cell,
@@ -56,12 +60,28 @@ def finished_rows(cells: Sequence[Cell]) -> list[Row]:
                 stages["after"],
                 found.get("steps", 0),
                 metrics[-1]["seconds"] if metrics else 0.0,
-                guided,
+                _guided(run, metrics, config),
                 kls[-1] if kls else None,
-                alarms[0] if alarms else "",
+                (alarms[0] if alarms else "") if watched else None,
+                _any_shown(run) if len(config.behaviors) > 1 else {},
             )
         )
     return rows
+
+
+def _guided(run: RunFolder, metrics: Sequence[Mapping[str, Any]], config: Experiment) -> int:
+    """Pieces of guidance that were used."""
+    if config.baseline is not None:  # trained on texts that were made beforehand
+        return int((run.read_json("budget.json") or {}).get("teacher_texts", 0))
+    return round(sum(m.get("guided_fraction", 0.0) for m in metrics) * config.train.questions * config.train.samples)
+
+
+def _any_shown(run: RunFolder) -> dict[tuple[str, str], Rate]:
+    groups: dict[tuple[str, str], dict[str, list[bool]]] = {}
+    for s in run.read("probe_samples"):
+        place = groups.setdefault((s["stage"], s["decoding"]), {})
+        place.setdefault(s["example_id"], []).append(any(s["behaviors"].values()))
+    return {key: Rate.of_groups(list(found.values())) for key, found in groups.items()}
 
 
 MEASURES = {
@@ -203,7 +223,7 @@ def arm_line(study: Study, rows: Sequence[Row], base: str, arm: str, found: Sequ
         return " ".join(f"{MEASURES[measure](r):.2f}".removeprefix("0") for r in found)
 
     gap = against_control(study, rows, base, arm, "accuracy T=1")
-    shown = "" if gap is None else gap.points if len(found) > 1 else f"{100 * gap.value:+.1f}"
+    shown = "" if gap is None else difference(gap)
     return [
         arm,
         str(len(found)),
@@ -215,8 +235,13 @@ def arm_line(study: Study, rows: Sequence[Row], base: str, arm: str, found: Sequ
         shown,
         str(round(sum(r.guided for r in found) / len(found))),
         _kl(found),
-        str(sum(bool(r.alarm) for r in found)),
+        "" if found[0].alarm is None else str(sum(bool(r.alarm) for r in found)),
     ]
+
+
+def difference(gap: Estimate) -> str:
+    """With its interval where more than one seed is common to both."""
+    return gap.points if math.isfinite(gap.high) else f"{100 * gap.value:+.1f}"
 
 
 def _kl(found: Sequence[Row]) -> str:
@@ -232,5 +257,5 @@ def as_csv(rows: Sequence[Row]) -> str:
     for r in rows:
         measured = [f"{m(r):.4f}" for m in MEASURES.values()]
         kl = "" if r.kl is None else f"{r.kl:.6f}"
-        writer.writerow([r.cell.base, r.cell.arm, r.cell.seed, r.steps, r.seconds, r.guided, *measured, kl, r.alarm])
+        writer.writerow([r.cell.base, r.cell.arm, r.cell.seed, r.steps, r.seconds, r.guided, *measured, kl, r.alarm or ""])
     return out.getvalue()
