@@ -188,6 +188,9 @@ def test_a_mixture_has_a_table_of_all_its_behaviours(file):
     _, said = markdown(study, finished_rows(every)).split("### sums: each behaviour of a mixture")
     assert "| arm | self-check | self-conflict |" in said and "| aas | .30 (.20 to .40) | .70 (.70 to .70) |" in said
     assert "grpo" not in said
+    other = RunFolder(every[1].folder)  # arms may teach different behaviours
+    other.rewrite("probes", [{**line, "behaviors": {}} for line in other.read("probes")])
+    assert "Shows self-check" in write_study(study, every, file.parent / "out")[1].read_text()
 
 
 @pytest.mark.slow

@@ -148,6 +148,7 @@ def _curves(rows: Sequence[Row]) -> list[go.Figure]:
             points = [
                 (x["step"], x[key] if key == "mean_tokens" else (x[key][behavior] if behavior else x[key])["value"])
                 for x in lines
+                if behavior is None or behavior in x[key]  # arms may teach different behaviours
             ]
             if not points:
                 continue
