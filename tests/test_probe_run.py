@@ -10,24 +10,9 @@ from thinklab.experiment import run_experiment
 from thinklab.probing.full import probe_run
 from thinklab.run import RunFolder
 
-SMALL = {
-    "name": "small",
-    "task": {"name": "sums"},
-    "behaviors": ["self-check"],
-    "teacher": {"backend": "scripted", "rule": "sums-check"},
-    "guidance": {"gamma": 2, "max_tokens": 60},
-    "train": {
-        "steps": 3,
-        "questions": 2,
-        "samples": 4,
-        "max_prompt_tokens": 40,
-        "max_completion_tokens": 32,
-        "checkpoint_every": 1,
-        "threads": 1,
-    },
-    "probe": {"questions": 12},
-    "guards": {"kl_every": 0},
-}
+from .lab import conftest as lab
+
+SMALL = {**lab.SMALL, "train": {**lab.SMALL["train"], "steps": 3, "checkpoint_every": 1}}
 
 
 @pytest.mark.slow
