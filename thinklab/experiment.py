@@ -7,10 +7,8 @@ from typing import Any
 
 from thinklab.baselines import train_baseline
 from thinklab.config import Experiment
-from thinklab.probing.full import full_probe, paired, probe_run
+from thinklab.probing.full import full_probe, paired
 from thinklab.training import build
-
-__all__ = ["full_probe", "probe_run", "run_experiment"]
 
 
 def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metrics: Callable[[dict], None] | None = None,
