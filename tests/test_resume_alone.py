@@ -90,7 +90,7 @@ def test_resume_run_alone_takes_the_config_from_the_run_and_remembers_more_steps
 def test_a_forgotten_override_names_the_differing_keys_only(run, monkeypatch, capfd):
     done = in_this_process(monkeypatch, capfd, "train", run.parent / "small.yaml", "--resume", "--out", run, "train.steps=5")
     assert done.returncode == 1 and len(done.errors) == 1
-    assert f"{run} was begun with loss.c_max=0.002, not 0.001; train.learning_rate=0.0005, not 0.001. " in done.errors[0]
+    assert f"{run} was begun with another config: loss.c_max=0.002, not 0.001; train.learning_rate=0.0005, not 0.001. " in done.errors[0]
     assert f"thinklab train --resume {run}" in done.errors[0] and "max_prompt_tokens" not in done.errors[0]
 
 
@@ -101,6 +101,17 @@ def test_a_run_s_config_yaml_begins_a_new_run_like_it(run, tmp_path, monkeypatch
     ids = [[line["student_ids"] for line in RunFolder(p).read("rollouts")] for p in (run, tmp_path / "again")]
     assert ids[0] == ids[1]
     assert RunFolder(run).resolved()["config"] == RunFolder(tmp_path / "again").resolved()["config"]
+
+
+def test_a_new_run_like_it_is_warned_of_a_behavior_that_has_changed(run, tmp_path, monkeypatch, capfd):
+    text = (run / "config.yaml").read_text()
+    digest = RunFolder(run).resolved()["behaviors"]["self-check"]
+    (run / "config.yaml").write_text(text.replace(digest, "0" * len(digest)))
+    small = ("steps=1", "checkpoint_every=1", "--out", tmp_path / "x")
+    done = in_this_process(monkeypatch, capfd, "train", run / "config.yaml", *small)
+    assert done.returncode == 0 and len(done.warnings) == 1 and "'self-check' has changed since" in done.warnings[0], done.stderr
+    done = in_this_process(monkeypatch, capfd, "train", "--resume", run, "steps=6")
+    assert done.returncode == 1 and "'self-check' has changed since" in done.errors[0]
 
 
 def test_what_cannot_be_meant_is_refused_in_words(run, tmp_path, monkeypatch, capfd):

@@ -17,6 +17,7 @@ from thinklab.run import RunFolder
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 LONG = CONFIG.replace("steps: 4", "steps: 12").replace("checkpoint_every: 2", "checkpoint_every: 50")
+FOUR = ("train.iterations=2", "train.minibatches=2", "train.checkpoint_every=48")
 PER_STEP = ("rollouts", "metrics")
 
 
@@ -40,7 +41,7 @@ def weights(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number, more", [(signal.SIGINT, ()),
-                                          (signal.SIGTERM, ("train.iterations=2", "train.minibatches=2", "train.checkpoint_every=48"))],
+                                          (signal.SIGTERM, FOUR)],
                          ids=["Ctrl-C", "SIGTERM within a generation of four steps"])
 def test_a_signal_ends_the_generation_saves_and_says_how_to_go_on(tmp_path, number, more):
     config, run = write(tmp_path), tmp_path / "run"

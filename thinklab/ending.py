@@ -15,7 +15,7 @@ from rich.markup import escape
 from thinklab.errors import RunWarning, ThinklabError
 from thinklab.signals import raising
 
-STOPPED = "stopped; what was done is kept, the same command goes on (`thinklab train`: with --resume)"
+STOPPED = "stopped; what was finished is kept"
 
 
 def exit_code(work: Callable[[], Any], console: Console) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from thinklab import unsloth_first
+from thinklab.behavior import load_behavior
 from thinklab.config import Experiment, load_config
 from thinklab.errors import ConfigError, RunError, RunWarning
 from thinklab.folder_lock import FolderLock
@@ -67,9 +68,19 @@ def request(source: Path, overrides: Sequence[str], out: Path | None, resume: bo
         if str(error).startswith(f"{run.config_file}:"):
             raise of_a_run(error, run) from None
         raise
+    if not resume:
+        _compare_behaviors(run, config)
     if resume and out is not None and out.resolve() != run.path.resolve():
         raise ConfigError(f"--resume {source} goes on in that folder: leave out --out {out}")
     return config, run.path if resume else out or Path("runs") / config.name
+
+
+def _compare_behaviors(run: RunFolder, config: Experiment) -> None:
+    then = run.resolved()["behaviors"]
+    for behavior in (load_behavior(section.name) for section in config.behaviors):
+        if then.get(behavior.name, behavior.hash) != behavior.hash:
+            warnings.warn(f"the behaviour {behavior.name!r} has changed since {run.path} was begun: the new run is taught what "
+                          "it says now", RunWarning, stacklevel=2)
 
 
 def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metrics: Callable[[dict], None] | None = None,
@@ -111,7 +122,6 @@ def trained_steps(run: RunFolder, config: Experiment) -> int | None:
 
 def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str, Any]:
     """A run without a step left: probe it where that was not done. No step, no teacher, no weight that changes."""
-    from thinklab.behavior import load_behavior
     from thinklab.parts import Parts
     from thinklab.teachers.scripted import ScriptedTeacher
     from thinklab.training import build, check_same

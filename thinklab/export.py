@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -44,7 +44,7 @@ def save(source: Any, kind: Kind = "adapter", out: str | Path | None = None, *, 
         return save_locked(source, kind, out, quantization=quantization)
     folder = source.path if isinstance(source, RunFolder) else Path(source)
     RunFolder.open(folder)                                    # before a lock is made in a folder that holds no run
-    with FolderLock(folder):
+    with FolderLock(folder) if os.access(folder, os.W_OK) else nullcontext():       # a run that nobody can write is at rest
         return save_locked(source, kind, out, quantization=quantization)
 
 

@@ -3,7 +3,7 @@
 While a student trains (``finishing``) the first signal only leaves a mark: the generation at work is finished and a checkpoint is
 saved. A checkpoint can only be continued between two generations, so that is where training stops. Everywhere else on the
 command line (``raising``) the first signal raises ``Interrupted`` where it arrives; what was made by then is on disk.
-A second signal ends the process at once. In both cases the exit code is 128 plus the signal's number: 130 or 143 (129 for SIGHUP).
+A second signal ends the process at once. The exit code is always 128 plus the signal's number: 130, 143, or 129 for SIGHUP.
 
 Only the main thread of a process can listen; elsewhere (the Lab trains on a thread of its own) nothing is changed.
 """

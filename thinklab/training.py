@@ -325,8 +325,8 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
     allowed = ("name", "guards", "profile", *(f"train.{key}" for key in free))
     if other := [f"{key}={old!r}, not {new!r}" for key, old, new in changed
                  if key not in allowed and key.split(".")[0] not in allowed]:
-        raise RunError(f"{run.path} was begun with {'; '.join(other)}. `thinklab train --resume {run.path}` goes on with what it "
-                       "was begun with; for anything else start a new run")
+        raise RunError(f"{run.path} was begun with another config: {'; '.join(other)}. `thinklab train --resume {run.path}` (in "
+                       f"Python: Lab(out={str(run.path)!r})) goes on with that one; for anything else start a new run")
     for behavior in behaviors:
         if then["behaviors"].get(behavior.name) != behavior.hash:
             raise RunError(f"the behaviour {behavior.name!r} has changed since {run.path} was begun; start a new run instead")
