@@ -90,7 +90,8 @@ def test_resume_run_alone_takes_the_config_from_the_run_and_remembers_more_steps
 def test_a_forgotten_override_names_the_differing_keys_only(run, monkeypatch, capfd):
     done = in_this_process(monkeypatch, capfd, "train", run.parent / "small.yaml", "--resume", "--out", run, "train.steps=5")
     assert done.returncode == 1 and len(done.errors) == 1
-    assert f"{run} was begun with another config: loss.c_max=0.002, not 0.001; train.learning_rate=0.0005, not 0.001. " in done.errors[0]
+    says = f"{run} was begun with another config: loss.c_max=0.002, not 0.001; train.learning_rate=0.0005, not 0.001. "
+    assert says in done.errors[0]
     assert f"thinklab train --resume {run}" in done.errors[0] and "max_prompt_tokens" not in done.errors[0]
 
 
