@@ -114,7 +114,7 @@ def test_resuming_with_another_config_is_refused(thinklab, tmp_path):
     small = ["train.steps=1", "train.questions=2", "probe.questions=4", "probe.every=0", "train.checkpoint_every=1"]
     assert thinklab("train", DEMO, *small, "--out", "run", "--quiet", cwd=tmp_path).returncode == 0
     done = thinklab("train", DEMO, *small, "loss.c_max=0.0001", "--out", "run", "--resume", cwd=tmp_path)
-    assert done.returncode == 1 and "begun with another 'loss'" in done.stderr
+    assert done.returncode == 1 and "begun with another config: loss.c_max=" in done.stderr
     done = thinklab("train", DEMO, *small, "--out", "run", cwd=tmp_path)
     assert done.returncode == 1 and "--resume" in done.stderr
 

@@ -337,12 +337,15 @@ class Experiment(Section):
 
 
 def load_config(path: str | Path, overrides: list[str] = (), profile: str | None = None) -> Experiment:
-    """Read an experiment; ``overrides`` are ``dotted.key=value`` strings whose values are YAML, ``profile`` replaces the file's.
+    """Read an experiment, or the ``config.yaml`` of a run.
+
+    ``overrides`` are ``dotted.key=value`` strings whose values are YAML, ``profile`` replaces the file's.
 
     Raises:
         ConfigError: with file, line and column, or naming the override that is wrong.
     """
-    document = yamlfile.read(Path(path), ConfigError)
+    from thinklab.run_config import read_document
+    document = read_document(Path(path))
     for text in overrides:
         apply_override(document, text)
     if profile is not None:

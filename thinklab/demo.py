@@ -6,6 +6,7 @@ that they write, so what the bar shows is what is on disk.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,11 @@ from typing import get_args
 
 from rich.console import Console
 
+from thinklab import signals
 from thinklab.config import Method, load_config
 from thinklab.console import PLAIN_EVERY, bars, probe_table, rates
 from thinklab.errors import ConfigError, RunError, did_you_mean
+from thinklab.folder_lock import LOCK, FolderLock, held_elsewhere
 from thinklab.reports.report import TITLES, headline, write_report
 from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
@@ -47,7 +50,8 @@ class Arm:
     def start(self) -> None:
         self.folder.mkdir(parents=True)
         log = open(self.folder / "log.txt", "wb")           # noqa: SIM115 - the child keeps it
-        self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT,
+                                        start_new_session=True)      # Ctrl-C is handed on once, by ``stop``
         log.close()
 
     def read(self) -> dict:
@@ -75,29 +79,70 @@ def run_demo(out: Path, behavior: str, method: str, seed: int, steps: int | None
 
     Raises:
         ConfigError: unknown behaviour or method, or a folder that holds something else.
-        RunError: when an arm fails; its log is quoted.
+        RunError: when an arm fails, with the end of its log; or another process writes there.
+        Interrupted: by SIGINT or SIGTERM; both arms have saved where they stand, and the text says how to continue.
     """
     arms = plan(out, behavior, method, seed, steps, questions)
-    clear(out)
+    title = f"Can it learn “{behavior}”?"
+    with FolderLock(out), signals.raising():
+        clear(out)
+        RunFolder(out).write_json(TITLES, {"title": title, "runs": {arm.folder.name: arm.name for arm in arms}})
+        return _run_arms(out, arms, title, console)
+
+
+def _run_arms(out: Path, arms: Sequence[Arm], title: str, console: Console) -> Path:
     begin = time.perf_counter()
     try:
         for arm in arms:
             arm.start()
         watch(arms, console)
+    except KeyboardInterrupt as error:
+        console.print("the generation at work is finished and saved; a second signal ends at once and loses it")
+        stop(arms)
+        raise signals.Interrupted(getattr(error, "number", 2), where_they_stand(out, arms)) from None
     finally:
-        for arm in arms:
-            if arm.process is not None and arm.process.poll() is None:
-                arm.process.terminate()
+        stop(arms)
     seconds = time.perf_counter() - begin
     runs = {arm.name: RunFolder.open(arm.folder) for arm in arms}
     probes = {name: (run.read_json("probe.json") or {}) for name, run in runs.items()}
     console.print(probe_table(probes))
     console.print(headline(probes), soft_wrap=True)
-    title = f"Can it learn “{behavior}”?"
-    RunFolder(out).write_json(TITLES, {"title": title, "runs": {arm.folder.name: arm.name for arm in arms}})
     page = write_report(runs, out / "report.html", title)
     console.print(f"{seconds:.0f} s. Report: {page}   Raw records: {', '.join(str(arm.folder) for arm in arms)}", soft_wrap=True)
     return page
+
+
+def stop(arms: Sequence[Arm]) -> None:
+    """Let the arms finish the generation at work and save."""
+    working = [arm.process for arm in arms if arm.process is not None and arm.process.poll() is None]
+
+    def kill() -> None:
+        for process in working:
+            process.kill()
+
+    signals.at_once.append(kill)
+    try:
+        for process in working:
+            process.terminate()
+        for process in working:
+            process.wait()
+    finally:
+        signals.at_once.remove(kill)
+
+
+def where_they_stand(out: Path, arms: Sequence[Arm]) -> str:
+    """For whoever interrupted the demo: what is kept, and the commands that continue it."""
+    said, commands = [], []
+    for arm in arms:
+        run = RunFolder(arm.folder)
+        found = run.last_checkpoint() if run.config_file.exists() else None
+        said.append(f"{arm.name} at step {found[1] if found else 0} of {arm.steps}")
+        if run.config_file.exists():
+            commands.append(f"thinklab train --resume {shlex.quote(str(arm.folder))}")
+    if len(commands) < len(arms):
+        return "stopped before every arm had begun; the same command begins again"
+    return (f"stopped: {', '.join(said)}, which is saved. Continue with: {' && '.join(commands)} && thinklab report "
+            f"{shlex.quote(str(out))}")
 
 
 def plan(out: Path, behavior: str, method: str, seed: int, steps: int | None, questions: int | None) -> list[Arm]:
@@ -125,13 +170,18 @@ def plan(out: Path, behavior: str, method: str, seed: int, steps: int | None, qu
 
 def clear(out: Path) -> None:
     """Make room for a new demo; only ever removes what a demo wrote."""
-    if not out.exists():
-        return
-    known = {*get_args(Method), "report.html", TITLES}
+    known = {*get_args(Method), "report.html", TITLES, LOCK}
     strangers = [p.name for p in out.iterdir() if p.name not in known]
     if strangers:
         raise ConfigError(f"{out} holds other files ({', '.join(sorted(strangers)[:3])}); choose another --out")
-    shutil.rmtree(out)
+    for path in out.iterdir():
+        if held_elsewhere(path):
+            raise RunError(f"{path} is open in another process: wait until it has ended, or choose another --out")
+    for path in out.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def watch(arms: Sequence[Arm], console: Console) -> None:

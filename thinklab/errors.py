@@ -55,6 +55,10 @@ class RunError(ThinklabError, OSError):
     """A run folder that cannot be read, written or continued."""
 
 
+class RunWarning(UserWarning):
+    """Something in a run folder is damaged or missing and was not used; the message says what was taken in its place."""
+
+
 class ReviewError(ThinklabError, ValueError):
     """A decision about guidance that cannot be taken; nothing was changed or written."""
 

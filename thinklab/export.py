@@ -16,14 +16,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from thinklab.config import Experiment
 from thinklab.errors import ConfigError, RunError, did_you_mean
+from thinklab.folder_lock import FolderLock
 from thinklab.model_card import base_name, model_card
 from thinklab.run import RunFolder
+from thinklab.run_config import experiment_of
 
 Kind = Literal["adapter", "merged", "gguf"]
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "tokenizer.model",
@@ -33,6 +35,20 @@ PUBLIC = (".safetensors", ".gguf", ".json", ".jinja", ".md", ".txt", ".model", "
 
 
 def save(source: Any, kind: Kind = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
+    """``save_locked`` for whoever does not hold the run's folder: a run that trains now is refused.
+
+    Raises:
+        RunError: when another process writes into the run's folder; and whatever ``save_locked`` raises.
+    """
+    if not isinstance(source, str | Path | RunFolder):        # a session or a Lab holds it
+        return save_locked(source, kind, out, quantization=quantization)
+    folder = source.path if isinstance(source, RunFolder) else Path(source)
+    RunFolder.open(folder)                                    # before a lock is made in a folder that holds no run
+    with FolderLock(folder) if os.access(folder, os.W_OK) else nullcontext():       # a run that nobody can write is at rest
+        return save_locked(source, kind, out, quantization=quantization)
+
+
+def save_locked(source: Any, kind: Kind = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
     """Write the trained student into a new folder, with a model card.
 
     Args:
@@ -129,14 +145,14 @@ def _parts(source: Any) -> tuple[RunFolder, Experiment, Any]:
     if hasattr(session, "trainer") and hasattr(session, "run"):
         return session.run, session.config, session
     run = source if isinstance(source, RunFolder) else RunFolder.open(Path(source))
-    return run, Experiment.model_validate(run.resolved()["config"]), None
+    return run, experiment_of(run), None
 
 
 @contextmanager
 def _trained(run: RunFolder, live: Any) -> Iterator[tuple[Path, int]]:
     """A folder with the trained weights and the tokenizer, and the step they are from."""
     if live is None:
-        found = run.last_checkpoint()
+        found = run.last_checkpoint(thorough=True)
         if found is None:
             raise RunError(f"{run.path} has no checkpoint yet, so there is nothing to save")
         yield found

@@ -14,9 +14,10 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
-from thinklab import allocator, dry_run
+from thinklab import allocator, checkpoints, dry_run
 from thinklab.aas import Shaping
 from thinklab.behavior import Behavior, load_behavior
+from thinklab.checkpoints import COMPLETE, mark
 from thinklab.config import Experiment
 from thinklab.errors import ConfigError, RunError, TaskError, TrainingError
 from thinklab.guard_callback import Guards
@@ -25,7 +26,9 @@ from thinklab.metrics import batch_metrics
 from thinklab.parts import Parts
 from thinklab.probing import probe
 from thinklab.rewards import PARTS, Rewards, reward_function
-from thinklab.run import COMPLETE, RunFolder
+from thinklab.run import RunFolder
+from thinklab.run_config import differences, experiment_of
+from thinklab.signals import Listener
 from thinklab.students import Student, load_student
 from thinklab.tasks import load_task
 from thinklab.tasks.base import Task
@@ -56,14 +59,26 @@ class Session:
     """Called with what a person should read while it trains."""
     fits: dry_run.DryRun | None = None
     """What the longest possible batch took; None when it was not tried."""
+    listener: Listener = field(default_factory=Listener)
+    """Hears SIGINT and SIGTERM while it trains; see ``thinklab/signals.py``."""
 
     def train(self, resume: bool = False) -> None:
-        """Train to ``config.train.steps``, from the last checkpoint on when ``resume``."""
+        """Train to ``config.train.steps``, from the last checkpoint on when ``resume``.
+
+        A signal that ``listener`` has heard ends it after the generation at work, with a checkpoint. A run that has all its steps
+        is only loaded: nothing is sampled and no weight changes.
+        """
         checkpoint = None
         if resume:
-            found = self.run.last_checkpoint()
+            found = self.run.last_checkpoint(thorough=True)
             checkpoint, step = found if found else (None, 0)
+            if found and step >= self.config.train.steps:
+                self.load(checkpoint, step)
+                return
+            checkpoints.set_aside(self.run.checkpoints, step)
             self.run.rewind(step)
+            if experiment_of(self.run) != self.config:        # more steps, say: the next --resume RUN goes on with them
+                self.run.write_config({**self.run.resolved(), "config": self.config.model_dump(mode="json")})
             if self.guards is not None:
                 self.guards.remember(self.run.read("metrics"), self.run.read("probes"))
         with warnings.catch_warnings():
@@ -73,6 +88,11 @@ class Session:
             finally:                          # also after an interrupt: a cap holds over the resumed run
                 getattr(self.teacher, "settle", lambda: None)()
                 self.write_totals()
+
+    def load(self, checkpoint: Path, step: int) -> None:
+        """The student as ``checkpoint`` has it; there is no step left to train."""
+        self.trainer._load_from_checkpoint(str(checkpoint), self.student.model)
+        self.trainer.state.global_step = step
 
     def check_start(self) -> None:
         """Warn of what can be seen before the first step; nothing on a run that goes on, which was warned then."""
@@ -292,17 +312,21 @@ def question_order(config: Experiment, task: Task, examples: Sequence[Example]) 
 
 
 def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
-    """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant."""
+    """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant.
+
+    Raises:
+        RunError: with every key that differs.
+    """
     longer = config.train.decay == "constant" and config.baseline is None      # a baseline's texts hang on the number of steps
     free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if longer else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
-    begun = Experiment.model_validate(then["config"]).model_dump(mode="json")      # with the defaults that came later
-    for section in now:
-        old, new = begun[section], now[section]
-        if section == "train":
-            old, new = ({k: v for k, v in x.items() if k not in free} for x in (old, new))
-        if old != new and section not in ("name", "guards", "profile"):
-            raise RunError(f"{run.path} was begun with another {section!r}: {old}, not {new}; start a new run instead")
+    begun = experiment_of(run).model_dump(mode="json")      # with the defaults that came later
+    changed = differences(begun, now)
+    allowed = ("name", "guards", "profile", *(f"train.{key}" for key in free))
+    if other := [f"{key}={old!r}, not {new!r}" for key, old, new in changed
+                 if key not in allowed and key.split(".")[0] not in allowed]:
+        raise RunError(f"{run.path} was begun with another config: {'; '.join(other)}. `thinklab train --resume {run.path}` (in "
+                       f"Python: Lab(out={str(run.path)!r})) goes on with that one; for anything else start a new run")
     for behavior in behaviors:
         if then["behaviors"].get(behavior.name) != behavior.hash:
             raise RunError(f"the behaviour {behavior.name!r} has changed since {run.path} was begun; start a new run instead")
@@ -331,7 +355,7 @@ class Recorder(TrainerCallback):
         span = self.session.config.train.iterations * self.session.config.train.minibatches
         if state.global_step % span:        # a checkpoint within a generation could not be continued
             return
-        if self.session.stopped:
+        if self.session.stopped or self.session.listener.number:
             control.should_save = control.should_training_stop = True
         elif not self.cap_told and (reached := getattr(self.session.teacher, "cap_reached", "")):
             self.cap_told = control.should_save = True
@@ -362,9 +386,9 @@ class Recorder(TrainerCallback):
     def on_save(self, args, state, control, **_):
         folder = self.session.run.checkpoints / f"checkpoint-{state.global_step}"
         guide = self.session.guide
-        mark = {"step": state.global_step, "generation": self.session.trainer.generation,
-                "schedule": asdict(guide.schedule) if guide else None, "guidance_counts": dict(guide.counts) if guide else {}}
-        RunFolder(folder).write_json(COMPLETE, mark)
+        facts = {"step": state.global_step, "generation": self.session.trainer.generation,
+                 "schedule": asdict(guide.schedule) if guide else None, "guidance_counts": dict(guide.counts) if guide else {}}
+        RunFolder(folder).write_json(COMPLETE, mark(folder, facts))
 
     def _probe(self, step: int) -> None:
         every = self.session.config.probe.every

@@ -44,5 +44,6 @@ def import_first_for(run: Path) -> None:
         resolved = YAML(typ="safe").load((Path(run) / "config.yaml").read_text("utf-8"))
     except (OSError, UnicodeDecodeError, YAMLError):
         return
-    student = ((resolved or {}).get("config") or {}).get("student") or {}
-    import_first(student.get("kind") if isinstance(student, dict) else None)
+    for key in ("config", "student", "kind"):
+        resolved = resolved.get(key) if isinstance(resolved, dict) else None
+    import_first(resolved if isinstance(resolved, str) else None)

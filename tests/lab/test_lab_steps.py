@@ -178,7 +178,7 @@ def test_a_second_lab_in_the_same_folder_takes_over_and_another_experiment_is_re
     again = make()  # the cell that makes it was run again
     assert again.rollout() == batch and "closed" in repr(lab)
     again.close()
-    with pytest.raises(RunError, match="begun with another 'guidance'"):
+    with pytest.raises(RunError, match=r"begun with another config: guidance.gamma=2, not 1\. "):
         Lab(SMALL, out=tmp_path / "run", guidance={"gamma": 1}, quiet=True)
     fresh = Lab(SMALL, out=tmp_path / "run", resume=False, quiet=True)
     assert fresh.step == 0 and fresh.batch is None and (tmp_path / "run.1" / "waiting.json").exists()

@@ -13,6 +13,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from thinklab import checkpoints
 from thinklab.baselines.texts import Text
 from thinklab.config import Experiment
 from thinklab.errors import ConfigError, TrainingError
@@ -41,6 +42,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     Raises:
         ConfigError: when a text is longer than the student has positions.
         TrainingError: when the loss is not finite.
+        Interrupted: when a signal was heard; a checkpoint is saved.
     """
     config, model = session.config, session.student.model
     room = session.student.max_positions
@@ -50,10 +52,11 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
         raise ConfigError(f"the text for question {longest.example_id!r} has {length} tokens with its prompt but the student has "
                           f"{room} positions; take the question out or use another student")
     steps = steps_for(config, len(texts))
-    found = _last(folder) if resume else None
+    found = checkpoints.newest_whole(folder, True, f"delete {folder} to train this again") if resume else None
     if found and found[1] >= steps:
         load_weights(model, found[0])
         return steps
+    checkpoints.set_aside(folder, found[1] if found else 0)
     session.run.rewind(before + (found[1] if found else 0))
     order = list(texts)
     random.Random(f"texts {config.train.seed}").shuffle(order)
@@ -74,12 +77,8 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
         inner.__dict__.pop("forward", None)
         if own_forward is not None:
             inner.forward = own_forward
+    session.listener.check()
     return trainer.state.global_step
-
-
-def _last(folder: Path) -> tuple[Path, int] | None:
-    found = [(int(p.name.rpartition("-")[2]), p) for p in folder.glob("checkpoint-*") if (p / COMPLETE).exists()]
-    return (max(found)[1], max(found)[0]) if found else None
 
 
 def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
@@ -112,6 +111,8 @@ class Records(TrainerCallback):
 
     def on_step_end(self, args, state, control, **_):
         self._probe(self.before + state.global_step)
+        if self.session.listener.number:
+            control.should_save = control.should_training_stop = True
 
     def on_log(self, args, state, control, logs=None, **_):
         if not logs or "train_runtime" in logs:
@@ -126,7 +127,8 @@ class Records(TrainerCallback):
             listener(line)
 
     def on_save(self, args, state, control, **_):
-        RunFolder(Path(args.output_dir) / f"checkpoint-{state.global_step}").write_json(COMPLETE, {"step": state.global_step})
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        RunFolder(folder).write_json(COMPLETE, checkpoints.mark(folder, {"step": state.global_step}))
 
     def _probe(self, step: int) -> None:
         p = self.session.config.probe

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+import typer.core
 from rich.console import Console
 
 from thinklab import unsloth_first
@@ -18,9 +19,23 @@ from thinklab.cli import experiment as cli_experiment
 from thinklab.cli import export as cli_export
 from thinklab.cli import guide as cli_guide
 from thinklab.cli import harness as cli_harness
-from thinklab.errors import ThinklabError
+from thinklab.ending import exit_code
+from thinklab.signals import Interrupted
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+
+class _Stopped(Exception):
+    """Carries a ``KeyboardInterrupt`` past Typer, which would make exit code 130 of it and drop what it says."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Stopped(error) from error
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Teach a language model a way of thinking it does not have, and prove it.")
 console = Console(stderr=True, highlight=False)
 Out = Annotated[Optional[Path], typer.Option("--out", help="Run folder; default runs/NAME.")]      # noqa: UP045
@@ -42,22 +57,19 @@ def demo(
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="An experiment in YAML.")],
+    config: Annotated[Path, typer.Argument(help="An experiment in YAML, or a run's config.yaml; with --resume a run folder.")],
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     out: Out = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint: train --resume RUN.")] = False,
     profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 24gb or 80gb: fills in what CONFIG leaves open.")] = None,  # noqa: UP045
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:
-    """Train as CONFIG says, with a probe before and after."""
-    from thinklab.config import load_config
-    experiment = load_config(config, overrides or [], profile)
-    unsloth_first.import_first(experiment.student.kind)
+    """Train as CONFIG says, with a probe before and after. Ctrl-C finishes the generation at work and saves."""
+    from thinklab import experiment as runs
     from thinklab.console import probe_table, progress
-    from thinklab.experiment import run_experiment
-    out = out or Path("runs") / experiment.name
-    with progress(experiment.train.steps, experiment.name, quiet, console) as listener:
-        result = run_experiment(experiment, out, resume, listener, lambda text: console.print(text, markup=False, soft_wrap=True))
+    experiment, out, result = runs.train(config, overrides or [], out, resume, profile,
+                                         lambda e: progress(e.train.steps, e.name, quiet, console),
+                                         lambda text: console.print(text, markup=False, soft_wrap=True))
     if not quiet:
         Console(highlight=False).print(probe_table({experiment.name: result}))
         print(f"run folder: {out}")
@@ -73,7 +85,11 @@ def probe(run: Annotated[Path, typer.Argument(help="A run folder.")],
     from thinklab.console import probe_table
     from thinklab.probing.full import probe_run
     from thinklab.probing.words import sentences
-    known = probe_run(run, questions, samples, persistence, lambda text: console.print(text, markup=False))
+    try:
+        known = probe_run(run, questions, samples, persistence, lambda text: console.print(text, markup=False))
+    except KeyboardInterrupt as error:
+        raise Interrupted(getattr(error, "number", 2), "stopped; what was measured by now is in probe.json. The same command "
+                          "measures the rest") from None
     shown = Console(highlight=False)
     shown.print(probe_table({run.name: known}))
     for sentence in sentences(known):
@@ -105,21 +121,12 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)      # on a CPU it warns of a kernel from a hub, 4-bit or not
+    sys.exit(exit_code(_invoke, console))
+
+
+def _invoke() -> None:
     try:
         app()
-    except ThinklabError as error:
-        console.print(f"[red]error:[/red] {_escape(str(error))}", soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        console.print("stopped; what was done is kept, continue with --resume")
-        sys.exit(130)
-    except OSError as error:
-        console.print(f"[red]error:[/red] {_escape(error.strerror or str(error))}: {_escape(str(error.filename or ''))}",
-                      soft_wrap=True)
-        sys.exit(1)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-    return escape(text)
+    except _Stopped as stopped:
+        raise stopped.args[0] from None
 

@@ -1,6 +1,7 @@
 """``thinklab eval``: methods x benchmarks x runs from one file, resumable, with one table and one page at the end."""
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 
 from thinklab import unsloth_first
+from thinklab.signals import Interrupted
 
 
 def evaluate(
@@ -40,9 +42,9 @@ def evaluate(
         try:
             with progress(console, config.name, quiet) as listener:
                 run(config, file, out, only, lambda text: quiet or console.print(text, markup=False, soft_wrap=True), listener)
-        except KeyboardInterrupt:
-            console.print("stopped; every finished answer is kept, the same command goes on")
-            raise typer.Exit(130) from None
+        except KeyboardInterrupt as error:
+            raise Interrupted(getattr(error, "number", 2), "stopped; every finished answer is kept. Continue with: thinklab eval "
+                              f"{shlex.quote(str(file))} --out {shlex.quote(str(out))}") from None
     from thinklab.evaluation.evaluate import all_seen, budgets
     from thinklab.evaluation.page import headline, write_results
     from thinklab.evaluation.results import collect

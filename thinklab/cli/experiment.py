@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 
 from thinklab.errors import RunError
+from thinklab.signals import Interrupted
 
 
 def experiment(
@@ -33,11 +35,17 @@ def experiment(
         return
     from thinklab.studies.page import write_study
 
-    failed = (
-        []
-        if report_only
-        else run_study(study, planned, out, jobs, lambda text: console.print(text, markup=False, soft_wrap=True))
-    )
+    failed = []
+    if not report_only:
+        try:
+            failed = run_study(study, planned, out, jobs, lambda text: console.print(text, markup=False, soft_wrap=True))
+        except KeyboardInterrupt as error:
+            done = sum(cell.state() == "finished" for cell in planned)
+            raise Interrupted(
+                getattr(error, "number", 2),
+                f"stopped with {done} of {len(planned)} runs finished; the others have saved where they stand. Continue with: "
+                f"thinklab experiment {shlex.quote(str(file))} --out {shlex.quote(str(out))}",
+            ) from None
     every = cells(study, file, out)
     if any(cell.state() == "finished" for cell in every):
         table, page = write_study(study, every, out)

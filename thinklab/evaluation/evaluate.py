@@ -14,6 +14,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from thinklab.chunks import add_chunk, seed_of, whole_chunks
 from thinklab.config import Experiment, StudentSection
 from thinklab.errors import RunError, TaskError
 from thinklab.evaluation.config import Evaluation
+from thinklab.folder_lock import FolderLock
 from thinklab.run import RunFolder
+from thinklab.run_config import experiment_of
 from thinklab.solvers import Answer, Writer, load_solver
-from thinklab.studies.run import last_words, start
+from thinklab.studies.run import last_words, start, stop
 from thinklab.studies.study import Cell as TrainingRun
 from thinklab.tasks import load_task
 from thinklab.tasks.base import Task
@@ -57,7 +60,7 @@ def evaluate(config: Evaluation, path: Path, out: Path, only: str = "*", say: Sa
         path: the evaluation's own file; ``train`` is relative to it.
 
     Raises:
-        ThinklabError: when something cannot be used, or a training run failed.
+        ThinklabError: when something cannot be used, a training run failed, or another process fills one of the cells.
     """
     import torch
 
@@ -66,6 +69,13 @@ def evaluate(config: Evaluation, path: Path, out: Path, only: str = "*", say: Sa
     if config.threads:
         torch.set_num_threads(config.threads)
     out = Path(out)
+    with ExitStack() as locks:
+        for method, benchmark in config.cells(only):       # other cells may be filled by another process
+            locks.enter_context(FolderLock(out / method / benchmark))
+        _evaluate(config, path, out, only, say, progress)
+
+
+def _evaluate(config: Evaluation, path: Path, out: Path, only: str, say: Say, progress: Progress) -> None:
     wanted = config.cells(only)
     folders = {cell: open_cell(config, path, out, *cell) for cell in wanted}
     questions = draw_questions(config, out, list(dict.fromkeys(b for _, b in wanted)))     # fails before hours of training
@@ -241,7 +251,7 @@ def student_kinds(config: Evaluation, path: Path, out: Path, methods: Sequence[s
         m = config.methods[method]
         kinds |= {m.student.kind} if m.student else set()
         kinds |= {r.config().student.kind for r in training_runs(config, path, out, method)}
-        kinds |= {RunFolder(Path(f)).resolved()["config"]["student"]["kind"] for f in run_folders(m.run or ())
+        kinds |= {experiment_of(RunFolder(Path(f))).student.kind for f in run_folders(m.run or ())
                   if RunFolder(Path(f)).config_file.exists()}
     return kinds
 
@@ -292,9 +302,7 @@ def train(config: Evaluation, path: Path, out: Path, method: str, say: Say) -> N
             while (code := process.poll()) is None:
                 time.sleep(POLL_S)
         finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+            stop([process])
         if code:
             raise RunError(f"training {method}, seed {run.seed}, ended with exit code {code}: "
                            f"{last_words(run.folder)}")
@@ -309,7 +317,7 @@ def seen_in_training(config: Evaluation, path: Path, out: Path, method: str, que
     if m.train is not None:
         trained: list[Experiment] = [r.config() for r in training_runs(config, path, out, method)]
     elif m.run is not None:
-        trained = [Experiment.model_validate(RunFolder.open(Path(f)).resolved()["config"]) for f in run_folders(m.run)]
+        trained = [experiment_of(RunFolder.open(Path(f))) for f in run_folders(m.run)]
     else:
         return {}
     known: set[str] = set()

@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any
 from thinklab import unsloth_first
 from thinklab.config import Experiment
 from thinklab.errors import ConfigError, LabError, RunError, TeacherError
+from thinklab.folder_lock import FolderLock
 from thinklab.lab import config as lab_config
 from thinklab.lab.html import Metrics, Proposals, ReviewText, Status, batch_text, in_notebook, show_batches_in_notebook
-from thinklab.lab.store import FolderLock, Waiting
+from thinklab.lab.store import Waiting
 from thinklab.lab.worker import Progress, bar
 from thinklab.run import RunFolder
 from thinklab.types import Batch, Guidance
@@ -101,19 +102,20 @@ class Lab:
         before = _OPEN.get(self.path.resolve())
         if before is not None:  # a cell that makes the Lab was run again: the new one takes over
             before.close()
+        lock = FolderLock(self.path)
         if there and resume is False:
             there = False
             _move_away(self.path, self._say)
-        lock = FolderLock(self.path) if there else None
+            lock.release()
+            lock = FolderLock(self.path)
         try:
             unsloth_first.import_first(self.config.student.kind)
             from thinklab.lab.engine import Engine
             from thinklab.training import build
             session = build(self.config, self.path, there, parts)
-            self._lock = lock or FolderLock(self.path)
+            self._lock = lock
         except BaseException:
-            if lock is not None:
-                lock.release()
+            lock.release()
             raise
         if session.guards is not None:
             session.guards.say = self._said.append
@@ -352,11 +354,11 @@ class Lab:
         Raises:
             ThinklabError: before the first step, for a kind that this run cannot have, or where the folder is taken.
         """
-        from thinklab.export import save
+        from thinklab.export import save_locked
 
         self._open()
         out = self.path / "export" / f"{kind}-step-{self.step}" if out is None else Path(out)
-        folder = save(self.path, kind, out, quantization=quantization)
+        folder = save_locked(self.path, kind, out, quantization=quantization)
         self._say(f"saved in {folder}")
         return folder
 

@@ -159,4 +159,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from rich.console import Console
+
+    from thinklab.ending import exit_code
+
+    sys.exit(exit_code(main, Console(stderr=True, highlight=False)))

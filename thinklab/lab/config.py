@@ -16,6 +16,7 @@ from thinklab.errors import ConfigError, did_you_mean
 from thinklab.parts import Parts
 from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
+from thinklab.run_config import document_of, read_document
 
 SHORT = {"task": "name", "teacher": "backend", "student": "kind"}
 
@@ -84,12 +85,12 @@ def experiment(
 
 def _begin(config, out: Path | None) -> tuple[dict, Any]:
     if isinstance(config, str | Path):
-        document = yamlfile.read(find_config(config), ConfigError)
+        document = read_document(find_config(config))
         return document.data, document.node
     if isinstance(config, Experiment):
         return config.model_dump(mode="json"), None
     if config is None and out is not None and RunFolder(out).config_file.exists():
-        return RunFolder(out).resolved()["config"], None
+        return document_of(RunFolder(out)).data, None
     return {"name": "lab", **_copy(config or {})}, None
 
 

@@ -8,19 +8,16 @@ Decisions are in ``reviews.jsonl`` (``thinklab/review.py``).
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from thinklab.errors import RunError
 from thinklab.run import RunFolder
 from thinklab.types import Batch, Guidance, Rollout, guidance_from_json, rollout_from_json, to_json
 
 ASK_AGAIN = ("waiting", "rate-limit", "overloaded", "server", "connection", "timeout", "resting", "bad-reply", "budget")
 """Faults of a teacher that the next ``guide`` asks about again; the other replies stand."""
-WAITING, PROPOSALS, LOCK = "waiting.json", "proposals", "lab.lock"
+WAITING, PROPOSALS = "waiting.json", "proposals"
 
 
 @dataclass
@@ -103,48 +100,3 @@ def same_rollouts(mine: Sequence[Rollout], theirs: Sequence[Rollout]) -> bool:
     return len(mine) == len(theirs) and all(
         a.id == b.id and a.prompt_ids == b.prompt_ids and a.student_ids == b.student_ids for a, b in zip(mine, theirs)
     )
-
-
-class FolderLock:
-    """Keeps two processes from training in one run folder. Freed by ``release`` and when the process ends, however it ends.
-
-    Where the system has no ``fcntl`` (Windows) nothing is locked.
-
-    Raises:
-        RunError: when another process holds it, with its number.
-    """
-
-    def __init__(self, folder: Path):
-        self._file = None
-        try:
-            import fcntl
-        except ImportError:
-            return
-        path = folder / LOCK
-        try:
-            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - open for as long as the lock is held
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            owner = file.read().strip()
-            file.close()
-            raise RunError(
-                f"{folder} is open in another process{f' ({owner})' if owner else ''}, perhaps another notebook's "
-                "kernel: shut that down, call lab.close() there, or choose another out="
-            ) from None
-        except OSError:  # a file system without locks
-            file.close()
-            return
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()}\n")
-        file.flush()
-        self._file = file
-
-    def release(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None

@@ -18,10 +18,13 @@ from typing import Any
 
 from thinklab.config import Experiment
 from thinklab.errors import RunError
+from thinklab.folder_lock import FolderLock
 from thinklab.parts import Parts
 from thinklab.probing import probe, reach, spill
 from thinklab.probing.retention import Retention, base_model
 from thinklab.run import RunFolder
+from thinklab.run_config import experiment_of
+from thinklab.signals import finishing
 from thinklab.teachers.scripted import ScriptedTeacher
 from thinklab.training import Session, answer_limit, build
 from thinklab.types import rollout_from_json
@@ -72,19 +75,29 @@ def probe_run(
         persistence: steps of plain GRPO to go on with, in ``RUN/persistence``; 0 = none.
 
     Raises:
-        RunError: when there is no run or no checkpoint in it.
+        RunError: when there is no run or no checkpoint in it, or another process writes there.
+        Interrupted: when a signal ended ``persistence``; its run is saved and continued by the next call.
     """
+    RunFolder.open(path)                       # says that there is no run, before a lock is made there
+    with FolderLock(path):
+        return _probe_run(Path(path), questions, samples, persistence, say)
+
+
+def _probe_run(
+    path: Path, questions: int | None, samples: int | None, persistence: int, say: Callable[[str], None]
+) -> dict[str, Any]:
     run = RunFolder.open(path)
-    found = run.last_checkpoint()
+    found = run.last_checkpoint(thorough=True)
     if found is None:
         raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")
-    config = Experiment.model_validate(run.resolved()["config"])
+    config = experiment_of(run)
     nobody = Parts(teacher=ScriptedTeacher(lambda request: None))  # a probe asks no teacher: no key, no second model
     session = build(config, path, resume=True, parts=nobody)
     known = run.read_json("probe.json") or {}
     if not same_answers(session, known, questions, samples):
         say("before: rates")  # the adapter is still as it was initialised: the student is its base
         known["before"] = full_probe(session, "before", questions, samples)
+        _keep(run, known)
     room = answer_limit(config)
     if session.behaviors:
         spill_before, texts_before = spill.measure(session.student, session.behaviors, max_new_tokens=room)
@@ -95,6 +108,7 @@ def probe_run(
     say("after: rates")
     known |= {"after": full_probe(session, "after", questions, samples), "steps": found[1]}
     known["difference"] = paired(run)
+    _keep(run, known)
     if session.behaviors:
         spill_after, texts_after = spill.measure(session.student, session.behaviors, max_new_tokens=room)
         known["spill"] = {"before": spill_before, "after": spill_after}
@@ -106,6 +120,11 @@ def probe_run(
         known["persistence"] = persist(run, config, found[0], persistence, questions, samples, say)
         run.write_json("probe.json", known)
     return known
+
+
+def _keep(run: RunFolder, known: dict[str, Any]) -> None:
+    """What is measured by now, in case the rest is interrupted, without what an earlier probe said about the rest."""
+    run.write_json("probe.json", {k: v for k, v in known.items() if k not in ("spill", "retention")})
 
 
 def same_answers(session: Session, known: dict[str, Any], questions: int | None, samples: int | None) -> bool:
@@ -196,7 +215,9 @@ def persist(
         session.guards.say = say
     if session.run.last_checkpoint() is None:
         session.trainer._load_from_checkpoint(str(checkpoint), session.student.model)
-    session.train(resume)
+    with finishing() as session.listener:
+        session.train(resume)
+    session.listener.check()
     done = session.trainer.state.global_step
     after = full_probe(session, "after", questions, samples)
     session.run.write_json("probe.json", {"after": after, "steps": done})

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from thinklab.config import Experiment
 from thinklab.errors import RunError
 from thinklab.run import RunFolder
+from thinklab.run_config import experiment_of
 from thinklab.students import load_student
 from thinklab.students.base import Student
 
@@ -59,10 +60,10 @@ def trained_student(path: Path) -> Trained:
         RunError: when there is no run, or no complete checkpoint in it.
     """
     run = RunFolder.open(path)
-    found = run.last_checkpoint()
+    found = run.last_checkpoint(thorough=True)
     if found is None:
         raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")
-    config = Experiment.model_validate(run.resolved()["config"])
+    config = experiment_of(run)
     longest = config.train.max_prompt_tokens + config.train.max_completion_tokens + config.guidance.max_tokens
     student = load_student(config.student, seed=config.train.seed, max_length=longest)
     load_weights(student.model, found[0])

@@ -7,4 +7,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from thinklab.studies.worker import silence
 
 with silence():
-    import thinklab.experiment  # noqa: F401
+    import thinklab.baselines
+    import thinklab.experiment
+    import thinklab.probing.full
+    import thinklab.training  # noqa: F401

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from thinklab import signals
 from thinklab.errors import RunError
-from thinklab.run import RunFolder
+from thinklab.folder_lock import FolderLock
 from thinklab.studies.study import Cell, Study, student_folder
 from thinklab.studies.worker import Worker, can_fork
 
@@ -32,14 +31,19 @@ def run_study(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None =
 
     Raises:
         RunError: when a folder holds something else, or a student could not be made.
+        Interrupted: by SIGINT or SIGTERM; every run has saved what it had.
     """
+    with signals.raising():
+        return _run_cells(study, cells, out, jobs, say)
+
+
+def _run_cells(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None, say: Say) -> list[str]:
     states = {cell.name: cell.state() for cell in cells}
     waiting = [cell for cell in cells if states[cell.name] != "finished"]
     if done := len(cells) - len(waiting):
         say(f"{done} of {len(cells)} runs are finished already")
     make_students(study, waiting, out, say)
     jobs = jobs or cores()
-    stop_on_terminate()
     running: dict[str, tuple[Cell, subprocess.Popen | Worker, float]] = {}
     failed: list[str] = []
     total, ended = len(waiting), 0
@@ -59,21 +63,28 @@ def run_study(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None =
                     failed.append(f"{name} ended with exit code {code}: {last_words(cell.folder)}")
                 say(f"[{ended}/{total}] {name}: {'failed' if code else 'done'} in {time.perf_counter() - begun:.0f} s")
     finally:
-        for _, process, _ in running.values():
-            process.terminate()
-        for _, process, _ in running.values():
-            process.wait()
+        if running:
+            say(f"{len(running)} runs finish the generation at work and save")
+        stop([process for _, process, _ in running.values()])
     return failed
 
 
-def stop_on_terminate() -> None:
-    """Let SIGTERM end a study as Ctrl-C does, with its runs; by default it would leave them behind, at work."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+def stop(processes: Iterable[subprocess.Popen | Worker]) -> None:
+    """Let runs finish the generation at work and save; a second signal to this process ends them and it at once."""
+    working = [p for p in processes if p.poll() is None]
 
-        def end(*_):
-            raise KeyboardInterrupt
+    def kill() -> None:
+        for process in working:
+            process.kill()
 
-        signal.signal(signal.SIGTERM, end)
+    signals.at_once.append(kill)
+    try:
+        for process in working:
+            process.terminate()
+        for process in working:
+            process.wait()
+    finally:
+        signals.at_once.remove(kill)
 
 
 def cores() -> int:
@@ -88,14 +99,12 @@ def start(cell: Cell, resume: bool, fork: bool | None = None) -> subprocess.Pope
         fork: from a server that has the libraries loaded; None: where that is safe.
     """
     cell.folder.mkdir(parents=True, exist_ok=True)
-    if resume:
-        RunFolder.open(cell.folder)  # cuts off a torn last line
     if can_fork() if fork is None else fork:
-        return Worker(cell.arguments(resume), cell.folder / "log.txt")
+        return Worker(cell, resume, cell.folder / "log.txt")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with open(cell.folder / "log.txt", "ab") as log:
         command = [sys.executable, "-m", "thinklab.cli", "train", *cell.arguments(resume)]
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
 
 
 def make_students(study: Study, cells: Sequence[Cell], out: Path, say: Say) -> None:
@@ -112,7 +121,7 @@ def make_students(study: Study, cells: Sequence[Cell], out: Path, say: Say) -> N
         say(f"making the student {name!r}")
         command = [sys.executable, "-m", "thinklab.students.make_tiny", "--out", str(folder), *recipe.arguments()]
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder.parent / f"{name}.log", "ab") as log:
+        with FolderLock(folder), open(folder.parent / f"{name}.log", "ab") as log:
             if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode:
                 raise RunError(f"the student {name!r} could not be made; see {folder.parent / name}.log")
 

@@ -30,6 +30,7 @@ from thinklab import yamlfile
 from thinklab.config import Experiment, Section, load_config
 from thinklab.errors import ConfigError, RunError, did_you_mean
 from thinklab.run import RunFolder
+from thinklab.run_config import experiment_of
 from thinklab.students.tiny_corpus import Mix
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
@@ -154,8 +155,7 @@ class Cell:
         run = RunFolder(self.folder)
         if not run.config_file.exists():
             return "new"
-        there = (run.resolved() or {}).get("config") or {}
-        if Experiment.model_validate(there) != self.config():  # not the dicts: an older run lacks newer defaults
+        if experiment_of(run) != self.config():  # not the dicts: an older run lacks newer defaults
             raise RunError(
                 f"{self.folder} holds a run of another config than {self.name} now asks for; move it away or choose another --out"
             )

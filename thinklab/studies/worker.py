@@ -12,6 +12,10 @@ import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thinklab.studies.study import Cell
 
 GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
@@ -21,12 +25,12 @@ def can_fork() -> bool:
 
 
 class Worker:
-    """``thinklab train ARGUMENTS`` in a forked process, with the part of ``subprocess.Popen`` that a study uses."""
+    """A cell of a study in a forked process, with the part of ``subprocess.Popen`` that a study uses."""
 
-    def __init__(self, arguments: Sequence[str], log: Path):
+    def __init__(self, cell: Cell, resume: bool, log: Path):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["thinklab.studies.preload"])
-        self._process = context.Process(target=_train, args=(list(arguments), str(log)))
+        self._process = context.Process(target=_train, args=(cell.file, list(cell.overrides), cell.folder, resume, str(log)))
         self._process.start()
         self.pid = self._process.pid
 
@@ -36,17 +40,28 @@ class Worker:
     def terminate(self) -> None:
         self._process.terminate()
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def wait(self) -> int:
         self._process.join()
         return self._process.exitcode
 
 
-def _train(arguments: list[str], log: str) -> None:
+def _train(file: Path, overrides: Sequence[str], folder: Path, resume: bool, log: str) -> None:
     _to_file(log)  # until the process ends, so that a traceback lands there too
-    from thinklab import cli
+    os.setsid()  # Ctrl-C in the terminal is for the study, which hands it on once; a second signal would end this at once
+    from rich.console import Console
 
-    sys.argv = ["thinklab", "train", *arguments]
-    cli.main()
+    from thinklab.ending import exit_code
+    from thinklab.experiment import train
+
+    console = Console(stderr=True, highlight=False)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    sys.exit(exit_code(lambda: train(file, overrides, folder, resume, say=say), console))
 
 
 def _to_file(path: str) -> None:
