@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from thinklab import yamlfile
 from thinklab.errors import BehaviorError, ConfigError, did_you_mean
+from thinklab.own_code import look_beside
 from thinklab.profiles import apply_profile
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
@@ -343,6 +344,7 @@ def load_config(path: str | Path, overrides: list[str] = (), profile: str | None
         ConfigError: with file, line and column, or naming the override that is wrong.
     """
     document = yamlfile.read(Path(path), ConfigError)
+    look_beside(Path(path))
     for text in overrides:
         apply_override(document, text)
     if profile is not None:

@@ -1,4 +1,5 @@
-"""The command line. Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run."""
+"""The command line. Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run,
+3 a run that its teacher ended early."""
 from __future__ import annotations
 
 import logging
@@ -18,7 +19,7 @@ from thinklab.cli import experiment as cli_experiment
 from thinklab.cli import export as cli_export
 from thinklab.cli import guide as cli_guide
 from thinklab.cli import harness as cli_harness
-from thinklab.errors import ThinklabError
+from thinklab.errors import TeacherStopped, ThinklabError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Teach a language model a way of thinking it does not have, and prove it.")
@@ -61,6 +62,9 @@ def train(
     if not quiet:
         Console(highlight=False).print(probe_table({experiment.name: result}))
         print(f"run folder: {out}")
+    if result["failed"]:
+        raise TeacherStopped(f"{result['failed']}. The run ended at step {result['steps']} of {experiment.train.steps} and is saved in "
+                             f"{out}: mend the cause and continue with --resume")
 
 
 @app.command()

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, fields, replace
 from typing import Any, Protocol, TypeVar
 
-from thinklab.errors import TeacherError
+from thinklab.errors import ConfigError, TeacherError
 from thinklab.teachers import loop
 from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.breaker import Breaker, Resting
@@ -131,12 +131,30 @@ class RemoteTeacher:
         price = self.budget.price
         money = None if price is None else sum(price.at_most(i, o) for i, o in sent) * scale / PICO
         shots = [shot_tokens(r) for r in requests]
-        likely = None
-        if price is not None and None not in shots:
-            likely = sum(price.cost(Usage(i, min(o, 3 * s // 2))) for (i, o), s in zip(sent, shots)) * scale / PICO
+        likely = written = None
+        if None not in shots:
+            replies = [min(o, 3 * s // 2) for (_, o), s in zip(sent, shots, strict=True)]
+            written = round(sum(replies) * scale)
+            if price is not None:
+                likely = sum(price.cost(Usage(i, o)) for (i, _), o in zip(sent, replies, strict=True)) * scale / PICO
+        caps, spent = self.options.caps, self.budget.spent
         return Estimate(round(len(requests) * scale), round(sum(i for i, _ in sent) * scale),
                         round(sum(o for _, o in sent) * scale), money, price.date if price else "", likely,
-                        self.options.caps.usd)
+                        None if caps.usd is None else max(0.0, caps.usd - spent.picodollars / PICO), written,
+                        None if caps.tokens is None else max(0, caps.tokens - spent.tokens),
+                        None if caps.calls is None else max(0, caps.calls - spent.calls))
+
+    def refuse_above_cap(self, estimate: Estimate, less: str) -> None:
+        """Raises:
+            ConfigError: when the estimate passes a cap and nobody has said, with ``on_cap``, that the rest may go without guidance.
+
+        Args:
+            less: how to ask for less, such as "lower train.steps".
+        """
+        if self.options.on_cap is None and (above := estimate.above_cap):
+            raise ConfigError(f"the teacher would need {above}, so nothing was asked: {less}, raise the cap, or say what happens at "
+                              "the cap with the teacher's option on_cap=stop (save and end there) or on_cap=plain (go on without "
+                              "guidance)")
 
     @property
     def should_stop(self) -> str:
