@@ -15,7 +15,8 @@ from thinklab.own_code import find_function, look_beside
 from thinklab.teachers import TeacherRequest, load_teacher
 from thinklab.types import Example
 
-RULE = "def f(request):\n    return '<opinion>correct</opinion><reason>I check: fine.</reason><phrase>So \\\\boxed{1}.</phrase>'\n"
+REPLY = "<opinion>correct</opinion><reason>I check: fine.</reason><phrase>So \\boxed{1}.</phrase>"
+RULE = f"def f(request):\n    return {REPLY!r}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +37,9 @@ def test_the_console_script_finds_a_rule_in_the_working_folder(tmp_path):
         pytest.skip("the package is not installed with its script")
     (tmp_path / "myrules.py").write_text(RULE)
     (tmp_path / "a.jsonl").write_text(json.dumps({"question": "1?", "response": "1"}) + "\n")
-    done = subprocess.run([script, "guide", "a.jsonl", "--behavior", "self-check", "--teacher", "scripted", "-o", "rule=myrules:f"],
-                          cwd=tmp_path, capture_output=True, text=True, timeout=300, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    command = [script, "guide", "a.jsonl", "--behavior", "self-check", "--teacher", "scripted", "-o", "rule=myrules:f"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "HF_HUB_OFFLINE": "1"})
     assert done.returncode == 0 and "replies: all 1 used" in done.stderr, done.stderr
 
 
@@ -68,7 +70,7 @@ def test_a_file_with_the_name_of_an_installed_module_replaces_nothing(tmp_path, 
         find_function("json:loads", "the rule")
     (tmp_path / "wandb_d").mkdir()                                    # a folder of results is no package
     assert find_function("math:sqrt", "the rule")(4) == 2
-    with pytest.raises(ConfigError, match="no module 'wandb_d.x'|no module 'wandb_d'"):
+    with pytest.raises(ConfigError, match=r"no module 'wandb_d(\.x)?'"):
         find_function("wandb_d.x:f", "the rule")
 
 

@@ -15,7 +15,8 @@ from thinklab.studies.study import Cell
 
 CREDIT = Raw(400, {"type": "error", "error": {"type": "invalid_request_error", "message":
              "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing."}})
-SMALL = ["questions=2", "samples=4", "probe.questions=4", "probe.every=0", "checkpoint_every=1", "decay=constant", "guards.action=off"]
+SMALL = ["questions=2", "samples=4", "probe.questions=4", "probe.every=0", "checkpoint_every=1", "decay=constant",
+         "guards.action=off"]
 
 
 @pytest.fixture
@@ -56,6 +57,12 @@ def test_an_account_without_credit_ends_the_run_with_its_own_exit_code_and_resum
         server.script = lambda number, body: "ok"
         code, out, err = train(thinklab, server, "steps=6", "--resume")
         assert code == 0 and run.read_json("probe.json")["steps"] == 6 and not run.read_json("probe.json")["failed"]
+
+
+def test_guided_texts_of_a_baseline_end_in_the_same_way(thinklab, tmp_path):
+    with Server(lambda number, body: CREDIT) as server:
+        code, _, err = train(thinklab, server, "steps=2", "loss.method=grpo", "baseline={kind: sft, texts: guided}")
+    assert code == 3 and "credit balance is too low" in err and "--resume" in err
 
 
 def test_a_study_goes_on_with_a_run_whose_teacher_gave_out(tmp_path, monkeypatch):
@@ -106,13 +113,14 @@ def test_guide_says_it_too_and_ends_with_the_account(thinklab, tmp_path):
 def test_guide_refuses_what_the_cap_is_too_small_for(thinklab, tmp_path):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"question": f"{k}?", "response": "1"}) + "\n" for k in range(4)))
     with Server() as server:
-        code, _, err = thinklab("guide", "a.jsonl", "--behavior", "self-check", "--teacher", "anthropic", "-o", "cap_calls=3", "-o",
-                                f"base_url={server.url}", "--out", "o.jsonl")
+        code, _, err = thinklab("guide", "a.jsonl", "--behavior", "self-check", "--teacher", "anthropic", "-o", "cap_calls=3",
+                                "-o", f"base_url={server.url}", "--out", "o.jsonl")
     assert code == 2 and not server.calls and "--limit" in err and not (tmp_path / "o.jsonl").exists()
 
 
-@pytest.mark.parametrize("teacher, more", [("anthropic", []), ("openai", ["-o", "model=gpt-x", "-o", "price={input: 1, output: 2}"]),
-                                           ("scripted", ["-o", "rule=hit-hard"])])
+@pytest.mark.parametrize("teacher, more", [
+    ("anthropic", []), ("openai", ["-o", "model=gpt-x", "-o", "price={input: 1, output: 2}"]),
+    ("scripted", ["-o", "rule=hit-hard"])])
 def test_a_dry_run_needs_no_key(thinklab, tmp_path, monkeypatch, teacher, more):
     for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -127,8 +135,10 @@ def test_a_dry_run_needs_no_key(thinklab, tmp_path, monkeypatch, teacher, more):
 
 @pytest.mark.parametrize("options, said", [
     (["temperature=none"], "option temperature: a valid number, not 'none'; for no value write null, or leave the option out"),
-    (["model=401"], "option model: a valid string, not 401; in quotes it is a text: \"401\""), (["model="], "option model is empty"),
-    (["temperature=.nan"], "option temperature"), (["effort=banana"], "option effort: one of low, medium"), (["base_url=5"], "base_url"),
+    (["model=401"], "option model: a valid string, not 401; in quotes it is a text: \"401\""),
+    (["model="], "option model is empty"),
+    (["temperature=.nan"], "option temperature"), (["effort=banana"], "option effort: one of low, medium"),
+    (["base_url=5"], "base_url"),
     (["key_env=3"], "key_env"), (["cache=none"], "cache: true, false, or a path"), (["cap_usd=.inf"], "cap_usd"),
     (["attempts=none"], "attempts"), (["price={input: 1, output: 2, long: 3}"], "long must name its rates and above"),
     (["price=free"], "price"), (["concurrency=many"], "concurrency"),
@@ -153,5 +163,6 @@ def test_so_is_one_of_the_other_teachers(thinklab, tmp_path, teacher, option):
 def test_the_sentence():
     assert sentence({}) == "" and sentence({"accepted": 3, "edited": 1}) == "replies: all 4 used"
     assert sentence({"accepted": 35, "server": 6, "refusal": 7}) == "replies: 13 of 48 rejected (27%): refusal 7, server 6"
-    assert sentence({"accepted": 1, "refusal": 2}, ". Sad") == "WARNING: most replies were unusable: 2 of 3 rejected (67%): refusal 2. Sad"
+    loud = sentence({"accepted": 1, "refusal": 2}, ". Sad")
+    assert loud == "WARNING: most replies were unusable: 2 of 3 rejected (67%): refusal 2. Sad"
     assert "WARNING" not in sentence({"accepted": 1, "refusal": 1})

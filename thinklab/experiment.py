@@ -53,7 +53,7 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
         say(f"stopped at step {steps}: {session.stopped}. Everything is saved")
     if session.guide is not None:
         replies = outcomes(chain(session.run.read("rollouts"), session.run.read("texts")))
-        say(sentence(replies, ". Each of them trained without guidance, as in plain GRPO") or "replies: the teacher was never asked")
+        say(sentence(replies, ". Each trained without guidance, as in plain GRPO") or "replies: the teacher was never asked")
     if hasattr(session.teacher, "summary"):
         say(f"teacher, after the run: {session.teacher.summary()}")
     known |= {"after": full_probe(session, "after"), "steps": steps, "stopped": session.stopped,

@@ -9,7 +9,7 @@ USED = ("proposed", "accepted", "edited")
 
 
 def outcomes(records: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    """How often each status or reason occurs in the ``guidance`` of recorded rollouts or texts; those without any do not count."""
+    """How often each status or reason occurs in the ``guidance`` of recorded rollouts or texts."""
     found = (record.get("guidance") for record in records)
     return Counter((g["reason"] if g["status"] == "rejected" else "") or g["status"] for g in found if g)
 

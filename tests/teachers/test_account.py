@@ -12,7 +12,8 @@ from thinklab.teachers.money import Amount
 
 
 def openai_error(status, message, code=None, kind=None, **more):
-    return Raw(status, {"error": {"message": message, "type": kind or code, "param": None, "code": code, **more}}, "retry-after: 1\r\n")
+    body = {"message": message, "type": kind or code, "param": None, "code": code, **more}
+    return Raw(status, {"error": body}, "retry-after: 1\r\n")
 
 
 def anthropic_error(status, message, kind="invalid_request_error"):
@@ -24,7 +25,7 @@ ENDS = {  # what the services send -> words of the one line
         400, "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade.")),
     "anthropic-limit": ("anthropic", "cannot pay", anthropic_error(
         400, "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.")),
-    "anthropic-billing": ("anthropic", "cannot pay", anthropic_error(402, "There is an issue with your billing", "billing_error")),
+    "anthropic-billing": ("anthropic", "cannot pay", anthropic_error(402, "An issue with your billing", "billing_error")),
     "anthropic-permission": ("anthropic", "key was refused", anthropic_error(
         403, "Your API key does not have permission to use the specified resource.", "permission_error")),
     "anthropic-disabled": ("anthropic", "key was refused", anthropic_error(400, "This organization has been disabled.")),
@@ -44,7 +45,7 @@ ENDS = {  # what the services send -> words of the one line
         403, "Your access was terminated due to violation of our policies, please check your email.", None, "access_terminated")),
     "openrouter-402": ("openai", "cannot pay", openai_error(402, "Insufficient credits. Add more using the site.", 402)),
     "openrouter-late": ("openai", "cannot pay", Raw(200, {"error": {"code": 402, "message": "Insufficient credits"}})),
-    "openrouter-key": ("openai", "cannot pay", openai_error(403, "Key limit exceeded (total limit). Manage it in the settings.", 403)),
+    "openrouter-key": ("openai", "cannot pay", openai_error(403, "Key limit exceeded (total limit).", 403)),
     "moonshot": ("openai", "cannot pay", openai_error(
         429, "Your account is suspended, please check your plan and billing details", None, "exceeded_current_quota_error")),
     "xai": ("openai", "cannot pay", Raw(403, {"code": "The caller does not have permission", "error":
@@ -59,10 +60,10 @@ FLAGGED = {
     "openrouter": openai_error(
         403, "anthropic/some-model requires moderation. Your input was flagged for \"violence\".", 403,
         metadata={"reasons": ["violence"], "flagged_input": "12+7 ...", "provider_name": "Anthropic", "model_slug": "m"}),
-    "openai-prompt": openai_error(400, "Invalid prompt: your prompt was flagged as potentially violating our usage policy.",
+    "openai-prompt": openai_error(400, "Invalid prompt: your prompt was flagged as potentially violating our policy.",
                                   "invalid_prompt", "invalid_request_error"),
-    "azure": openai_error(400, "The response was filtered due to the prompt triggering the content management policy.", "content_filter",
-                          innererror={"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True}}}),
+    "azure": openai_error(400, "The prompt triggered the content management policy.", "content_filter", innererror={
+        "code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True}}}),
     "dashscope": openai_error(400, "Input data may contain inappropriate content.", "data_inspection_failed"),
 }
 

@@ -50,8 +50,7 @@ CASES = [  # kind, body, error of the reply, whether the usage was usable
     ("openai", changed("openai", "usage", "prompt_tokens_details", to={"cached_tokens": None}), "", True),
     ("openai", changed("openai", "usage", "prompt_tokens_details", to=[3]), "", True),
     ("openai", changed("openai", *MESSAGE, "content", to=[{"type": "text", "text": GOOD}]), "", True),
-    ("openai", changed("openai", *MESSAGE, "content", to=[{"type": "thinking", "thinking": []}, {"type": "text", "text": GOOD}]), "",
-     True),
+    ("openai", changed("openai", *MESSAGE, "content", to=[{"type": "thinking"}, {"type": "text", "text": GOOD}]), "", True),
     ("openai", changed("openai", *MESSAGE, "content", to=[{"type": "text", "text": None}]), "bad-reply", True),
     ("openai", changed("openai", *MESSAGE, "content", to={"text": GOOD}), "bad-reply", True),
     ("openai", changed("openai", *MESSAGE, "content", to=None), "empty", True),
@@ -85,7 +84,7 @@ CASES = [  # kind, body, error of the reply, whether the usage was usable
 
 
 def sound(teacher, replies):
-    """What holds after any reply: an error from the list, texts that can be written, an account that is closed and can be shown."""
+    """What holds after any reply: a known error, texts that can be written, an account that is closed and can be shown."""
     for reply in replies:
         assert reply.error == "" or reply.error in ERRORS
         for text in (reply.text, reply.detail, reply.model):
@@ -113,7 +112,8 @@ def test_an_odd_reply_is_used_or_rejected_and_counted(kind, body, error, usable,
 
 
 @pytest.mark.parametrize(("body", "content"), [
-    ("", "application/json"), ("{", "application/json"), ("<html>", "text/html"), ("null", "text/plain"), ("NaN", "application/json"),
+    ("", "application/json"), ("{", "application/json"), ("<html>", "text/html"), ("null", "text/plain"),
+    ("NaN", "application/json"),
     ('{"usage": ' + "9" * 5000 + "}", "application/json"), ("[" * 100_000, "application/json"),
 ])
 @pytest.mark.parametrize("kind", ["anthropic", "openai"])
@@ -125,11 +125,11 @@ def test_a_body_that_is_no_json(kind, body, content, ask):
     sound(teacher, [reply])
 
 
-scalars = (st.none() | st.booleans() | st.integers() | st.integers(10**300, 10**310) | st.floats() | st.text(max_size=20)
-           | st.sampled_from(["stop", "length", "end_turn", "refusal", "text", "error", "\ud800", GOOD]))
+scalars = (st.none() | st.booleans() | st.integers() | st.integers(10**300, 10**310) | st.floats()
+           | st.text(max_size=20) | st.sampled_from(["stop", "length", "end_turn", "refusal", "text", "error", "\ud800", GOOD]))
 anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-    st.sampled_from(["type", "text", "content", "message", "error", "code", "usage", "choices", "x"]) | st.text(max_size=5), inner,
-    max_size=3), max_leaves=8)
+    st.sampled_from(["type", "text", "content", "message", "error", "code", "usage", "choices", "x"]) | st.text(max_size=5),
+    inner, max_size=3), max_leaves=8)
 
 
 def places(node, path=()):
@@ -180,7 +180,8 @@ def test_no_shape_of_a_reply_gets_out_raw(kind, held, ask, data, status):
         replies = teacher.reply(ask(2))
     except TeacherError as error:  # an error in the body may say that the account cannot pay
         str(error).encode("utf-8")
-        assert "\n" not in str(error) and "unexpected" not in str(error)
+        known = ("cannot pay", "key was refused", "no such model", "wants a key")
+        assert "\n" not in str(error) and any(words in str(error) for words in known), error
         replies = []
     sound(teacher, replies)
 

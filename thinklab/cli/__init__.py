@@ -63,8 +63,8 @@ def train(
         Console(highlight=False).print(probe_table({experiment.name: result}))
         print(f"run folder: {out}")
     if result["failed"]:
-        raise TeacherStopped(f"{result['failed']}. The run ended at step {result['steps']} of {experiment.train.steps} and is saved in "
-                             f"{out}: mend the cause and continue with --resume")
+        raise TeacherStopped(f"{result['failed'].rstrip('.')}. The run ended at step {result['steps']} of "
+                             f"{experiment.train.steps} and is saved in {out}: mend the cause and continue with --resume")
 
 
 @app.command()

@@ -30,7 +30,8 @@ def check_types(backend: str, factory: Callable[..., Any], options: Mapping[str,
         try:
             TypeAdapter(hint, config=STRICT).validate_python(value)
         except ValidationError as error:
-            raise ConfigError(f"the teacher {backend!r}: option {name}: {_what(error)}, not {value!r}{_mend(value, hint)}") from None
+            raise ConfigError(f"the teacher {backend!r}: option {name}: {_what(error)}, not {value!r}"
+                              f"{_mend(value, hint)}") from None
         except PydanticUserError:                     # an annotation that pydantic cannot check, in another package
             continue
 

@@ -101,7 +101,8 @@ class OpenAIBackend:
         message = getattr(choice, "message", None)
         if message is None:
             raise Fault("bad-reply", "the reply holds no choice with a message", again=True, usage=usage)
-        text, ended, refused = plain_text(getattr(message, "content", None)), choice.finish_reason, getattr(message, "refusal", None)
+        text, refused = plain_text(getattr(message, "content", None)), getattr(message, "refusal", None)
+        ended = getattr(choice, "finish_reason", None)
         if text is None:
             raise Fault("bad-reply", "the content of the reply is no text", again=True, usage=usage)
         found = TeacherReply(request.id, text, model=str(reply.model or self.model), usage=usage or Usage())

@@ -86,4 +86,5 @@ def remote_options(teacher: str, given: Mapping[str, Any], own: tuple[str, ...] 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][:1])
-        raise ConfigError(f"teacher option {where}: {first['msg'].removeprefix('Value error, ')}, not {given.get(where)!r}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"teacher option {where}: {said}, not {given.get(where)!r}") from None

@@ -32,7 +32,7 @@ from thinklab.types import Usage
 
 T = TypeVar("T")
 FORBIDDEN_IN_A_ROW = 16
-"""Replies with status 403 and no answer between, after which a service that did answer is taken to have withdrawn its permission."""
+"""Replies with status 403 and no answer between, after which a service that did answer counts as having withdrawn its consent."""
 WARM_S = 240.0          # a service keeps a prefix for 5 minutes after its last use; one is spare
 
 
@@ -146,15 +146,15 @@ class RemoteTeacher:
 
     def refuse_above_cap(self, estimate: Estimate, less: str) -> None:
         """Raises:
-            ConfigError: when the estimate passes a cap and nobody has said, with ``on_cap``, that the rest may go without guidance.
+            ConfigError: when the estimate passes a cap and ``on_cap`` does not say that the rest may go without guidance.
 
         Args:
             less: how to ask for less, such as "lower train.steps".
         """
         if self.options.on_cap is None and (above := estimate.above_cap):
-            raise ConfigError(f"the teacher would need {above}, so nothing was asked: {less}, raise the cap, or say what happens at "
-                              "the cap with the teacher's option on_cap=stop (save and end there) or on_cap=plain (go on without "
-                              "guidance)")
+            raise ConfigError(f"the teacher would need {above}, so nothing was asked: {less}, raise the cap, or say what happens "
+                              "at the cap with the teacher's option on_cap=stop (save and end there) or on_cap=plain (go on "
+                              "without guidance)")
 
     @property
     def should_stop(self) -> str:
@@ -220,7 +220,7 @@ class RemoteTeacher:
             return await work
         except Fault as fault:
             message = self.backend.secret.redact(f"the {self.name} teacher ({self.backend.model}) cannot work: "
-                                                 f"{fault.detail}")
+                                                 f"{' '.join(fault.detail.split())}")
         raise TeacherError(message)
 
     async def _check(self) -> None:

@@ -20,7 +20,8 @@ class ScriptedTeacher:
     """Replies by rule, or from a table of replies to known questions.
 
     Args:
-        rule: a name from ``rules.RULES``, ``"module:function"`` (see ``thinklab/own_code.py``), or any callable ``rule(request, **parameters)``.
+        rule: a name from ``rules.RULES``, ``"module:function"`` (see ``thinklab/own_code.py``), or any
+            callable ``rule(request, **parameters)``.
         table: path of a JSONL file with ``question``, ``reply`` and perhaps ``response`` on each line (a line with a
             ``response`` answers only that answer of the student), or of a YAML file: a list of the same, or a mapping
             from questions to replies.
