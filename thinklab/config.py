@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from thinklab import yamlfile
 from thinklab.errors import BehaviorError, ConfigError, did_you_mean
+from thinklab.own_code import look_beside
 from thinklab.profiles import apply_profile
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
@@ -346,6 +347,7 @@ def load_config(path: str | Path, overrides: list[str] = (), profile: str | None
     """
     from thinklab.run_config import read_document
     document = read_document(Path(path))
+    look_beside(Path(path))
     for text in overrides:
         apply_override(document, text)
     if profile is not None:

@@ -1,6 +1,6 @@
 """How a process of thinklab ends: what was raised becomes one line on stderr and an exit code.
 
-0 done, 1 a run failed, 2 the request is wrong, 130 and 143 stopped by SIGINT and SIGTERM.
+0 done, 1 a run failed, 2 the request is wrong, 3 the teacher ended a run early, 130 and 143 stopped by SIGINT and SIGTERM.
 """
 from __future__ import annotations
 

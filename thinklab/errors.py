@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class ThinklabError(Exception):
-    """Base of all. ``exit_code``: 2 where the request is wrong, 1 where a run failed."""
+    """Base of all. ``exit_code``: 2 where the request is wrong, 1 where a run failed, 3 where its teacher ended it early."""
 
     exit_code = 1
 
@@ -45,6 +45,12 @@ class StudentError(ThinklabError, ValueError):
 
 class TeacherError(ThinklabError, RuntimeError):
     """A teacher that cannot work at all (wrong key, unknown backend). One failed reply is a record, not an error."""
+
+
+class TeacherStopped(TeacherError):
+    """The teacher gave out while a run was under way, so the run ended early. What was done is saved and can be resumed."""
+
+    exit_code = 3
 
 
 class TrainingError(ThinklabError, RuntimeError):

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import shlex
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from thinklab import unsloth_first
 from thinklab.behavior import load_behavior
 from thinklab.config import Experiment, load_config
-from thinklab.errors import ConfigError, RunError, RunWarning
+from thinklab.errors import ConfigError, RunError, RunWarning, TeacherStopped
 from thinklab.folder_lock import FolderLock
+from thinklab.rejections import outcomes, sentence
 from thinklab.run import RunFolder
 from thinklab.run_config import of_a_run, run_of
 from thinklab.signals import Interrupted, finishing
@@ -88,11 +90,12 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
     """Train as ``config`` says into the run folder ``out``; returns what ``probe.json`` then holds.
 
     ``{"before": {decoding: result}, "after": {...}, "steps": N, "difference": {...}}``, each result as
-    ``ProbeResult.to_json`` gives it. ``thinklab probe`` measures more; see ``thinklab/probing/full.py``. A finished run is left
-    as it is.
+    ``ProbeResult.to_json`` gives it. ``thinklab probe`` measures more; see ``thinklab/probing/full.py``. ``stopped`` says why a
+    run ended early, ``failed`` that its teacher ended it (``check_teacher_lasted``). A finished run is left as it is.
 
     Raises:
         ThinklabError: when something cannot be used, or the run cannot go on.
+        ConfigError: when the teacher is likely to need more than a cap allows and ``on_cap`` does not say what happens then.
         Interrupted: when SIGINT or SIGTERM ended it; the text says where it stands and how to continue.
     """
     out = Path(out)
@@ -143,10 +146,23 @@ def _probe_after(session: Any, known: dict[str, Any], steps: int) -> dict[str, A
     if "before" not in known:
         warnings.warn(f"{session.run.path / 'probe.json'} does not say how the student was before training; `thinklab probe "
                       f"{session.run.path}` measures that", RunWarning, stacklevel=2)
-    known |= {"after": full_probe(session, "after"), "steps": steps, "stopped": session.stopped}
+    early = session.guide is not None and steps < session.config.train.steps
+    known |= {"after": full_probe(session, "after"), "steps": steps, "stopped": session.stopped,
+              "failed": session.guide.failed if early else ""}
     known["difference"] = paired(session.run)
     session.run.write_json("probe.json", known)
     return known
+
+
+def check_teacher_lasted(config: Experiment, out: Path, result: Mapping[str, Any]) -> None:
+    """A run that its teacher ended is saved and probed, but it is not what was asked for.
+
+    Raises:
+        TeacherStopped: exit code 3, so that ``train && eval`` does not go on.
+    """
+    if result.get("failed"):
+        raise TeacherStopped(f"{result['failed'].rstrip('.')}. The run ended at step {result['steps']} of {config.train.steps} "
+                             f"and is saved in {out}: fix the cause and continue with: thinklab train --resume {out}")
 
 
 def where_it_stands(run: RunFolder, config: Experiment) -> str:
@@ -176,9 +192,11 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
     if session.guards is not None:
         session.guards.say = say
     session.say = say
-    session.check_start()
     if cost := session.estimate():
         say(f"teacher, before the run: {cost}")
+        if not resume:
+            refuse_above_cap(session, cost)
+    session.check_start()
     if on_metrics:
         session.listeners.append(on_metrics)
     known = (session.run.read_json("probe.json") or {}) if resume else {}
@@ -193,7 +211,26 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
             steps = session.trainer.state.global_step
     if session.stopped:
         say(f"stopped at step {steps}: {session.stopped}. Everything is saved")
+    if session.guide is not None:
+        replies = outcomes(chain(session.run.read("rollouts"), session.run.read("texts")))
+        say(sentence(replies, ". Each trained without guidance, as in plain GRPO") or "replies: the teacher was never asked")
     if hasattr(session.teacher, "summary"):
         say(f"teacher, after the run: {session.teacher.summary()}")
     session.listener.check()
     return _probe_after(session, known, steps)
+
+
+def refuse_above_cap(session: Any, cost: Any) -> None:
+    """A run whose money ends halfway is plain GRPO from there on, which is not what was asked for; so it does not begin.
+
+    Raises:
+        ConfigError: with what to change; the same run folder can be used then.
+    """
+    refuse = getattr(session.teacher, "refuse_above_cap", None)
+    if refuse is None:
+        return
+    try:
+        refuse(cost, "lower train.steps, train.questions or guidance.gamma")
+    except ConfigError:
+        session.run.config_file.unlink()
+        raise

@@ -34,6 +34,7 @@ from thinklab.tasks import load_task
 from thinklab.tasks.base import Task
 from thinklab.teachers import Teacher, TeacherRequest, load_teacher
 from thinklab.teachers.base import check as check_teacher
+from thinklab.teachers.money import Estimate
 from thinklab.trainer import ThinkTuningTrainer
 from thinklab.types import Batch, Example
 
@@ -110,10 +111,10 @@ class Session:
         return (getattr(self.guide, "failed", "") or getattr(self.teacher, "should_stop", "")
                 or getattr(self.guards, "stopped", ""))
 
-    def estimate(self) -> str:
-        """What the teacher may cost at most over what is left of the run, in words; empty for one that costs nothing."""
+    def estimate(self) -> Estimate | None:
+        """What the teacher may cost at most over what is left of the run; None for one that costs nothing."""
         if not hasattr(self.teacher, "estimate"):
-            return ""
+            return None
         t, behavior = self.config.train, self.behaviors[0]
         done = self.run.last_checkpoint()
         generations = range(done[1] if done else 0, t.steps, t.iterations * t.minibatches)
@@ -121,7 +122,7 @@ class Session:
         answer = "word " * t.max_completion_tokens
         sample = [TeacherRequest(id=e.id, messages=tuple(behavior.messages(e.question, answer)), example=e, response=answer,
                                  behavior=behavior.name) for e in self.train_examples[:8]]
-        return str(self.teacher.estimate(sample, calls))
+        return self.teacher.estimate(sample, calls)
 
     def probe(self, decoding: str, questions: int | None = None, samples: int = 1) -> list[probe.ProbeSample]:
         """``samples`` answers of the student as it is now to each held-out question."""

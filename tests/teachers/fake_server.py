@@ -46,7 +46,19 @@ ERROR_TYPES = {
     529: "overloaded_error",
 }
 
-Script = Callable[[int, dict[str, Any]], str]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """An action of its own: exactly this status and body. ``body`` is JSON unless it is a text."""
+
+    status: int
+    body: Any
+    headers: str = ""
+    kind: str = "application/json"
+
+
+Script = Callable[[int, dict[str, Any]], "str | Raw"]
 
 
 @dataclass
@@ -63,7 +75,7 @@ class Server:
     page_for_models: bool = False
     calls: list[dict[str, Any]] = field(default_factory=list, repr=False)
     """Body, path and headers of every call for a reply, in order of arrival."""
-    done: list[str] = field(default_factory=list)
+    done: list[str | Raw] = field(default_factory=list)
     """What was done with each, by number."""
     billed_tokens: int = 0
     """Input and output of every call that got a reply, the lost ones included."""
@@ -155,6 +167,8 @@ class Server:
         return await self._act(writer, action, body, anthropic)
 
     async def _act(self, writer, action: str, body: dict[str, Any], anthropic: bool) -> bool:
+        if isinstance(action, Raw):
+            return await self._send(writer, action.status, action.body, action.headers, kind=action.kind)
         if action == "drop":
             return False
         if action in STATUS:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from thinklab.baselines.fit import fit
 from thinklab.baselines.texts import Text, gold
 from thinklab.chunks import add_chunk, seed_of, whole_chunks
-from thinklab.errors import TrainingError
+from thinklab.errors import TeacherStopped, TrainingError
 from thinklab.guide import Schedule
 from thinklab.training import Session
 from thinklab.types import Example, Rollout, to_json
@@ -21,6 +21,7 @@ def train_sft(session: Session, questions: Sequence[Example], resume: bool) -> i
 
     Raises:
         TrainingError: when no question has a text, which only guided texts can bring about.
+        TeacherStopped: when the teacher gives out on the way.
     """
     texts = gold_texts(session, questions) if session.config.baseline.texts == "gold" else guided_texts(session, questions)
     if not texts:
@@ -65,7 +66,7 @@ def _guided(session: Session, questions: Sequence[Example], place: int) -> list[
     every = replace(session.guide, schedule=Schedule(start=1))
     guided = every(rollouts, 0, place)
     if every.failed:
-        raise TrainingError(f"the teacher cannot go on: {every.failed}. What it said so far is kept; continue with --resume")
+        raise TeacherStopped(f"the teacher cannot go on: {every.failed}. What it said so far is kept; continue with --resume")
     lines = []
     for r in guided:
         text = Text(r.example.id, "guided", r.prompt_ids, r.completion_ids if r.guided else (), r.text)

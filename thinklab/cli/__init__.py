@@ -1,4 +1,5 @@
-"""The command line. Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run."""
+"""The command line. Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run,
+3 a run that its teacher ended early."""
 from __future__ import annotations
 
 import logging
@@ -73,6 +74,7 @@ def train(
     if not quiet:
         Console(highlight=False).print(probe_table({experiment.name: result}))
         print(f"run folder: {out}")
+    runs.check_teacher_lasted(experiment, out, result)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from thinklab.errors import ConfigError, ThinklabError
+from thinklab.rejections import sentence
 from thinklab.teachers.safety import as_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -40,14 +41,21 @@ def guide(
     from thinklab.guide_file import Tally, guide_answers, read_answers, requests_for
     from thinklab.teachers import load_teacher
     from thinklab.teachers.base import check
+    from thinklab.teachers.secrets import without_key
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     wanted, answers = load_behavior(behavior), read_answers(questions, limit)
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists already: name another file, or move it away")
-    asked = load_teacher(teacher, **parse_options(option or []))
+    with without_key() if dry_run else nullcontext():
+        asked = load_teacher(teacher, **parse_options(option or []))
     if hasattr(asked, "estimate"):
-        console.print(f"Before: {asked.estimate(requests_for(answers, wanted))}", markup=False)
+        cost = asked.estimate(requests_for(answers, wanted))
+        console.print(f"Before: {cost}", markup=False)
+        if not dry_run and hasattr(asked, "refuse_above_cap"):
+            asked.refuse_above_cap(cost, "ask about fewer answers with --limit")
+    elif dry_run:
+        console.print(f"Before: {len(answers)} answers; the teacher {teacher!r} costs no money", markup=False)
     if dry_run:
         return
     check(asked)
@@ -132,12 +140,12 @@ def _report(console: Console, tally: Any, lines: int, total: int, teacher: Any, 
     usable = tally.outcomes["proposed"]
     console.print(f"{lines} of {total} answers asked about, {usable} usable replies", markup=False)
     rejected = {k: n for k, n in tally.outcomes.most_common() if k != "proposed"}
-    if rejected:
-        console.print("rejected: " + ", ".join(f"{reason} {n}" for reason, n in rejected.items()), markup=False)
+    if line := sentence(tally.outcomes):
+        console.print(line, markup=False, style="bold red" if line.startswith("WARNING") else None)
     for reason in rejected:
         (detail, count), *more = tally.details[reason].most_common()
         also = f" (and {len(more)} other causes)" if len(more) > 1 else " (and one other cause)" if more else ""
-        console.print(f"  {reason}, {count} times: {detail[:200]}{also}", markup=False)
+        console.print(f"  {reason}, {count} times: {as_text(detail)[:200]}{also}", markup=False)
     if tally.opinion_accuracy is not None:
         console.print(f"opinion right: {tally.opinions_right} of {tally.opinions} "
                       f"({tally.opinion_accuracy:.1%})", markup=False)

@@ -30,6 +30,7 @@ from thinklab.lab import config as lab_config
 from thinklab.lab.html import Metrics, Proposals, ReviewText, Status, batch_text, in_notebook, show_batches_in_notebook
 from thinklab.lab.store import Waiting
 from thinklab.lab.worker import Progress, bar
+from thinklab.rejections import outcomes, sentence
 from thinklab.run import RunFolder
 from thinklab.types import Batch, Guidance
 
@@ -263,6 +264,8 @@ class Lab:
         line = Metrics({k: v for part in engine.lines[-engine.span :] for k, v in part.items()})
         why = engine.session.stopped
         self._end_of_steps()
+        if self.step >= total and (replies := sentence(outcomes(engine.session.run.read("rollouts")))):
+            self._say(replies)
         self._say(
             f"step {self.step} of {total} is trained and saved"
             + (f"; stopped: {why}" if why and self.step < until else "")

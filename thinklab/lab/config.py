@@ -13,6 +13,7 @@ from thinklab import yamlfile
 from thinklab.behavior import Behavior
 from thinklab.config import Experiment, apply_override
 from thinklab.errors import ConfigError, did_you_mean
+from thinklab.own_code import look_beside
 from thinklab.parts import Parts
 from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
@@ -86,6 +87,7 @@ def experiment(
 def _begin(config, out: Path | None) -> tuple[dict, Any]:
     if isinstance(config, str | Path):
         document = read_document(find_config(config))
+        look_beside(find_config(config))
         return document.data, document.node
     if isinstance(config, Experiment):
         return config.model_dump(mode="json"), None

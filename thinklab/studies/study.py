@@ -160,7 +160,8 @@ class Cell:
                 f"{self.folder} holds a run of another config than {self.name} now asks for; move it away or choose another --out"
             )
         found, wanted = run.read_json("probe.json") or {}, self.config()
-        ended = found.get("steps", 0) >= wanted.train.steps or wanted.baseline is not None or found.get("stopped")
+        stopped = found.get("stopped") and not found.get("failed")       # one whose teacher gave out is still to be done
+        ended = found.get("steps", 0) >= wanted.train.steps or wanted.baseline is not None or stopped
         return "finished" if "after" in found and ended else "begun"  # `thinklab probe` measures unfinished runs as well
 
     def arguments(self, resume: bool) -> list[str]:

@@ -54,14 +54,14 @@ def _train(file: Path, overrides: Sequence[str], folder: Path, resume: bool, log
     from rich.console import Console
 
     from thinklab.ending import exit_code
-    from thinklab.experiment import train
+    from thinklab.experiment import check_teacher_lasted, train
 
     console = Console(stderr=True, highlight=False)
 
     def say(text: str) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
-    sys.exit(exit_code(lambda: train(file, overrides, folder, resume, say=say), console))
+    sys.exit(exit_code(lambda: check_teacher_lasted(*train(file, overrides, folder, resume, say=say)), console))
 
 
 def _to_file(path: str) -> None:

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
+from thinklab.teachers._option_types import check_types
 from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest
 
 GROUP = "thinklab.teachers"
@@ -50,6 +51,7 @@ def load_teacher(backend: str, student: Any = None, **options: Any) -> Teacher:
     if student is not None and "student" in inspect.signature(factory).parameters:
         options["student"] = student
     _check_options(backend, factory, options)
+    check_types(backend, factory, options)
     return factory(**options)
 
 

@@ -10,6 +10,7 @@ sampling counts. Set it only for an older model that still knows it; the call th
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any, Literal
 
 import anthropic
@@ -17,7 +18,8 @@ from anthropic import AsyncAnthropic
 
 from thinklab.errors import ConfigError
 from thinklab.teachers.base import TeacherReply, TeacherRequest
-from thinklab.teachers.faults import Fault, from_sdk, page
+from thinklab.teachers.faults import Fault, error_inside, from_sdk, page, plain_text
+from thinklab.teachers.measure import counted, reported
 from thinklab.teachers.options import remote_options
 from thinklab.teachers.prices import facts
 from thinklab.teachers.remote import RemoteTeacher
@@ -96,21 +98,35 @@ class AnthropicBackend:
         try:
             message = await self._client.messages.create(model=self.model, max_tokens=request.max_tokens, system=system,
                                                          messages=messages, timeout=timeout_s, **self._extra)
-            if fault := page(message):
-                raise fault
-            usage = _usage(message.usage)
-            text = "".join(block.text for block in message.content if block.type == "text")
-            stopped, model = message.stop_reason, str(message.model or self.model)
+            return self._read(message, request)
         except Fault:
             raise
         except Exception as error:
             raise from_sdk(error, anthropic) from None
-        if stopped in STOPPED:
-            detail = getattr(message.stop_details, "explanation", None) or f"the service stopped with {stopped!r}"
-            return TeacherReply(request.id, text, error=STOPPED[stopped], detail=detail, model=model, usage=usage)
+
+    def _read(self, message: Any, request: TeacherRequest) -> TeacherReply:
+        """What the service answered. The SDK checks no types, so every part of it may be anything.
+
+        Raises:
+            Fault: where there is no reply in it.
+        """
+        if fault := page(message):
+            raise fault
+        usage = _usage(getattr(message, "usage", None))
+        if fault := error_inside(message):
+            fault.usage = usage
+            raise fault
+        text, stopped = plain_text(getattr(message, "content", None)), getattr(message, "stop_reason", None)
+        if text is None:
+            raise Fault("bad-reply", "the content of the reply is no text", again=True, usage=usage)
+        found = TeacherReply(request.id, text, model=str(message.model or self.model), usage=usage or Usage())
+        if isinstance(stopped, str) and stopped in STOPPED:
+            said = getattr(getattr(message, "stop_details", None), "explanation", None)
+            return replace(found, error=STOPPED[stopped],
+                           detail=said if isinstance(said, str) and said else f"the service stopped with {stopped!r}")
         if stopped not in ("end_turn", "stop_sequence"):
-            raise Fault("bad-reply", f"the reply ended with {stopped!r}", again=True, usage=usage, text=text)
-        return TeacherReply(request.id, text, model=model, usage=usage)
+            raise Fault("bad-reply", f"the reply ended with {str(stopped)[:60]!r}", again=True, usage=usage, text=text)
+        return found
 
     async def check(self) -> None:
         """Asks what the model is: free, and fails for a wrong key as for a wrong model."""
@@ -133,7 +149,9 @@ def _blocks(request: TeacherRequest, mark_prefix: bool) -> tuple[list[dict[str, 
     return system, turns
 
 
-def _usage(usage: Any) -> Usage:
-    """The service counts cached input apart; ``Usage.input_tokens`` is all of it."""
-    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    return Usage(usage.input_tokens + read + written, usage.output_tokens, read, written)
+def _usage(usage: Any) -> Usage | None:
+    """The service counts cached input apart; ``Usage.input_tokens`` is all of it. None where it does not say."""
+    parts = [getattr(usage, f"{kind}input_tokens", None) for kind in ("", "cache_read_", "cache_creation_")]
+    plain, read, written = parts[0], *(part or 0 for part in parts[1:])
+    known = None not in [counted(part) for part in (plain, read, written)]
+    return reported(plain + read + written if known else None, getattr(usage, "output_tokens", None), read, written)

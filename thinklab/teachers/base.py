@@ -25,6 +25,8 @@ ERRORS = {
     "resting": "not asked: the service has failed many times in a row and is left alone for a while",
     "bad-reply": "a reply that is not in the service's own format, for instance half of one",
     "bad-request": "the service does not accept this request",
+    "flagged": "the service's moderation does not let this request through",
+    "forbidden": "403 for this request, without a word about the account or the content",
     "prompt-too-long": "the request does not fit the model's context",
     "refusal": "the model declined",
     "max-tokens": "the reply was cut at max_tokens",

@@ -12,6 +12,7 @@ from email.utils import mktime_tz, parsedate_tz
 from types import ModuleType
 from typing import Any
 
+from thinklab.teachers.account import meaning
 from thinklab.types import Usage
 
 _JITTER = random.Random()          # not the global one, whose state a training run may count on
@@ -68,7 +69,7 @@ def from_sdk(error: Exception, sdk: ModuleType) -> Fault:
     if isinstance(error, sdk.APIResponseValidationError):
         return Fault("bad-reply", "the reply is not in the service's own format", again=True)
     if isinstance(error, sdk.APIStatusError):
-        return _from_status(error)
+        return from_status(error.status_code, error.body, error.message, error.response.headers)
     if isinstance(error, ValueError | TypeError | AttributeError | LookupError | RecursionError):      # cut off, odd
         return Fault("bad-reply", f"the reply cannot be read ({type(error).__name__})", again=True)
     return Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True)     # a mistake of ours; never raised raw
@@ -80,6 +81,25 @@ def page(reply: Any) -> Fault | None:
         return None
     return Fault("bad-reply", "what answered is not the service but something that sends text or a web page, perhaps a "
                               f"proxy's sign-in page: {' '.join(reply.split())[:80]!r}", again=True)
+
+
+def plain_text(content: Any) -> str | None:
+    """The text of a reply: itself, or its blocks of type ``text`` joined; ``""`` for none. None where it is neither.
+
+    Blocks are mappings or the SDK's objects; those of other types (thinking) are no part of the text.
+    """
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        return None
+    texts = []
+    for block in content:
+        kind, text = (block.get("type"), block.get("text")) if isinstance(block, dict) else (
+            getattr(block, "type", None), getattr(block, "text", None))
+        if not isinstance(kind, str) or (kind == "text" and not isinstance(text, str)):
+            return None
+        texts += [text] if kind == "text" else []
+    return "".join(texts)
 
 
 def _to(error: Any) -> str:
@@ -97,35 +117,64 @@ def _root(error: BaseException) -> str:
     return " ".join(str(named[-1] if named else str(deepest) or type(deepest).__name__).split())[:120]
 
 
-def _from_status(error: Any) -> Fault:
-    status, said = error.status_code, _message(error)
-    detail = f"HTTP {status}: {said}"
-    if status == 200:
+def from_status(status: int, body: Any, fallback: str = "", headers: Any = None) -> Fault:
+    """The ``Fault`` behind an error status and its JSON.
+
+    Args:
+        body: what came with it, as the SDK hands it over.
+        fallback: what to say where the body has no message.
+        headers: of the reply; None where the error came inside a reply with status 200.
+    """
+    said = _message(body, fallback)
+    detail, wait_s, why = f"HTTP {status}: {said}", _retry_after(headers or {}), meaning(status, body, said)
+    if not 400 <= status < 600:
         return Fault("bad-reply", detail, again=True)
-    if status in (401, 403):
-        return Fault("key", f"the key was refused (HTTP {status}): {said}", fatal=True, usage=FREE)
-    if status == 402 or getattr(error, "type", None) == "billing_error":
+    if status == 402 or why == "billing":
         return Fault("billing", f"the account cannot pay (HTTP {status}): {said}", fatal=True, usage=FREE)
+    if status == 401 or why == "key":
+        return Fault("key", f"the key was refused (HTTP {status}): {said}", fatal=True, usage=FREE)
+    if why == "flagged":
+        return Fault("flagged", detail, usage=FREE)
+    if status == 403:
+        return Fault("forbidden", detail, usage=FREE)
     if status == 404:
         return Fault("model", f"no such model or address (HTTP 404): {said}", fatal=True, usage=FREE)
     if status == 429:
-        return Fault("rate-limit", detail, again=True, wait_s=_retry_after(error.response.headers), usage=FREE)
+        return Fault("rate-limit", detail, again=True, wait_s=wait_s, usage=FREE)
     if status in (503, 529):
-        return Fault("overloaded", detail, again=True, wait_s=_retry_after(error.response.headers), usage=FREE)
+        return Fault("overloaded", detail, again=True, wait_s=wait_s, usage=FREE)
     if status in (408, 504):
         return Fault("timeout", detail, again=True)
     if status == 409 or status >= 500:
-        return Fault("server", detail, again=True, wait_s=_retry_after(error.response.headers), usage=FREE)
+        return Fault("server", detail, again=True, wait_s=wait_s, usage=FREE)
     if status == 413 or "too long" in said.lower() or "context length" in said.lower():
         return Fault("prompt-too-long", detail, usage=FREE)
     return Fault("bad-request", detail, usage=FREE)
 
 
-def _message(error: Any) -> str:
-    body = error.body
+def error_inside(*parts: Any) -> Fault | None:
+    """The fault behind a reply with status 200 that carries an ``error``, as OpenRouter sends where a provider fails late.
+
+    Args:
+        parts: the reply, then its first choice; whichever carries one counts. What it cost is not known.
+    """
+    for part in parts:
+        error = getattr(part, "error", None)
+        if not error:
+            continue
+        code = error.get("code") if isinstance(error, dict) else None
+        fault = from_status(code if type(code) is int else 200, error)
+        fault.usage = None
+        return fault
+    return None
+
+
+def _message(body: Any, fallback: str) -> str:
+    if isinstance(body, list):                        # Google's servers wrap the error in a list
+        body = next((part for part in body if isinstance(part, dict)), None)
     inner = body.get("error", body) if isinstance(body, dict) else body
-    text = inner.get("message", "") if isinstance(inner, dict) else inner
-    return " ".join(str(text or error.message).split())[:300]
+    text = inner.get("message") if isinstance(inner, dict) else inner
+    return " ".join(str(text or fallback).split())[:300]
 
 
 def _retry_after(headers: Any) -> float | None:

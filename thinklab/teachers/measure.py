@@ -6,6 +6,9 @@ from dataclasses import fields
 from thinklab.teachers.base import TeacherRequest
 from thinklab.types import Usage
 
+MOST_TOKENS = 10**9
+"""No reply has as many: a figure from here on is not a count."""
+
 
 def likely_tokens(request: TeacherRequest) -> int:
     """Guessed high for English (about 4 bytes a token) and about right for digits and symbols."""
@@ -31,6 +34,20 @@ def prefix_of(request: TeacherRequest) -> tuple[tuple[str, str], ...]:
 def add(a: Usage, b: Usage) -> Usage:
     """Both together."""
     return Usage(**{f.name: getattr(a, f.name) + getattr(b, f.name) for f in fields(Usage)})
+
+
+def counted(value: object) -> int | None:
+    """A number of tokens as a service reports it; None for whatever else stands there."""
+    return value if type(value) is int and 0 <= value < MOST_TOKENS else None
+
+
+def reported(input_tokens: object, output_tokens: object, cache_read: object = 0, cache_write: object = 0) -> Usage | None:
+    """``Usage`` from a reply's own figures; None where the two that cost money are not both numbers."""
+    sent, written = counted(input_tokens), counted(output_tokens)
+    if sent is None or written is None:
+        return None
+    from_cache = min(sent, counted(cache_read) or 0)
+    return Usage(sent, written, from_cache, min(sent - from_cache, counted(cache_write) or 0))
 
 
 def _bytes(request: TeacherRequest) -> int:

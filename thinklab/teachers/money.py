@@ -137,6 +137,23 @@ class Estimate:
     usd_likely: float | None = None
     """With replies half as long again as the few-shots'; None without few-shots or a price."""
     cap_usd: float | None = None
+    """What is left of the cap in dollars."""
+    output_tokens_likely: int | None = None
+    cap_tokens: int | None = None
+    cap_calls: int | None = None
+
+    @property
+    def above_cap(self) -> str:
+        """Which cap the likely cost passes, in words; empty for none. Without few-shots to judge by, the highest cost counts."""
+        usd = self.usd if self.usd_likely is None else self.usd_likely
+        if self.cap_usd is not None and usd is not None and usd > self.cap_usd:
+            return f"about {dollars(round(usd * PICO))} where {dollars(round(self.cap_usd * PICO))} is left under cap_usd"
+        out = self.output_tokens_at_most if self.output_tokens_likely is None else self.output_tokens_likely
+        if self.cap_tokens is not None and (tokens := self.input_tokens + out) > self.cap_tokens:
+            return f"about {tokens:,} tokens where {self.cap_tokens:,} are left under cap_tokens"
+        if self.cap_calls is not None and self.calls > self.cap_calls:
+            return f"{self.calls:,} calls where {self.cap_calls:,} are left under cap_calls"
+        return ""
 
     def __str__(self) -> str:
         money = "price unknown" if self.usd is None else f"at most about {dollars(round(self.usd * PICO))}"

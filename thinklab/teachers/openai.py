@@ -7,11 +7,13 @@ what ``key_env`` names.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from thinklab.errors import TeacherError
 from thinklab.teachers.base import TeacherReply, TeacherRequest
-from thinklab.teachers.faults import Fault, from_sdk, page
+from thinklab.teachers.faults import Fault, error_inside, from_sdk, page, plain_text
+from thinklab.teachers.measure import reported
 from thinklab.teachers.options import remote_options
 from thinklab.teachers.remote import RemoteTeacher
 from thinklab.teachers.secrets import Secret, checked_url, find_key, urlsplit
@@ -76,29 +78,46 @@ class OpenAIBackend:
             reply = await self._client.chat.completions.create(
                 model=self.model, messages=messages, timeout=timeout_s, **{self._limit_name: request.max_tokens},
                 **self._extra)
-            if fault := page(reply):
-                raise fault
-            usage, choice = _usage(reply.usage), reply.choices[0]
-            text, refused, ended = choice.message.content or "", choice.message.refusal, choice.finish_reason
-            model = str(reply.model or self.model)
+            return self._read(reply, request)
         except Fault:
             raise
         except Exception as error:
             raise self._fault(error) from None
+
+    def _read(self, reply: Any, request: TeacherRequest) -> TeacherReply:
+        """What the server answered. The SDK checks no types, so every part of it may be anything.
+
+        Raises:
+            Fault: where there is no reply in it.
+        """
+        if fault := page(reply):
+            raise fault
+        usage = _usage(getattr(reply, "usage", None))
+        choices = getattr(reply, "choices", None)
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        if fault := error_inside(reply, choice):
+            fault.usage = usage
+            raise fault
+        message = getattr(choice, "message", None)
+        if message is None:
+            raise Fault("bad-reply", "the reply holds no choice with a message", again=True, usage=usage)
+        text, refused = plain_text(getattr(message, "content", None)), getattr(message, "refusal", None)
+        ended = getattr(choice, "finish_reason", None)
+        if text is None:
+            raise Fault("bad-reply", "the content of the reply is no text", again=True, usage=usage)
+        found = TeacherReply(request.id, text, model=str(reply.model or self.model), usage=usage or Usage())
         if refused or ended == "content_filter":
-            return TeacherReply(request.id, text, error="refusal", detail=refused or "the content filter stopped "
-                                                                                     "it", model=model,
-                                usage=usage)
+            said = refused if isinstance(refused, str) else "the content filter stopped it"
+            return replace(found, error="refusal", detail=said)
         if ended == "length":
-            return TeacherReply(request.id, text, error="max-tokens", detail="the reply was cut at max_tokens",
-                                model=model, usage=usage)
+            return replace(found, error="max-tokens", detail="the reply was cut at max_tokens")
         if ended != "stop":
-            raise Fault("bad-reply", f"the reply ended with {ended!r}", again=True, usage=usage, text=text)
-        return TeacherReply(request.id, text, model=model, usage=usage)
+            raise Fault("bad-reply", f"the reply ended with {str(ended)[:60]!r}", again=True, usage=usage, text=text)
+        return found
 
     def _fault(self, error: Exception) -> Fault:
         fault = from_sdk(error, openai)
-        if fault.error == "key" and not self.secret:
+        if getattr(error, "status_code", None) == 401 and not self.secret:
             fault.detail = "the server wants a key and none was sent: name the environment variable that holds it with key_env"
         return fault
 
@@ -108,16 +127,15 @@ class OpenAIBackend:
             found = await self._client.get("/models", cast_to=object)
         except Exception as error:
             fault = self._fault(error)
-            if fault.error not in ("model", "bad-request", "bad-reply"):
+            if fault.error not in ("model", "bad-request", "bad-reply", "forbidden"):     # a key for chat alone may list nothing
                 raise fault from None
             return
         if fault := page(found):
             raise fault
 
 
-def _usage(usage: Any) -> Usage:
-    if usage is None:
-        return Usage()
-    details = usage.prompt_tokens_details
-    return Usage(usage.prompt_tokens, usage.completion_tokens, (details and details.cached_tokens) or 0,
-                 (details and getattr(details, "cache_write_tokens", 0)) or 0)
+def _usage(usage: Any) -> Usage | None:
+    """None where the server does not say, or not in numbers."""
+    details = getattr(usage, "prompt_tokens_details", None)
+    return reported(getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None),
+                    getattr(details, "cached_tokens", 0), getattr(details, "cache_write_tokens", 0))

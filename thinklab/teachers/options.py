@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from thinklab.errors import ConfigError, did_you_mean
 from thinklab.teachers.faults import Retry
@@ -15,7 +15,7 @@ from thinklab.teachers.money import Caps
 class RemoteOptions(BaseModel):
     """Limits, caps, cache and patience of a network teacher."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_tokens: int | None = Field(None, ge=1)
     """Longest reply in tokens; None: as each request says. A model that thinks first spends them on that, too."""
@@ -33,14 +33,22 @@ class RemoteOptions(BaseModel):
     cap_usd: float | None = Field(None, ge=0)
     cap_tokens: int | None = Field(None, ge=0)
     cap_calls: int | None = Field(None, ge=0)
-    on_cap: Literal["plain", "stop"] = "plain"
-    """``plain``: go on without guidance; ``stop``: ``should_stop`` tells the run to save and end."""
+    on_cap: Literal["plain", "stop"] | None = None
+    """``plain``: go on without guidance; ``stop``: ``should_stop`` tells the run to save and end. None: as ``plain``, but what is
+    estimated to need more than a cap is refused before it begins."""
     price: dict[str, Any] | None = None
     """Dollars per million tokens, ``{input: 1.0, output: 5.0}``; None: from the table."""
     cache: bool | str = True
     """Replies kept on disk: True in the user's cache folder, a path, or False."""
     max_student_chars: int = Field(12_000, ge=100)
     max_reply_chars: int = Field(64_000, ge=100)
+
+    @field_validator("cache")
+    @classmethod
+    def _cache(cls, value: bool | str) -> bool | str:
+        if isinstance(value, str) and value.strip().lower() in ("", "none", "null", "no", "off", "yes", "on"):
+            raise ValueError("true, false, or a path")        # YAML reads these as text: a file of that name would be made
+        return value
 
     @property
     def retry(self) -> Retry:
@@ -78,4 +86,5 @@ def remote_options(teacher: str, given: Mapping[str, Any], own: tuple[str, ...] 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][:1])
-        raise ConfigError(f"teacher option {where}: {first['msg']}, not {given.get(where)!r}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"teacher option {where}: {said}, not {given.get(where)!r}") from None

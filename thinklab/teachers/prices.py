@@ -100,6 +100,8 @@ def _price(row: Mapping[str, Any], where: str, date: str) -> Price:
         rates[key] = math.ceil(value * 10**6 - 1e-6)       # up, where a rate is finer than a picodollar per token
     if not (longer := row.get("long")):
         return Price(**rates, date=date)
+    if not isinstance(longer, Mapping) or type(longer.get("above")) is not int:
+        raise ConfigError(f"{where}: long must name its rates and above, a number of tokens, not {longer!r}")
     inner = {k: v for k, v in longer.items() if k != "above"}
     return Price(**rates, date=date, above=int(longer["above"]), long=_price(inner, f"{where}, long", date))
 

@@ -15,14 +15,14 @@ from concurrent.futures import Future
 from dataclasses import asdict, fields, replace
 from typing import Any, Protocol, TypeVar
 
-from thinklab.errors import TeacherError
+from thinklab.errors import ConfigError, TeacherError
 from thinklab.teachers import loop
 from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.breaker import Breaker, Resting
 from thinklab.teachers.cache import ReplyCache, default_path, key_of
 from thinklab.teachers.faults import Fault
 from thinklab.teachers.limits import Gate
-from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of, shot_tokens
+from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of, reported, shot_tokens
 from thinklab.teachers.money import Budget, CapReached, Estimate
 from thinklab.teachers.options import RemoteOptions
 from thinklab.teachers.prices import PICO, dollars, facts, price_from_config
@@ -31,6 +31,8 @@ from thinklab.teachers.secrets import Secret
 from thinklab.types import Usage
 
 T = TypeVar("T")
+FORBIDDEN_IN_A_ROW = 16
+"""Replies with status 403 and no answer between, after which a service that did answer counts as having withdrawn its consent."""
 WARM_S = 240.0          # a service keeps a prefix for 5 minutes after its last use; one is spare
 
 
@@ -80,7 +82,7 @@ class RemoteTeacher:
         self._cache = None
         if options.cache is not False:
             self._cache = ReplyCache(default_path() if options.cache is True else options.cache)
-        self._answered = False
+        self._answered, self._refused_in_a_row = False, 0
         self._breaker = Breaker(options.rest_after)
         self._flights: dict[str, asyncio.Future[TeacherReply]] = {}
         self._warm_until: dict[tuple, float] = {}
@@ -129,12 +131,30 @@ class RemoteTeacher:
         price = self.budget.price
         money = None if price is None else sum(price.at_most(i, o) for i, o in sent) * scale / PICO
         shots = [shot_tokens(r) for r in requests]
-        likely = None
-        if price is not None and None not in shots:
-            likely = sum(price.cost(Usage(i, min(o, 3 * s // 2))) for (i, o), s in zip(sent, shots)) * scale / PICO
+        likely = written = None
+        if None not in shots:
+            replies = [min(o, 3 * s // 2) for (_, o), s in zip(sent, shots, strict=True)]
+            written = round(sum(replies) * scale)
+            if price is not None:
+                likely = sum(price.cost(Usage(i, o)) for (i, _), o in zip(sent, replies, strict=True)) * scale / PICO
+        caps, spent = self.options.caps, self.budget.spent
         return Estimate(round(len(requests) * scale), round(sum(i for i, _ in sent) * scale),
                         round(sum(o for _, o in sent) * scale), money, price.date if price else "", likely,
-                        self.options.caps.usd)
+                        None if caps.usd is None else max(0.0, caps.usd - spent.picodollars / PICO), written,
+                        None if caps.tokens is None else max(0, caps.tokens - spent.tokens),
+                        None if caps.calls is None else max(0, caps.calls - spent.calls))
+
+    def refuse_above_cap(self, estimate: Estimate, less: str) -> None:
+        """Raises:
+            ConfigError: when the estimate passes a cap and ``on_cap`` does not say that the rest may go without guidance.
+
+        Args:
+            less: how to ask for less, such as "lower train.steps".
+        """
+        if self.options.on_cap is None and (above := estimate.above_cap):
+            raise ConfigError(f"the teacher would need {above}, so nothing was asked: {less}, raise the cap, or say what happens "
+                              "at the cap with the teacher's option on_cap=stop (save and end there) or on_cap=plain (go on "
+                              "without guidance)")
 
     @property
     def should_stop(self) -> str:
@@ -200,7 +220,7 @@ class RemoteTeacher:
             return await work
         except Fault as fault:
             message = self.backend.secret.redact(f"the {self.name} teacher ({self.backend.model}) cannot work: "
-                                                 f"{fault.detail}")
+                                                 f"{' '.join(fault.detail.split())}")
         raise TeacherError(message)
 
     async def _check(self) -> None:
@@ -312,8 +332,16 @@ class RemoteTeacher:
                 await asyncio.sleep(wait)
 
     def _refuses_everything(self, fault: Fault) -> bool:
-        """A setting that the service does not take would otherwise leave a whole night unguided, one 400 at a time."""
-        fault.fatal = fault.error == "bad-request" and not self._answered and self.faults["bad-request"] >= 3
+        """A setting that the service does not take would otherwise leave a whole night unguided, one 400 at a time.
+
+        A 403 that names neither the account nor the content may be a firewall that dislikes one text, or a key that may not use
+        the model: that many in a row are the key.
+        """
+        if fault.error not in ("bad-request", "forbidden"):
+            return False
+        self._refused_in_a_row += 1
+        allowed = 3 if not self._answered else FORBIDDEN_IN_A_ROW if fault.error == "forbidden" else self._refused_in_a_row + 1
+        fault.fatal = self._refused_in_a_row >= allowed
         return fault.fatal
 
     async def _attempt(self, request: TeacherRequest) -> TeacherReply:
@@ -325,18 +353,20 @@ class RemoteTeacher:
             start = clock()
             try:
                 async with asyncio.timeout(timeout_s):
-                    reply = await self.backend.call(request, timeout_s, self._worth_marking(prefix))
+                    reply = _readable(await self.backend.call(request, timeout_s, self._worth_marking(prefix)))
                 usage = reply.usage if reply.usage != Usage() else None      # does not count: the worst case
             except TimeoutError:
                 raise Fault("timeout", f"no reply within {timeout_s:g} s", again=True) from None
             except Fault as fault:
                 usage = fault.usage
                 raise
+            except Exception as error:                # a backend's own mistake must not get out raw either
+                raise Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True) from None
             finally:
                 self.budget.settle(reserved, usage)
                 if usage is not None:
                     ticket.tokens = usage.input_tokens + usage.output_tokens
-        self.used, self._answered = add(self.used, reply.usage), True
+        self.used, self._answered, self._refused_in_a_row = add(self.used, reply.usage), True, 0
         if self._worth_marking(prefix):
             served = reply.usage.cache_read_tokens + reply.usage.cache_write_tokens
             self._warm_until[prefix] = clock() + WARM_S if served else float("inf")     # inf: too short after all
@@ -345,7 +375,8 @@ class RemoteTeacher:
     def _judged(self, reply: TeacherReply) -> TeacherReply:
         """The checks that no service does for us."""
         secret = self.backend.secret                  # a service that repeats the key must not get it into a record
-        reply = replace(reply, text=secret.hide(reply.text), detail=secret.redact(reply.detail))
+        reply = replace(reply, text=secret.hide(_storable(reply.text)), detail=secret.redact(_storable(reply.detail)),
+                        model=secret.redact(_storable(reply.model))[:200])
         if len(reply.text) > self.options.max_reply_chars:
             return replace(reply, text=reply.text[:1000], error="oversized",
                            detail=f"{len(reply.text):,} characters; at most {self.options.max_reply_chars:,} are read")
@@ -355,7 +386,9 @@ class RemoteTeacher:
 
     def _failed(self, request: TeacherRequest, error: str, detail: str, attempts: int, fault: Fault | None = None
                 ) -> TeacherReply:
-        redact = self.backend.secret.redact
+        def redact(text: str) -> str:
+            return self.backend.secret.redact(_storable(text))
+
         text, usage = (redact(fault.text), fault.usage or Usage()) if fault else ("", Usage())
         return TeacherReply(request.id, text, error, redact(detail), self.backend.model, usage, attempts=attempts)
 
@@ -366,6 +399,24 @@ class RemoteTeacher:
 
     def _cold(self, prefix: tuple) -> bool:
         return self._worth_marking(prefix) and self._warm_until.get(prefix, 0.0) < asyncio.get_running_loop().time()
+
+
+def _readable(reply: Any) -> TeacherReply:
+    """A backend's reply with parts of the right types: what is not readable must not get as far as the account.
+
+    Raises:
+        Fault: where it is no reply.
+    """
+    if not isinstance(reply, TeacherReply) or not all(isinstance(part, str) for part in (reply.text, reply.error, reply.detail)):
+        raise Fault("bad-reply", f"the backend returned {type(reply).__name__} where a reply with text was due", again=True)
+    u = reply.usage
+    known = reported(u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens) if isinstance(u, Usage) else None
+    return replace(reply, usage=known or Usage(), model=str(reply.model))
+
+
+def _storable(text: str) -> str:
+    """Half a surrogate pair, which JSON can carry and UTF-8 cannot, as the sign for a character that is missing."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _calls(count: int) -> str:

@@ -1,7 +1,6 @@
 """The ``scripted`` teacher: a rule or a table instead of a model. Deterministic, free, and what the demo uses."""
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
+from thinklab.own_code import find_function, place_in
 from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.rules import RULES, Rule, chance
 
@@ -20,7 +20,8 @@ class ScriptedTeacher:
     """Replies by rule, or from a table of replies to known questions.
 
     Args:
-        rule: a name from ``rules.RULES``, ``"module:function"``, or any callable ``rule(request, **parameters)``.
+        rule: a name from ``rules.RULES``, ``"module:function"`` (see ``thinklab/own_code.py``), or any
+            callable ``rule(request, **parameters)``.
         table: path of a JSONL file with ``question``, ``reply`` and perhaps ``response`` on each line (a line with a
             ``response`` answers only that answer of the student), or of a YAML file: a list of the same, or a mapping
             from questions to replies.
@@ -58,7 +59,11 @@ class ScriptedTeacher:
     def _one(self, request: TeacherRequest) -> TeacherReply:
         text = None
         if not chance(request, self.mute_share, "mute_share", self.seed):
-            text = self._rule(request, **self._parameters)
+            try:
+                text = self._rule(request, **self._parameters)
+            except Exception as error:                # the user's own code: it may raise anything
+                raise TeacherError(f"the rule {self._what!r} failed on {request.example.id!r}: {place_in(error, self._rule)}"
+                                   f"{type(error).__name__}: {error}") from error
         model = f"scripted:{self._what}"
         if text is None:
             return TeacherReply(request.id, error="mute", detail="the scripted teacher has nothing to say", model=model)
@@ -78,17 +83,10 @@ def _resolve(rule: str | Callable[..., str | None]) -> tuple[Rule, str]:
         return rule, getattr(rule, "__name__", type(rule).__name__)
     if rule in RULES:
         return RULES[rule], rule
-    module, colon, name = rule.partition(":")
-    if not colon:
+    if ":" not in rule:
         raise ConfigError(f"unknown rule {rule!r}{did_you_mean(rule, RULES)}; one of {', '.join(RULES)}, or "
                           "module:function")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"the rule {rule!r} cannot be imported: {error}") from error
-    if not callable(found):
-        raise ConfigError(f"the rule {rule!r} is not a function")
-    return found, rule
+    return find_function(rule, "the rule"), rule
 
 
 def _check_parameters(rule: Rule, what: str, parameters: Mapping[str, Any]) -> None:

@@ -9,7 +9,9 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ from thinklab.errors import ConfigError, TeacherError
 
 LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|pk|key)-[A-Za-z0-9_\-*.]{8,}|(?i:bearer)\s+[^\s\"',;]+")
 HIDDEN = "[key hidden]"
+_unneeded: ContextVar[bool] = ContextVar("_unneeded", default=False)
 
 
 class Secret:
@@ -53,6 +56,16 @@ class Secret:
         raise TypeError("a key cannot be pickled or copied into a file")
 
 
+@contextmanager
+def without_key() -> Iterator[None]:
+    """Within it nobody needs or is asked for a key: for a teacher that only says what asking would cost."""
+    token = _unneeded.set(True)
+    try:
+        yield
+    finally:
+        _unneeded.reset(token)
+
+
 def find_key(names: Sequence[str], service: str, required: bool = True) -> Secret:
     """The key of ``service``.
 
@@ -63,6 +76,8 @@ def find_key(names: Sequence[str], service: str, required: bool = True) -> Secre
     Raises:
         TeacherError: when there is no key, or it contains what no HTTP header can carry.
     """
+    if _unneeded.get():
+        return Secret("")
     value = _from_environment(names) or _from_colab(names)
     if not value and required and _somebody_there():
         value = getpass.getpass(f"{service} key (not shown, not stored): ")

@@ -1,0 +1,58 @@
+"""Whether a teacher's options have the types that its signature names, before anything of it runs.
+
+Options come from YAML, where ``none`` is a text and ``401`` a number: a backend would only stumble over them later.
+"""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from thinklab.errors import ConfigError
+
+STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+NO_VALUE = ("none", "null", "nil", "~")
+
+
+def check_types(backend: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raises:
+        ConfigError: naming the first option whose value is not of the annotated type. What has no annotation passes.
+    """
+    for name, hint in _hints(factory).items():
+        if name not in options:
+            continue
+        value = options[name]
+        if name == "model" and isinstance(value, str) and not value.strip():
+            raise ConfigError(f"the teacher {backend!r}: option model is empty")
+        try:
+            TypeAdapter(hint, config=STRICT).validate_python(value)
+        except ValidationError as error:
+            raise ConfigError(f"the teacher {backend!r}: option {name}: {_what(error)}, not {value!r}"
+                              f"{_mend(value, hint)}") from None
+        except PydanticUserError:                     # an annotation that pydantic cannot check, in another package
+            continue
+
+
+def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    except Exception:                                 # names that exist for type checkers only
+        return {}
+
+
+def _what(error: ValidationError) -> str:
+    first = error.errors()[0]
+    if first["type"] == "literal_error":
+        return "one of " + first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+    return first["msg"].removeprefix("Input should be ")
+
+
+def _mend(value: Any, hint: Any) -> str:
+    if isinstance(value, str) and value.lower() in NO_VALUE:
+        return "; for no value write null, or leave the option out"
+    if not isinstance(value, str) and "str" in str(hint):
+        return f'; in quotes it is a text: "{value}"'
+    return ""
