@@ -7,7 +7,7 @@ from typing import Any
 
 from thinklab.baselines import train_baseline
 from thinklab.config import Experiment
-from thinklab.probing.full import full_probe, paired
+from thinklab.probing.full import asked, full_probe, paired
 from thinklab.training import build
 
 
@@ -30,6 +30,8 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
     session.check_start()
     if cost := session.estimate():
         say(f"teacher, before the run: {cost}")
+    if cost := session.estimate_judge():
+        say(f"judge, before the run: {cost}")
     if on_metrics:
         session.listeners.append(on_metrics)
     known = (session.run.read_json("probe.json") or {}) if resume else {}
@@ -45,7 +47,10 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
         say(f"stopped at step {steps}: {session.stopped}. Everything is saved")
     if hasattr(session.teacher, "summary"):
         say(f"teacher, after the run: {session.teacher.summary()}")
-    known |= {"after": full_probe(session, "after"), "steps": steps, "stopped": session.stopped}
+    stopped = session.stopped                 # by training: what the judge of the last probe does comes too late to stop it
+    known |= {"after": full_probe(session, "after"), "steps": steps, "stopped": stopped, "questions": asked(session)}
     known["difference"] = paired(session.run)
     session.run.write_json("probe.json", known)
+    if session.judge is not None and (cost := session.judge.summary()):
+        say(f"judge, after the run: {cost}")
     return known

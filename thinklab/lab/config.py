@@ -17,7 +17,7 @@ from thinklab.parts import Parts
 from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
 
-SHORT = {"task": "name", "teacher": "backend", "student": "kind"}
+SHORT = {"task": "name", "teacher": "backend", "student": "kind", "judge": "teacher"}
 
 
 def find_config(path: str | Path) -> Path:
