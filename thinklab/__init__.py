@@ -9,9 +9,10 @@ _NAMES = {
     "Task": "thinklab.tasks.base", "load_task": "thinklab.tasks",
     "Teacher": "thinklab.teachers.base", "load_teacher": "thinklab.teachers",
     "Lab": "thinklab.lab", "load_student": "thinklab.students", "ThinkTuningTrainer": "thinklab.trainer",
+    "probe": "thinklab.probing.api",
 }
 __all__ = ["Behavior", "Lab", "Task", "Teacher", "ThinkTuningTrainer", "aas", "load_behavior", "load_student", "load_task",
-           "load_teacher"]
+           "load_teacher", "probe"]
 
 
 def __getattr__(name: str):

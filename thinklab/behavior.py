@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +20,10 @@ from typing import Any
 
 from thinklab._behavior import file as _file
 from thinklab._behavior.detector_spec import JudgeSpec, walk
+from thinklab._behavior.judge import NotAsked
 from thinklab._behavior.spec import BehaviorSpec, FewShot, Placement, RewardSpec
 from thinklab._behavior.template import render
-from thinklab.detect import Detection, Detector, bind_judge, build, region
+from thinklab.detect import Detection, Detector, bind_judge, build, detect_all, region
 from thinklab.tasks.boxed import boxes
 from thinklab.types import Message
 
@@ -155,10 +156,21 @@ class Behavior:
         Raises:
             BehaviorError: the detector asks a judge and there is none, or needs a package that is not installed.
         """
-        result = self._detector(text)
-        if result and result.spans and (misplaced := _misplaced(text, result, self.placement)):
-            return Detection(False, result.spans, f"{result.why}; {misplaced}")
-        return result
+        return self.detect_all([text])[0]
+
+    def detect_all(self, texts: Sequence[str]) -> list[Detection]:
+        """``detect`` for each text, in order; a judge is asked about all of them in one call.
+
+        Raises:
+            BehaviorError: as ``detect``.
+        """
+        found = detect_all(self._detector, texts)
+        misplaced = [_misplaced(text, d, self.placement) if d and d.spans else "" for text, d in zip(texts, found, strict=True)]
+        return [Detection(False, d.spans, f"{d.why}; {why}") if why else d for d, why in zip(found, misplaced, strict=True)]
+
+    def shown(self, texts: Sequence[str]) -> list[bool | None]:
+        """Whether each text shows it; None where only a judge could tell and there is no verdict."""
+        return [None if self.needs_judge and not d.decided else d.found for d in self.detect_all(texts)]
 
     def bonus_for(self, text: str) -> float:
         """The reward that ``text`` earns for the behaviour: ``reward.bonus`` or 0.
@@ -179,6 +191,11 @@ class Behavior:
     def with_judge(self, teacher: Any) -> Behavior:
         """The same behaviour with ``teacher`` answering for its judge detectors. For probes."""
         return Behavior(self.spec, self.path, teacher)
+
+    @cached_property
+    def unasked(self) -> Behavior:
+        """The same behavior with every verdict of a judge left open (``decided`` is False): nobody is asked, nothing is paid."""
+        return self.with_judge(NotAsked()) if self.needs_judge else self
 
     # What a notebook needs
 

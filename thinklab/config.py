@@ -83,6 +83,27 @@ class TeacherSection(Section):
         return dict(self.model_extra or {})
 
 
+class JudgeSection(Section):
+    """Who answers for detectors that ask a judge (``judge:`` in a behavior). Other keys are options of the backend."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    teacher: str
+    """A backend as under ``teacher.backend``: ``anthropic``, ``openai``, ``local``, ``scripted``, ``replay`` ..."""
+    rollouts: bool = False
+    """Ask about every rollout of the training as well, for ``own/behavior`` and ``guidance.skip_if_shown``; False: about the
+    answers of probes only."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any):
+        return {"teacher": data} if isinstance(data, str) else data
+
+
 class ScheduleSection(Section):
     kind: Literal["constant", "linear", "cosine", "exp"] = "constant"
     end: int | float | None = Field(None, ge=0)
@@ -288,6 +309,8 @@ class Experiment(Section):
     task: TaskSection = TaskSection()
     behaviors: list[BehaviorSection] = Field(default_factory=list)
     teacher: TeacherSection = TeacherSection()
+    judge: JudgeSection | None = None
+    """Needed where the detector of a behavior asks a judge; see ``thinklab/judging.py``."""
     guidance: GuidanceSection = GuidanceSection()
     reward: RewardSection = RewardSection()
     loss: LossSection = LossSection()
@@ -368,6 +391,20 @@ def _find_behaviors(config: Experiment, document: yamlfile.Document) -> None:
         if not path.is_file():
             raise ConfigError(f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()}; a "
                               "shipped behaviour is named without .yaml)")
+        _check_judge(config, section.name, f"{document.at(('behaviors', k))}: ")
+
+
+def _check_judge(config: Experiment, name: str, place: str) -> None:
+    from thinklab.behavior import load_behavior
+    from thinklab.judging import check_config
+    try:
+        behavior = load_behavior(name)
+    except BehaviorError:                  # building the run says what is wrong inside the file
+        return
+    try:
+        check_config(config, [behavior])
+    except ConfigError as error:
+        raise ConfigError(f"{place}{error}") from None
 
 
 def _full_key(key: str) -> str:
@@ -403,7 +440,8 @@ def apply_override(document: yamlfile.Document, text: str) -> None:
         if inner is None:
             inner = node[step] = {}
         elif isinstance(inner, str):        # a short form such as ``task: sums``
-            inner = node[step] = {{"task": "name", "teacher": "backend", "student": "kind"}.get(step, "name"): inner}
+            short = {"task": "name", "teacher": "backend", "student": "kind", "judge": "teacher"}
+            inner = node[step] = {short.get(step, "name"): inner}
         elif not isinstance(inner, dict):
             raise ConfigError(f"{key!r} cannot be set: {step!r} is a {type(inner).__name__}")
         node = inner

@@ -10,7 +10,7 @@ built here); patterns that somebody wrote run in the ``regex`` module, which sto
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
@@ -238,12 +238,17 @@ class _All:
     parts: tuple[Detector, ...]
 
     def __call__(self, text: str) -> Detection:
-        results = []
+        return self.many([text])[0]
+
+    def many(self, texts: Sequence[str]) -> list[Detection]:
+        results: list[list[Detection]] = [[] for _ in texts]
+        left = list(range(len(texts)))
         for part in self.parts:       # stops at the first that fails: cheap parts are best written first
-            results.append(part(text))
-            if not results[-1]:
-                return results[-1]
-        return Detection(True, merged(span for r in results for span in r.spans), "; ".join(r.why for r in results))
+            for k, found in zip(left, detect_all(part, [texts[k] for k in left]), strict=True):
+                results[k].append(found)
+            left = [k for k in left if results[k][-1]]
+        return [Detection(True, merged(span for r in parts for span in r.spans), "; ".join(r.why for r in parts))
+                if parts[-1] else parts[-1] for parts in results]
 
 
 @dataclass(frozen=True)
@@ -251,7 +256,13 @@ class _Any:
     parts: tuple[Detector, ...]
 
     def __call__(self, text: str) -> Detection:
-        results = [part(text) for part in self.parts]
+        return self.many([text])[0]
+
+    def many(self, texts: Sequence[str]) -> list[Detection]:
+        return [self._one(results) for results in zip(*(detect_all(part, texts) for part in self.parts), strict=True)]
+
+    @staticmethod
+    def _one(results: Sequence[Detection]) -> Detection:
         yes = [r for r in results if r]
         if not yes:
             why = "none of: " + "; ".join(r.why for r in results)
@@ -264,12 +275,24 @@ class _Not:
     part: Detector
 
     def __call__(self, text: str) -> Detection:
-        result = self.part(text)
+        return self.many([text])[0]
+
+    def many(self, texts: Sequence[str]) -> list[Detection]:
+        return [self._one(result) for result in detect_all(self.part, texts)]
+
+    @staticmethod
+    def _one(result: Detection) -> Detection:
         if not result.decided:
             return result
         if result:
             return Detection(False, result.spans, f"must not be there: {result.why}")
         return Detection(True, (), f"as wanted, {result.why}")
+
+
+def detect_all(detector: Detector, texts: Sequence[str]) -> list[Detection]:
+    """``[detector(text) for text in texts]``, but a judge inside it is asked about all of them in one call."""
+    many = getattr(detector, "many", None)
+    return many(texts) if many is not None else [detector(text) for text in texts]
 
 
 def bind_judge(detector: Detector, teacher: Any) -> Detector:

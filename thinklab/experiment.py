@@ -137,20 +137,24 @@ def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str
     say(f"{out}: all {steps} steps are trained; what is missing is the probe after training")
     checkpoint, at = run.last_checkpoint(thorough=True)
     session = build(config, out, True, Parts(teacher=ScriptedTeacher(lambda request: None)))
+    session.say = say
     session.load(checkpoint, at)
     return _probe_after(session, known, steps)
 
 
 def _probe_after(session: Any, known: dict[str, Any], steps: int) -> dict[str, Any]:
-    from thinklab.probing.full import full_probe, paired
+    from thinklab.probing.full import asked, full_probe, paired
     if "before" not in known:
         warnings.warn(f"{session.run.path / 'probe.json'} does not say how the student was before training; `thinklab probe "
                       f"{session.run.path}` measures that", RunWarning, stacklevel=2)
+    stopped = session.stopped                 # by training: what the judge of the last probe does comes too late to stop it
     early = session.guide is not None and steps < session.config.train.steps
-    known |= {"after": full_probe(session, "after"), "steps": steps, "stopped": session.stopped,
+    known |= {"after": full_probe(session, "after"), "steps": steps, "stopped": stopped, "questions": asked(session),
               "failed": session.guide.failed if early else ""}
     known["difference"] = paired(session.run)
     session.run.write_json("probe.json", known)
+    if session.judge is not None and (cost := session.judge.summary()):
+        session.say(f"judge, after the run: {cost}")
     return known
 
 
@@ -196,6 +200,8 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
         say(f"teacher, before the run: {cost}")
         if not resume:
             refuse_above_cap(session, cost)
+    if cost := session.estimate_judge():
+        say(f"judge, before the run: {cost}")
     session.check_start()
     if on_metrics:
         session.listeners.append(on_metrics)

@@ -246,10 +246,21 @@ class Guide:
             rng, drawn = self._drawn(group, generation)
             count = self.schedule.count(step, len(group))
             wanted = dict(zip((r.id for r in group), drawn, strict=True))
-            places = select(group, count, self.policy, rng,
-                            lambda r, wanted=wanted: not (self.skip_if_shown and wanted[r.id].detect(r.student_text)))
+            shown = self._shown(group, wanted) if count and self.skip_if_shown else set()
+            places = select(group, count, self.policy, rng, lambda r, shown=shown: r.id not in shown)
             chosen += [(group[k], wanted[group[k].id]) for k in places]
         return chosen
+
+    @staticmethod
+    def _shown(group: Sequence[Rollout], wanted: Mapping[str, Behavior]) -> set[str]:
+        """Ids of the finished rollouts whose own text shows the behaviour that they drew."""
+        by_behavior: dict[str, list[Rollout]] = {}
+        for r in group:
+            if r.finished:
+                by_behavior.setdefault(wanted[r.id].name, []).append(r)
+        return {r.id for rollouts in by_behavior.values()
+                for r, found in zip(rollouts, wanted[rollouts[0].id].detect_all([r.student_text for r in rollouts]), strict=True)
+                if found}
 
     @staticmethod
     def request(rollout: Rollout, behavior: Behavior) -> TeacherRequest:

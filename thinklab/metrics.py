@@ -26,7 +26,8 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
     }
     if own:
         figures["own/accuracy"] = fmean(r.checks.get("correct", False) for r in own)
-        figures["own/behavior"] = fmean(r.checks.get("behavior", False) for r in own)
+        if known := [r.checks["behavior"] for r in own if "behavior" in r.checks]:        # where no judge had to be asked
+            figures["own/behavior"] = fmean(known)
     if asked:
         figures["guidance/accepted"] = len(guided) / len(asked)
         judged = [r for r in asked if r.guidance.verdict is not None and "student_correct" in r.checks]

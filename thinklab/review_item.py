@@ -35,7 +35,7 @@ class Preview:
     warning: str
     """The constraint of the behaviour that it breaks; a person may use it all the same."""
     rewards: Mapping[str, float] | None
-    """The parts of the reward with it; None without a ``Rewards`` or where a judge would have to be asked."""
+    """The parts of the reward with it (a judge earns nothing); None without a ``Rewards``."""
     rewards_before: Mapping[str, float] | None
     """The same for the student's own answer."""
 
@@ -137,16 +137,19 @@ def preview(item: Item, text: str, behavior: Behavior, guide: Guide, rewards: Re
     elif not text:
         problem = "there is no text"
     try:
-        found = behavior.detect(whole.text)
+        found = behavior.unasked.detect(whole.text)
         shown, why, spans = found.found, found.why, found.spans
+        if behavior.needs_judge and not found.decided:
+            shown = None
         warning = behavior.check_guidance(text) if text else ""
     except BehaviorError as error:
         shown, why, spans, warning = None, str(error), (), ""
     after = before = None
-    if rewards is not None and shown is not None:
+    if rewards is not None:
         try:
-            after, before = (dict(rewards.score(r).rewards) for r in (whole, replace(whole, text=item.student_text)))
-        except BehaviorError:         # another behaviour of the run needs a judge
+            quiet = rewards.unasked
+            after, before = (dict(quiet.score(r).rewards) for r in (whole, replace(whole, text=item.student_text)))
+        except BehaviorError:         # a detector whose package is not installed
             pass
     start = len(head)
     inside = tuple((max(a, start) - start, b - start) for a, b in spans if b > start)

@@ -29,7 +29,13 @@ class Rewards:
     _known: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
-        return [self.score(r) for r in rollouts]
+        shown = {b.name: b.shown([r.text for r in rollouts]) for b in self.behaviors}        # a judge is asked about all at once
+        return [self.score(r, {name: found[k] for name, found in shown.items()}) for k, r in enumerate(rollouts)]
+
+    @property
+    def unasked(self) -> Rewards:
+        """The same without asking any judge, which earns no bonus anyway: for a text that somebody is still writing."""
+        return replace(self, behaviors=[b.unasked for b in self.behaviors])
 
     def verify(self, text: str, example: Example) -> bool:
         """``task.verify``, remembered: mathematics can take a while, and the guide asks about the same texts."""
@@ -45,14 +51,17 @@ class Rewards:
         for rollout in rollouts:
             self.verify(rollout.text, rollout.example)
 
-    def score(self, rollout: Rollout) -> Rollout:
+    def score(self, rollout: Rollout, shown: Mapping[str, bool | None] | None = None) -> Rollout:
+        """One rollout. ``shown``: by behaviour, whether its text shows it, where that is known already; None: no verdict."""
         text, example = rollout.text, rollout.example
         correct = self.verify(text, example)
         counts = correct and (rollout.finished or not self.require_finished)
-        shown = {b.name: bool(b.detect(text)) for b in self.behaviors}
-        bonus = sum(self.bonus[b.name] * shown[b.name] if b.name in self.bonus else b.bonus_for(text) for b in self.behaviors)
-        checks = {**rollout.checks, "correct": correct, "student_correct": self.verify(rollout.student_text, example),
-                  "behavior": any(shown.values())}
+        shown = {b.name: b.shown([text])[0] for b in self.behaviors} if shown is None else shown
+        bonus = sum(self.bonus[b.name] * bool(shown[b.name]) if b.name in self.bonus else b.bonus_for(text)
+                    for b in self.behaviors)
+        checks = {**rollout.checks, "correct": correct, "student_correct": self.verify(rollout.student_text, example)}
+        if any(shown.values()) or None not in shown.values():        # otherwise only a judge could tell
+            checks["behavior"] = any(shown.values())
         return replace(rollout, rewards={"correct": self.weight * counts, "behavior": float(bonus)}, checks=checks)
 
 

@@ -1,12 +1,13 @@
 """The run folder: everything a run leaves behind, append-only, readable with a text editor.
 
-    config.yaml      the resolved config, hashes of the behaviours, versions of the libraries
+    config.yaml      the resolved config, hashes of the behaviours, versions of the libraries, parts that came as objects
     rollouts.jsonl   every rollout: ids, text, guidance raw and as edited, status and reason, reward parts, advantage
     reviews.jsonl    every decision about guidance: raw, edited, who, when; undo is a line too
     tokens.jsonl     a few guided rollouts per generation, token by token: origin, probability, weight
     metrics.jsonl    one line per optimizer step
     alarms.jsonl     what the guards saw, with the likely cause and what to do
     teacher.json     what a paid teacher has cost so far
+    judge.jsonl      every verdict of a judge, with the text and its reply; judge.json what a paid one has cost so far
     probes.jsonl     one line per probe during training
     probe.json       the last full probe; probe_samples.jsonl every answer behind it
     checkpoints/     checkpoint-N, each complete once its thinklab.json exists; that names every file with size and hash
@@ -72,8 +73,12 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, Any], behaviors: Mapping[str, str]) -> RunFolder:
+    def create(cls, path: Path, config: Mapping[str, Any], behaviors: Mapping[str, str],
+               ready_made: Mapping[str, str] | None = None) -> RunFolder:
         """Make the folder and write ``config.yaml``.
+
+        Args:
+            ready_made: parts that came as objects from Python; see ``thinklab/parts.py``.
 
         Raises:
             RunError: when there is a run already, or the folder cannot be written.
@@ -81,7 +86,8 @@ class RunFolder:
         run = cls(Path(path))
         if run.config_file.exists():
             raise RunError(f"{path} already holds a run; continue it with --resume or choose another --out")
-        run.write_config({"config": dict(config), "behaviors": dict(behaviors), "versions": versions()})
+        run.write_config({"config": dict(config), "behaviors": dict(behaviors), "versions": versions(),
+                          **({} if ready_made is None else {"ready_made": dict(ready_made)})})
         return run
 
     def write_config(self, resolved: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import random
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from thinklab.aas import Shaping
 from thinklab.behavior import Behavior, load_behavior
 from thinklab.checkpoints import COMPLETE, mark
 from thinklab.config import Experiment
-from thinklab.errors import ConfigError, RunError, TaskError, TrainingError
+from thinklab.errors import BehaviorError, ConfigError, RunError, TaskError, TrainingError
 from thinklab.guard_callback import Guards
 from thinklab.guide import Guide, Schedule
+from thinklab.judging import RunJudge, check_config, judge_for
 from thinklab.metrics import batch_metrics
-from thinklab.parts import Parts
+from thinklab.parts import Parts, check_ready_made
 from thinklab.probing import probe
 from thinklab.rewards import PARTS, Rewards, reward_function
 from thinklab.run import RunFolder
@@ -62,6 +63,10 @@ class Session:
     """What the longest possible batch took; None when it was not tried."""
     listener: Listener = field(default_factory=Listener)
     """Hears SIGINT and SIGTERM while it trains; see ``thinklab/signals.py``."""
+    judge: RunJudge | None = None
+    """Who answers for judge detectors; None where no behavior has one."""
+    told_of: set[int] = field(default_factory=set)
+    """Numbers of probe questions that were more than there are, and that ``say`` was told."""
 
     def train(self, resume: bool = False) -> None:
         """Train to ``config.train.steps``, from the last checkpoint on when ``resume``.
@@ -109,7 +114,7 @@ class Session:
     def stopped(self) -> str:
         """Why the run ended early, in words; empty when it did not."""
         return (getattr(self.guide, "failed", "") or getattr(self.teacher, "should_stop", "")
-                or getattr(self.guards, "stopped", ""))
+                or getattr(self.judge, "stopped", "") or getattr(self.guards, "stopped", ""))
 
     def estimate(self) -> Estimate | None:
         """What the teacher may cost at most over what is left of the run; None for one that costs nothing."""
@@ -124,11 +129,39 @@ class Session:
                                  behavior=behavior.name) for e in self.train_examples[:8]]
         return self.teacher.estimate(sample, calls)
 
+    def estimate_judge(self) -> str:
+        """What the judge may cost at most over the whole run, in words; empty for one that costs nothing."""
+        if self.judge is None:
+            return ""
+        p, t, held = self.config.probe, self.config.train, len(self.test_examples)
+        texts = 2 * min(p.questions, held) * (p.samples + 1)                   # before and after, at T=1 and greedily
+        texts += (t.steps // p.every + 1) * min(p.every_questions, held) if p.every else 0
+        if self.config.judge is not None and self.config.judge.rollouts:       # the student's own text, and the guided one
+            texts += 2 * t.questions * t.samples * (t.steps // (t.iterations * t.minibatches))
+        limit = answer_limit(self.config)
+        return "; ".join(said for b in self.behaviors if b.needs_judge and (said := self.judge.estimate(b, texts, limit)))
+
+    def held_out(self, wanted: int) -> list[Example]:
+        """The first ``wanted`` held-out questions; says so, once, where there are fewer."""
+        there = len(self.test_examples)
+        if wanted > there and wanted not in self.told_of:
+            self.told_of.add(wanted)
+            self.say(f"WARNING: {wanted} questions were asked for in the probe, but the task {self.task.name!r} has only {there} "
+                     f"held out: {there} are measured, and the intervals are those of {there}")
+        return self.test_examples[:wanted]
+
     def probe(self, decoding: str, questions: int | None = None, samples: int = 1) -> list[probe.ProbeSample]:
         """``samples`` answers of the student as it is now to each held-out question."""
         c = self.config
-        return probe.sample(self.student, self.task, self.behaviors, self.test_examples[: questions or c.probe.questions],
-                            decoding, answer_limit(c), c.probe.seed, c.train.sample_rows or 256, n=samples)
+        found = probe.sample(self.student, self.task, self.behaviors, self.held_out(questions or c.probe.questions), decoding,
+                             answer_limit(c), c.probe.seed, c.train.sample_rows or 256, n=samples)
+        self.say_undecided()
+        return found
+
+    def say_undecided(self) -> None:
+        """Say how many texts the judge has left without a verdict since this was last called; nothing when none."""
+        if self.judge is not None and (complaint := self.judge.complaint()):
+            self.say(complaint)
 
 
 def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Parts()) -> Session:
@@ -143,40 +176,56 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     allocator.tune()
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    behaviors = [parts.behaviors.get(b.name) or load_behavior(b.name) for b in config.behaviors]
+    there = RunFolder.open(out).resolved() if resume else {}
+    check_ready_made(out, there, parts)
+    behaviors = load_behaviors(config, parts, there)
     for k, behavior in enumerate(behaviors):       # records, rates and bonuses go by the name
         if any(behavior.name == other.name for other in behaviors[:k]):
             raise ConfigError(f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, "
                               "with its weight, or give one another name")
+    check_config(config, behaviors, parts.judge or parts.run_judge)
     task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
     guided_sft = config.baseline is not None and config.baseline.kind == "sft" and config.baseline.texts == "guided"
     teacher_needed = config.loss.method != "grpo" or guided_sft
+    if teacher_needed:
+        check_ready_made(out, there, parts, ["teacher"])
+    if parts.run_judge is None and any(b.needs_judge for b in behaviors):
+        check_ready_made(out, there, parts, ["judge"])
     student = parts.student or load_student(config.student, seed=config.train.seed, max_length=longest(config))
     teacher = parts.teacher if teacher_needed else None
     if teacher_needed and teacher is None:
         teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options)
+    judge = parts.run_judge or judge_for(config.judge, behaviors, parts.judge, student)
     train_examples, test_examples = held_out(task)
     check_lengths(config, student, task, train_examples)
 
     if teacher is not None:
         check_teacher(teacher)
-    rewards = Rewards(task, behaviors, config.reward.correct, config.reward.bonus, config.reward.require_finished)
+    trained = behaviors                # with a judge that is asked about rollouts only where the config wants that
+    if judge is not None:
+        judge.check()
+        behaviors = [b.with_judge(judge) if b.needs_judge else b for b in behaviors]
+        trained = behaviors if config.judge is not None and config.judge.rollouts else [b.unasked for b in behaviors]
+    rewards = Rewards(task, trained, config.reward.correct, config.reward.bonus, config.reward.require_finished)
     guide = None
     if teacher is not None:
         s = config.guidance.schedule
         guide = Guide(
-            teacher=teacher, behaviors=[(b, c.weight) for b, c in zip(behaviors, config.behaviors, strict=True)],
+            teacher=teacher, behaviors=[(b, c.weight) for b, c in zip(trained, config.behaviors, strict=True)],
             tokenizer=student.tokenizer, policy=config.guidance.policy, max_tokens=config.guidance.max_tokens,
             schedule=Schedule(config.guidance.gamma, s.end, s.steps, s.kind, s.off_at),
             skip_if_shown=config.guidance.skip_if_shown, seed=config.train.seed,
             check=lambda r: rewards.verify(r.student_text, r.example), meanwhile=rewards.warm)
 
     run = RunFolder.open(out) if resume else RunFolder.create(
-        out, config.model_dump(mode="json"), {b.name: b.hash for b in behaviors})
+        out, config.model_dump(mode="json"), {b.name: b.hash for b in behaviors},
+        parts.ready_made(("student", "task", *(["teacher"] if teacher is not None else []), *(["judge"] if judge else []))))
     if resume:
         check_same(run, config, behaviors)
         if spent := run.read_json("teacher.json"):
             getattr(teacher, "restore", lambda totals: None)(spent)      # a cap holds over both parts of the run
+    if judge is not None and parts.run_judge is None:
+        judge.attach(run)
     pending: list[Batch] = []
     trainer = ThinkTuningTrainer(
         model=student.model, processing_class=student.tokenizer, args=grpo_config(config, run.checkpoints),
@@ -187,7 +236,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
         sampler=student.sampler(config.train.max_completion_tokens, config.train.temperature, config.train.sample_rows),
         on_batch=lambda batch: (run.add_batch(batch), pending.append(batch)),
         on_tokens=lambda traces: run.append("tokens", traces))
-    session = Session(config, student, task, behaviors, train_examples, test_examples, teacher, guide, trainer, run)
+    session = Session(config, student, task, behaviors, train_examples, test_examples, teacher, guide, trainer, run, judge=judge)
     if config.guards.action != "off":
         session.guards = Guards(config, student, run)
     if dry_run.wanted(config) and config.baseline is None:        # a baseline never runs the batch that it would try
@@ -200,6 +249,33 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     trainer.remove_callback(PrinterCallback)          # metrics.jsonl and the progress line take its place
     trainer.add_callback(Recorder(session, pending))
     return session
+
+
+def load_behaviors(config: Experiment, parts: Parts, there: Mapping[str, Any]) -> list[Behavior]:
+    """The behaviors of ``config`` in order, ready-made ones from ``parts``.
+
+    Args:
+        there: the ``config.yaml`` of a run that goes on; empty for a new one.
+
+    Raises:
+        BehaviorError: when one cannot be loaded.
+        RunError: when the run was begun with a ready-made one that ``parts`` lacks and that no file or shipped name equals.
+    """
+    ready = there.get("ready_made", {}).get("behaviors", "").split(", ")
+    found = []
+    for name in (b.name for b in config.behaviors):
+        behavior = parts.behaviors.get(name)
+        try:
+            behavior = behavior or load_behavior(name)
+        except BehaviorError:
+            if name not in ready:
+                raise
+        if name in ready and (behavior is None or there["behaviors"].get(name) != behavior.hash):
+            raise RunError(f"the run was begun with a ready-made behavior {name!r}, an object from Python, and "
+                           f"{'there is none of that name now' if behavior is None else 'the one of that name is another'}; pass "
+                           f"it again: thinklab.probe(RUN, behaviors=[...]) or Lab(out=RUN, behaviors=[...])")
+        found.append(behavior)
+    return found
 
 
 def shaping(config: Experiment) -> Shaping:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from thinklab import unsloth_first
+from thinklab.errors import TeacherError
 from thinklab.signals import Interrupted
 
 
@@ -54,6 +55,8 @@ def evaluate(
     for sentence in headline(results):
         print(sentence)
     print(f"page: {page}")
+    if results.judge_failed:                 # the page is there, with what is known; a script must not take it for the whole
+        raise TeacherError(f"the judge of {file}: {results.judge_failed}")
 
 
 def _done(out: Path, method: str, benchmark: str) -> int:

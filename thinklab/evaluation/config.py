@@ -25,7 +25,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, model_validator
 
 from thinklab import yamlfile
-from thinklab.config import Section, StudentSection, TaskSection
+from thinklab.config import JudgeSection, Section, StudentSection, TaskSection
 from thinklab.errors import ConfigError, did_you_mean
 from thinklab.solvers import load_solver
 
@@ -129,6 +129,8 @@ class Evaluation(Section):
     budgets: list[int] = Field(default_factory=list)
     """Accuracy if every answer had been cut after so many tokens. Empty: eight steps up to the longest turn."""
     behaviors: list[str] = Field(default_factory=lambda: list(FOUR))
+    judge: JudgeSection | None = None
+    """Needed where one of ``behaviors`` has a judge detector. Verdicts go to OUT/judge.jsonl, costs to OUT/judge.json."""
     threads: int | None = Field(None, ge=1)
 
     @model_validator(mode="before")

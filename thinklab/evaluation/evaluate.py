@@ -23,7 +23,9 @@ from thinklab.chunks import add_chunk, seed_of, whole_chunks
 from thinklab.config import Experiment, StudentSection
 from thinklab.errors import RunError, TaskError
 from thinklab.evaluation.config import Evaluation
+from thinklab.evaluation.results import judged_behaviors
 from thinklab.folder_lock import FolderLock
+from thinklab.parts import Parts, check_ready_made
 from thinklab.run import RunFolder
 from thinklab.run_config import experiment_of
 from thinklab.solvers import Answer, Writer, load_solver
@@ -77,8 +79,11 @@ def evaluate(config: Evaluation, path: Path, out: Path, only: str = "*", say: Sa
 
 def _evaluate(config: Evaluation, path: Path, out: Path, only: str, say: Say, progress: Progress) -> None:
     wanted = config.cells(only)
+    _, judge = judged_behaviors(config)                          # one that is missing or has no key fails before anything is made
+    if judge is not None:
+        judge.check()
     folders = {cell: open_cell(config, path, out, *cell) for cell in wanted}
-    questions = draw_questions(config, out, list(dict.fromkeys(b for _, b in wanted)))     # fails before hours of training
+    questions = draw_questions(config, out, list(dict.fromkeys(b for _, b in wanted)), say)     # fails before hours of training
     for method in dict.fromkeys(m for m, _ in wanted):
         train(config, path, out, method, say)
     total = sum(config.runs_of(b) * len(questions[b].examples) for _, b in wanted)
@@ -144,6 +149,7 @@ def _made_by(folder: str) -> dict[str, Any]:
     found = run.last_checkpoint()
     if found is None:
         raise RunError(f"{folder} has no complete checkpoint yet; continue the run with --resume first")
+    check_ready_made(folder, run.resolved(), Parts(), ["student"])
     return {"config": run.resolved()["config"], "step": found[1]}
 
 
@@ -166,7 +172,7 @@ def open_cell(config: Evaluation, path: Path, out: Path, method: str, benchmark:
     return run
 
 
-def draw_questions(config: Evaluation, out: Path, benchmarks: Sequence[str]) -> dict[str, Questions]:
+def draw_questions(config: Evaluation, out: Path, benchmarks: Sequence[str], say: Say = silent) -> dict[str, Questions]:
     """The questions of each benchmark; drawn once and remembered in ``questions.json``.
 
     Raises:
@@ -192,6 +198,9 @@ def draw_questions(config: Evaluation, out: Path, benchmarks: Sequence[str]) -> 
                 ids = random.Random(f"questions {config.seed} {name}").sample(fitting, b.questions)
             old = kept[name] = {"spec": spec, "ids": ids, "available": len(examples), "too_long": len(examples) - len(fitting)}
             run.write_json("questions.json", kept)
+        if b.questions is not None and len(old["ids"]) < b.questions:
+            say(f"WARNING: {b.questions} questions were asked for in {name!r}, but only {len(old['ids'])} of its "
+                f"{old['available']} fit: {len(old['ids'])} are asked")
         found[name] = Questions(task, tuple(examples[k] for k in old["ids"]), old["available"], old["too_long"])
     return found
 
@@ -314,13 +323,17 @@ def seen_in_training(config: Evaluation, path: Path, out: Path, method: str, que
     """By benchmark, how many of its questions were also training questions of the method's student; ``{}`` if untrained."""
     from thinklab.training import held_out
     m = config.methods[method]
-    if m.train is not None:
-        trained: list[Experiment] = [r.config() for r in training_runs(config, path, out, method)]
-    elif m.run is not None:
-        trained = [experiment_of(RunFolder.open(Path(f))) for f in run_folders(m.run)]
-    else:
-        return {}
     known: set[str] = set()
+    trained: list[Experiment] = [r.config() for r in training_runs(config, path, out, method)]
+    if m.run is not None:
+        for run in map(RunFolder.open, map(Path, run_folders(m.run))):
+            resolved = run.resolved()
+            if "task" in resolved.get("ready_made", {}):       # the config does not describe it: what was asked is on record
+                known |= {line["example"]["question"] for line in run.read("rollouts")}
+            else:
+                trained.append(experiment_of(run))
+    elif m.train is None:
+        return {}
     for experiment in trained:
         t = experiment.task
         known |= {e.question for e in held_out(load_task(t.name, path=t.path, **t.options))[0]}

@@ -227,6 +227,9 @@ def _behaviors(results: Results) -> str:
         for name in names:
             mean, gap = results.behavior_average(method, name), results.behavior_gap(method, name)
             rates.append(mean)
+            if mean is None:
+                cells.append("no verdict")
+                continue
             if mean.value == 0:
                 cells.append(f"<b>0</b> <small>of {sum(len(c.lines) for c in results.of(method))}</small>")
                 continue
@@ -237,9 +240,11 @@ def _behaviors(results: Results) -> str:
                              if (method, b) in results.cells)
             cells.append(f"<span title='{escape(each)}'>{text}</span>")
         rows.append([f"<b>{escape(method)}</b>", *cells])
-        fig.add_bar(x=names, y=[r.value for r in rates], name=method, marker_color=PALETTE[k % len(PALETTE)],
-                    error_y={"type": "data", "symmetric": False, "array": [r.high - r.value for r in rates],
-                             "arrayminus": [r.value - r.low for r in rates], "thickness": 1})
+        known = [(name, r) for name, r in zip(names, rates, strict=True) if r is not None]
+        fig.add_bar(x=[name for name, _ in known], y=[r.value for _, r in known], name=method,
+                    marker_color=PALETTE[k % len(PALETTE)],
+                    error_y={"type": "data", "symmetric": False, "array": [r.high - r.value for _, r in known],
+                             "arrayminus": [r.value - r.low for _, r in known], "thickness": 1})
     fig.update_layout(title="Share of answers that show it, mean over benchmarks", barmode="group",
                       **TALL, yaxis={"tickformat": ".1%", "rangemode": "tozero"})
     return ("<h2>Which behaviours appear?</h2><p>Percent of answers in which the behaviour's detector finds it, all turns of "

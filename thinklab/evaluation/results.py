@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from thinklab.behavior import load_behavior
+from thinklab.behavior import Behavior, load_behavior
 from thinklab.chunks import whole_chunks
 from thinklab.evaluation import paper_table
 from thinklab.evaluation import stats as eval_stats
 from thinklab.evaluation.config import Evaluation
+from thinklab.judging import RunJudge, judge_for
 from thinklab.probing.stats import Estimate, Rate
 from thinklab.run import RunFolder
 
@@ -32,8 +33,8 @@ class Filled:
     lines: tuple[Mapping[str, Any], ...]
     runs: int
     wanted_runs: int
-    behaviors: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
-    """By behaviour, whether each line's whole text shows it."""
+    behaviors: Mapping[str, tuple[bool | None, ...]] = field(default_factory=dict)
+    """By behaviour, whether each line's whole text shows it; None: only a judge could tell, and it gave no verdict."""
 
     def values(self, key: str) -> dict[str, list[float]]:
         """By question, the values of its answers, run by run."""
@@ -45,7 +46,8 @@ class Filled:
     def shows(self, behavior: str) -> dict[str, list[float]]:
         groups: dict[str, list[float]] = {}
         for line, yes in zip(self.lines, self.behaviors[behavior], strict=True):
-            groups.setdefault(line["example_id"], []).append(float(yes))
+            if yes is not None:
+                groups.setdefault(line["example_id"], []).append(float(yes))
         return groups
 
     @property
@@ -101,6 +103,10 @@ class Results:
     questions: Mapping[str, Mapping[str, Any]]
     gaps: Mapping[tuple[str, str], Gap]
     behavior_hashes: Mapping[str, str]
+    judge_says: str = ""
+    """What went wrong with the judge's verdicts, and what it has cost, in words."""
+    judge_failed: str = ""
+    """Why the judge cannot work any more; empty while it can."""
 
     def of(self, method: str) -> list[Filled]:
         return [c for (m, _), c in self.cells.items() if m == method]
@@ -117,13 +123,16 @@ class Results:
         ours, theirs = self.cells.get((method, benchmark)), self.cells.get((self.config.compared_with, benchmark))
         return eval_stats.ratio(theirs.values("tokens"), ours.values("tokens")) if ours and theirs else None
 
-    def behavior_average(self, method: str, behavior: str) -> Estimate:
-        return eval_stats.average([c.shows(behavior) for c in self.of(method)])
+    def behavior_average(self, method: str, behavior: str) -> Estimate | None:
+        """None where a judge gave no verdict on any answer."""
+        found = [shown for c in self.of(method) if (shown := c.shows(behavior))]
+        return eval_stats.average(found) if found else None
 
     def behavior_gap(self, method: str, behavior: str) -> Estimate | None:
         """Rate against the reference, averaged over the benchmarks that both have."""
         pairs = [(self.cells[self.config.compared_with, b].shows(behavior), self.cells[method, b].shows(behavior))
                  for b in self.config.benchmarks if (method, b) in self.cells and (self.config.compared_with, b) in self.cells]
+        pairs = [(one, other) for one, other in pairs if one.keys() & other.keys()]
         return eval_stats.average_gap(pairs) if pairs else None
 
     def row_of(self, method: str) -> str | None:
@@ -131,10 +140,18 @@ class Results:
 
 
 def collect(config: Evaluation, out: Path) -> Results:
-    """Read all finished answers; cells that are being written are read as far as whole runs go."""
+    """Read all finished answers; cells that are being written are read as far as whole runs go.
+
+    A judge is asked about answers without a verdict in ``judge.jsonl``; where all have one it is not even loaded.
+
+    Raises:
+        ConfigError: when a behavior needs a judge and the file names none.
+    """
     out = Path(out)
     questions = RunFolder(out).read_json("questions.json") or {}
-    behaviors = [load_behavior(name) for name in config.behaviors]
+    behaviors, judge = judged_behaviors(config)
+    if judge is not None:
+        judge.attach(RunFolder(out))
     cells, missing = {}, []
     for method, benchmark in config.cells():
         found = _filled(config, out, method, benchmark, len(questions.get(benchmark, {}).get("ids", ())), behaviors)
@@ -142,7 +159,20 @@ def collect(config: Evaluation, out: Path) -> Results:
             missing.append(f"{method}/{benchmark}")
         else:
             cells[method, benchmark] = found
-    return Results(config, cells, tuple(missing), questions, _gaps(config, cells), {b.name: b.hash for b in behaviors})
+    says = "" if judge is None else "\n".join(filter(None, [judge.complaint(), judge.summary() and f"judge: {judge.summary()}"]))
+    return Results(config, cells, tuple(missing), questions, _gaps(config, cells), {b.name: b.hash for b in behaviors}, says,
+                   judge.failed if judge is not None else "")
+
+
+def judged_behaviors(config: Evaluation) -> tuple[list[Behavior], RunJudge | None]:
+    """The behaviors of the file, and who answers for the judge detectors among them.
+
+    Raises:
+        ConfigError: when a behavior needs a judge and the file names none.
+    """
+    behaviors = [load_behavior(name) for name in config.behaviors]
+    judge = judge_for(config.judge, behaviors)
+    return [b.with_judge(judge) if b.needs_judge else b for b in behaviors], judge
 
 
 def _filled(config: Evaluation, out: Path, method: str, benchmark: str, questions: int, behaviors: Sequence[Any]
@@ -158,7 +188,7 @@ def _filled(config: Evaluation, out: Path, method: str, benchmark: str, question
         return None
     lines = tuple(line for run in whole for line in run)
     texts = ["\n\n".join(t["text"] for t in line["turns"]) for line in lines]
-    shown = {b.name: tuple(bool(b.detect(text)) for text in texts) for b in behaviors}
+    shown = {b.name: tuple(b.shown(texts)) for b in behaviors}
     return Filled(method, benchmark, config.benchmarks[benchmark].task.name, lines, len(whole), config.runs_of(benchmark), shown)
 
 
@@ -227,8 +257,11 @@ def markdown(results: Results) -> str:
               "| --- |" + " --- |" * len(config.behaviors)]
     for method in config.methods:
         if results.of(method):
-            row = [f"{100 * results.behavior_average(method, b).value:.2f}" for b in results.behavior_hashes]
+            means = [results.behavior_average(method, b) for b in results.behavior_hashes]
+            row = ["no verdict" if mean is None else f"{100 * mean.value:.2f}" for mean in means]
             lines.append(f"| {method} | {' | '.join(row)} |")
+    if results.judge_says:
+        lines += ["", results.judge_says]
     if results.missing:
         lines += ["", f"Not run yet: {', '.join(results.missing)}."]
     return "\n".join(lines) + "\n"

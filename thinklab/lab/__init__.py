@@ -120,6 +120,7 @@ class Lab:
             raise
         if session.guards is not None:
             session.guards.say = self._said.append
+        session.say = self._said.append
         session.check_start()
         self._engine = Engine(session)
         self._engine.worker.quiet = quiet
@@ -131,8 +132,10 @@ class Lab:
                 f"continues {self.path} at step {self.step} of {self.config.train.steps}: {self._status().now}. "
                 f"Next: {self._status().next or 'nothing'}"
             )
-        elif cost := session.estimate():
-            self._say(f"teacher, for the whole run: {cost}")
+        else:
+            for who, cost in (("teacher", session.estimate()), ("judge", session.estimate_judge())):
+                if cost:
+                    self._say(f"{who}, for the whole run: {cost}")
 
     # ---- one step at a time
 
@@ -322,8 +325,8 @@ class Lab:
             raise LabError("nothing has been trained yet, so there is nothing to compare: lab.train() or lab.update() first")
         parts = [
             name
-            for name, part in (("student", self._parts.student), ("task", self._parts.task), ("behaviors", self._parts.behaviors))
-            if part
+            for name in ("student", "task", "judge", "behaviors")
+            if getattr(self._parts, name)
         ]
         if parts:
             raise LabError(

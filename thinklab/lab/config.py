@@ -19,7 +19,7 @@ from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
 from thinklab.run_config import document_of, read_document
 
-SHORT = {"task": "name", "teacher": "backend", "student": "kind"}
+SHORT = {"task": "name", "teacher": "backend", "student": "kind", "judge": "teacher"}
 
 
 def find_config(path: str | Path) -> Path:

@@ -28,7 +28,7 @@ from thinklab.lab.html import LabProbe, LabReach
 from thinklab.lab.store import ASK_AGAIN, Store, Waiting, same_rollouts
 from thinklab.lab.worker import Worker
 from thinklab.probing import reach
-from thinklab.probing.full import REACH_TEXTS, elsewhere, full_probe, paired, same_answers
+from thinklab.probing.full import REACH_TEXTS, asked, elsewhere, full_probe, paired, same_answers
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.words import sentences
 from thinklab.review import ReviewQueue
@@ -195,6 +195,7 @@ class Engine:
             if full:
                 known |= elsewhere(session)
         progress.done = passes
+        known["questions"] = asked(session, questions)
         run.write_json("probe.json", known)
         results = {stage: {d: ProbeResult.from_json(r) for d, r in known.get(stage, {}).items()} for stage in ("before", "after")}
         if not step:

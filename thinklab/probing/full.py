@@ -5,13 +5,15 @@ difference      {decoding: ...}           paired by question, 95 % bootstrap int
 reach           how unknown the guidance was to the base, token by token
 spill           {before, after}           does it show where it should not?
 retention       KL to the base on neutral text
+questions       {wanted, measured}: held-out questions that were asked for, and how many there were of them
 persistence     what is left after further plain GRPO (only when asked for: it trains)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,12 @@ def full_probe(session: Session, stage: str, questions: int | None = None, sampl
     return results
 
 
+def asked(session: Session, questions: int | None = None) -> dict[str, int]:
+    """For ``probe.json``: ``{"wanted": held-out questions asked for, "measured": how many there were of them}``."""
+    wanted = questions or session.config.probe.questions
+    return {"wanted": wanted, "measured": min(wanted, len(session.test_examples))}
+
+
 def paired(run: RunFolder) -> dict[str, Any]:
     """After minus before by decoding, from the answers on disk; a decoding without both is left out."""
     answers: dict[tuple[str, str], list[dict]] = {}
@@ -66,6 +74,7 @@ def probe_run(
     samples: int | None = None,
     persistence: int = 0,
     say: Callable[[str], None] = lambda text: None,
+    parts: Parts = Parts(),
 ) -> dict[str, Any]:
     """Measure the last checkpoint of a run again and write ``probe.json``.
 
@@ -73,37 +82,45 @@ def probe_run(
         samples: answers to each question at T=1; None as the run's config says. With another number than before, the
             student before training is measured again as well.
         persistence: steps of plain GRPO to go on with, in ``RUN/persistence``; 0 = none.
+        parts: the objects that the run was begun with, where it was; see ``thinklab.probe``.
 
     Raises:
-        RunError: when there is no run or no checkpoint in it, or another process writes there.
+        RunError: when there is no run or no checkpoint in it, it was begun with an object that is not in ``parts``, or another
+            process writes there.
         Interrupted: when a signal ended ``persistence``; its run is saved and continued by the next call.
     """
     RunFolder.open(path)                       # says that there is no run, before a lock is made there
     with FolderLock(path):
-        return _probe_run(Path(path), questions, samples, persistence, say)
+        return _probe_run(Path(path), questions, samples, persistence, say, parts)
 
 
 def _probe_run(
-    path: Path, questions: int | None, samples: int | None, persistence: int, say: Callable[[str], None]
+    path: Path, questions: int | None, samples: int | None, persistence: int, say: Callable[[str], None], parts: Parts
 ) -> dict[str, Any]:
     run = RunFolder.open(path)
     found = run.last_checkpoint(thorough=True)
     if found is None:
         raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")
     config = experiment_of(run)
-    nobody = Parts(teacher=ScriptedTeacher(lambda request: None))  # a probe asks no teacher: no key, no second model
-    session = build(config, path, resume=True, parts=nobody)
+    nobody = ScriptedTeacher(lambda request: None)  # a probe asks no teacher: no key, no second model
+    session = build(config, path, resume=True, parts=replace(parts, teacher=nobody))
+    session.say = say
     known = run.read_json("probe.json") or {}
-    if not same_answers(session, known, questions, samples):
-        say("before: rates")  # the adapter is still as it was initialised: the student is its base
-        known["before"] = full_probe(session, "before", questions, samples)
-        _keep(run, known)
     room = answer_limit(config)
-    if session.behaviors:
-        spill_before, texts_before = spill.measure(session.student, session.behaviors, max_new_tokens=room)
+    known["questions"] = asked(session, questions)
+    # loaded just now, its adapter is as it was initialised: the student is its base. An object may have been trained meanwhile
+    base = base_model(session.student) if parts.student is not None else None
+    with (base or nullcontext)():
+        if not same_answers(session, known, questions, samples):
+            say("before: rates")
+            known["before"] = full_probe(session, "before", questions, samples)
+            _keep(run, known)
+        if session.behaviors:
+            spill_before, texts_before = spill.measure(session.student, session.behaviors, max_new_tokens=room)
     retention = Retention.of(session.student)
-    if unknown := measure_reach(session):
-        known["reach"] = unknown
+    with (base or nullcontext)():
+        if unknown := measure_reach(session):
+            known["reach"] = unknown
     session.trainer._load_from_checkpoint(str(found[0]), session.student.model)
     say("after: rates")
     known |= {"after": full_probe(session, "after", questions, samples), "steps": found[1]}
@@ -114,10 +131,13 @@ def _probe_run(
         known["spill"] = {"before": spill_before, "after": spill_after}
         write_spill(run, texts_before, texts_after)
     known["retention"] = {"kl": retention.estimate().to_json(), "texts": len(retention.ids)}
+    session.say_undecided()  # of the texts of the spill-over
     run.write_json("probe.json", known)
     if persistence:
         say(f"persistence: {persistence} steps of plain GRPO")
-        known["persistence"] = persist(run, config, found[0], persistence, questions, samples, say)
+        same = replace(parts, teacher=None, judge=None, run_judge=session.judge)  # one account, one cap
+        names = [b.name for b in session.behaviors]
+        known["persistence"] = persist(run, config, found[0], persistence, questions, samples, say, same, names)
         run.write_json("probe.json", known)
     return known
 
@@ -132,8 +152,9 @@ def same_answers(session: Session, known: dict[str, Any], questions: int | None,
     if "before" not in known:
         return False
     there, wanted = known["before"]["T=1"], samples or session.config.probe.samples
-    asked = min(questions or session.config.probe.questions, len(session.test_examples))
-    return there.get("samples", 1) == wanted and there["accuracy"]["total"] == asked * wanted
+    answers = asked(session, questions)["measured"] * wanted
+    totals = [there["accuracy"]["total"], *(rate["total"] for rate in there["behaviors"].values())]
+    return there.get("samples", 1) == wanted and all(total == answers for total in totals)  # fewer: a judge was not heard then
 
 
 def write_spill(run: RunFolder, before: list[dict], after: list[dict]) -> None:
@@ -154,6 +175,7 @@ def elsewhere(session: Session) -> dict[str, Any]:
         )
         found["spill"] = {"before": before, "after": after}
         write_spill(session.run, texts_before, texts_after)
+        session.say_undecided()
     retention = Retention.of(session.student)
     found["retention"] = {"kl": retention.estimate().to_json(), "texts": len(retention.ids)}
     return found
@@ -181,11 +203,17 @@ def persist(
     questions: int | None = None,
     samples: int | None = None,
     say: Callable[[str], None] = lambda text: None,
+    parts: Parts = Parts(),
+    behaviors: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Go on from ``checkpoint`` with plain GRPO for ``steps`` steps, correctness alone rewarded, and probe.
 
     Nothing pays for the behaviour any more and nobody shows it: what is left is what the student keeps by itself. The run
     is in ``RUN/persistence``; one that was stopped there is continued. Guards only warn: the student has already moved.
+
+    Args:
+        parts: as for ``probe_run``.
+        behaviors: names of all behaviors of the run: none of them earns a bonus any more.
 
     Raises:
         RunError: when ``RUN/persistence`` holds a run of another kind.
@@ -197,7 +225,7 @@ def persist(
             "loss": config.loss.model_copy(update={"method": "grpo"}),
             "baseline": None,
             "guards": config.guards.model_copy(update=warn),
-            "reward": config.reward.model_copy(update={"bonus": {b.name: 0.0 for b in _named(config)}}),
+            "reward": config.reward.model_copy(update={"bonus": dict.fromkeys(behaviors, 0.0)}),
             "train": config.train.model_copy(
                 update={
                     "steps": steps,
@@ -209,7 +237,7 @@ def persist(
     )
     folder = run.path / "persistence"
     resume = (folder / "config.yaml").exists()
-    session = build(plain, folder, resume)
+    session = build(plain, folder, resume, parts)
     session.say = say
     if session.guards is not None:
         session.guards.say = say
@@ -222,9 +250,3 @@ def persist(
     after = full_probe(session, "after", questions, samples)
     session.run.write_json("probe.json", {"after": after, "steps": done})
     return {"steps": done, "learning_rate": plain.train.learning_rate, "after": after}
-
-
-def _named(config: Experiment):
-    from thinklab.behavior import load_behavior
-
-    return [load_behavior(b.name) for b in config.behaviors]

@@ -31,8 +31,8 @@ class ProbeSample:
     """The last answer is right."""
     first_correct: bool
     """The first answer is right, whatever came after it."""
-    behaviors: Mapping[str, bool]
-    """Which behaviours the text shows."""
+    behaviors: Mapping[str, bool | None]
+    """Which behaviours the text shows; None: only a judge could tell, and it gave no verdict."""
 
 
 def sample(student: Student, task: Task, behaviors: Sequence[Behavior], examples: Sequence[Example], decoding: str = "T=1",
@@ -50,18 +50,20 @@ def sample(student: Student, task: Task, behaviors: Sequence[Behavior], examples
     answers = sampler(student.model, prompts, n, seed)
     examples = [e for e in examples for _ in range(n)]
     texts = student.tokenizer.batch_decode(answers, skip_special_tokens=True)
+    shown = {b.name: b.shown(texts) for b in behaviors}          # all texts at once: a judge is asked in batches
     return [ProbeSample(
         example_id=e.id, question=e.question, gold=e.gold, decoding=decoding, text=text, tokens=len(ids),
         finished=sampler.finished(ids), correct=task.verify(text, e), first_correct=task.verify_first(text, e),
-        behaviors={b.name: bool(b.detect(text)) for b in behaviors})
-        for e, ids, text in zip(examples, answers, texts, strict=True)]
+        behaviors={name: found[k] for name, found in shown.items()})
+        for k, (e, ids, text) in enumerate(zip(examples, answers, texts, strict=True))]
 
 
-def by_question(samples: Iterable[Any], value: Callable[[Any], float]) -> dict[str, list[float]]:
-    """The values of all answers to each question, by its id."""
+def by_question(samples: Iterable[Any], value: Callable[[Any], float | None]) -> dict[str, list[float]]:
+    """The values of all answers to each question, by its id; answers whose value is None (no verdict) are left out."""
     groups: dict[str, list[float]] = {}
     for s in samples:
-        groups.setdefault(_get(s, "example_id"), []).append(value(s))
+        if (v := value(s)) is not None:
+            groups.setdefault(_get(s, "example_id"), []).append(v)
     return groups
 
 
@@ -88,12 +90,17 @@ def differences(before: Sequence[Any], after: Sequence[Any]) -> dict[str, Any]:
     """
     if not {_get(s, "example_id") for s in before} & {_get(s, "example_id") for s in after}:
         return {}
-    def gap(value: Callable[[Any], float]) -> dict[str, float]:
-        return paired_difference(by_question(before, value), by_question(after, value)).to_json()
+    def gap(value: Callable[[Any], float | None]) -> dict[str, float] | None:
+        one, other = by_question(before, value), by_question(after, value)
+        return paired_difference(one, other).to_json() if one.keys() & other.keys() else None
     plain = {"accuracy": "correct", "first_accuracy": "first_correct", "finished": "finished", "tokens": "tokens"}
     return {**{name: gap(lambda s, key=key: float(_get(s, key))) for name, key in plain.items()},
-            "behaviors": {b: gap(lambda s, b=b: float(_get(s, "behaviors")[b])) for b in _get(after[0], "behaviors")
-                          if b in _get(before[0], "behaviors")}}
+            "behaviors": {b: found for b in _get(after[0], "behaviors") if b in _get(before[0], "behaviors")
+                          and (found := gap(lambda s, b=b: _number(_get(s, "behaviors")[b]))) is not None}}
+
+
+def _number(value: bool | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _get(sample: Any, key: str) -> Any:

@@ -81,10 +81,10 @@ def measure(
     with ((base_model(student) if base else None) or nullcontext)():
         for group, prompts in prompts_for(student).items():
             answers = student.answer([[{"role": "user", "content": p}] for p in prompts], n, max_new_tokens, seed=seed)
-            rates[group] = {}
+            rates[group], verdicts = {}, {b.name: shows(b, answers) for b in behaviors}
             for b in behaviors:
-                shown = [shows(b, text) for text in answers]
-                r = Rate.of_groups([shown[k : k + n] for k in range(0, len(shown), n)])
+                shown = verdicts[b.name]
+                r = Rate.of_groups([[x for x in shown[k : k + n] if x is not None] for k in range(0, len(shown), n)])
                 rates[group][b.name] = {
                     "count": r.count,
                     "total": r.total,
@@ -94,13 +94,24 @@ def measure(
                     "effective": r.effective,
                 }
             texts += [
-                {"group": group, "prompt": prompts[k // n], "text": text, "shows": {b.name: shows(b, text) for b in behaviors}}
+                {
+                    "group": group,
+                    "prompt": prompts[k // n],
+                    "text": text,
+                    "shows": {name: shown[k] for name, shown in verdicts.items()},
+                }
                 for k, text in enumerate(answers)
             ]
     return rates, texts
 
 
-def shows(behavior: Behavior, text: str) -> bool:
-    """The detector finds it, or a fixed phrase of it (not the box, which every answer holds) is there."""
+def shows(behavior: Behavior, texts: Sequence[str]) -> list[bool | None]:
+    """For each text: the detector finds it, or a fixed phrase of it (not the box, which every answer holds) is there.
+
+    None: only a judge could tell, and it gave no verdict.
+    """
     words = [w for w in behavior.spec.guidance.must_contain if "boxed" not in w]
-    return bool(behavior.detect(text)) or any(w in text for w in words)
+    found: dict[int, bool | None] = {k: True for k, text in enumerate(texts) if any(w in text for w in words)}
+    left = [k for k in range(len(texts)) if k not in found]
+    found |= zip(left, behavior.shown([texts[k] for k in left]), strict=True)
+    return [found[k] for k in range(len(texts))]

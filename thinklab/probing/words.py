@@ -8,7 +8,7 @@ from typing import Any
 
 def sentences(known: Mapping[str, Any]) -> list[str]:
     """What the extended probe found, in words; nothing for parts that were not measured."""
-    said = []
+    said = list(filter(None, [_fewer(known.get("questions", {})), *_undecided(known)]))
     for decoding, gap in known.get("difference", {}).items():
         parts = [f"accuracy {_points(gap['accuracy'])}", *(f"{name} {_points(e)}" for name, e in gap["behaviors"].items())]
         said.append(f"Paired difference, after minus before, {decoding}: {', '.join(parts)} percentage points.")
@@ -35,6 +35,22 @@ def sentences(known: Mapping[str, Any]) -> list[str]:
             f"{rates['accuracy']['value']:.2f}."
         )
     return said
+
+
+def _fewer(questions: Mapping[str, int]) -> str:
+    wanted, measured = questions.get("wanted", 0), questions.get("measured", 0)
+    return "" if wanted <= measured else f"{wanted} held-out questions were asked for; there are {measured}, all were measured."
+
+
+def _undecided(known: Mapping[str, Any]) -> list[str]:
+    """Where a judge gave no verdict on some of the answers."""
+    return [
+        f"No verdict of the judge on {missing} of {result['accuracy']['total']} answers, {stage}, {decoding}: left out of {name}."
+        for stage in ("before", "after")
+        for decoding, result in known.get(stage, {}).items()
+        for name, rate in result["behaviors"].items()
+        if (missing := result["accuracy"]["total"] - rate["total"])
+    ]
 
 
 def _points(e: Mapping[str, float]) -> str:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from thinklab.config import Experiment
 from thinklab.errors import RunError
+from thinklab.parts import Parts, check_ready_made
 from thinklab.run import RunFolder
 from thinklab.run_config import experiment_of
 from thinklab.students import load_student
@@ -57,9 +58,10 @@ def trained_student(path: Path) -> Trained:
     """The student of a run, at its last complete checkpoint.
 
     Raises:
-        RunError: when there is no run, or no complete checkpoint in it.
+        RunError: when there is no run, no complete checkpoint in it, or it was begun with a ready-made student.
     """
     run = RunFolder.open(path)
+    check_ready_made(path, run.resolved(), Parts(), ["student"])
     found = run.last_checkpoint(thorough=True)
     if found is None:
         raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")

@@ -1,7 +1,8 @@
 """The ``replay`` teacher: says again what a teacher said in an earlier run. No key, no cost, the same every time.
 
 A reply is found by the question, the student's answer and the behaviour (its hash, where both sides know one), so it
-is given again exactly where the same thing is asked again. Anything else gets ``not-recorded`` and stays unguided.
+is given again exactly where the same thing is asked again. Anything else gets ``not-recorded`` and stays unguided. A judge's
+verdicts (``judge.jsonl``) are replayed in the same way, by its question and the text.
 """
 from __future__ import annotations
 
@@ -14,14 +15,15 @@ from thinklab.errors import RunError
 from thinklab.teachers.base import ERRORS, TeacherReply, TeacherRequest
 from thinklab.types import Guidance, guidance_from_json
 
-FILES = ("rollouts.jsonl", "guided.jsonl")
+FILES = ("rollouts.jsonl", "guided.jsonl", "judge.jsonl")
 
 
 class ReplayTeacher:
     """Replies from a run folder, or from what ``thinklab guide --out`` wrote.
 
     Args:
-        run: the folder (its ``rollouts.jsonl`` is read) or a JSONL file. A last line that was cut off is ignored.
+        run: the folder (its ``rollouts.jsonl`` and ``judge.jsonl`` are read) or a JSONL file. A last line that was cut off is
+            ignored.
 
     Raises:
         RunError: when there is nothing to replay.
@@ -33,8 +35,11 @@ class ReplayTeacher:
         self._exact: dict[tuple[str, ...], Guidance] = {}      # with the rollout's id: the same answer may occur twice
         self._known: dict[tuple[str, ...], Guidance] = {}
         self._hashes: dict[tuple[str, ...], set[str]] = {}
-        for row in _rows(self.path):
-            self._add(row)
+        verdicts = self.path.with_name("judge.jsonl")
+        beside = [verdicts] if Path(run).is_dir() and verdicts.is_file() and verdicts != self.path else []
+        for path in (self.path, *beside):
+            for row in _rows(path):
+                self._add(row)
         if not self._known:
             raise RunError(f"{self.path}: no guidance is recorded there, so there is nothing to replay")
 
@@ -43,6 +48,8 @@ class ReplayTeacher:
         return [self._one(request) for request in requests]
 
     def _add(self, row: Mapping[str, Any]) -> None:
+        if "reply" in row and "judge" in row:                  # a line of judge.jsonl
+            self._add({"question": row["question"], "response": row["text"], "guidance": _as_guidance(row)})
         if not row.get("guidance"):
             return
         guidance = guidance_from_json(row["guidance"])
@@ -68,6 +75,13 @@ class ReplayTeacher:
         return TeacherReply(request.id, text=found.raw, error=found.reason if failed else "", model=found.model,
                             detail=found.detail if failed else "", usage=found.usage, latency_s=found.latency_s,
                             attempts=found.attempts, cache_hit=True)
+
+
+def _as_guidance(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A verdict of a judge in the shape of guidance, so that one table finds both."""
+    return {"rollout_id": row["id"], "behavior": "judge", "behavior_hash": "",
+            "status": "rejected" if row["error"] else "proposed", "raw": row["reply"], "reason": row["error"],
+            **{k: row[k] for k in ("detail", "model", "usage", "latency_s", "attempts", "cache_hit")}}
 
 
 def _file(path: Path) -> Path:
