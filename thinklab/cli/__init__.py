@@ -42,7 +42,7 @@ def demo(
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="An experiment in YAML.")],
+    config: Annotated[Path, typer.Argument(help="An experiment in YAML, or a shipped one.")],
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,

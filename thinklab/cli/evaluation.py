@@ -12,10 +12,11 @@ import typer
 from rich.console import Console
 
 from thinklab import unsloth_first
+from thinklab.resources import find_config
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="An evaluation in YAML, such as examples/eval/tiny-grid.yaml.")],
+    file: Annotated[Path, typer.Argument(help="An evaluation in YAML, or the name of a shipped one, such as tiny-grid.")],
     out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,                 # noqa: UP045
     only: Annotated[str, typer.Option(help="Only cells whose METHOD/BENCHMARK matches, such as 'sft/*'.")] = "*",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the cells and how far each is.")] = False,
@@ -24,6 +25,7 @@ def evaluate(
 ) -> None:
     """Score FILE's methods on its benchmarks; call it again to go on where it was stopped."""
     from thinklab.evaluation.config import load_evaluation
+    file = find_config(file, "evaluation")
     config = load_evaluation(file)
     out = out or Path("runs") / config.name
     wanted = config.cells(only)

@@ -11,35 +11,12 @@ from pydantic import BaseModel, ValidationError
 
 from thinklab import yamlfile
 from thinklab.behavior import Behavior
-from thinklab.config import Experiment, apply_override
-from thinklab.errors import ConfigError, did_you_mean
+from thinklab.config import Experiment, apply_override, read_config
+from thinklab.errors import ConfigError
 from thinklab.parts import Parts
-from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
 
 SHORT = {"task": "name", "teacher": "backend", "student": "kind"}
-
-
-def find_config(path: str | Path) -> Path:
-    """The file itself, or the shipped example of that name: ``examples/x.yaml``, ``x.yaml`` and ``x`` are the same.
-
-    Raises:
-        ConfigError: when there is none, with the nearest known name.
-    """
-    path = Path(path)
-    if path.is_file():
-        return path
-    shipped = {p.stem: p for p in resource_dir("examples").glob("*.yaml")}
-    inner = path.parts[1:] if path.parts[:1] in (("examples",), ("..",)) else path.parts
-    found = resource_dir("examples").joinpath(*inner)
-    if found.is_file():
-        return found
-    if path.stem in shipped and str(path.parent) in (".", "examples", "../examples"):
-        return shipped[path.stem]
-    raise ConfigError(
-        f"there is no config {path}{did_you_mean(path.stem, shipped)}; give a YAML file, or one of the shipped "
-        f"examples: {', '.join(sorted(shipped))}"
-    )
 
 
 def experiment(
@@ -72,6 +49,7 @@ def experiment(
         document.data[key] = _merged(old, given) if isinstance(given, Mapping) and isinstance(old, Mapping) else given
     if profile is not None:
         document.data["profile"] = profile
+        document.overrides["profile",] = f"profile={profile}"
     for text in overrides:
         apply_override(document, text)
     if isinstance(config, str | Path):
@@ -84,7 +62,7 @@ def experiment(
 
 def _begin(config, out: Path | None) -> tuple[dict, Any]:
     if isinstance(config, str | Path):
-        document = yamlfile.read(find_config(config), ConfigError)
+        document = read_config(config)
         return document.data, document.node
     if isinstance(config, Experiment):
         return config.model_dump(mode="json"), None
