@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from thinklab import unsloth_first
+from thinklab.errors import RunError
 from thinklab.resources import find_config
 
 
@@ -49,6 +50,8 @@ def evaluate(
     from thinklab.evaluation.page import headline, write_results
     from thinklab.evaluation.results import collect
     results = collect(config, out)
+    if not results.cells and report_only:
+        raise RunError(f"{out} holds no finished run of any cell yet; call the same command without --report-only first")
     table, page = write_results(results, out, all_seen(config, file, out), budgets(config, file, out))
     print(table.read_text("utf-8"))
     for sentence in headline(results):
