@@ -12,6 +12,7 @@ from thinklab import yamlfile
 from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 from thinklab.own_code import look_beside
 from thinklab.profiles import apply_profile
+from thinklab.resources import beside, find_config
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
 
@@ -47,7 +48,8 @@ class StudentSection(Section):
     @model_validator(mode="after")
     def _fast_inference(self):
         if self.fast_inference and self.kind != "unsloth":
-            raise ValueError("fast_inference belongs to kind unsloth; for other students set train.vllm")
+            raise yamlfile.fault("fast_inference belongs to kind unsloth; for other students set train.vllm", "fast_inference",
+                                 "kind")
         return self
 
 
@@ -126,7 +128,8 @@ class GuidanceSection(Section):
     def _share(self):
         for name, value in (("gamma", self.gamma), ("schedule.end", self.schedule.end)):
             if isinstance(value, float) and value > 1:
-                raise ValueError(f"{name} {value} is a share and cannot exceed 1.0; write {int(value)} for a number of rollouts")
+                raise yamlfile.fault(f"{name} {value} is a share and cannot exceed 1.0; write {int(value)} for a number of "
+                                     "rollouts", name)
         return self
 
 
@@ -172,7 +175,7 @@ class VllmSection(Section):
     @model_validator(mode="after")
     def _server(self):
         if self.mode == "server" and not self.server:
-            raise ValueError("mode server needs the server's base URL under 'server', such as http://localhost:8000")
+            raise yamlfile.fault("mode server needs the server's base URL under 'server', such as http://localhost:8000", "mode")
         return self
 
 
@@ -219,14 +222,16 @@ class TrainSection(Section):
     def _shapes(self):
         rollouts = self.questions * self.samples
         if rollouts % self.minibatches:
-            raise ValueError(f"minibatches ({self.minibatches}) must divide questions x samples ({rollouts})")
+            raise yamlfile.fault(f"minibatches ({self.minibatches}) must divide questions x samples ({rollouts})",
+                                 "minibatches", "samples", "questions")
         if self.micro_batch and (rollouts // self.minibatches) % self.micro_batch:
-            raise ValueError(f"micro_batch ({self.micro_batch}) must divide the rollouts per optimizer step "
-                             f"({rollouts // self.minibatches})")
+            raise yamlfile.fault(f"micro_batch ({self.micro_batch}) must divide the rollouts per optimizer step "
+                                 f"({rollouts // self.minibatches})", "micro_batch", "minibatches", "samples", "questions")
         span = self.iterations * self.minibatches
         if self.checkpoint_every % span:
-            raise ValueError(f"checkpoint_every ({self.checkpoint_every}) must be a multiple of iterations x minibatches "
-                             f"({span}): a run can only be continued between two generations")
+            raise yamlfile.fault(f"checkpoint_every ({self.checkpoint_every}) must be a multiple of iterations x minibatches "
+                                 f"({span}): a run can only be continued between two generations",
+                                 "checkpoint_every", "iterations", "minibatches")
         return self
 
 
@@ -295,7 +300,7 @@ class BaselineSection(Section):
         except (KeyError, IndexError, ValueError):
             told = False
         if not told:
-            raise ValueError("hint must contain {answer}, and no other braces")
+            raise yamlfile.fault("hint must contain {answer}, and no other braces", "hint")
         return self
 
 
@@ -335,7 +340,10 @@ class Experiment(Section):
                 data["loss"] = {"method": "grpo"}
             if data.get("profile") is not None:
                 plain = {k: v.model_dump(exclude_unset=True) if isinstance(v, Section) else v for k, v in data.items()}
-                data = apply_profile(plain, data["profile"])
+                try:
+                    data = apply_profile(plain, data["profile"])
+                except ConfigError as error:
+                    raise yamlfile.fault(str(error), "profile") from None
         return data
 
     @model_validator(mode="after")
@@ -343,21 +351,26 @@ class Experiment(Section):
         if self.baseline is not None:
             self._whole_baseline()
         if self.loss.method != "grpo" and not self.behaviors:
-            raise ValueError(f"method {self.loss.method!r} needs at least one behaviour under 'behaviors'; "
-                             "only 'grpo' trains without")
+            raise yamlfile.fault(f"method {self.loss.method!r} needs at least one behaviour under 'behaviors'; "
+                                 "only 'grpo' trains without", "loss.method", "behaviors")
         if self.loss.method != "grpo" and self.loss.floor <= self.loss.c_max:
-            raise ValueError(f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})")
+            raise yamlfile.fault(f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})",
+                                 "loss.c_max", "loss.floor")
         if self.student.kind == "unsloth" and self.train.vllm is not None and self.train.vllm.mode == "colocate":
-            raise ValueError("an unsloth student brings its own vLLM: set student.fast_inference=true and leave train.vllm out")
+            raise yamlfile.fault("an unsloth student brings its own vLLM: set student.fast_inference=true and leave train.vllm "
+                                 "out", "train.vllm", "student.kind")
         return self
 
     def _whole_baseline(self):
         if self.loss.method != "grpo":
-            raise ValueError(f"a baseline has no policy gradient: take out loss.method {self.loss.method!r}, or 'baseline'")
+            raise yamlfile.fault(f"a baseline has no policy gradient: take out loss.method {self.loss.method!r}, or 'baseline'",
+                                 "loss.method", "baseline")
         if self.baseline.kind == "sft" and self.baseline.texts == "guided" and not self.behaviors:
-            raise ValueError("baseline.texts 'guided' needs at least one behaviour under 'behaviors' for the teacher to show")
+            raise yamlfile.fault("baseline.texts 'guided' needs at least one behaviour under 'behaviors' for the teacher to "
+                                 "show", "baseline.texts", "behaviors")
         if self.train.micro_batch and self.baseline.batch % min(self.train.micro_batch, self.baseline.batch):
-            raise ValueError(f"train.micro_batch ({self.train.micro_batch}) must divide baseline.batch ({self.baseline.batch})")
+            raise yamlfile.fault(f"train.micro_batch ({self.train.micro_batch}) must divide baseline.batch "
+                                 f"({self.baseline.batch})", "baseline.batch", "train.micro_batch")
 
 
 def load_config(path: str | Path, overrides: list[str] = (), profile: str | None = None) -> Experiment:
@@ -368,16 +381,53 @@ def load_config(path: str | Path, overrides: list[str] = (), profile: str | None
     Raises:
         ConfigError: with file, line and column, or naming the override that is wrong.
     """
-    from thinklab.run_config import read_document
-    document = read_document(Path(path))
-    look_beside(Path(path))
+    document = read_config(path)
     for text in overrides:
         apply_override(document, text)
     if profile is not None:
         document.data["profile"] = profile
+        document.overrides["profile",] = f"--profile {profile}"
     config = yamlfile.validate(Experiment, document, ConfigError)
     _find_behaviors(config, document)
     return config
+
+
+def read_config(path: str | Path) -> yamlfile.Document:
+    """The file behind ``path`` (``find_config``), with what lies beside it found from any folder (``beside``).
+
+    Raises:
+        ConfigError: when there is no such file, or it is no YAML.
+    """
+    from thinklab.run_config import read_document
+    file = find_config(path)
+    document = read_document(file)
+    look_beside(file)
+    paths_beside(document.data, file.parent)
+    return document
+
+
+def paths_beside(data: dict[str, Any], folder: Path) -> None:
+    """Complete, in place, the paths in ``data`` that exist only beside the config: of data, models, behaviours and records.
+
+    Args:
+        data: a config as it stands in YAML, or a part of it.
+        folder: where its file is.
+    """
+    for key, names in (("task", ("path",)), ("student", ("path",)), ("teacher", ("path", "run")),
+                       ("judge", ("path", "run"))):
+        section = data.get(key)
+        for name in names if isinstance(section, dict) else ():
+            value = section.get(name)
+            if isinstance(value, str):
+                section[name] = beside(value, folder)
+            elif isinstance(value, dict):
+                section[name] = {k: beside(v, folder) if isinstance(v, str) else v for k, v in value.items()}
+    behaviors = data.get("behaviors")
+    for k, entry in enumerate(behaviors if isinstance(behaviors, list) else ()):
+        name = entry.get("name") if isinstance(entry, dict) else entry
+        if isinstance(name, str) and ("/" in name or name.endswith((".yaml", ".yml"))):
+            found = beside(name, folder)
+            behaviors[k] = {**entry, "name": found} if isinstance(entry, dict) else found
 
 
 def _find_behaviors(config: Experiment, document: yamlfile.Document) -> None:
@@ -389,7 +439,8 @@ def _find_behaviors(config: Experiment, document: yamlfile.Document) -> None:
         except BehaviorError as error:
             raise ConfigError(f"{document.at(('behaviors', k))}: {error}") from error
         if not path.is_file():
-            raise ConfigError(f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()}; a "
+            raise ConfigError(f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()} and "
+                              "beside the config; a "
                               "shipped behaviour is named without .yaml)")
         _check_judge(config, section.name, f"{document.at(('behaviors', k))}: ")
 

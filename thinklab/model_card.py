@@ -23,23 +23,50 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
         name: title of the card.
     """
     resolved, base = run.resolved(), base_name(config)
-    control = "" if config.loss.method != "grpo" else " without a teacher"
     behaviors = ", ".join(resolved["behaviors"]) or "none"
     front = {"library_name": "peft" if kind == "adapter" else "transformers", "pipeline_tag": "text-generation",
-             "tags": ["thinklab", "thinktuning", "grpo", config.loss.method],
+             "tags": list(dict.fromkeys(["thinklab", *([config.baseline.kind] if config.baseline else
+                                                       ["thinktuning", "grpo", config.loss.method])])),
              **({"base_model": base} if base != "thinklab-embedded" else {})}
     parts = ["---", _yaml(front).strip(), "---", "", f"# {config.name} ({kind})", "",
-             f"Trained with thinklab from `{base}` for {step} steps of ThinkTuning (arXiv 2508.07616), "
-             f"method `{config.loss.method}`{control}, on the task `{config.task.name}`. Behaviours: {behaviors}.", "",
+             f"Trained with thinklab from `{base}` {_training(config, step)}, on the task `{config.task.name}`. "
+             f"Behaviours: {behaviors}.{_steps_differ(config, step)}", "",
              "## Use", "", "```python", *_usage(kind, base, name), "```", "",
              "## What was measured", "", *_measured(run), "",
              "## What this does not show", "", *(f"- {line}" for line in limits(run, config, kind, step)), "",
              "## How it was made", "",
              "| behaviour | hash of its file |", "| --- | --- |",
              *(f"| {behavior} | `{found}` |" for behavior, found in resolved["behaviors"].items()), "",
-             "```yaml", _yaml({"config": _without_paths(resolved["config"]), "versions": resolved["versions"]}).strip(),
+             "```yaml", _yaml({"config": _without_paths(_as_trained(resolved["config"], config, step)),
+                               "versions": resolved["versions"]}).strip(),
              "```", ""]
     return "\n".join(parts)
+
+
+def _training(config: Experiment, step: int) -> str:
+    """How it was trained, as the end of a sentence. ``step`` counts optimizer steps."""
+    if config.baseline is not None:
+        how = {"sft": f"supervised fine-tuning on {config.baseline.texts} texts", "star": "STaR"}[config.baseline.kind]
+        return f"for {step} optimizer steps of {how}, a baseline without policy gradient"
+    control = "" if config.loss.method != "grpo" else " without a teacher"
+    return f"for {step} steps of ThinkTuning (arXiv 2508.07616), method `{config.loss.method}`{control}"
+
+
+def _steps_differ(config: Experiment, step: int) -> str:
+    """A sentence where the weights' step is not ``train.steps``, so that nobody has to guess which one holds."""
+    asked = config.train.steps
+    if config.baseline is not None:
+        return f" (`train.steps: {asked}` in its config sets which questions were used, not these steps.)"
+    if step > asked:
+        return f" The run was begun with `train.steps: {asked}` and went on; the config below has the {step} steps that it took."
+    return f" The weights are those of step {step} of the {asked} that its config asks for." if step < asked else ""
+
+
+def _as_trained(resolved: Mapping[str, Any], config: Experiment, step: int) -> dict[str, Any]:
+    """The run's config with the steps that it really took, where it went on beyond those that it was begun with."""
+    if config.baseline is not None or step <= config.train.steps:
+        return dict(resolved)
+    return {**resolved, "train": {**resolved["train"], "steps": step}}
 
 
 def limits(run: RunFolder, config: Experiment, kind: str, step: int) -> Iterator[str]:

@@ -3,7 +3,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from thinklab.errors import ConfigError, did_you_mean
+
 PACKAGE = Path(__file__).parent
+COMMANDS = {"experiment": "train", "study": "experiment", "evaluation": "eval"}
+"""What a config can be, and the command that takes it."""
+ENDINGS = ("", ".yaml", ".yml")
 
 
 def resource_dir(name: str) -> Path:
@@ -16,3 +21,67 @@ def resource_dir(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise FileNotFoundError(f"thinklab was installed without its folder {name!r}; install it again")
+
+
+def shipped_configs() -> dict[str, dict[str, Path]]:
+    """The shipped examples by kind and name: ``{"experiment": {"gsm8k": PATH, ...}, "study": ..., "evaluation": ...}``."""
+    found: dict[str, dict[str, Path]] = {kind: {} for kind in COMMANDS}
+    for file in sorted(resource_dir("examples").rglob("*.yaml")):
+        if file.parent.name == "behaviors":
+            continue
+        keys = {line.partition(":")[0] for line in file.read_text("utf-8").splitlines()}
+        kind = "evaluation" if "benchmarks" in keys else "study" if "arms" in keys else "experiment"
+        found[kind][file.stem] = file
+    return found
+
+
+def find_config(path: str | Path, kind: str = "experiment") -> Path:
+    """The file that every command and the ``Lab`` mean by ``path``.
+
+    A file comes first, with or without its ``.yaml``. Then the shipped examples: ``tiny-grid``, ``tiny-grid.yaml``,
+    ``eval/tiny-grid`` and ``examples/eval/tiny-grid.yaml`` are the same one from any folder, so the commands of the
+    documentation work in a checkout and from the wheel.
+
+    Args:
+        kind: ``experiment``, ``study`` or ``evaluation``; a shipped example of another kind is refused by name.
+
+    Raises:
+        ConfigError: when there is none, with the nearest known names.
+    """
+    path = Path(path).expanduser()
+    try:
+        for ending in ENDINGS:
+            if (file := path.with_name(path.name + ending)).is_file():
+                return file
+        folder = path.is_dir()
+    except (OSError, ValueError) as error:                       # a name that no file can have
+        raise ConfigError(f"cannot read {str(path)[:80]}: {getattr(error, 'strerror', None) or error}") from None
+    shipped = shipped_configs()
+    parts = tuple(p for p in path.parts if p not in ("..", "."))
+    asked = "/".join(parts[1:] if parts[:1] == ("examples",) else parts)
+    asked = asked.removesuffix(".yaml").removesuffix(".yml")
+    root = resource_dir("examples")
+    for found_kind, files in shipped.items():
+        for name, file in files.items():
+            if not path.is_absolute() and asked in (name, file.relative_to(root).with_suffix("").as_posix()):
+                if found_kind != kind:
+                    raise ConfigError(f"the shipped example {name!r} is for another command: thinklab {COMMANDS[found_kind]} "
+                                      f"{name}")
+                return file
+    known = [*shipped[kind], *(p.stem for p in sorted(path.parent.glob("*.y*ml")))]
+    what = f"{path} is a folder, not a YAML file" if folder else f"there is no config {path}{did_you_mean(path.stem, known)}"
+    raise ConfigError(f"{what}; give a YAML file, or the name of a shipped example: {', '.join(shipped[kind])}")
+
+
+def beside(path: str, folder: Path) -> str:
+    """A relative ``path`` that a config in ``folder`` names: as it is where it exists from here, else beside the config.
+
+    What exists in neither place (a hub id, a file to come) stays as it is.
+    """
+    here = Path(path).expanduser()
+    try:
+        if here.is_absolute() or here.exists() or not (folder / here).exists():
+            return path
+    except (OSError, ValueError):
+        return path
+    return str((folder / here).resolve())

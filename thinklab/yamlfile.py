@@ -28,9 +28,30 @@ class Document:
         """``file:line:column`` of the key at ``path``, or of the innermost one around it; the override where one set it."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.overrides:
-                return f"override {self.overrides[path[:length]]!r}"
+                text = self.overrides[path[:length]]
+                return text if text.startswith("--") else f"override {text!r}"
         node = self.node.nearest(path)
         return str(node.key_place or node.place)
+
+    def place(self, fault: Mapping[str, Any]) -> str:
+        """``at`` for one of pydantic's errors: where it names several keys, the first one that was overridden, else written."""
+        keys = [(*fault["loc"], *key.split(".")) for key in getattr(fault.get("ctx", {}).get("error"), "keys", ())]
+        by_override = (k for k in keys if any(k[:n] in self.overrides for n in range(1, len(k) + 1)))
+        written = (k for k in keys if self.node.at(k) is not None)
+        return self.at(tuple(next(by_override, None) or next(written, None) or fault["loc"]))
+
+
+class Fault(ValueError):
+    """What a validator of a whole section or file raises, with the keys that it is about."""
+
+    keys: tuple[str, ...] = ()
+
+
+def fault(message: str, *keys: str) -> Fault:
+    """A ``Fault`` about ``keys``: dotted, relative to the section that raises it, the likeliest culprit first."""
+    error = Fault(message)
+    error.keys = keys
+    return error
 
 
 def read(path: Path, error: type[ThinklabError]) -> Document:
@@ -61,7 +82,7 @@ def validate(model: type[Model], document: Document, error: type[ThinklabError])
     try:
         return model.model_validate(document.data)
     except ValidationError as why:
-        lines = [f"{document.at(tuple(e['loc']))}: {_explain(model, e)}" for e in why.errors()]
+        lines = [f"{document.place(e)}: {_explain(model, e)}" for e in why.errors()]
         raise error("\n".join(lines)) from None
 
 

@@ -72,7 +72,7 @@ def test_a_rollout_that_is_guided_shows_in_the_text_of_the_proposals():
 
 
 def test_an_example_config_is_found_by_its_name_from_anywhere(tmp_path, monkeypatch):
-    from thinklab.lab.config import find_config
+    from thinklab.resources import find_config
 
     monkeypatch.chdir(tmp_path)
     found = {

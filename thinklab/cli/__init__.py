@@ -58,7 +58,8 @@ def demo(
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="An experiment in YAML, or a run's config.yaml; with --resume a run folder.")],
+    config: Annotated[Path, typer.Argument(help="An experiment in YAML, a shipped one, or a run's config.yaml; with --resume a "
+                                                "run folder.")],
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint: train --resume RUN.")] = False,

@@ -14,18 +14,20 @@ MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "problem": ("FAIL"
 
 
 def doctor(
-    config: Annotated[Optional[Path], typer.Argument(help="An experiment in YAML.")] = None,         # noqa: UP045
+    config: Annotated[Optional[Path], typer.Argument(help="An experiment in YAML, or a shipped one.")] = None,   # noqa: UP045
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,   # noqa: UP045
     profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 24gb or 80gb.")] = None,          # noqa: UP045
     quick: Annotated[bool, typer.Option("--quick", help="Load and probe nothing.")] = False,
 ) -> None:
     """Look at this machine and, with CONFIG or --profile, try everything that the run needs; exit 1 when it would fail."""
     from thinklab.config import Experiment, load_config
+    from thinklab.profiles import apply_profile
 
     experiment = None
     if config is not None:
         experiment = load_config(config, overrides or [], profile)
     elif profile is not None:
+        apply_profile({}, profile)                   # an unknown name is said here, in one line
         experiment = Experiment.model_validate({"profile": profile, "loss": {"method": "grpo"}})
     if experiment is not None and experiment.student.kind == "unsloth":
         from thinklab import unsloth_first

@@ -13,12 +13,13 @@ import typer
 from rich.console import Console
 
 from thinklab import unsloth_first
-from thinklab.errors import TeacherError
+from thinklab.errors import RunError, TeacherError
+from thinklab.resources import find_config
 from thinklab.signals import Interrupted
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="An evaluation in YAML, such as examples/eval/tiny-grid.yaml.")],
+    file: Annotated[Path, typer.Argument(help="An evaluation in YAML, or the name of a shipped one, such as tiny-grid.")],
     out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,                 # noqa: UP045
     only: Annotated[str, typer.Option(help="Only cells whose METHOD/BENCHMARK matches, such as 'sft/*'.")] = "*",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the cells and how far each is.")] = False,
@@ -27,6 +28,7 @@ def evaluate(
 ) -> None:
     """Score FILE's methods on its benchmarks; call it again to go on where it was stopped."""
     from thinklab.evaluation.config import load_evaluation
+    file = find_config(file, "evaluation")
     config = load_evaluation(file)
     out = out or Path("runs") / config.name
     wanted = config.cells(only)
@@ -50,6 +52,8 @@ def evaluate(
     from thinklab.evaluation.page import headline, write_results
     from thinklab.evaluation.results import collect
     results = collect(config, out)
+    if not results.cells and report_only:
+        raise RunError(f"{out} holds no finished run of any cell yet; call the same command without --report-only first")
     table, page = write_results(results, out, all_seen(config, file, out), budgets(config, file, out))
     print(table.read_text("utf-8"))
     for sentence in headline(results):

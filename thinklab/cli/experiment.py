@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 
 from thinklab.errors import RunError
+from thinklab.resources import find_config
 from thinklab.signals import Interrupted
 
 
 def experiment(
-    file: Annotated[Path, typer.Argument(help="A study in YAML, such as examples/experiments/six-losses.yaml.")],
+    file: Annotated[Path, typer.Argument(help="A study in YAML, or the name of a shipped one, such as six-losses.")],
     out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,  # noqa: UP045
     jobs: Annotated[Optional[int], typer.Option(min=1, help="Runs at once; default: one per core.")] = None,  # noqa: UP045
     only: Annotated[str, typer.Option(help="Only runs whose BASE/ARM/seed-N matches, such as 'self-check/*'.")] = "*",
@@ -26,6 +27,7 @@ def experiment(
     from thinklab.studies.study import cells, load_study
 
     console = Console(highlight=False)
+    file = find_config(file, "study")
     study = load_study(file)
     out = out or Path("runs") / study.name
     planned = cells(study, file, out, only)

@@ -13,7 +13,8 @@
       mine: {run: runs/mine}                                   # a finished run
     reference: zero-shot
 
-Paths of data, models and runs are relative to where the command is called, as in an experiment.
+Paths of data, models and runs are relative to where the command is called, as in an experiment; what is not there is looked
+for beside the file.
 """
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ from typing import Any
 from pydantic import ConfigDict, Field, model_validator
 
 from thinklab import yamlfile
-from thinklab.config import JudgeSection, Section, StudentSection, TaskSection
+from thinklab.config import JudgeSection, Section, StudentSection, TaskSection, paths_beside
 from thinklab.errors import ConfigError, did_you_mean
+from thinklab.resources import beside, find_config
 from thinklab.solvers import load_solver
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
@@ -99,9 +101,9 @@ class MethodSection(Section):
     def _one_student(self):
         given = [k for k in ("student", "run", "train") if getattr(self, k) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} name different students; keep one")
+            raise yamlfile.fault(f"{' and '.join(given)} name different students; keep one", given[-1])
         if self.set and self.train is None:
-            raise ValueError("'set' changes what is trained: it needs 'train'")
+            raise yamlfile.fault("'set' changes what is trained: it needs 'train'", "set")
         return self
 
 
@@ -145,7 +147,8 @@ class Evaluation(Section):
             if not NAME.fullmatch(name) or name in TAKEN:
                 raise ValueError(f"{name!r} becomes a folder: letters, digits, '.', '_' and '-' only, and not {', '.join(TAKEN)}")
         if self.reference is not None and self.reference not in self.methods:
-            raise ValueError(f"reference {self.reference!r} is not a method{did_you_mean(self.reference, self.methods)}")
+            raise yamlfile.fault(f"reference {self.reference!r} is not a method{did_you_mean(self.reference, self.methods)}",
+                                 "reference")
         return self
 
     @property
@@ -180,10 +183,21 @@ class Evaluation(Section):
         return found
 
 
-def load_evaluation(path: Path) -> Evaluation:
-    """Read the file.
+def load_evaluation(path: str | Path) -> Evaluation:
+    """Read the file, or the shipped example of that name.
 
     Raises:
         ConfigError: with file, line and column.
     """
-    return yamlfile.validate(Evaluation, yamlfile.read(Path(path), ConfigError), ConfigError)
+    file = find_config(path, "evaluation")
+    document = yamlfile.read(file, ConfigError)
+    parts = [document.data, *(part for key in ("benchmarks", "methods") if isinstance(named := document.data.get(key), dict)
+                              for part in named.values() if isinstance(part, dict))]
+    for part in parts:
+        paths_beside(part, file.parent)
+        runs = part.get("run")
+        if isinstance(runs, str | list):
+            found = [beside(run, file.parent) if isinstance(run, str) else run
+                     for run in ([runs] if isinstance(runs, str) else runs)]
+            part["run"] = found[0] if isinstance(runs, str) else found
+    return yamlfile.validate(Evaluation, document, ConfigError)

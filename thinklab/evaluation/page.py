@@ -44,7 +44,7 @@ def write_results(results: Results, out: Path, seen: Mapping[str, Mapping[str, i
 
 
 def headline(results: Results) -> list[str]:
-    """What the figures say, in sentences; nothing that they do not say."""
+    """What the figures say, in sentences; nothing that they do not say. What is missing stands in ``Results.not_run``."""
     config, said = results.config, []
     means = {m: e for m in config.methods if (e := results.average(m)) is not None}
     if means:
@@ -60,13 +60,11 @@ def headline(results: Results) -> list[str]:
         told = ", ".join(f"{b} {100 * g.gap.value:+.1f}" for b, g in clear)
         said.append(f"{text}; clear after correction on {told}." if clear else f"{text}; on no single benchmark clear after "
                     f"correction.")
-    if results.missing:
-        said.append(f"Not run yet: {', '.join(results.missing)}.")
     return said
 
 
 def _head(results: Results, seen: Mapping[str, Mapping[str, int]]) -> str:
-    items = headline(results)
+    items = [*headline(results), *filter(None, [results.not_run])]
     for method, counts in seen.items():
         if told := ", ".join(f"{n} of {b}" for b, n in counts.items() if n):
             items.append(f"Warning: {method} was trained on questions that are asked here: {told}.")
@@ -120,9 +118,7 @@ def _accuracy(cell: Filled | None) -> str:
 
 def _differences(results: Results) -> str:
     config, rows = results.config, []
-    for method in config.methods:
-        if method == config.compared_with:
-            continue
+    for method in results.compared:
         cells = []
         for b in (*config.benchmarks, "average"):
             gap = results.gaps.get((method, b))
@@ -142,7 +138,7 @@ def _differences(results: Results) -> str:
 
 def _length(results: Results) -> str:
     config, rows, helps = results.config, [], []
-    for method in config.methods:
+    for method in filter(results.of, config.methods):
         cells, inside = [], []
         for b in config.benchmarks:
             cell, longer = results.cells.get((method, b)), results.longer(method, b)
@@ -161,6 +157,8 @@ def _length(results: Results) -> str:
                           f"question{'s' if count > 1 else ''}</small>")
         rows.append([f"<b>{escape(method)}</b>", *cells])
         helps.append([f"<b>{escape(method)}</b>", *inside])
+    if not rows:
+        return ""
     head = ["", *map(escape, config.benchmarks)]
     known = ("<p>The slides: "
              "" + escape(paper_table.LENGTH) + "</p>") if any(results.row_of(m) == "thinktuning" for m in config.methods) else ""
@@ -178,8 +176,10 @@ def _length(results: Results) -> str:
 
 def _scaling(results: Results) -> str:
     config, scaling, quarters = results.config, [], []
+    if not results.cells:
+        return ""
     styles = dict(zip(config.methods, zip(PALETTE * 9, SYMBOLS * 9, strict=False), strict=False))
-    for b in config.benchmarks:
+    for b in dict.fromkeys(b for _, b in results.cells):
         one, two = go.Figure(), go.Figure()
         for method in config.methods:
             cell = results.cells.get((method, b))
@@ -261,6 +261,8 @@ def _questions(results: Results) -> str:
     for b, q in results.questions.items():
         if b in results.config.benchmarks:
             rows.append([escape(b), str(q["available"]), str(q["too_long"]), str(len(q["ids"]))])
+    if not rows:
+        return ""
     config = results.config
     return (f"<h2>What was asked</h2><p>Temperature {config.temperature:g}, prompts of at most {config.max_prompt_tokens} "
             f"tokens, turns of at "
@@ -283,6 +285,8 @@ def _training(budgets: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _samples(results: Results) -> str:
+    if not results.cells:
+        return ""
     found, size, left_out = {}, 0, 0
     for (method, benchmark), cell in results.cells.items():
         rows = []
@@ -314,11 +318,11 @@ def _provenance(results: Results, out: Path) -> str:
                      *(f"{total[k]:,}" for k in total), f"{seconds:.0f}"])
     data: dict[str, Any] = {"config": results.config.model_dump(mode="json"), "behaviors": dict(results.behavior_hashes),
                             "versions": versions()}
-    return ("<h2>Where this comes from</h2><p>Tokens sampled by the student, put in by solvers, sampled and taken out again, "
-            "and read as "
+    told = ("<p>Tokens sampled by the student, put in by solvers, sampled and taken out again, and read as "
             "prompts (again in each call). Seconds as that machine and its other load had it.</p>"
-            + page.table(["answers", "number", "sampled", "put in", "taken out", "read", "seconds"], rows)
-            + f"<details><summary>config, behaviour hashes, "
+            + page.table(["answers", "number", "sampled", "put in", "taken out", "read", "seconds"], rows)) if rows else ""
+    return (f"<h2>Where this comes from</h2>{told}"
+            f"<details><summary>config, behaviour hashes, "
               f"versions</summary><pre>{escape(json.dumps(data, indent=1))}</pre></details>")
 
 

@@ -135,6 +135,18 @@ class Results:
         pairs = [(one, other) for one, other in pairs if one.keys() & other.keys()]
         return eval_stats.average_gap(pairs) if pairs else None
 
+    @property
+    def compared(self) -> list[str]:
+        """The methods that can be compared with the reference on at least one benchmark."""
+        return [m for m in self.config.methods if any(method == m for method, _ in self.gaps)]
+
+    @property
+    def not_run(self) -> str:
+        """One line about the cells without a whole run, ``METHOD/*`` where a method has none; empty where all have one."""
+        whole = [m for m in self.config.methods if not self.of(m)]
+        named = [*(f"{m}/*" for m in whole), *(cell for cell in self.missing if cell.partition("/")[0] not in whole)]
+        return f"Not run yet: {', '.join(named)}." if named else ""
+
     def row_of(self, method: str) -> str | None:
         return self.config.methods[method].row or paper_table.row_of(method)
 
@@ -244,27 +256,29 @@ def markdown(results: Results) -> str:
         mean = results.average(method)
         lines.append(f"| {method} | {' | '.join(row)} | "
                      f"{f'{100 * mean.value:.1f} [{100 * mean.low:.1f}, {100 * mean.high:.1f}]' if mean else ''} |")
-    lines += ["", f"Against {config.compared_with}, percentage points [95 %], p after Holm:", "",
-              f"| method | {' | '.join(names)} | average |", "| --- |" + " --- |" * (len(names) + 1)]
-    for method in config.methods:
-        if method != config.compared_with:
-            lines.append(f"| {method} | {' | '.join(gap_text(results.gaps.get((method, b))) for b in (*names, 'average'))} |")
-    lines += ["", "Tokens per answer:", "", f"| method | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
-    for method in config.methods:
-        row = [f"{results.cells[method, b].mean_tokens:.0f}" if (method, b) in results.cells else "" for b in names]
-        lines.append(f"| {method} | {' | '.join(row)} |")
-    lines += ["", "Behaviours, % of answers (mean over benchmarks):", "", f"| method | {' | '.join(config.behaviors)} |",
-              "| --- |" + " --- |" * len(config.behaviors)]
-    for method in config.methods:
-        if results.of(method):
-            means = [results.behavior_average(method, b) for b in results.behavior_hashes]
-            row = ["no verdict" if mean is None else f"{100 * mean.value:.2f}" for mean in means]
-            lines.append(f"| {method} | {' | '.join(row)} |")
+    compared = results.compared
+    lines += _section(f"Against {config.compared_with}, percentage points [95 %], p after Holm:", [*names, "average"],
+                      {m: [gap_text(results.gaps.get((m, b))) for b in (*names, "average")] for m in compared})
+    begun = [m for m in config.methods if results.of(m)]
+    lines += _section("Tokens per answer:", names, {m: [
+        f"{results.cells[m, b].mean_tokens:.0f}" if (m, b) in results.cells else "" for b in names] for m in begun})
+    shown = list(results.behavior_hashes)
+    means = {m: [results.behavior_average(m, b) for b in shown] for m in begun if shown}
+    lines += _section("Behaviours, % of answers (mean over benchmarks):", shown, {
+        m: ["no verdict" if mean is None else f"{100 * mean.value:.2f}" for mean in row] for m, row in means.items()})
     if results.judge_says:
         lines += ["", results.judge_says]
     if results.missing:
-        lines += ["", f"Not run yet: {', '.join(results.missing)}."]
+        lines += ["", results.not_run]
     return "\n".join(lines) + "\n"
+
+
+def _section(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
+    """Lines of a table with one row per method; none where there is no row."""
+    if not rows:
+        return []
+    return ["", title, "", f"| method | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns),
+            *(f"| {method} | {' | '.join(row)} |" for method, row in rows.items())]
 
 
 def gap_text(gap: Gap | None) -> str:

@@ -11,37 +11,13 @@ from pydantic import BaseModel, ValidationError
 
 from thinklab import yamlfile
 from thinklab.behavior import Behavior
-from thinklab.config import Experiment, apply_override
-from thinklab.errors import ConfigError, did_you_mean
-from thinklab.own_code import look_beside
+from thinklab.config import Experiment, apply_override, read_config
+from thinklab.errors import ConfigError
 from thinklab.parts import Parts
-from thinklab.resources import resource_dir
 from thinklab.run import RunFolder
-from thinklab.run_config import document_of, read_document
+from thinklab.run_config import document_of
 
 SHORT = {"task": "name", "teacher": "backend", "student": "kind", "judge": "teacher"}
-
-
-def find_config(path: str | Path) -> Path:
-    """The file itself, or the shipped example of that name: ``examples/x.yaml``, ``x.yaml`` and ``x`` are the same.
-
-    Raises:
-        ConfigError: when there is none, with the nearest known name.
-    """
-    path = Path(path)
-    if path.is_file():
-        return path
-    shipped = {p.stem: p for p in resource_dir("examples").glob("*.yaml")}
-    inner = path.parts[1:] if path.parts[:1] in (("examples",), ("..",)) else path.parts
-    found = resource_dir("examples").joinpath(*inner)
-    if found.is_file():
-        return found
-    if path.stem in shipped and str(path.parent) in (".", "examples", "../examples"):
-        return shipped[path.stem]
-    raise ConfigError(
-        f"there is no config {path}{did_you_mean(path.stem, shipped)}; give a YAML file, or one of the shipped "
-        f"examples: {', '.join(sorted(shipped))}"
-    )
 
 
 def experiment(
@@ -74,6 +50,7 @@ def experiment(
         document.data[key] = _merged(old, given) if isinstance(given, Mapping) and isinstance(old, Mapping) else given
     if profile is not None:
         document.data["profile"] = profile
+        document.overrides["profile",] = f"profile={profile}"
     for text in overrides:
         apply_override(document, text)
     if isinstance(config, str | Path):
@@ -86,8 +63,7 @@ def experiment(
 
 def _begin(config, out: Path | None) -> tuple[dict, Any]:
     if isinstance(config, str | Path):
-        document = read_document(find_config(config))
-        look_beside(find_config(config))
+        document = read_config(config)
         return document.data, document.node
     if isinstance(config, Experiment):
         return config.model_dump(mode="json"), None

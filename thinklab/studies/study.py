@@ -29,6 +29,7 @@ from pydantic import Field, model_validator
 from thinklab import yamlfile
 from thinklab.config import Experiment, Section, load_config
 from thinklab.errors import ConfigError, RunError, did_you_mean
+from thinklab.resources import find_config
 from thinklab.run import RunFolder
 from thinklab.run_config import experiment_of
 from thinklab.students.tiny_corpus import Mix
@@ -97,9 +98,9 @@ class Study(Section):
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} becomes a folder: letters, digits, '.', '_' and '-' only")
         if self.control is not None and self.control not in self.arms:
-            raise ValueError(f"control {self.control!r} is not an arm{did_you_mean(self.control, self.arms)}")
+            raise yamlfile.fault(f"control {self.control!r} is not an arm{did_you_mean(self.control, self.arms)}", "control")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("a seed occurs twice")
+            raise yamlfile.fault("a seed occurs twice", "seeds")
         parts = [("set", self.set)]
         parts += [(f"arm {name!r}", keys) for name, keys in self.arms.items()]
         parts += [(f"group {name!r}", keys) for name, keys in self.groups.items()]
@@ -169,13 +170,13 @@ class Cell:
         return [str(self.file), "--out", str(self.folder), "--quiet", *(["--resume"] if resume else []), *self.overrides]
 
 
-def load_study(path: Path) -> Study:
-    """Read a study.
+def load_study(path: str | Path) -> Study:
+    """Read a study, or the shipped one of that name.
 
     Raises:
         ConfigError: with file, line and column.
     """
-    return yamlfile.validate(Study, yamlfile.read(Path(path), ConfigError), ConfigError)
+    return yamlfile.validate(Study, yamlfile.read(find_config(path, "study"), ConfigError), ConfigError)
 
 
 def cells(study: Study, path: Path, out: Path, only: str = "*") -> list[Cell]:
