@@ -193,6 +193,9 @@ class TrainSection(Section):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     optimizer: Literal["adamw", "sgd"] = "adamw"
+    skip_empty_steps: bool = True
+    """Leave the weights alone in a step without any gradient, for instance where every group earned equal rewards. ``false`` is
+    TRL's way: AdamW goes on with its momentum and weight decay."""
     iterations: int = Field(1, ge=1)
     """Passes over each generation."""
     minibatches: int = Field(1, ge=1)

@@ -245,8 +245,11 @@ class Watch:
             self._runs[sign] = self._runs.get(sign, 0) + 1 if there else 0
             return self._runs[sign] >= k
 
-        equal = line.get("zero_advantage_fraction") == 1.0
-        if lasting("equal-rewards", equal and self.method != "sft"):  # imitation asks for no reward
+        if self.method == "sft":  # imitation asks for no reward; it has nothing to do where nobody was guided
+            equal, idle = False, line.get("guided_fraction") == 0.0
+        else:  # runs of before this figure was recorded have the share of advantages that are exactly 0
+            equal = idle = line.get("equal_rewards_fraction", line.get("zero_advantage_fraction")) == 1.0
+        if lasting("equal-rewards", equal):
             found.append(
                 Alarm(
                     step,
@@ -259,7 +262,7 @@ class Watch:
         nothing = line.get("gamma", 0) > 0 and line.get("guided_fraction") == 0.0 and line.get("own/behavior", 0.0) < 0.9
         if lasting("no-guidance", nothing):
             found.append(Alarm(step, "silent", "no-guidance", f"no guidance was accepted for {k} steps", *_why_unguided(line)))
-        if lasting("zero-loss", line.get("loss") == 0.0 and not equal):
+        if lasting("zero-loss", line.get("loss") == 0.0 and not idle):
             found.append(
                 Alarm(
                     step,
@@ -271,7 +274,7 @@ class Watch:
                 )
             )
         moving = line.get("weights_changed")
-        still = moving is False and not equal and line.get("learning_rate", 0.0) > 0
+        still = moving is False and not idle and line.get("learning_rate", 0.0) > 0
         if lasting("frozen", still):
             found.append(
                 Alarm(

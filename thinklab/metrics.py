@@ -21,6 +21,7 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
         "gamma": batch.gamma,
         "guided_fraction": len(guided) / len(batch.rollouts),
         "finished": fmean(r.finished for r in batch.rollouts),
+        "equal_rewards_fraction": batch.equal_rewards,
         "zero_advantage_fraction": fmean(r.advantage == 0 for r in batch.rollouts),
         "mean_student_tokens": fmean(len(r.student_ids) for r in batch.rollouts),
     }

@@ -4,7 +4,8 @@ The idea: keep TRL's loss and change what goes into it. On a teacher token the o
 so the ratio is 1 and carries the gradient of log pi, and the advantage is multiplied by the weight w of ``aas``. TRL's
 clipped loss then has the gradient -A * w * grad log pi there, which is that of -A * pi / (sg(pi) + c(A)).
 
-Without a guide every hook below is a pass-through and the trainer equals TRL's (tests/test_trainer_is_trl.py).
+Without a guide every hook below is a pass-through and the trainer equals TRL's (tests/test_trainer_is_trl.py), except where a
+step or a group has nothing to learn from: TRL then moves the weights by rounding errors and by momentum, this trainer does not.
 """
 from __future__ import annotations
 
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import TrainerCallback
 from trl import GRPOTrainer
 from trl.trainer.utils import pad
 
 from thinklab import aas
+from thinklab.advantages import equal_groups
+from thinklab.empty_steps import skip_empty_steps as skip_in
 from thinklab.errors import ConfigError, RunError, TrainingError
 from thinklab.logprobs import chosen_logprobs
 from thinklab.sampler import Sampler
@@ -32,20 +34,6 @@ Score = Callable[[Sequence[Rollout]], list[Rollout]]
 TRACED = 4
 """Guided rollouts per generation whose tokens are reported one by one."""
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")
-
-
-class NothingToImitate(TrainerCallback):
-    """Leaves the weights alone in a step without any guided text.
-
-    Once the student shows the behaviour nobody guides it, and every gradient is 0. Adam would go on all the same, on its
-    momentum: ten such steps took a student of accuracy .98 to .18. Not under fp16, whose scaler wants some gradient.
-    """
-
-    def on_pre_optimizer_step(self, args, state, control, model=None, **_):
-        held = [p for p in model.parameters() if p.grad is not None]
-        if not args.fp16 and not any(bool(p.grad.any()) for p in held):
-            for p in held:
-                p.grad = None
 
 
 class ThinkTuningTrainer(GRPOTrainer):
@@ -62,10 +50,14 @@ class ThinkTuningTrainer(GRPOTrainer):
         sampler: stage 1; None leaves sampling to TRL (``generate`` or vLLM).
         examples: the questions by the id that each dataset row carries in ``example_id``.
         on_batch: called with every scored ``Batch``, before it is trained on.
+        skip_empty_steps: leave the weights alone in a step without any gradient; False is TRL's way: the optimizer goes on with
+            its momentum and weight decay.
         on_tokens: called once per generation with a few guided rollouts token by token (``TRACED`` of them): text,
             origin, probability and weight of each token as the first loss saw them.
 
-    KL to a reference (``beta > 0``) is left out on teacher tokens. A dataset row is ``{"prompt": messages,
+    The advantage is exactly 0 where a whole group earned equal rewards (``thinklab/advantages.py``). KL to a reference
+    (``beta > 0``) is left out on teacher tokens. The loss type ``bnpo`` is the mean over the tokens of the optimizer step,
+    however it is split into micro-batches; TRL's is a mean of the micro-batches' means. A dataset row is ``{"prompt": messages,
     "example_id": id}``.
 
     Raises:
@@ -75,26 +67,35 @@ class ThinkTuningTrainer(GRPOTrainer):
 
     def __init__(self, *args: Any, guide: Guide | None = None, score: Score | None = None,
                  shaping: aas.Shaping = aas.Shaping(), scope: Literal["guidance", "trajectory"] = "guidance",
-                 imitate: bool = False, sampler: Sampler | None = None, examples: Mapping[str, Example] | None = None,
+                 imitate: bool = False, skip_empty_steps: bool = True, sampler: Sampler | None = None,
+                 examples: Mapping[str, Example] | None = None,
                  on_batch: Callable[[Batch], None] | None = None,
                  on_tokens: Callable[[list[dict]], None] | None = None, **kwargs: Any):
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
-        self.on_tokens = on_tokens
+        self.on_tokens, self.skip_empty_steps = on_tokens, skip_empty_steps
         self.recall: Callable[[int], list[list[int]] | None] | None = None
         """Ids of a generation that was sampled in an earlier sitting and not trained on; it is not sampled again."""
         self._to_trace: set[int] = set()
         self._rows: list[dict] = []
         self._rollouts: list[Rollout] = []
         self._loss_inputs: dict | None = None
+        self._rewards: torch.Tensor | None = None
+        self._skipping: Any = None
         super().__init__(*args, **kwargs)
         _refuse_what_breaks(self.args)
         if hasattr(self.model, "peft_config"):     # TRL casts a quantised model's adapter to bf16, where a small step rounds away
             for parameter in self.model.parameters():
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
-        if imitate:
-            self.add_callback(NothingToImitate())
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        optimizer = super().create_optimizer(*args, **kwargs)
+        inner = getattr(optimizer, "optimizer", optimizer)      # accelerate's wrapper, when training goes on in this process
+        if self.skip_empty_steps and self._skipping is not inner:
+            skip_in(inner, lambda found: self.accelerator.gather(found[None]).any())
+            self._skipping = inner
+        return optimizer
 
     # ---- stages 1 and 2: sample, then guide, before TRL scores --------------------------------------------------
 
@@ -182,6 +183,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         teacher_mask = pad([torch.tensor(s) for s in spans], padding_value=0, padding_side="right",
                            pad_to_multiple_of=self.pad_to_multiple_of).to(out["completion_ids"].device)
         out["teacher_mask"] = teacher_mask * out["completion_mask"]      # TRL shuffles and splits both with the rest
+        share = self._equal_rewards_earn_nothing(out)
         out["rollout_row"] = torch.arange(len(self._rollouts), device=teacher_mask.device)
         self._to_trace = set([k for k, r in enumerate(self._rollouts) if r.guided][:TRACED])
         if self.imitate:
@@ -189,8 +191,30 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._rollouts = [replace(r, advantage=a) for r, a in zip(self._rollouts, out["advantages"].tolist(), strict=True)]
         if self.on_batch is not None and self.model.training:
             gamma = getattr(self.guide, "gamma", lambda step: 0.0)(self.state.global_step)
-            self.on_batch(Batch(self.generation, self.state.global_step, tuple(self._rollouts), gamma))
+            self.on_batch(Batch(self.generation, self.state.global_step, tuple(self._rollouts), gamma, share))
         return out
+
+    def _calculate_rewards(self, *args, **kwargs):
+        self._rewards = super()._calculate_rewards(*args, **kwargs)      # (N, F) over all processes
+        return self._rewards
+
+    def _equal_rewards_earn_nothing(self, out: dict) -> float:
+        """Advantage 0 where TRL's is a rounding error, in the loss and in what is logged; returns the share of such rollouts."""
+        mode = "train" if self.model.training else "eval"
+        size = self.num_generations if mode == "train" else self.num_generations_eval
+        equal = equal_groups(self._rewards, self.reward_weights, size,
+                             each=self.multi_objective_aggregation == "normalize_then_sum")
+        first = self.accelerator.process_index * len(out["advantages"])
+        out["advantages"] = out["advantages"].masked_fill(equal[first: first + len(out["advantages"])], 0.0)
+        logged = self._logs["advantages"]
+        recent = [0.0 if same else a for a, same in zip(list(logged)[-len(equal):], equal.tolist(), strict=False)]
+        for _ in recent:
+            logged.pop()
+        logged.extend(recent)
+        share = equal.float().mean().item()
+        if self.scale_rewards != "batch":
+            self._metrics[mode]["frac_reward_zero_std"][-1] = share
+        return share
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """TRL's own path. Needed under Unsloth, whose compute_loss bypasses ``_compute_loss``."""
@@ -206,10 +230,26 @@ class ThinkTuningTrainer(GRPOTrainer):
 
     def _compute_loss(self, model, inputs):
         self._loss_inputs = inputs = dict(inputs)
+        kind = self.loss_type
+        if kind == "bnpo" and (tokens := self._tokens_of_this_step()):
+            # TRL's dapo divides by a number that it is given, and by nothing that hangs on the micro-batch
+            self.loss_type = "dapo"
+            inputs["num_items_in_batch"] = tokens * (
+                self.accelerator.num_processes * self.args.steps_per_generation / self.current_gradient_accumulation_steps)
         try:
             return super()._compute_loss(model, inputs)
         finally:
-            self._loss_inputs = None
+            self._loss_inputs, self.loss_type = None, kind
+
+    def _tokens_of_this_step(self) -> torch.Tensor | None:
+        """() tokens that this process trains on in this optimizer step; None where the micro-batch is all of the step."""
+        micros = self.current_gradient_accumulation_steps if self.model.training else 1
+        if micros == 1 or self._buffered_inputs is None:
+            return None
+        every = self.args.gradient_accumulation_steps
+        first = self._step % self.args.steps_per_generation // every * every
+        masks = [x["completion_mask"] * x.get("tool_mask", 1) for x in self._buffered_inputs[first: first + micros]]
+        return torch.stack([m.sum() for m in masks]).sum().float()
 
     def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, batch_size=None,
                                            compute_entropy=False, **_):
@@ -252,13 +292,13 @@ class ThinkTuningTrainer(GRPOTrainer):
         weights = torch.where(teacher, weights, 1.0)
         if self.on_tokens is not None and self.model.training:
             self._trace(inputs, now, weights)
+        if "ref_per_token_logps" in inputs:
+            inputs["ref_per_token_logps"] = torch.where(teacher, now, inputs["ref_per_token_logps"])
         if plain:
             return
         inputs["advantages"] = advantage * weights
         old = inputs.get("old_per_token_logps")
         inputs["old_per_token_logps"] = now if old is None else torch.where(teacher, now, old)
-        if "ref_per_token_logps" in inputs:
-            inputs["ref_per_token_logps"] = torch.where(teacher, now, inputs["ref_per_token_logps"])
 
     def _trace(self, inputs, logps, weights) -> None:
         traces = []
@@ -329,3 +369,7 @@ def _refuse_what_breaks(args) -> None:
         if broken:
             value = getattr(args, name.split(" ")[0])
             raise ConfigError(f"{name}={value!r} does not work with teacher tokens in the loss; set it to {needed}")
+    if args.loss_type == "bnpo" and args.steps_per_generation % args.gradient_accumulation_steps:
+        raise ConfigError(f"loss_type='bnpo' needs a steps_per_generation (now {args.steps_per_generation}) that is a multiple "
+                          f"of gradient_accumulation_steps (now {args.gradient_accumulation_steps}): its mean is over the tokens "
+                          "of an optimizer step, which must come from one generation")

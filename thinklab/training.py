@@ -232,7 +232,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
         train_dataset=question_order(config, task, train_examples), reward_funcs=[reward_function(p) for p in PARTS],
         examples={e.id: e for e in train_examples}, guide=guide, score=rewards,
         shaping=shaping(config), scope=config.loss.scope or ("trajectory" if config.loss.method == "authors" else "guidance"),
-        imitate=config.loss.method == "sft",
+        imitate=config.loss.method == "sft", skip_empty_steps=config.train.skip_empty_steps,
         sampler=student.sampler(config.train.max_completion_tokens, config.train.temperature, config.train.sample_rows),
         on_batch=lambda batch: (run.add_batch(batch), pending.append(batch)),
         on_tokens=lambda traces: run.append("tokens", traces))
@@ -293,12 +293,17 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
         output_dir=str(folder), max_steps=t.steps, learning_rate=t.learning_rate,
         lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
         warmup_steps=t.warmup_steps, optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0],
-        adam_beta2=t.betas[1], weight_decay=t.weight_decay, max_grad_norm=t.max_grad_norm,
+        adam_beta2=t.betas[1], adam_epsilon=1e-8, weight_decay=t.weight_decay, max_grad_norm=t.max_grad_norm,
         per_device_train_batch_size=micro, gradient_accumulation_steps=per_step // micro,
         steps_per_generation=t.questions * t.samples // micro, num_generations=t.samples, num_iterations=t.iterations,
-        max_completion_length=t.max_completion_tokens, temperature=t.temperature, top_p=1.0, top_k=0, repetition_penalty=1.0,
-        loss_type=loss.loss_type, epsilon=loss.epsilon, epsilon_high=loss.epsilon, beta=loss.beta, scale_rewards="group",
-        importance_sampling_level="token", mask_truncated_completions=False, disable_dropout=False, router_aux_loss_coef=0.0,
+        max_completion_length=t.max_completion_tokens, temperature=t.temperature, top_p=1.0, top_k=0, min_p=None,
+        repetition_penalty=1.0,
+        loss_type=loss.loss_type, epsilon=loss.epsilon, epsilon_high=loss.epsilon, delta=None, beta=loss.beta,
+        use_bias_correction_kl=True, sync_ref_model=False, scale_rewards="group", reward_weights=None,
+        multi_objective_aggregation="sum_then_normalize", importance_sampling_level="token", mask_truncated_completions=False,
+        off_policy_mask_threshold=None, top_entropy_quantile=1.0, entropy_coef=0.0, use_adaptive_entropy=False,
+        disable_dropout=False, router_aux_loss_coef=0.0, cast_lm_head_to_fp32=False, use_liger_kernel=False,
+        neftune_noise_alpha=None, average_tokens_across_devices=True,
         shuffle_dataset=False, gradient_checkpointing=t.gradient_checkpointing, **vllm_options(config), **precision(config),
         tf32=None, use_cpu=not torch.cuda.is_available(),
         save_strategy="steps", save_steps=t.checkpoint_every or t.steps, save_total_limit=2, logging_steps=1,
@@ -330,7 +335,9 @@ def vllm_options(config: Experiment) -> dict[str, Any]:
               "vllm_enable_sleep_mode": v.sleep})
     corrected = v.correction != "off" and config.student.kind != "unsloth"
     return {"use_vllm": True, "vllm_mode": v.mode, "vllm_importance_sampling_correction": corrected,
-            **({"vllm_importance_sampling_mode": v.correction} if corrected else {}), **place}
+            **place,
+            **({"vllm_importance_sampling_mode": v.correction, "vllm_importance_sampling_clip_max": 3.0,
+                "vllm_importance_sampling_clip_min": None} if corrected else {})}
 
 
 def held_out(task: Task) -> tuple[list[Example], list[Example]]:

@@ -145,6 +145,8 @@ class Batch:
     rollouts: tuple[Rollout, ...]
     gamma: float = 0.0
     """Guided rollouts wanted per group at this step, as the schedule says."""
+    equal_rewards: float = 0.0
+    """Share of the rollouts whose whole group earned equal rewards, so that they teach nothing; known once it is scored."""
 
     @property
     def guided(self) -> tuple[Rollout, ...]:
