@@ -23,10 +23,11 @@ from thinklab.evaluation.config import Evaluation
 from thinklab.evaluation.evaluate import Questions, draw_questions
 from thinklab.solvers import Writer, ZeroShot
 from thinklab.tasks import load_task
+from thinklab.tasks.boxed import NO_ANSWER_AHEAD
 
 PREFIX = "thinklab_"
-LAST_BOX = r"\\boxed\{\s*((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*?)\s*\}"
-"""What the harness reads as the answer: the last box, braces nested up to two deep."""
+LAST_BOX = rf"\\boxed\{{{NO_ANSWER_AHEAD}\s*" r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*?)\s*\}"
+"""What the harness reads as the answer: the last box that holds one, braces nested up to two deep."""
 
 
 @dataclass(frozen=True)
