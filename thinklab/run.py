@@ -50,7 +50,7 @@ class RunFolder:
             RunError: when there is a run already, or the folder cannot be written.
         """
         run = cls(Path(path))
-        if run.config_file.exists():
+        if os.path.exists(run.config_file):           # False, not an error, for a name that is too long for a file
             raise RunError(f"{path} already holds a run; continue it with --resume or choose another --out")
         resolved = {"config": dict(config), "behaviors": dict(behaviors), "versions": versions()}
         try:
@@ -69,7 +69,7 @@ class RunFolder:
             RunError: when there is no run.
         """
         run = cls(Path(path))
-        if not run.config_file.exists():
+        if not os.path.exists(run.config_file):
             raise RunError(f"{path} is not a run folder: it has no config.yaml")
         for file in run.path.glob("*.jsonl"):
             _drop_torn_line(file)

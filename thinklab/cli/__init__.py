@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -108,15 +109,20 @@ def main() -> None:
     try:
         app()
     except ThinklabError as error:
-        console.print(f"[red]error:[/red] {_escape(str(error))}", soft_wrap=True)
+        console.print(f"[red]error:[/red] {_escape(_short(str(error)))}", soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         console.print("stopped; what was done is kept, continue with --resume")
         sys.exit(130)
     except OSError as error:
-        console.print(f"[red]error:[/red] {_escape(error.strerror or str(error))}: {_escape(str(error.filename or ''))}",
+        console.print(f"[red]error:[/red] {_escape(error.strerror or str(error))}: {_escape(_short(str(error.filename or '')))}",
                       soft_wrap=True)
         sys.exit(1)
+
+
+def _short(text: str) -> str:
+    """``text`` with words of over 300 letters cut: an error quotes what is wrong, and that may be a name of thousands."""
+    return re.sub(r"\S{300,}", lambda word: f"{word[0][:60]}… ({len(word[0]):,} letters)", text)
 
 
 def _escape(text: str) -> str:

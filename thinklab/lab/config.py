@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,12 @@ def find_config(path: str | Path) -> Path:
         ConfigError: when there is none, with the nearest known name.
     """
     path = Path(path)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     shipped = {p.stem: p for p in resource_dir("examples").glob("*.yaml")}
     inner = path.parts[1:] if path.parts[:1] in (("examples",), ("..",)) else path.parts
     found = resource_dir("examples").joinpath(*inner)
-    if found.is_file():
+    if os.path.isfile(found):
         return found
     if path.stem in shipped and str(path.parent) in (".", "examples", "../examples"):
         return shipped[path.stem]
@@ -63,7 +64,7 @@ def experiment(
     document = yamlfile.Document(*_begin(config, out))
     for key, value in settings.items():
         if key not in Experiment.model_fields:
-            apply_override(document, f"{key}={json.dumps(value)}")
+            apply_override(document, f"{key}={_as_json(key, value)}")
             continue
         given = _given(key, value, parts)
         old = document.data.get(key)
@@ -108,6 +109,13 @@ def _given(key: str, value: Any, parts: Parts) -> Any:
             return {"kind": value.kind, "path": None if value.kind == "embedded" else value.source}
         return {SHORT[key]: getattr(value, "name", type(value).__name__)}
     return str(value) if isinstance(value, Path) else value
+
+
+def _as_json(key: str, value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError) as error:      # no value of a config, or a whole number of over 4,300 digits
+        raise ConfigError(f"{key} cannot be set to this: {error}") from None
 
 
 def _merged(old: Mapping, new: Mapping) -> dict:

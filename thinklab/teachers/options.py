@@ -15,7 +15,7 @@ from thinklab.teachers.money import Caps
 class RemoteOptions(BaseModel):
     """Limits, caps, cache and patience of a network teacher."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_tokens: int | None = Field(None, ge=1)
     """Longest reply in tokens; None: as each request says. A model that thinks first spends them on that, too."""

@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from thinklab._json import loads
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
 from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.rules import RULES, Rule, chance
@@ -142,7 +143,7 @@ def _rows(path: Path, source: str) -> list[tuple[str, Any]]:
     for number, line in enumerate(source.split("\n"), 1):
         if line.strip():
             try:
-                rows.append((f"{path}:{number}", json.loads(line)))
+                rows.append((f"{path}:{number}", loads(line)))
             except json.JSONDecodeError as error:
                 raise ConfigError(f"{path}:{number}:{error.colno}: not valid JSON: {error.msg}") from error
     return rows
