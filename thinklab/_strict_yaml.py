@@ -7,6 +7,7 @@ where ``"\\boxed"`` is a backspace and ``oxed``, is an error.
 """
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -264,5 +265,7 @@ def _scalar(node: nodes.ScalarNode, place: Place) -> Any:
     if _INT.fullmatch(text):
         return int(text)
     if _FLOAT.fullmatch(text):
-        return float(text)
+        if math.isinf(value := float(text)):
+            raise FileError(place, f"{clip(text)} is too large for a number; write a text in quotation marks")
+        return value
     return text

@@ -1,6 +1,8 @@
 """One experiment = one YAML file. Every key is checked, and unknown keys are errors."""
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +11,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thinklab import yamlfile
+from thinklab._names import FolderName
+from thinklab._strict_yaml import clip
 from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 from thinklab.own_code import look_beside
 from thinklab.profiles import apply_profile
@@ -18,7 +22,21 @@ Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _finite(self):
+        """Options that another part checks later; in fields of our own ``allow_inf_nan`` refuses them."""
+        for key, value in (self.model_extra or {}).items():
+            if not _is_finite(value):
+                raise ValueError(f"{key} must be a finite number, not {value}")
+        return self
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 class LoraSection(Section):
@@ -310,7 +328,8 @@ class BaselineSection(Section):
 class Experiment(Section):
     """A whole experiment."""
 
-    name: str = "experiment"
+    name: FolderName = "experiment"
+    """The run goes to ``runs/NAME`` where ``--out`` does not say otherwise."""
     profile: str | None = None
     """``tiny``, ``t4``, ``24gb`` or ``80gb``: fills in what is not set here; see ``thinklab/profiles.py``."""
     student: StudentSection = StudentSection()
@@ -441,7 +460,7 @@ def _find_behaviors(config: Experiment, document: yamlfile.Document) -> None:
             path = locate(section.name)
         except BehaviorError as error:
             raise ConfigError(f"{document.at(('behaviors', k))}: {error}") from error
-        if not path.is_file():
+        if not os.path.isfile(path):              # False, not an error, for a name that is too long for a file
             raise ConfigError(f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()} and "
                               "beside the config; a "
                               "shipped behaviour is named without .yaml)")
@@ -482,12 +501,12 @@ def apply_override(document: yamlfile.Document, text: str) -> None:
     """Set one dotted key in ``document``."""
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
-        raise ConfigError(f"cannot read {text!r} as an override; write key=value, such as train.steps=50")
+        raise ConfigError(f"cannot read {clip(text)} as an override; write key=value, such as train.steps=50")
     steps = _full_key(key).split(".")
     try:
         parsed = YAML(typ="safe", pure=True).load(value)
-    except YAMLError as error:
-        raise ConfigError(f"the value in {text!r} is not valid YAML") from error
+    except (YAMLError, ValueError, RecursionError) as error:       # ValueError: a number of over 4,300 digits
+        raise ConfigError(f"the value in {clip(text)} is not valid YAML, or a number that is too long") from error
     node = document.data
     for step in steps[:-1]:
         inner = node.get(step)
@@ -500,4 +519,4 @@ def apply_override(document: yamlfile.Document, text: str) -> None:
             raise ConfigError(f"{key!r} cannot be set: {step!r} is a {type(inner).__name__}")
         node = inner
     node[steps[-1]] = parsed
-    document.overrides[tuple(steps)] = text
+    document.overrides[tuple(steps)] = text if len(text) <= 200 else text[:199] + "…"

@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,16 +29,21 @@ def exit_code(work: Callable[[], Any], console: Console) -> int:
         with shown(console), raising():
             work()
     except ThinklabError as error:
-        console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[red]error:[/red] {escape(_short(str(error)))}", soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt as error:
         console.print(getattr(error, "text", "") or STOPPED, soft_wrap=True, markup=False)
         return getattr(error, "exit_code", 130)
     except OSError as error:
-        console.print(f"[red]error:[/red] {escape(error.strerror or str(error))}: {escape(str(error.filename or ''))}",
+        console.print(f"[red]error:[/red] {escape(error.strerror or str(error))}: {escape(_short(str(error.filename or '')))}",
                       soft_wrap=True)
         return 1
     return 0
+
+
+def _short(text: str) -> str:
+    """``text`` with words of over 300 letters cut: an error quotes what is wrong, and that may be a name of thousands."""
+    return re.sub(r"\S{300,}", lambda word: f"{word[0][:60]}… ({len(word[0]):,} letters)", text)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from thinklab._json import loads
 from thinklab.behavior import Behavior
 from thinklab.errors import ConfigError
 from thinklab.guide import Rejected, parse_reply
@@ -72,11 +73,16 @@ def read_answers(path: Path, limit: int | None = None) -> list[Answered]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     answers: list[Answered] = []
+    seen: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(lines, 1):
         if len(answers) == limit:
             break
         if line.strip():
-            answers.append(_answered(_object(line, f"{path}:{number}"), path, number))
+            answers.append(answer := _answered(_object(line, f"{path}:{number}"), path, number))
+            first, question = seen.setdefault(answer.example.id, (number, answer.example.question))
+            if question != answer.example.question:
+                raise ConfigError(f"{path}:{number}: another question with the id {answer.example.id[:60]!r} stands in line "
+                                  f"{first}; give each an id of its own, or none")
     if not answers:
         raise ConfigError(f"{path} has no lines")
     return answers
@@ -123,7 +129,7 @@ def as_guidance(reply: TeacherReply, behavior: Behavior) -> Guidance:
 
 def _object(line: str, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = loads(line)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{where}:{error.colno}: not valid JSON: {error.msg}") from error
     if not isinstance(row, dict):
@@ -144,6 +150,8 @@ def _answered(row: dict[str, Any], path: Path, number: int) -> Answered:
     if not isinstance(correct, bool):
         correct = same_number(response, gold) if gold else None
     taken = {"id", "question", *RESPONSE_KEYS, *GOLD_KEYS}
+    if not isinstance(row.get("meta") or {}, dict):
+        raise ConfigError(f"{path}:{number}: 'meta' must be an object")
     meta = {**(row.get("meta") or {}), **{k: v for k, v in row.items() if k not in taken and k != "meta"}}
     example = Example(str(row.get("id", f"{path.stem}-{number}")), row["question"], gold, meta)
     return Answered(example, response, correct)

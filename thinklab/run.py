@@ -84,7 +84,7 @@ class RunFolder:
             RunError: when there is a run already, or the folder cannot be written.
         """
         run = cls(Path(path))
-        if run.config_file.exists():
+        if os.path.exists(run.config_file):           # False, not an error, for a name that is too long for a file
             raise RunError(f"{path} already holds a run; continue it with --resume or choose another --out")
         run.write_config({"config": dict(config), "behaviors": dict(behaviors), "versions": versions(),
                           **({} if ready_made is None else {"ready_made": dict(ready_made)})})
@@ -112,7 +112,7 @@ class RunFolder:
             RunWarning: of every torn line, and of records that are missing although there is a checkpoint.
         """
         run = cls(Path(path))
-        if not run.config_file.exists():
+        if not os.path.exists(run.config_file):
             raise RunError(f"{path} is not a run folder: it has no config.yaml")
         if not folder_lock.held_elsewhere(run.path):
             for file in sorted(run.path.glob("*.jsonl")):

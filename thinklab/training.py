@@ -32,6 +32,7 @@ from thinklab.run_config import differences, experiment_of
 from thinklab.signals import Listener
 from thinklab.students import Student, load_student
 from thinklab.tasks import load_task
+from thinklab.tasks._ids import check_ids
 from thinklab.tasks.base import Task
 from thinklab.teachers import Teacher, TeacherRequest, load_teacher
 from thinklab.teachers.base import check as check_teacher
@@ -344,8 +345,12 @@ def held_out(task: Task) -> tuple[list[Example], list[Example]]:
     """Training and test examples without a common question.
 
     When both splits are the same file, a tenth of its questions, chosen by a seeded draw, is kept for the test.
+
+    Raises:
+        TaskError: two questions have one id, or none is left for training.
     """
     train, test = list(task.load("train")), list(task.load("test"))
+    check_ids(task.name, {"train": train, "test": test})
     known = {e.question for e in train}
     fresh = [e for e in test if e.question not in known]
     if not fresh:

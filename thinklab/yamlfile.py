@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from thinklab._strict_yaml import FileError, Node, parse
+from thinklab._strict_yaml import FileError, Node, clip, parse
 from thinklab.errors import ThinklabError, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -95,7 +95,7 @@ def _explain(model: type[BaseModel], fault: Mapping[str, Any]) -> str:
         return f"{name!r} is missing"
     message = fault["msg"].removeprefix("Value error, ")
     value = fault.get("input")
-    shown = f", not {value!r}" if isinstance(value, str | int | float | bool) and kind != "value_error" else ""
+    shown = f", not {clip(value)}" if isinstance(value, str | int | float | bool) and kind != "value_error" else ""
     return f"{name}: {message[0].lower() + message[1:]}{shown}" if name else message
 
 

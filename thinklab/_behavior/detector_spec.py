@@ -25,7 +25,7 @@ Pattern = Annotated[str, Field(min_length=1, max_length=1000)]
 class Strict(BaseModel):
     """No unknown keys, no silent conversions, no changes afterwards."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False, allow_inf_nan=False)
 
 
 class Counted(Strict):

@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -42,8 +43,8 @@ def locate(name_or_path: str | Path) -> Path:
         return Path(name_or_path).expanduser()
     known = shipped()
     if text not in known:
-        hint = f"; there is a file {text}.yaml here, load it as ./{text}.yaml" if Path(f"{text}.yaml").is_file() else ""
-        raise BehaviorError(f"no behaviour {text!r}{did_you_mean(text, known)}; there are {', '.join(known)}{hint}")
+        hint = f"; there is a file {text}.yaml here, load it as ./{text}.yaml" if os.path.isfile(f"{text}.yaml") else ""
+        raise BehaviorError(f"no behaviour {clip(text)}{did_you_mean(text, known)}; there are {', '.join(known)}{hint}")
     return known[text]
 
 

@@ -84,7 +84,9 @@ class RewardSpec(Strict):
     @field_validator("bonus", mode="before")
     @classmethod
     def _whole_numbers_too(cls, value: Any) -> Any:
-        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 10**15:
+            return float(value)
+        return value
 
 
 class TextTest(Strict):

@@ -26,6 +26,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, model_validator
 
 from thinklab import yamlfile
+from thinklab._names import FolderName, folder_name
 from thinklab.config import JudgeSection, Section, StudentSection, TaskSection, paths_beside
 from thinklab.errors import ConfigError, did_you_mean
 from thinklab.resources import beside, find_config
@@ -110,7 +111,7 @@ class MethodSection(Section):
 class Evaluation(Section):
     """The whole file."""
 
-    name: str
+    name: FolderName
     about: str = ""
     student: StudentSection = StudentSection()
     benchmarks: dict[str, BenchmarkSection] = Field(min_length=1)
@@ -144,6 +145,7 @@ class Evaluation(Section):
     @model_validator(mode="after")
     def _sensible(self):
         for name in (*self.benchmarks, *self.methods):
+            folder_name(name)
             if not NAME.fullmatch(name) or name in TAKEN:
                 raise ValueError(f"{name!r} becomes a folder: letters, digits, '.', '_' and '-' only, and not {', '.join(TAKEN)}")
         if self.reference is not None and self.reference not in self.methods:

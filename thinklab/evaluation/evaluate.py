@@ -32,6 +32,7 @@ from thinklab.solvers import Answer, Writer, load_solver
 from thinklab.studies.run import last_words, start, stop
 from thinklab.studies.study import Cell as TrainingRun
 from thinklab.tasks import load_task
+from thinklab.tasks._ids import by_id
 from thinklab.tasks.base import Task
 from thinklab.types import Example
 
@@ -183,7 +184,7 @@ def draw_questions(config: Evaluation, out: Path, benchmarks: Sequence[str], say
     for name in benchmarks:
         b = config.benchmarks[name]
         task = load_task(b.task.name, path=b.task.path, **b.task.options)
-        examples = {e.id: e for e in task.load(b.split)}
+        examples = by_id(task, b.split)
         spec = {"task": b.task.model_dump(mode="json"), "split": b.split, "questions": b.questions, "seed": config.seed,
                 "max_prompt_tokens": config.max_prompt_tokens, "student": config.student.model_dump(mode="json")}
         old = kept.get(name)

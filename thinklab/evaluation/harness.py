@@ -23,10 +23,12 @@ from thinklab.evaluation.config import Evaluation
 from thinklab.evaluation.evaluate import Questions, draw_questions
 from thinklab.solvers import Writer, ZeroShot
 from thinklab.tasks import load_task
+from thinklab.tasks._ids import by_id
+from thinklab.tasks.boxed import NO_ANSWER_AHEAD
 
 PREFIX = "thinklab_"
-LAST_BOX = r"\\boxed\{\s*((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*?)\s*\}"
-"""What the harness reads as the answer: the last box, braces nested up to two deep."""
+LAST_BOX = rf"\\boxed\{{{NO_ANSWER_AHEAD}\s*" r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*?)\s*\}"
+"""What the harness reads as the answer: the last box that holds one, braces nested up to two deep."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,8 @@ def check(out: Path, say=lambda text: None) -> list[Agreement]:
 def _compare(config: Evaluation, benchmark: str, name: str, student: Any, logged: list[dict], out: Path) -> Agreement:
     b = config.benchmarks[benchmark]
     task = load_task(b.task.name, path=b.task.path, **b.task.options)
-    by_id = {e.id: e for e in task.load(b.split)}
-    examples = [by_id[line["doc"]["example_id"]] for line in logged]
+    questions = by_id(task, b.split)
+    examples = [questions[line["doc"]["example_id"]] for line in logged]
     answers = []
     for place in range(0, len(examples), config.rows):
         part = examples[place:place + config.rows]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thinklab._names import LONGEST_NAME
 from thinklab.config import Experiment
 from thinklab.errors import LabError, RunError
 from thinklab.lab.html import HEAD, TITLE, as_text, box, row, table
@@ -72,7 +73,7 @@ def control_config(config: Experiment, overrides: list[str]) -> dict[str, Any]:
     from thinklab.lab.config import experiment
 
     plain = config.model_dump(mode="json")
-    plain["name"] = f"{config.name}-control"
+    plain["name"] = f"{config.name[:LONGEST_NAME - 8]}-control"
     plain["loss"]["method"] = "grpo"
     return experiment(plain, overrides, None, {}, None)[0].model_dump(mode="json")
 

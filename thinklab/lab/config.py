@@ -41,7 +41,7 @@ def experiment(
     document = yamlfile.Document(*_begin(config, out))
     for key, value in settings.items():
         if key not in Experiment.model_fields:
-            apply_override(document, f"{key}={json.dumps(value)}")
+            apply_override(document, f"{key}={_as_json(key, value)}")
             continue
         given = _given(key, value, parts)
         old = document.data.get(key)
@@ -87,6 +87,13 @@ def _given(key: str, value: Any, parts: Parts) -> Any:
             return {"kind": value.kind, "path": None if value.kind == "embedded" else value.source}
         return {SHORT[key]: getattr(value, "name", type(value).__name__)}
     return str(value) if isinstance(value, Path) else value
+
+
+def _as_json(key: str, value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError) as error:      # no value of a config, or a whole number of over 4,300 digits
+        raise ConfigError(f"{key} cannot be set to this: {error}") from None
 
 
 def _merged(old: Mapping, new: Mapping) -> dict:

@@ -1,6 +1,7 @@
 """Any Hugging Face causal LM, from a local folder or the hub: full precision or 4-bit (bitsandbytes nf4), with LoRA or not."""
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def load(section: StudentSection, seed: int = 0) -> Student:
     if source is None:
         raise StudentError("student.path is missing: name a folder with a Hugging Face model, or a hub id")
     folder = Path(source).expanduser()
-    if folder.exists():
+    if os.path.exists(folder):               # False, not an error, for a name that is too long for a file
         if not (folder / "config.json").exists():
             raise StudentError(f"{source} is not a model folder: it has no config.json")
         source = str(folder)

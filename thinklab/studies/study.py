@@ -27,6 +27,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from thinklab import yamlfile
+from thinklab._names import FolderName, folder_name
 from thinklab.config import Experiment, Section, load_config
 from thinklab.errors import ConfigError, RunError, did_you_mean
 from thinklab.resources import find_config
@@ -77,7 +78,7 @@ class Recipe(Section):
 class Study(Section):
     """The whole file."""
 
-    name: str
+    name: FolderName
     about: str = ""
     bases: dict[str, str] = Field(min_length=1)
     """Experiment files by the name that the table uses."""
@@ -95,6 +96,7 @@ class Study(Section):
     @model_validator(mode="after")
     def _sensible(self):
         for name in (*self.bases, *self.arms, *self.groups, *self.students):
+            folder_name(name)
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} becomes a folder: letters, digits, '.', '_' and '-' only")
         if self.control is not None and self.control not in self.arms:

@@ -57,7 +57,7 @@ def choice(response: str, options: Sequence[str]) -> str | None:
         options: the options' texts in their order; the first is ``A``. At most 20.
     """
     text = window(response)
-    if found := boxes(text):
+    if found := boxes(text, meant=options):
         return _read(found[-1].content[:300], options, whole=True) or None
     said = [(at, read) for at, readings in payloads(text) if (read := _stated(readings, options)) is not None]
     said += _judged(text, options)

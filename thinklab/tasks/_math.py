@@ -29,10 +29,13 @@ _UNIT = re.compile(r"(?<=[0-9])(?: +(?!and\b|or\b|to\b|hundred|thousand|million|
                    r"|times)[A-Za-z]{2,20}\b){1,6}$")
 
 
-def final_answer(response: str) -> str | None:
-    """The text of the final answer, or None where the response gives none in a form that counts."""
+def final_answer(response: str, gold: str = "") -> str | None:
+    """The text of the final answer, or None where the response gives none in a form that counts.
+
+    A box without an answer in it (``\\boxed{}``, ``\\boxed{...}``) is passed over, unless ``gold`` is just that.
+    """
     tail = response[-LONGEST_RESPONSE:]
-    if boxed := boxed_answers(tail):
+    if boxed := boxed_answers(tail, meant=(gold,)):
         return boxed[-1].strip()
     if hashes := _HASHES.findall(tail):
         return hashes[-1].strip()
@@ -91,5 +94,5 @@ def _is_group(text: str) -> bool:
 
 def verify(response: str, example: Example) -> bool:
     """True when the response's final answer equals ``example.gold``."""
-    answer = final_answer(response)
+    answer = final_answer(response, example.gold)
     return answer is not None and same(answer, example.gold)

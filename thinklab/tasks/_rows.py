@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from thinklab._json import LONGEST_NUMBER, loads
 from thinklab.errors import TaskError, did_you_mean
 from thinklab.types import Example
 
@@ -23,10 +26,19 @@ class Row:
     where: str
     """``train.jsonl:17``; for files without lines and for the Hub the number of the row."""
     id: str
-    """``<task>-<file or Hub split>-<number from 0>``, so a question keeps its id under every split name."""
+    """``<task>-<file or Hub split>-<number from 0>``, so a question keeps its id under every split name. Files of one name
+    in two folders are told apart by their folders."""
 
     def __getitem__(self, column: str) -> Any:
         return self.data[column]
+
+    def check(self, column: str) -> None:
+        """Refuse a number that no answer can be: NaN (an empty cell of a table, often), infinity, thousands of digits."""
+        value = self[column]
+        if isinstance(value, float) and not math.isfinite(value):
+            self.fail(f"column {column!r} is {value}, which is no number; fill the cell in or take the row out")
+        if isinstance(value, int) and abs(value) >= 10 ** LONGEST_NUMBER:
+            self.fail(f"column {column!r} is a number of more than {LONGEST_NUMBER:,} digits; write it as text")
 
     def text(self, column: str) -> str:
         """A column that must hold text that is not empty."""
@@ -79,13 +91,19 @@ def loader(source: Source, example: Callable[[Row], Example], path: Where = None
     @lru_cache
     def load(asked: str) -> tuple[Example, ...]:
         names = _stored_names(source, asked, split, local=path is not None)
-        rows = _hub_rows(source, names[-1]) if path is None else _file_rows(source, _file(path, asked, names))
+        if path is None:
+            rows = _hub_rows(source, names[-1])
+        else:
+            file = _file(path, asked, names)
+            others = _other_files(source, path, split, asked)
+            rows = _file_rows(source, file, _label(file, others))
         examples = []
         for row in rows:
             for column in source.columns:
                 if column not in row.data:
                     row.fail(f"no column {column!r}; the task {source.name!r} expects {', '.join(source.columns)}; "
                              f"found {', '.join(map(str, row.data)) or 'none'}")
+                row.check(column)
             examples.append(example(row))
         return tuple(examples)
 
@@ -110,18 +128,43 @@ def _file(path: Where, asked: str, stems: Sequence[str]) -> Path:
         if asked not in path:
             raise TaskError(f"task.path has no file for the split {asked!r}; it names {', '.join(path) or 'none'}")
         path = path[asked]
-    file = Path(path).expanduser()
-    if file.is_dir():
-        names = [file / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in SUFFIXES]
-        file = next((n for n in names if n.is_file()), None)
-        if file is None:
-            raise TaskError(f"{path}: a folder without {' or '.join(n.name for n in names)}")
-    if not file.is_file():
-        raise TaskError(f"{file}: no such file; task.path must name a {', '.join(SUFFIXES)} file")
+    try:
+        file = Path(path).expanduser()
+        if file.is_dir():
+            names = [file / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in SUFFIXES]
+            file = next((n for n in names if n.is_file()), None)
+            if file is None:
+                raise TaskError(f"{path}: a folder without {' or '.join(n.name for n in names)}")
+        if not file.is_file():
+            raise TaskError(f"{file}: no such file; task.path must name a {', '.join(SUFFIXES)} file")
+    except (OSError, ValueError, RuntimeError) as e:             # a name that is too long, a zero byte, an unknown ~user
+        if isinstance(e, TaskError):
+            raise
+        raise TaskError(f"task.path {shown(str(path))} cannot be read: {getattr(e, 'strerror', None) or e}") from e
     return file
 
 
-def _file_rows(source: Source, file: Path) -> Iterator[Row]:
+def _other_files(source: Source, path: Where, split: Where, asked: str) -> list[Path]:
+    """The files of the other splits, where ``path`` names one for each."""
+    found = []
+    for other in path if isinstance(path, Mapping) else ():
+        if other != asked:
+            with suppress(TaskError):              # said when that split is asked for
+                found.append(_file(path, other, _stored_names(source, other, split, local=True)))
+    return found
+
+
+def _label(file: Path, others: Sequence[Path]) -> str:
+    """The file's name for ids: its stem, and as many folders in front as tell it from ``others``."""
+    parts = file.resolve().with_suffix("").parts
+    other_parts = {p.resolve().with_suffix("").parts for p in others if p.resolve() != file.resolve()}
+    for length in range(1, len(parts) + 1):
+        if all(p[-length:] != parts[-length:] for p in other_parts):
+            return "-".join(parts[-length:])
+    return file.name                                # q.jsonl and q.json in one folder
+
+
+def _file_rows(source: Source, file: Path, label: str) -> Iterator[Row]:
     readers = {".jsonl": _jsonl, ".json": _json, ".parquet": _parquet}
     if file.suffix not in readers:
         raise TaskError(f"{file}: cannot read {file.suffix or 'a file without an ending'}; "
@@ -131,7 +174,7 @@ def _file_rows(source: Source, file: Path) -> Iterator[Row]:
         for number, (where, data) in enumerate(readers[file.suffix](file)):
             if not isinstance(data, dict):
                 raise TaskError(f"{where}: every row must be an object of columns, not {shown(data)}")
-            yield Row(data, where, f"{source.name}-{file.stem}-{number}")
+            yield Row(data, where, f"{source.name}-{label}-{number}")
     except (OSError, UnicodeDecodeError) as e:
         raise TaskError(f"{file}: cannot be read: {e}") from e
     if number < 0:
@@ -154,11 +197,9 @@ def _json(file: Path) -> Iterator[tuple[str, Any]]:
 
 def _parsed(file: Path, text: str, line: int) -> Any:
     try:
-        return json.loads(text)
+        return loads(text)
     except json.JSONDecodeError as e:
         raise TaskError(f"{file}:{line + e.lineno - 1}:{e.colno}: not JSON: {e.msg}") from e
-    except RecursionError as e:
-        raise TaskError(f"{file}:{line}: nested too deeply to be a row") from e
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from thinklab.tasks._math import number, tidy, verify
-from thinklab.tasks._rows import Row, Source, Where, loader
+from thinklab.tasks._rows import Row, Source, Where, loader, shown
 from thinklab.tasks.base import Task
 from thinklab.types import Example
 
@@ -15,7 +15,7 @@ def example(row: Row) -> Example:
     gold = str(row["answer"]).strip()
     value = number(tidy(gold))
     if value is None or value.denominator != 1:
-        row.fail(f"column 'answer' must be an integer, not {gold!r}")
+        row.fail(f"column 'answer' must be an integer, not {shown(gold)}")
     return Example(row.id, row.text("problem"), str(value), row.extra("solution", "year"))
 
 

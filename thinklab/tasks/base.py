@@ -31,5 +31,5 @@ class Task:
 
         Tells what the student knew at once from what it found by checking. A response without a box is taken whole.
         """
-        found = boxes(response)
+        found = boxes(response, meant=(example.gold, *example.meta.get("choices", ())))
         return self.verify(response[: found[0].end] if found else response, example)

@@ -15,6 +15,8 @@ def example(row: Row) -> Example:
     solution, mark, gold = row.text("answer").rpartition("####")
     if not mark or not gold.strip():
         row.fail("column 'answer' must end in '#### N'")
+    if gold.strip().casefold().lstrip("+-") in ("nan", "inf", "infinity", "none", "null"):
+        row.fail(f"column 'answer' must end in '#### N' with a number, not {gold.strip()}")
     return Example(row.id, row.text("question"), gold.strip().replace(",", ""), {"solution": solution.strip()})
 
 

@@ -132,7 +132,10 @@ def verify(response: str, example: Example) -> bool:
 
 def task(terms: list[int] | tuple[int, ...] = (2, 4), short_share: float = 0.35) -> Task:
     """The sums task. ``terms``: lengths of the sums, any of 2 and 4."""
+    known = isinstance(terms, list | tuple) and all(type(t) is int for t in terms)
+    if not known or not terms or not set(terms) <= {2, 4}:
+        raise TaskError(f"the task 'sums' takes terms [2], [4] or [2, 4], not {terms!r:.60}")
+    if not isinstance(short_share, int | float) or not 0 <= short_share <= 1:
+        raise TaskError(f"the task 'sums' takes short_share from 0 to 1, not {short_share!r:.60}")
     terms = tuple(sorted(set(terms)))
-    if not terms or not set(terms) <= {2, 4}:
-        raise TaskError(f"the task 'sums' takes terms [2], [4] or [2, 4], not {list(terms)}")
     return Task(name="sums", instruction="", load=lambda split: examples(split, terms, short_share), verify=verify)

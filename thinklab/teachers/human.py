@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from thinklab._json import loads
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.teachers.base import TeacherReply, TeacherRequest
 
@@ -138,7 +139,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = loads(line)
         except json.JSONDecodeError as error:
             if number == len(lines):
                 break

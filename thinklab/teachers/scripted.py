@@ -10,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from thinklab._json import loads
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
 from thinklab.own_code import find_function, place_in
 from thinklab.teachers.base import TeacherReply, TeacherRequest
@@ -140,7 +141,7 @@ def _rows(path: Path, source: str) -> list[tuple[str, Any]]:
     for number, line in enumerate(source.split("\n"), 1):
         if line.strip():
             try:
-                rows.append((f"{path}:{number}", json.loads(line)))
+                rows.append((f"{path}:{number}", loads(line)))
             except json.JSONDecodeError as error:
                 raise ConfigError(f"{path}:{number}:{error.colno}: not valid JSON: {error.msg}") from error
     return rows

@@ -1,0 +1,44 @@
+"""JSON as the standard has it, from files that people and other programs wrote.
+
+Python's ``json`` also takes ``NaN`` and ``Infinity``, makes an infinity of ``1e999`` and meets a whole number of over 4,300
+digits with a plain ``ValueError``. Here all of these are errors with a place, like any other slip in the text.
+"""
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+LONGEST_NUMBER = 1000
+"""Digits of a whole number; no answer and no setting has as many."""
+
+
+def loads(text: str) -> Any:
+    """The value in ``text``.
+
+    Raises:
+        json.JSONDecodeError: not JSON, a number that is not finite, or one of over ``LONGEST_NUMBER`` digits.
+    """
+    def refuse(number: str, why: str) -> json.JSONDecodeError:
+        found = re.search(rf"(?<![\w.\"]){re.escape(number[:LONGEST_NUMBER])}", text)
+        return json.JSONDecodeError(why, text, found.start() if found else 0)
+
+    def whole(number: str) -> int:
+        if len(number) > LONGEST_NUMBER:
+            raise refuse(number, f"a number of {len(number.lstrip('-')):,} digits; write a long one as text, in quotation marks")
+        return int(number)
+
+    def broken(number: str) -> float:
+        value = float(number)
+        if not math.isfinite(value):
+            raise refuse(number, f"{number[:20]} is too large for a number")
+        return value
+
+    def constant(word: str) -> Any:
+        raise refuse(word, f"{word} is no number in JSON; leave the value out or write null")
+
+    try:
+        return json.loads(text, parse_int=whole, parse_float=broken, parse_constant=constant)
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", text, 0) from None
