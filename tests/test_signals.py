@@ -48,6 +48,8 @@ def test_a_signal_ends_the_generation_saves_and_says_how_to_go_on(tmp_path, numb
     process = start("train", config, "--out", run, "--quiet", *more)
     wait_until(lambda: lines(run / "metrics.jsonl") >= 5, process)
     process.send_signal(number)
+    time.sleep(0.01)
+    os.killpg(process.pid, number)               # as `timeout` does: one signal, sent to the process and to its group
     _, said = process.communicate(timeout=60)
     step = RunFolder(run).last_checkpoint()[1]
     assert process.returncode == CODES[number], said

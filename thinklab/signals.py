@@ -13,12 +13,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """SIGHUP is a terminal that was closed. One that is ignored (``nohup``) stays ignored."""
+SAME_S = 0.25
+"""Two signals within this time are one: ``timeout`` sends its own to the process and to the group, launchers hand Ctrl-C on."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -47,10 +50,15 @@ class Listener:
     text: str = ""
     """What to say when it arrives; empty: raise ``Interrupted`` there and then."""
 
+    at: float = 0.0
+    """When it arrived."""
+
     def __call__(self, number: int, frame: object = None) -> None:
+        if self.number and time.monotonic() - self.at < SAME_S:
+            return
         if self.number:
             end_at_once(number)
-        self.number = number
+        self.number, self.at = number, time.monotonic()
         if not self.text:
             raise Interrupted(number)
         with suppress(OSError):                  # the terminal may be gone
@@ -89,7 +97,8 @@ def _listening(listener: Listener) -> Iterator[Listener]:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
             if isinstance(handler, Listener) and listener.number:
-                handler.number = listener.number        # so that the next one is the second, wherever it arrives
+                # the next one is then the second, wherever it arrives
+                handler.number, handler.at = listener.number, listener.at
 
 
 def finishing(text: str = "the generation at work is finished and saved; a second signal ends at once and loses it"):
