@@ -106,7 +106,7 @@ def test_the_real_sdk_with_faults_and_a_dry_run_that_asks_nobody(file):
     assert refused["text"] == refused["response"] and refused["guidance"]["status"] == "rejected"
     assert "refusal, 1 times: declined" in result.output and "failed attempts: server 1" in result.output
     assert "answers is" not in result.output and "+ I check: 12+7=19." in result.output
-    assert "rejected: " in result.output and "teacher: $0.0" in result.output and "3 known already" in second.output
+    assert "2 of 4 rejected (50%)" in result.output and "teacher: $0.0" in result.output and "3 known already" in second.output
     assert KEY not in result.output + second.output + dry.output
 
 
