@@ -295,7 +295,10 @@ class Lab:
         """``probe``; with ``before=False`` the base is not measured."""
         engine = self._open()
         engine.stand()
-        return engine.probe(questions, samples, before, full)
+        try:
+            return engine.probe(questions, samples, before, full)
+        finally:
+            self._end_of_steps()             # fewer questions than asked for, texts without a verdict
 
     def reach(self, batch: Batch | None = None) -> LabReach:
         """How unknown this guidance is to the student: its probability token by token, and whether the loss gets a grip on it.
