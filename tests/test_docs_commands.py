@@ -185,8 +185,9 @@ class Runner:
 
     def __init__(self, python: Path, folder: Path, logs: Path, env: dict[str, str]):
         self.folder, self.logs, self.env = folder, logs, env
-        self.process = subprocess.Popen([str(python), str(ROOT / "tests" / "wheel_runner.py")], cwd=folder,
-                                        env={**clean(), **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen([str(python), str(ROOT / "tests" / "wheel_runner.py")], cwd=folder, text=True,
+                                        env={**clean(), **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
         self.ready = json.loads(self.process.stdout.readline())
         self.done: dict[str, int] = {}
         self.news = threading.Condition()
