@@ -1,12 +1,13 @@
 """Every command and every Python block of README.md and docs/*.md, run with the wheel in an empty folder.
 
-The wheel is built and installed into a fresh environment; no file of the checkout lies beside it. The commands of a page run in
-the page's order, README first, in one folder, as a reader would call them; only what the reader brings (a model folder, questions,
-answers) is put there, and options that shrink a run of minutes to seconds are appended. ``RULES`` says for each command what is
-appended and what must come out, or why it cannot run here. **A command without a rule fails**, and so does a rule without a command.
+The wheel is built and installed into a fresh environment; no file of the checkout lies beside it. The commands of a page run
+in the page's order, README first, in one folder, as a reader would call them; only what the reader brings (a model folder,
+questions, answers) is put there, and options that shrink a run of minutes to seconds are appended. ``RULES`` says for each
+command what is appended and what must come out, or why it cannot run here. **A command without a rule fails**, and so does a
+rule without a command.
 
-The same holds for commands that thinklab prints, and for those in its messages, its docstrings, the examples' comments and the
-notebooks: these are at least checked against the command line (subcommand, options, shipped files).
+Commands in thinklab's messages and docstrings, the examples' comments, the notebooks and docs/measurements are checked against
+the command line: subcommand, options, shipped files.
 """
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.teachers.fake_server import KEY, Server
+from tests.teachers.fake_server import GOOD, KEY, Server
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACEHOLDERS = {"RUN": "runs/mine", "NAME": "self-check"}
@@ -42,6 +43,8 @@ class Run:
     says: str = ""
     codes: tuple[int, ...] = (0,)
     stdin: str = ""
+    fresh: bool = False
+    """In a process of its own by the installed script, where it matters what is imported first."""
     lane: int = 0
     """Commands of one lane run one after the other; two lanes keep two cores busy."""
 
@@ -60,10 +63,8 @@ class Mention:
 
 TRAIN = "train.steps=2 train.questions=2 train.samples=4 probe.questions=6 probe.every=0 train.checkpoint_every=1"
 OWN = ("steps=1 train.questions=1 train.samples=2 train.micro_batch=2 train.max_prompt_tokens=160 train.max_completion_tokens=40 "
-       "guidance.max_tokens=40 probe.questions=2 train.warmup_steps=0 train.checkpoint_every=1 teacher={backend:\\ scripted,\\ rule:"
-       "\\ gold-check}")
+       "guidance.max_tokens=40 probe.questions=2 train.warmup_steps=0 train.checkpoint_every=1")
 CHECKOUT = Skip("a script of the repository, not part of the wheel")
-FAKE = "a server on this machine stands for the service"
 
 RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"make demo", Run("--steps 2 --questions 6", "Report: runs/demo/report.html", lane=1)),          # as `thinklab demo`
@@ -76,9 +77,10 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"python -m pytest .*", CHECKOUT),
     (r"thinklab demo .*luffy.*", Run("--steps 2 --questions 6 --out runs/luffy", "Report: runs/luffy/report.html", lane=1)),
     (r"thinklab demo .*vijay.*", Run("--steps 2 --questions 6 --out runs/ending", "Report: runs/ending/report.html", lane=1)),
-    (r"thinklab train examples/gsm8k.yaml .*student.kind=unsloth.*", Run("", "unsloth", (2,))),        # says how to install it
-    (r"thinklab train examples/gsm8k.yaml .*--profile t4.*", Run(OWN + " student.quantize=none student.dtype=float32 --out runs/t4",
-                                                                 "run folder: runs/t4")),
+    (r"thinklab train examples/gsm8k.yaml .*student.kind=unsloth.*",
+     Run("", "nsloth", (1, 2), fresh=True)),    # needs a GPU: it says so
+    (r"thinklab train examples/gsm8k.yaml .*--profile t4.*",
+     Run(OWN + " student.quantize=none student.dtype=float32 --out runs/t4", "run folder: runs/t4")),
     (r"thinklab train examples/gsm8k.yaml .*", Run(OWN, "run folder: runs/gsm8k")),
     (r"thinklab train examples/demo-self-check.yaml .*", Run(TRAIN, "run folder: runs/mine")),
     (r"thinklab train (--resume )?runs/\S+( --resume)?", Run("", "run folder: runs/mine")),
@@ -96,10 +98,10 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"thinklab behaviors .*(draft|weakest-step|spot-check|louder|wrong)\.yaml.*|thinklab behaviors new draft",
      Skip("with the files of its page, by tests/behaviors/test_docs_write_a_behavior.py")),
     (r"thinklab guide .*--dry-run", Run("", "Before: 3 calls")),
-    (r"thinklab guide .*anthropic.*", Run("", "of 3 answers asked about")),                            # FAKE
+    (r"thinklab guide .*anthropic.*", Run("", "3 of 3 answers asked about, 3 usable replies")),   # of a server on this machine
     (r"thinklab guide .*scripted.*", Run("", "opinion right: 3 of 3")),
     (r"thinklab experiment \S+ --dry-run", Run("", "self-check/aas/seed-0")),
-    (r"thinklab experiment .*", Run("--dry-run", "self-check/aas/seed-0")),       # hours; tests/test_study.py runs a small one whole
+    (r"thinklab experiment .*", Run("--dry-run", "self-check/aas/seed-0")),       # hours; test_study.py runs a small one
     (r"thinklab eval \S*tiny-grid\S* --dry-run", Run("", "runs  thinktuning/strategyqa", lane=1)),
     (r"thinklab eval \S*tiny-grid\S* --only 'sft/\*' --report-only", Run("", "Not run yet: self-verify/*", lane=1)),
     (r"thinklab eval \S*tiny-grid\S*", Run("--only '[sz][fe][tr]*/*'", "sft against zero-shot", lane=1)),   # zero-shot and sft
@@ -148,7 +150,8 @@ def commands_of(page: Path) -> list[Command]:
         rest = rest.replace(m[0], "\n" * m[0].count("\n"), 1)
     found += [(text.index(m[0]), normal(m[1])) for m in re.finditer(rf"^ {{4}}({STARTS} .*)$", rest, re.MULTILINE)]
     inside = r"(?:[^`\n]|\n(?!\n))+"
-    found += [(text.index(m[0]), normal(m[1])) for m in re.finditer(rf"`((?:thinklab|make)(?:\s{inside})?|{STARTS}\s{inside})`", rest)]
+    spans = re.finditer(rf"`((?:thinklab|make)(?:\s{inside})?|{STARTS}\s{inside})`", rest)
+    found += [(text.index(m[0]), normal(m[1])) for m in spans]
     return [Command(line, page.name) for _, line in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -172,14 +175,19 @@ COMMANDS, BLOCKS = every_command(), python_blocks()
 # ---- the wheel in an empty folder ---------------------------------------------------------------------------------------
 
 
+def clean() -> dict[str, str]:
+    """This process's environment without what would lead to the checkout or to a service."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ANTHROPIC", "OPENAI"))}
+
+
 class Runner:
     """tests/wheel_runner.py in the environment under test."""
 
     def __init__(self, python: Path, folder: Path, logs: Path, env: dict[str, str]):
         self.folder, self.logs, self.env = folder, logs, env
-        bare = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ANTHROPIC", "OPENAI"))}
-        self.process = subprocess.Popen([str(python), str(ROOT / "tests" / "wheel_runner.py")], cwd=folder, env={**bare, **env},
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen([str(python), str(ROOT / "tests" / "wheel_runner.py")], cwd=folder, text=True,
+                                        env={**clean(), **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
         self.ready = json.loads(self.process.stdout.readline())
         self.done: dict[str, int] = {}
         self.news = threading.Condition()
@@ -220,9 +228,9 @@ def installed(tmp_path_factory):
     site = Path(subprocess.run([python, "-c", "import site; print(site.getsitepackages()[0])"], check=True, capture_output=True,
                                text=True).stdout.strip())
     below = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
-    (site / "below.pth").write_text("".join(f"{p}\n" for p in below))              # everything but thinklab; .pth files there are not read
-    subprocess.run([sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)],
-                   check=True, capture_output=True)
+    (site / "below.pth").write_text("".join(f"{p}\n" for p in below))  # .pth files there are not read: no editable thinklab
+    subprocess.run([sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index",
+                    str(wheel)], check=True, capture_output=True)
     folder = base / "empty"
     folder.mkdir()
     return python, folder
@@ -233,8 +241,8 @@ def what_the_reader_brings(folder: Path) -> None:
     from thinklab.students import TINY
     shutil.copytree(TINY, folder / "DIR")
     shutil.copy(ROOT / "examples" / "eval" / "tiny-questions" / "gsm8k.jsonl", folder / "train.jsonl")
-    answers = [{"question": f"What is {a}+{b}?", "response": f"{a}+{b}={a + b + off}. So \\boxed{{{a + b + off}}}.", "gold": str(a + b)}
-               for a, b, off in ((12, 7, 1), (20, 5, 0), (8, 9, 2))]
+    answers = [{"question": f"What is {a}+{b}?", "response": f"{a}+{b}={said}. So \\boxed{{{said}}}.", "gold": str(a + b)}
+               for a, b, said in ((12, 7, 20), (20, 5, 25), (8, 9, 19))]
     (folder / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in answers))
 
 
@@ -246,7 +254,7 @@ def played(installed, tmp_path_factory):
     what_the_reader_brings(folder)
     home = tmp_path_factory.mktemp("home")
     env = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(home), "HOME": str(home), "COLUMNS": "200"}
-    with Server(text=lambda body: REPLY) as server:
+    with Server(text=lambda body: GOOD if "I check:" in json.dumps(body) else REPLY) as server:
         runner = Runner(python, folder, tmp_path_factory.mktemp("logs"), env)
         assert str(folder.parent) in runner.ready["thinklab"], "it must be the wheel's"
         paid = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": server.url}
@@ -256,8 +264,13 @@ def played(installed, tmp_path_factory):
             if words[0] == "make":                                                   # what the Makefile's recipe calls
                 words = ["thinklab", *words[1:]]
             command.called = shlex.join(words + shlex.split(more))
-            command.result, command.output = runner(name, argv=words + shlex.split(more), stdin=stdin,
-                                                    env=paid if "anthropic" in command.text else None)
+            more_env = paid if "anthropic" in command.text else {}
+            if isinstance(command.rule, Run) and command.rule.fresh:
+                done = subprocess.run([python.parent / "thinklab", *words[1:], *shlex.split(more)], cwd=folder, text=True,
+                                      env={**clean(), **env, **more_env}, stdin=subprocess.DEVNULL, capture_output=True)
+                command.result, command.output = done.returncode, done.stdout + done.stderr
+            else:
+                command.result, command.output = runner(name, argv=words + shlex.split(more), stdin=stdin, env=more_env)
             for line in re.findall(r"thinklab [a-z]+ [^\n`]*", command.output):
                 command.advised += [normal(part) for part in line.split("&&")]
 
@@ -287,8 +300,8 @@ def shrunk(block: tuple[str, str]) -> tuple[str, str]:
                         '"questions": 2, "samples": 4, "warmup_steps": 1}, probe={"questions": 4, "every": 0})')
     code = code.replace("lab.review(batch)", 'lab.review(batch, auto="accept")').replace("lab.train(20)", "lab.train(1)")
     if name == "views-1":            # the second block of views.md goes on from a Lab whose batch has guidance
-        code = ('from thinklab import Lab\nlab = Lab("demo-self-check", out="runs/block-views", train={"questions": 2, "samples": 4})\n'
-                "lab.guide(lab.rollout())\n" + code)
+        code = ('from thinklab import Lab\nlab = Lab("demo-self-check", out="runs/block-views", train={"questions": 2, '
+                '"samples": 4})\nlab.guide(lab.rollout())\n' + code)
     return name, code
 
 
@@ -339,7 +352,7 @@ def test_python_blocks_run(played, name):
 def test_the_script_itself_and_what_needs_a_key(played):
     """``thinklab`` as the wheel installs it, in a process of its own; without a key it names the variable and asks nothing."""
     script = played["python"].parent / "thinklab"
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "PYTHON"))} | {"HOME": str(played["folder"])}
+    env = clean() | {"HOME": str(played["folder"])}
     done = subprocess.run([script, "behaviors", "list"], cwd=played["folder"], env=env, capture_output=True, text=True)
     assert done.returncode == 0 and "self-check" in done.stdout
     done = subprocess.run([script, "guide", "answers.jsonl", "--behavior", "self-check", "--teacher", "anthropic"], env=env,
@@ -379,6 +392,8 @@ def elsewhere() -> list[tuple[str, str]]:
         for cell in json.loads(file.read_text("utf-8"))["cells"]:
             source = "".join(cell["source"]).replace("\n", " ")
             found += [(file.name, t) for t in re.findall(r"`(thinklab [a-z][^`]*)`", source)]
+    for file in sorted((ROOT / "docs" / "measurements").glob("*.md")):
+        found += [(file.name, t) for t in re.findall(r"`(?:nice [^`]*)?(thinklab [a-z][^`\n]*)`", file.read_text("utf-8"))]
     for c in COMMANDS:
         if isinstance(c.rule, Mention) or (isinstance(c.rule, Skip) and c.text.startswith("thinklab")):
             found.append((c.page, c.text))
@@ -393,7 +408,7 @@ def check_against_the_command_line(text: str, place: str) -> None:
     from thinklab.resources import find_config
     at = typer.main.get_command(app)
     words = text.split()
-    for k, word in enumerate(words[1:], 1):
+    for word in words[1:]:
         commands = getattr(at, "commands", None)
         if commands is None:
             break

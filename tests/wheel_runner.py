@@ -43,7 +43,7 @@ def child(job: dict) -> int:
 def main() -> None:
     import thinklab.evaluation.evaluate
     import thinklab.experiment
-    import thinklab.lab  # noqa: F401
+    import thinklab.lab
     print(json.dumps({"id": "ready", "rc": 0, "thinklab": thinklab.__file__}), flush=True)
     running: dict[int, str] = {}
     pending, more = b"", True
