@@ -30,6 +30,7 @@ REJECT_REASONS = {
     "too-long": "the reply is longer than the limit",
     "control-tokens": "there are control tokens or control characters in it",
     "constraint": "it breaks a constraint of the behaviour",
+    "not-shown": "the detector does not find the behaviour in the answer with the guidance behind it",
     "does-not-fit": "it has more tokens than guidance may have",
     "review": "a person or a policy rejected it",
 }
@@ -127,6 +128,18 @@ def encode_as_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return ids
 
 
+def refuse_bad(behavior: Behavior, text: str, response: str) -> None:
+    """The behaviour's own rules about guidance ``text`` behind ``response``.
+
+    Raises:
+        Rejected: ``constraint``, or ``not-shown`` where the detector does not find the behaviour in the spliced text.
+    """
+    if broken := behavior.check_text(text):
+        raise Rejected("constraint", broken)
+    if missing := behavior.check_shown(text, response):
+        raise Rejected("not-shown", missing)
+
+
 def select(rollouts: Sequence[Rollout], count: int, policy: str, rng: random.Random,
            eligible: Callable[[Rollout], bool]) -> list[int]:
     """Positions of at most ``count`` finished, eligible rollouts of one group, drawn without replacement.
@@ -164,7 +177,8 @@ class Guide:
     failed: str = ""
     """Why the teacher cannot work any more; the run then saves and ends."""
     counts: Counter = field(default_factory=Counter)
-    """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection."""
+    """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection; beside them
+    ``guided-but-not-shown``: how many were spliced although the detector does not find the behaviour in the whole text."""
     _begun: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
 
     def gamma(self, step: int) -> float:
@@ -269,8 +283,7 @@ class Guide:
         try:
             fields, verdict = parse_reply(reply.text, self.tokenizer.all_special_tokens)
             guidance = replace(guidance, fields=fields, verdict=verdict, text=behavior.splice(fields))
-            if broken := behavior.check_guidance(guidance.text):
-                raise Rejected("constraint", broken)
+            refuse_bad(behavior, guidance.text, rollout.student_text)
             self.encode(behavior.separator, guidance.text, rollout)
         except Rejected as why:
             return replace(guidance, status="rejected", reason=why.reason, detail=str(why))
@@ -288,8 +301,12 @@ class Guide:
         return tuple(ids)
 
     def splice(self, rollouts: Sequence[Rollout], guidance: Mapping[str, Guidance]) -> list[Rollout]:
-        """The rollouts with all usable guidance appended to their ids, in the same order."""
-        separators = {b.name: b.separator for b, _ in self.behaviors}
+        """The rollouts with all usable guidance appended to their ids, in the same order.
+
+        A guided one carries in ``checks["guidance_shown"]`` whether its text shows the behaviour that was taught: a person, or
+        ``must_show: false``, may splice what the detector does not find. The key is missing where only a judge can tell.
+        """
+        behaviors = {b.name: b for b, _ in self.behaviors}
         out = []
         for rollout in rollouts:
             item = guidance.get(rollout.id)
@@ -298,12 +315,18 @@ class Guide:
                 continue
             spliced = rollout
             if item.usable:
-                separator = separators[item.behavior]
+                behavior = behaviors[item.behavior]
+                separator = behavior.separator
                 try:
                     ids = self.encode(separator, item.final_text, rollout)
                     status = "accepted" if item.status == "proposed" else item.status
                     item = replace(item, status=status)
-                    spliced = replace(rollout, teacher_ids=ids, text=rollout.student_text + separator + item.final_text)
+                    text = rollout.student_text + separator + item.final_text
+                    shown = behavior.shown_in(text)
+                    checks = rollout.checks if shown is None else {**rollout.checks, "guidance_shown": shown}
+                    spliced = replace(rollout, teacher_ids=ids, text=text, checks=checks)
+                    if shown is False:
+                        self.counts["guided-but-not-shown"] += 1
                 except Rejected as why:      # an edited text can be too long where the teacher's was not
                     item = replace(item, status="rejected", reason=why.reason, detail=str(why))
             self.counts[item.status if item.usable else item.reason] += 1

@@ -139,7 +139,7 @@ def preview(item: Item, text: str, behavior: Behavior, guide: Guide, rewards: Re
     try:
         found = behavior.detect(whole.text)
         shown, why, spans = found.found, found.why, found.spans
-        warning = behavior.check_guidance(text) if text else ""
+        warning = behavior.check_guidance(text, item.student_text) if text else ""
     except BehaviorError as error:
         shown, why, spans, warning = None, str(error), (), ""
     after = before = None
