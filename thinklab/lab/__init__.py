@@ -115,6 +115,7 @@ class Lab:
             if lock is not None:
                 lock.release()
             raise
+        session.say = self._said.append
         if session.guards is not None:
             session.guards.say = self._said.append
         session.check_start()
