@@ -27,9 +27,6 @@ from thinklab.detect import Detection, Detector, bind_judge, build, detect_all, 
 from thinklab.tasks.boxed import boxes
 from thinklab.types import Message
 
-_ANSWERED = r"So \boxed{0}."
-"""Stands for the student's answer where guidance is looked at by itself."""
-
 
 @dataclass(frozen=True, eq=False)
 class Behavior:
@@ -123,12 +120,12 @@ class Behavior:
         """
         return self.spec.splice.joiner.join(fields[name].strip() for name in self.spec.splice.fields)
 
-    def check_guidance(self, text: str) -> str:
-        """Why this guidance must be refused, in words; empty when it may be used.
+    def check_guidance(self, text: str, response: str) -> str:
+        """Why this guidance must be refused behind ``response``, in words; empty when it may be used."""
+        return self.check_text(text) or self.check_shown(text, response)
 
-        With ``guidance.must_show`` (the default) it must show the behaviour when it follows an answer, so that what is
-        trained is what is measured.
-        """
+    def check_text(self, text: str) -> str:
+        """Which constraint on the guidance by itself (length, words) it breaks, in words; empty for none."""
         rules = self.spec.guidance
         if not text.strip():
             return "the guidance is empty"
@@ -139,9 +136,27 @@ class Behavior:
                 return f"the guidance does not contain {part!r}"
         if rules.must_end_with and not text.rstrip().endswith(tuple(rules.must_end_with)):
             return f"the guidance does not end with {' or '.join(map(repr, rules.must_end_with))}"
-        if rules.must_show and not self.needs_judge and not (found := self.detect(_ANSWERED + self.separator + text)):
-            return f"the detector does not find the behaviour in the guidance: {found.why}"
         return ""
+
+    def check_shown(self, text: str, response: str) -> str:
+        """Why the answer with this guidance spliced on is not the behaviour that is measured, in words; empty when it is.
+
+        With ``guidance.must_show`` (the default) the detector must find the behaviour in the very text that is trained on, and
+        not in the student's part alone. Nothing is checked where only a judge can tell.
+        """
+        if not self.spec.guidance.must_show or self.needs_judge:
+            return ""
+        head = response + self.separator
+        found = self.detect(head + text)
+        if not found:
+            return f"the detector does not find the behaviour in the guidance behind this answer: {found.why}"
+        if found.spans and max(end for _, end in found.spans) <= len(head):
+            return f"the detector does not find the behaviour in the guidance, only in the student's own part: {found.why}"
+        return ""
+
+    def shown_in(self, text: str) -> bool | None:
+        """``detect`` as a plain fact for records; None where a judge would have to be asked and there is none."""
+        return None if self.needs_judge and self.judge is None else bool(self.detect(text))
 
     # The student's side
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -17,6 +17,12 @@ from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 from thinklab.own_code import look_beside
 from thinklab.profiles import apply_profile
 from thinklab.resources import beside, find_config
+
+TEMPLATE_ARGUMENTS = frozenset((
+    "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length", "messages",
+    "padding", "processor_kwargs", "return_assistant_tokens_mask", "return_dict", "return_tensors", "tokenize",
+    "tokenizer_kwargs", "tools", "truncation"))
+"""Names that ``apply_chat_template`` takes for itself, and what thinklab puts into every template."""
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
 
@@ -58,10 +64,20 @@ class StudentSection(Section):
     quantize: Literal["none", "nf4"] = "none"
     lora: LoraSection | None = LoraSection()
     """``null`` trains all weights."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Variables of the model's chat template, for every prompt of training, probe and evaluation: ``{enable_thinking: false}``
+    switches Qwen3's thinking off."""
     fast_inference: bool = False
     """``unsloth`` only: sample with vLLM, which shares the weights; needs vllm installed."""
     gpu_memory_utilization: float = Field(0.5, gt=0, le=1)
     """``fast_inference`` only: the share of the GPU's memory that vLLM may take."""
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _template_variables(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(TEMPLATE_ARGUMENTS & set(value)):
+            raise ValueError(f"{', '.join(taken)} is set by thinklab; give variables of the template, such as enable_thinking")
+        return value
 
     @model_validator(mode="after")
     def _fast_inference(self):

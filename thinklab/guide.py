@@ -17,7 +17,8 @@ from typing import Literal
 from transformers import PreTrainedTokenizerBase
 
 from thinklab.behavior import Behavior
-from thinklab.errors import TeacherError
+from thinklab.errors import ConfigError, TeacherError
+from thinklab.splice_ids import continuation_ids, control_ids, lost
 from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest, answers_later, submit
 from thinklab.types import Guidance, Rollout
 
@@ -30,6 +31,8 @@ REJECT_REASONS = {
     "too-long": "the reply is longer than the limit",
     "control-tokens": "there are control tokens or control characters in it",
     "constraint": "it breaks a constraint of the behaviour",
+    "not-shown": "the detector does not find the behaviour in the answer with the guidance behind it",
+    "lossy": "the student's tokenizer cannot write all of it",
     "does-not-fit": "it has more tokens than guidance may have",
     "review": "a person or a policy rejected it",
 }
@@ -118,13 +121,30 @@ def parse_reply(text: str, control_tokens: Sequence[str] = ()) -> tuple[dict[str
     return fields, opinion == "correct"
 
 
-def encode_as_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of ``text``; a control token that is spelled out in it is encoded letter by letter."""
-    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-    if special & set(ids):
+def encode_as_text(tokenizer: PreTrainedTokenizerBase, text: str, before: Sequence[int] = ()) -> list[int]:
+    """Token ids of ``text`` as it goes on after ``before``; a control token that is spelled out in it is encoded as letters.
+
+    Raises:
+        Rejected: ``control-tokens``, or ``lossy`` where the ids do not say what the text says.
+    """
+    ids = continuation_ids(tokenizer, text)
+    if control_ids(tokenizer) & set(ids):
         raise Rejected("control-tokens", "the tokenizer turns part of it into a control token")
+    if what := lost(tokenizer, text, before):
+        raise Rejected("lossy", f"the student's tokenizer cannot write {what}")
     return ids
+
+
+def refuse_bad(behavior: Behavior, text: str, response: str) -> None:
+    """The behaviour's own rules about guidance ``text`` behind ``response``.
+
+    Raises:
+        Rejected: ``constraint``, or ``not-shown`` where the detector does not find the behaviour in the spliced text.
+    """
+    if broken := behavior.check_text(text):
+        raise Rejected("constraint", broken)
+    if missing := behavior.check_shown(text, response):
+        raise Rejected("not-shown", missing)
 
 
 def select(rollouts: Sequence[Rollout], count: int, policy: str, rng: random.Random,
@@ -164,11 +184,37 @@ class Guide:
     failed: str = ""
     """Why the teacher cannot work any more; the run then saves and ends."""
     counts: Counter = field(default_factory=Counter)
-    """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection."""
+    """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection; beside them
+    ``guided-but-not-shown``: how many were spliced although the detector does not find the behaviour in the whole text."""
     _begun: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
 
     def gamma(self, step: int) -> float:
         return self.schedule.value(step)
+
+    def check_vocabulary(self) -> str:
+        """Whether the student's tokenizer can write the guidance that the behaviours show to the teacher; for the start of a run.
+
+        Returns:
+            What is lost of it, in words: such guidance will be rejected as ``lossy``. Empty when nothing is.
+
+        Raises:
+            ConfigError: when none of a behaviour's few-shots, or not the words that it requires, can be written.
+        """
+        warnings = []
+        for behavior, _ in self.behaviors:
+            shots = behavior.spec.teacher.few_shots
+            texts = [behavior.few_shot_text(s)[len(behavior._text(s.response)):] for s in shots]
+            found = {k: what for k, text in enumerate(texts) if (what := lost(self.tokenizer, text))}
+            words = [what for part in behavior.spec.guidance.must_contain if (what := lost(self.tokenizer, part))]
+            if words or len(found) == len(texts):
+                raise ConfigError(f"the student's tokenizer cannot write the guidance of the behaviour {behavior.name!r}: "
+                                  f"it loses {[*words, *found.values()][0]}. All guidance would be rejected; use a student whose "
+                                  "vocabulary has these characters (or falls back to bytes), or write the behaviour without them")
+            if found:
+                warnings.append(f"the student's tokenizer cannot write {len(found)} of {len(texts)} few-shots of the behaviour "
+                                f"{behavior.name!r}: it loses {', '.join(dict.fromkeys(found.values()))}; guidance with them will be rejected "
+                                "as lossy")
+        return "; ".join(warnings)
 
     def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
         """Guide some of ``rollouts`` (whole groups, side by side); all others come back unchanged."""
@@ -280,8 +326,7 @@ class Guide:
         try:
             fields, verdict = parse_reply(reply.text, self.tokenizer.all_special_tokens)
             guidance = replace(guidance, fields=fields, verdict=verdict, text=behavior.splice(fields))
-            if broken := behavior.check_guidance(guidance.text):
-                raise Rejected("constraint", broken)
+            refuse_bad(behavior, guidance.text, rollout.student_text)
             self.encode(behavior.separator, guidance.text, rollout)
         except Rejected as why:
             return replace(guidance, status="rejected", reason=why.reason, detail=str(why))
@@ -291,16 +336,21 @@ class Guide:
         """(G,) ids of separator, text and the EOS that the student had sampled.
 
         Raises:
-            Rejected: when there are more than ``max_tokens`` of them.
+            Rejected: when there are more than ``max_tokens`` of them, or the tokenizer cannot write the text.
         """
-        ids = [*encode_as_text(self.tokenizer, separator + text), rollout.student_ids[-1]]
+        before = (*rollout.prompt_ids, *rollout.student_ids[:-1])
+        ids = [*encode_as_text(self.tokenizer, separator + text, before), rollout.student_ids[-1]]
         if len(ids) > self.max_tokens:
             raise Rejected("does-not-fit", f"{len(ids)} tokens; at most {self.max_tokens}")
         return tuple(ids)
 
     def splice(self, rollouts: Sequence[Rollout], guidance: Mapping[str, Guidance]) -> list[Rollout]:
-        """The rollouts with all usable guidance appended to their ids, in the same order."""
-        separators = {b.name: b.separator for b, _ in self.behaviors}
+        """The rollouts with all usable guidance appended to their ids, in the same order.
+
+        A guided one carries in ``checks["guidance_shown"]`` whether its text shows the behaviour that was taught: a person, or
+        ``must_show: false``, may splice what the detector does not find. The key is missing where only a judge can tell.
+        """
+        behaviors = {b.name: b for b, _ in self.behaviors}
         out = []
         for rollout in rollouts:
             item = guidance.get(rollout.id)
@@ -309,12 +359,18 @@ class Guide:
                 continue
             spliced = rollout
             if item.usable:
-                separator = separators[item.behavior]
+                behavior = behaviors[item.behavior]
+                separator = behavior.separator
                 try:
                     ids = self.encode(separator, item.final_text, rollout)
                     status = "accepted" if item.status == "proposed" else item.status
                     item = replace(item, status=status)
-                    spliced = replace(rollout, teacher_ids=ids, text=rollout.student_text + separator + item.final_text)
+                    text = rollout.student_text + separator + item.final_text
+                    shown = behavior.shown_in(text)
+                    checks = rollout.checks if shown is None else {**rollout.checks, "guidance_shown": shown}
+                    spliced = replace(rollout, teacher_ids=ids, text=text, checks=checks)
+                    if shown is False:
+                        self.counts["guided-but-not-shown"] += 1
                 except Rejected as why:      # an edited text can be too long where the teacher's was not
                     item = replace(item, status="rejected", reason=why.reason, detail=str(why))
             self.counts[item.status if item.usable else item.reason] += 1

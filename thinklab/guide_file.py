@@ -17,7 +17,7 @@ from typing import Any
 from thinklab._json import loads
 from thinklab.behavior import Behavior
 from thinklab.errors import ConfigError
-from thinklab.guide import Rejected, parse_reply
+from thinklab.guide import Rejected, parse_reply, refuse_bad
 from thinklab.teachers import Teacher, TeacherReply, TeacherRequest
 from thinklab.teachers.rules import NUMBER, same_number
 from thinklab.types import Example, Guidance, to_json
@@ -45,6 +45,8 @@ class Tally:
     opinions: int = 0
     """Usable replies about answers that are known to be right or wrong."""
     opinions_right: int = 0
+    not_shown: int = 0
+    """Usable guidance behind which the detector does not find the behaviour: only with ``must_show: false``."""
     details: dict[str, Counter[str]] = field(default_factory=dict)
     """By reason of rejection: what was said about it, for the most frequent one to be shown."""
 
@@ -53,7 +55,8 @@ class Tally:
         """Share of the teacher's verdicts that agree with the rule; None without any."""
         return self.opinions_right / self.opinions if self.opinions else None
 
-    def add(self, guidance: Guidance, correct: bool | None) -> None:
+    def add(self, guidance: Guidance, correct: bool | None, shown: bool | None = None) -> None:
+        self.not_shown += shown is False
         self.outcomes[guidance.reason or guidance.status] += 1
         if guidance.reason:
             self.details.setdefault(guidance.reason, Counter())[guidance.detail] += 1
@@ -102,15 +105,17 @@ def guide_answers(answers: Sequence[Answered], behavior: Behavior, teacher: Teac
             return
         part = answers[start:start + batch]
         for answer, reply in zip(part, teacher.reply(requests_for(part, behavior)), strict=True):
-            guidance = as_guidance(reply, behavior)
-            tally.add(guidance, answer.correct)
+            guidance = as_guidance(reply, behavior, answer.response)
             text = answer.response + behavior.separator + guidance.text if guidance.usable else answer.response
+            shown = behavior.shown_in(text) if guidance.usable else None
+            tally.add(guidance, answer.correct, shown)
             yield {"id": answer.example.id, "question": answer.example.question, "response": answer.response,
-                   "gold": answer.example.gold, "correct": answer.correct, "text": text, "guidance": to_json(guidance)}
+                   "gold": answer.example.gold, "correct": answer.correct, "text": text, "shown": shown,
+                   "guidance": to_json(guidance)}
 
 
-def as_guidance(reply: TeacherReply, behavior: Behavior) -> Guidance:
-    """A reply, strictly parsed: ``proposed``, or ``rejected`` with the reason. Nothing is counted in tokens."""
+def as_guidance(reply: TeacherReply, behavior: Behavior, response: str) -> Guidance:
+    """A reply about ``response``, strictly parsed: ``proposed``, or ``rejected`` with the reason. No tokens are counted."""
     guidance = Guidance(
         rollout_id=reply.id, behavior=behavior.name, behavior_hash=behavior.hash, status="proposed", raw=reply.text,
         model=reply.model, usage=reply.usage, latency_s=reply.latency_s, attempts=reply.attempts,
@@ -120,8 +125,7 @@ def as_guidance(reply: TeacherReply, behavior: Behavior) -> Guidance:
     try:
         fields, verdict = parse_reply(reply.text)
         guidance = replace(guidance, fields=fields, verdict=verdict, text=behavior.splice(fields))
-        if broken := behavior.check_guidance(guidance.text):
-            raise Rejected("constraint", broken)
+        refuse_bad(behavior, guidance.text, response)
     except Rejected as why:
         return replace(guidance, status="rejected", reason=why.reason, detail=str(why))
     return guidance

@@ -12,7 +12,8 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
     """Rates of what the student does by itself, and of what the teacher did.
 
     ``own/*`` are over the unguided rollouts only: the evidence of instilling. ``guidance/*`` over those that the
-    teacher was asked about; a missing key means that there were none.
+    teacher was asked about; a missing key means that there were none. ``guidance/not_shown`` counts guided rollouts whose
+    text does not show the behaviour that was taught, ``rejected/not-shown`` replies that were refused for that reason.
     """
     own = [r for r in batch.rollouts if not r.guided]
     asked = [r for r in batch.rollouts if r.guidance is not None]
@@ -35,6 +36,9 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
         if judged:
             figures["guidance/opinion_accuracy"] = fmean(r.guidance.verdict == r.checks["student_correct"] for r in judged)
     if guided:
+        known = [r.checks["guidance_shown"] for r in guided if "guidance_shown" in r.checks]
+        if known:
+            figures["guidance/not_shown"] = known.count(False)
         figures["guidance/accuracy_before"] = fmean(r.checks.get("student_correct", False) for r in guided)
         figures["guidance/accuracy_after"] = fmean(r.checks.get("correct", False) for r in guided)
         figures["guidance/mean_tokens"] = fmean(len(r.teacher_ids) for r in guided)

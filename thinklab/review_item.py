@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from thinklab.behavior import Behavior
 from thinklab.errors import BehaviorError
-from thinklab.guide import Guide, Rejected, encode_as_text
+from thinklab.guide import Guide, Rejected
 from thinklab.rewards import Rewards
+from thinklab.splice_ids import continuation_ids
 from thinklab.types import Guidance, GuidanceStatus, Rollout
 
 State = Literal["open", "skipped", "refused", "accepted", "edited", "rejected"]
@@ -128,7 +129,7 @@ def preview(item: Item, text: str, behavior: Behavior, guide: Guide, rewards: Re
     head = item.student_text + behavior.separator
     whole, problem, tokens = replace(item.rollout, text=head + text), "", 0
     try:
-        tokens = len(encode_as_text(guide.tokenizer, behavior.separator + text)) + 1
+        tokens = len(continuation_ids(guide.tokenizer, behavior.separator + text)) + 1
         guide.encode(behavior.separator, text, item.rollout)
     except Rejected as why:
         problem = str(why)
@@ -141,7 +142,7 @@ def preview(item: Item, text: str, behavior: Behavior, guide: Guide, rewards: Re
         shown, why, spans = found.found, found.why, found.spans
         if behavior.needs_judge and not found.decided:
             shown = None
-        warning = behavior.check_guidance(text) if text else ""
+        warning = behavior.check_guidance(text, item.student_text) if text else ""
     except BehaviorError as error:
         shown, why, spans, warning = None, str(error), (), ""
     after = before = None

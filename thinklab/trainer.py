@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 from trl import GRPOTrainer
+from trl.chat_template_utils import parse_response
 from trl.trainer.utils import pad
 
 from thinklab import aas
@@ -121,16 +122,15 @@ class ThinkTuningTrainer(GRPOTrainer):
         return self.sampler(model, prompt_ids[::num_generations], num_generations, seed, on_done=ended), None
 
     def _group(self, group: int, prompt_ids, ids: list[list[int]]) -> list[Rollout]:
-        """The rollouts of one question, while others are still being sampled; the text as TRL will decode it."""
-        first = group * len(ids)
-        texts = self.processing_class.batch_decode(ids, skip_special_tokens=True)
+        """The rollouts of one question, while others are still being sampled; the same as ``_as_rollouts`` makes of them."""
+        first, texts = group * len(ids), self._texts(ids)
         return [self._rollout(first + k, group, len(prompt_ids), prompt_ids[first + k], one, text)
                 for k, (one, text) in enumerate(zip(ids, texts, strict=True))]
 
     def _generate(self, prompts):
         out = list(super()._generate(prompts))
         prompt_ids, completion_ids, completions, logprobs, extra = out[0], out[1], out[3], out[4], out[5]
-        rollouts = self._as_rollouts(prompt_ids, completion_ids, completions)
+        rollouts = self._as_rollouts(prompt_ids, completion_ids)
         if self.guide is not None and self.model.training:
             rollouts = self.guide(rollouts, self.state.global_step, self.generation)
         if self.score is not None:
@@ -140,7 +140,7 @@ class ThinkTuningTrainer(GRPOTrainer):
                 continue
             completion_ids[row] = list(rollout.completion_ids)
             if isinstance(completions[row], list):
-                completions[row][0]["content"] = rollout.text
+                completions[row] = [self._message(rollout)]
             else:
                 completions[row] = rollout.text
             if logprobs is not None:       # vLLM's log-probs; TRL reads None as "unknown" and corrects nothing there
@@ -150,14 +150,24 @@ class ThinkTuningTrainer(GRPOTrainer):
         extra["rollout"] = rollouts
         return tuple(out)
 
-    def _as_rollouts(self, prompt_ids, completion_ids, completions) -> list[Rollout]:
+    def _texts(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Answers as text, reasoning included. Not TRL's completions: where a tokenizer has a ``response_template``, TRL parses
+        the reasoning out of their content, and what is guided, verified and measured would not be what is trained."""
+        return self.processing_class.batch_decode(ids, skip_special_tokens=True)
+
+    def _message(self, rollout: Rollout) -> dict[str, Any]:
+        """A guided rollout as TRL's reward functions see it: parsed as TRL parses the others."""
+        if all(getattr(self._tokenizer, name, None) is None for name in ("response_template", "response_schema")):
+            return {"role": "assistant", "content": rollout.text}
+        return parse_response(self._tokenizer, list(rollout.completion_ids), prefix=list(rollout.prompt_ids))
+
+    def _as_rollouts(self, prompt_ids, completion_ids) -> list[Rollout]:
         n = self.num_generations if self.model.training else self.num_generations_eval
         if len(completion_ids) % n:
             raise ConfigError(f"{len(completion_ids)} rollouts on this process do not form whole groups of {n}; make "
                               "per_device_train_batch_size * steps_per_generation a multiple of num_generations")
-        texts = [c[0]["content"] if isinstance(c, list) else c for c in completions]
-        return [self._rollout(row, row // n, len(prompt_ids), prompt, ids, text)
-                for row, (prompt, ids, text) in enumerate(zip(prompt_ids, completion_ids, texts, strict=True))]
+        return [self._rollout(row, row // n, len(prompt_ids), prompt, ids, text) for row, (prompt, ids, text)
+                in enumerate(zip(prompt_ids, completion_ids, self._texts(completion_ids), strict=True))]
 
     def _rollout(self, row: int, group: int, rows: int, prompt, ids, text: str) -> Rollout:
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}

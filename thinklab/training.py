@@ -103,7 +103,11 @@ class Session:
 
     def check_start(self) -> None:
         """Warn of what can be seen before the first step; nothing on a run that goes on, which was warned then."""
-        if self.guards is not None and self.run.last_checkpoint() is None:
+        if self.run.last_checkpoint() is not None:
+            return
+        if self.guide is not None and (lossy := self.guide.check_vocabulary()):
+            self.say(f"warning: {lossy}")
+        if self.guards is not None:
             self.guards.check_start(self.task, self.train_examples[0])
 
     def write_totals(self) -> None:
@@ -218,6 +222,8 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
             skip_if_shown=config.guidance.skip_if_shown, seed=config.train.seed,
             check=lambda r: rewards.verify(r.student_text, r.example), meanwhile=rewards.warm)
 
+        guide.check_vocabulary()
+
     run = RunFolder.open(out) if resume else RunFolder.create(
         out, config.model_dump(mode="json"), {b.name: b.hash for b in behaviors},
         parts.ready_made(("student", "task", *(["teacher"] if teacher is not None else []), *(["judge"] if judge else []))))
@@ -228,8 +234,10 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     if judge is not None and parts.run_judge is None:
         judge.attach(run)
     pending: list[Batch] = []
+    args = grpo_config(config, run.checkpoints)
+    args.chat_template_kwargs = dict(getattr(student, "chat_template_kwargs", {}))      # also of a student that came ready-made
     trainer = ThinkTuningTrainer(
-        model=student.model, processing_class=student.tokenizer, args=grpo_config(config, run.checkpoints),
+        model=student.model, processing_class=student.tokenizer, args=args,
         train_dataset=question_order(config, task, train_examples), reward_funcs=[reward_function(p) for p in PARTS],
         examples={e.id: e for e in train_examples}, guide=guide, score=rewards,
         shaping=shaping(config), scope=config.loss.scope or ("trajectory" if config.loss.method == "authors" else "guidance"),

@@ -112,7 +112,8 @@ class Rollout:
     """Named parts of the reward; filled in when the batch is scored."""
     advantage: float | None = None
     checks: Mapping[str, bool] = field(default_factory=dict)
-    """Facts about ``text`` that metrics need: ``correct``, ``behavior``, and ``student_correct`` for the part before."""
+    """Facts about ``text`` that metrics need: ``correct``, ``behavior``, ``student_correct`` for the part before, and
+    ``guidance_shown`` where it was guided: does it show the behaviour that was taught?"""
 
     @property
     def guided(self) -> bool:

@@ -71,11 +71,11 @@ def test_splice_of_the_demo():
     ("So \\boxed{2}. As before, \"I check: 1+1=2.\" So \\boxed{2}.", "does not find the behaviour"),
 ])
 def test_guidance_is_refused_with_a_reason(text, why):
-    assert why in load_behavior("self-check").check_guidance(text)
+    assert why in load_behavior("self-check").check_guidance(text, "So \\boxed{0}.")
 
 
 def test_guidance_that_may_be_used():
-    assert load_behavior("self-check").check_guidance("I check: 1+1=2. So \\boxed{2}.") == ""
+    assert load_behavior("self-check").check_guidance("I check: 1+1=2. So \\boxed{2}.", "So \\boxed{0}.") == ""
 
 
 def test_bonus_counts_exactly():

@@ -42,7 +42,7 @@ def test_the_base_checks_the_student_and_is_nearly_always_right(student):
         fields, verdict = parse_reply(reply.text)
         assert fields["reason"].startswith("I check: ") and fields["phrase"].startswith("So \\boxed{")
         assert verdict == (boxed_answers(fields["phrase"]) == boxed_answers(request.response))
-        assert not behavior.check_guidance(behavior.splice(fields))
+        assert not behavior.check_guidance(behavior.splice(fields), request.response)
         right += f"\\boxed{{{request.example.gold}}}" in fields["phrase"]
     assert right >= 20
 

@@ -128,7 +128,11 @@ def _few_shot_problems(behavior: Behavior) -> Iterator[tuple[int, str]]:
     """(index, what is wrong): a demonstration must be guidance that the file itself would accept."""
     for k, shot in enumerate(behavior.spec.teacher.few_shots):
         guidance = behavior.splice({"reason": behavior._text(shot.reason), "phrase": behavior._text(shot.phrase)})
-        refused = behavior.check_guidance(guidance)
+        try:
+            refused = behavior.check_guidance(guidance, behavior._text(shot.response))
+        except BehaviorError as err:
+            yield k, str(err)
+            continue
         if refused:
             yield k, refused
         if behavior.needs_judge:

@@ -72,7 +72,7 @@ class GuidanceSpec(Strict):
     longest: int = Field(default=2000, ge=1, le=20_000, description="characters")
     must_contain: list[Short] = Field(default=[], max_length=20, description="all of these, exactly")
     must_end_with: list[Short] = Field(default=[], max_length=20, description="one of these, spaces after it aside")
-    must_show: bool = Field(default=True, description="an answer followed by the guidance must show the behaviour")
+    must_show: bool = Field(default=True, description="the student's answer followed by the guidance must show the behaviour")
 
 
 class RewardSpec(Strict):

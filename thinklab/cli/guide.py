@@ -142,6 +142,8 @@ def _report(console: Console, tally: Any, lines: int, total: int, teacher: Any, 
     rejected = {k: n for k, n in tally.outcomes.most_common() if k != "proposed"}
     if line := sentence(tally.outcomes):
         console.print(line, markup=False, style="bold red" if line.startswith("WARNING") else None)
+    if tally.not_shown:
+        console.print(f"guided but not shown: {tally.not_shown}, in which the detector finds no behaviour", markup=False)
     for reason in rejected:
         (detail, count), *more = tally.details[reason].most_common()
         also = f" (and {len(more)} other causes)" if len(more) > 1 else " (and one other cause)" if more else ""

@@ -211,11 +211,12 @@ def _encoder(section: StudentSection) -> Any:
     from transformers import AutoTokenizer
 
     from thinklab.students import TINY, load_student
-    from thinklab.students.base import Student, check
+    from thinklab.students.base import Student, check, use_template_kwargs
     source = str(TINY) if section.kind == "embedded" else section.path
     if section.kind in ("embedded", "transformers", "unsloth") and source:
         try:
-            return check(Student(None, AutoTokenizer.from_pretrained(source), section.kind, source))
+            return use_template_kwargs(check(Student(None, AutoTokenizer.from_pretrained(source), section.kind, source)),
+                                       section.chat_template_kwargs)
         except (OSError, ValueError, KeyError):
             pass                                # loading the whole student says better what is wrong
     return load_student(section.model_copy(update={"lora": None}))

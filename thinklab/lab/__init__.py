@@ -118,6 +118,7 @@ class Lab:
         except BaseException:
             lock.release()
             raise
+        session.say = self._said.append
         if session.guards is not None:
             session.guards.say = self._said.append
         session.say = self._said.append

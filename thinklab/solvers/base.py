@@ -164,8 +164,9 @@ class Writer:
         return list(self.student.encode(list(messages)))
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of words that go on after other ids: no control tokens are added."""
-        return list(self.student.tokenizer(text, add_special_tokens=False)["input_ids"])
+        """Ids of words that go on after other ids: no control tokens and no space are added."""
+        from thinklab.splice_ids import continuation_ids  # imports transformers, which Unsloth must come before
+        return continuation_ids(self.student.tokenizer, text, control=True)
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.student.decode(list(ids))

@@ -29,7 +29,7 @@ def load_student(kind: str | StudentSection | None = None, path: str | None = No
         seed: of the LoRA initialisation.
         profile: ``tiny``, ``t4``, ``24gb`` or ``80gb``: fills in what is not given here.
         max_length: ``unsloth`` only: tokens of prompt, answer and guidance together.
-        options: the other fields of ``StudentSection``: dtype, quantize, lora, fast_inference.
+        options: the other fields of ``StudentSection``: dtype, quantize, lora, chat_template_kwargs, fast_inference.
 
     Raises:
         StudentError: when it cannot be loaded.
@@ -45,6 +45,12 @@ def load_student(kind: str | StudentSection | None = None, path: str | None = No
             section = StudentSection(**given)
         except ValidationError as why:
             raise ConfigError("; ".join(f"student.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in why.errors())) from None
+    student = _load(section, seed, max_length)
+    from thinklab.students.base import use_template_kwargs  # imports transformers, which Unsloth must come before
+    return use_template_kwargs(student, section.chat_template_kwargs)
+
+
+def _load(section: StudentSection, seed: int, max_length: int) -> Student:
     if section.kind == "embedded":
         section = section.model_copy(update={"path": str(TINY), "dtype": "float32"})
     if section.kind == "unsloth":

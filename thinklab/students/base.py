@@ -1,12 +1,17 @@
 """What every kind of student becomes: a model and a tokenizer that the rest of thinklab can use without asking more."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, TemplateError, meta
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from thinklab.errors import StudentError
+from thinklab.config import TEMPLATE_ARGUMENTS
+from thinklab.errors import StudentError, did_you_mean
 from thinklab.sampler import Sampler, sampler_for
 from thinklab.types import Message
 
@@ -20,6 +25,8 @@ class Student:
     kind: str
     source: str
     """Folder or hub id that it was loaded from."""
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Variables of the chat template, for every prompt."""
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
@@ -45,7 +52,7 @@ class Student:
     def encode(self, messages: list[Message]) -> list[int]:
         """A prompt as ids, through the model's own chat template."""
         return self.tokenizer.apply_chat_template([dict(m) for m in messages], add_generation_prompt=True, tokenize=True,
-                                                  return_dict=True)["input_ids"]
+                                                  return_dict=True, **self.chat_template_kwargs)["input_ids"]
 
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
@@ -74,3 +81,29 @@ def check(student: Student) -> Student:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return student
+
+
+def use_template_kwargs(student: Student, kwargs: Mapping[str, Any]) -> Student:
+    """Give ``student`` variables of its chat template.
+
+    Raises:
+        StudentError: for one that the template does not read. Jinja would take it in silence.
+    """
+    template = student.tokenizer.chat_template if kwargs else ""
+    text = template if isinstance(template, str) else "\n".join((template or {}).values())
+    unknown = [name for name in kwargs if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
+    if unknown:
+        known = sorted(_variables(text))
+        raise StudentError(f"student.chat_template_kwargs: the chat template of {student.source} reads no {unknown[0]!r}"
+                           f"{did_you_mean(unknown[0], known)}; it reads {', '.join(known) or 'no variables'}")
+    student.chat_template_kwargs = dict(kwargs)
+    return student
+
+
+def _variables(template: str) -> set[str]:
+    """What a chat template reads beyond the conversation; empty where it cannot be parsed by itself."""
+    try:
+        names = meta.find_undeclared_variables(Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template))
+    except TemplateError:
+        return set()
+    return {n for n in names - TEMPLATE_ARGUMENTS if not n.endswith("_token") and n not in ("raise_exception", "strftime_now")}

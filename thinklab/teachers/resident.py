@@ -30,6 +30,8 @@ class SelfTeacher:
         rows: replies generated at once; 0 = all. Smaller needs less memory.
         max_student_chars: longer answers are shown without their middle.
 
+    The chat template gets the student's own ``chat_template_kwargs``.
+
     Raises:
         TeacherError: when the tokenizer cannot write a conversation, or the adapter is merged into the base.
     """
@@ -55,7 +57,8 @@ class SelfTeacher:
         """Greedy replies; the same model and text give the same reply."""
         model = self._student.model
         with as_found(model), adapter_off(model):
-            return _generate(model, self._student.tokenizer, requests, self._what, *self._limits)
+            return _generate(model, self._student.tokenizer, requests, self._what, *self._limits,
+                             getattr(self._student, "chat_template_kwargs", {}))
 
 
 class LocalTeacher:
@@ -66,6 +69,7 @@ class LocalTeacher:
         bits: 16 as stored, or 4 (nf4; needs the package bitsandbytes).
         device: such as ``cuda``; empty: a GPU if there is one.
         max_tokens, rows, max_student_chars: as for ``SelfTeacher``.
+        chat_template_kwargs: variables of the model's chat template, such as ``{enable_thinking: false}``.
 
     Raises:
         ConfigError: for other ``bits``.
@@ -73,12 +77,13 @@ class LocalTeacher:
     """
 
     def __init__(self, model: str, bits: int = 16, device: str = "", max_tokens: int = 0, rows: int = 16,
-                 max_student_chars: int = MAX_CHARS) -> None:
+                 max_student_chars: int = MAX_CHARS, chat_template_kwargs: dict[str, Any] | None = None) -> None:
         if bits not in (4, 16):
             raise ConfigError(f"teacher option bits: 16 (as stored) or 4, not {bits!r}")
         self.name, self.source, self.bits = "local", model, bits
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._limits = (max_tokens, rows, max_student_chars)
+        self._template_kwargs = chat_template_kwargs or {}
         self._loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
 
     def check(self) -> None:
@@ -93,7 +98,7 @@ class LocalTeacher:
         """Greedy replies."""
         model, tokenizer = self._load()
         what = f"local:{Path(self.source).name}" + (" 4-bit" if self.bits == 4 else "")
-        return _generate(model, tokenizer, requests, what, *self._limits)
+        return _generate(model, tokenizer, requests, what, *self._limits, self._template_kwargs)
 
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         if self._loaded is None:
@@ -149,13 +154,13 @@ def as_found(model: torch.nn.Module) -> Iterator[None]:
 
 
 def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[TeacherRequest], what: str,
-              max_tokens: int, rows: int, max_student_chars: int) -> list[TeacherReply]:
+              max_tokens: int, rows: int, max_student_chars: int, template_kwargs: dict[str, Any]) -> list[TeacherReply]:
     replies: list[TeacherReply | None] = [None] * len(requests)
     prompts: dict[int, list[int]] = {}
     room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     control = (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab())
     for k, request in enumerate(requests):
-        ids = _encode(tokenizer, shielded(request, max_student_chars, control))
+        ids = _encode(tokenizer, shielded(request, max_student_chars, control), template_kwargs)
         longest = max_tokens or request.max_tokens
         if room is not None and len(ids) + longest > room:
             replies[k] = TeacherReply(request.id, error="prompt-too-long", model=what, attempts=0,
@@ -179,10 +184,10 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
     return [r for r in replies if r is not None]
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, request: TeacherRequest) -> list[int]:
+def _encode(tokenizer: PreTrainedTokenizerBase, request: TeacherRequest, template_kwargs: dict[str, Any]) -> list[int]:
     def ids(messages: list[dict[str, str]]) -> list[int]:
         return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True,
-                                             return_dict=True)["input_ids"]
+                                             return_dict=True, **template_kwargs)["input_ids"]
 
     messages = [dict(m) for m in request.messages]
     try:
