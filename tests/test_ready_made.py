@@ -66,9 +66,9 @@ def test_it_goes_on_only_with_its_objects_and_a_run_from_a_config_only_without(t
     assert {line["example"]["question"] for line in run.read("rollouts")} <= {e.question for e in four().load("train")}
     named = run_with(tmp_path / "named")
     assert named.resolved()["ready_made"] == {}
-    with pytest.raises(RunError, match="begun with the task of its config.yaml, not with an object"):
+    with pytest.raises(RunError, match=r"begun with the task of its config\.yaml, not with an object"):
         Lab(out=named.path, task=four(), quiet=True)
-    with pytest.raises(RunError, match="begun with the task of its config.yaml"):
+    with pytest.raises(RunError, match=r"begun with the task of its config\.yaml"):
         thinklab.probe(named.path, task=four())
 
 
