@@ -19,7 +19,8 @@ OTHER = {
     "loading the model, or where it is": {"model_init_kwargs", "trust_remote_code", "ds3_gather_for_generation"},
     "how answers are sampled; thinklab's sampler and the task do that": {
         "num_generations_eval", "generation_kwargs", "chat_template_kwargs", "cache_implementation",
-        "max_tool_calling_iterations", "use_transformers_continuous_batching", "transformers_continuous_batching_config", "use_transformers_paged"},
+        "max_tool_calling_iterations",
+        "use_transformers_continuous_batching", "transformers_continuous_batching_config", "use_transformers_paged"},
     "how vLLM is run": {
         "vllm_model_impl", "vllm_structured_outputs_regex", "vllm_server_host", "vllm_server_port", "vllm_group_port",
         "vllm_tensor_parallel_size", "vllm_mode", "vllm_enable_sleep_mode", "vllm_server_base_url", "vllm_server_timeout",

@@ -128,7 +128,8 @@ def two_steps_then_nothing():
 def test_a_step_without_gradient_moves_nothing_whatever_the_method(shaping, imitate, model, tokenizer):
     def guide(rollouts, step, generation):
         return list(rollouts) if imitate and step >= 2 else fixed_guide(tokenizer)(rollouts, step, generation)
-    options = {"guide": guide, "sampler": sampler(tokenizer), "shaping": Shaping(shaping), "imitate": imitate, "weight_decay": 0.1}
+    options = {"guide": guide, "sampler": sampler(tokenizer), "shaping": Shaping(shaping), "imitate": imitate,
+               "weight_decay": 0.1}
     after = {n: train(model, tokenizer, two_steps_then_nothing(), max_steps=n, **options).model for n in (2, 5)}
     assert not same_weights(after[2], model), "training changed nothing, so the comparison proves nothing"
     assert same_weights(after[5], after[2])

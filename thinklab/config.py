@@ -17,6 +17,7 @@ from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 from thinklab.own_code import look_beside
 from thinklab.profiles import apply_profile
 from thinklab.resources import beside, find_config
+from thinklab.schedule import Schedule
 
 TEMPLATE_ARGUMENTS = frozenset((
     "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length", "messages",
@@ -143,7 +144,9 @@ class JudgeSection(Section):
 class ScheduleSection(Section):
     kind: Literal["constant", "linear", "cosine", "exp"] = "constant"
     end: int | float | None = Field(None, ge=0)
+    """Where gamma goes, a number or a share as gamma is; needs ``steps`` and a ``kind`` that moves."""
     steps: int = Field(0, ge=0)
+    """Over how many steps it goes there."""
     off_at: int | None = Field(None, ge=0)
     """The first step without guidance."""
 
@@ -158,12 +161,14 @@ class GuidanceSection(Section):
     max_tokens: int = Field(256, ge=2)
     skip_if_shown: bool = True
 
+    def whole_schedule(self) -> Schedule:
+        """Gamma over the steps of the run."""
+        s = self.schedule
+        return Schedule(self.gamma, s.end, s.steps, s.kind, s.off_at)
+
     @model_validator(mode="after")
-    def _share(self):
-        for name, value in (("gamma", self.gamma), ("schedule.end", self.schedule.end)):
-            if isinstance(value, float) and value > 1:
-                raise yamlfile.fault(f"{name} {value} is a share and cannot exceed 1.0; write {int(value)} for a number of "
-                                     "rollouts", name)
+    def _schedule(self):
+        self.whole_schedule()           # raises when it would do nothing
         return self
 
 
@@ -391,6 +396,8 @@ class Experiment(Section):
         if self.loss.method != "grpo" and not self.behaviors:
             raise yamlfile.fault(f"method {self.loss.method!r} needs at least one behaviour under 'behaviors'; "
                                  "only 'grpo' trains without", "loss.method", "behaviors")
+        if self.loss.method != "grpo":
+            self.guidance.whole_schedule().check_group(self.train.samples)
         if self.loss.method != "grpo" and self.loss.floor <= self.loss.c_max:
             raise yamlfile.fault(f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})",
                                  "loss.c_max", "loss.floor")

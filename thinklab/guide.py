@@ -5,7 +5,6 @@ it. Nothing here depends on the clock or on a global random state: the same seed
 """
 from __future__ import annotations
 
-import math
 import random
 import re
 from collections import Counter
@@ -18,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from thinklab.behavior import Behavior
 from thinklab.errors import ConfigError, TeacherError
+from thinklab.schedule import Schedule
 from thinklab.splice_ids import continuation_ids, control_ids, lost
 from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest, answers_later, submit
 from thinklab.types import Guidance, Rollout
@@ -40,42 +40,6 @@ TAGS = ("opinion", "reason", "phrase")
 _REPLY = re.compile(r"\s*" + r"\s*".join(rf"<{tag}>(?P<{tag}>.*?)</{tag}>" for tag in TAGS) + r"\s*", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 MAX_REPLY_CHARACTERS = 20_000
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How gamma, the number or share of guided rollouts per group, changes with the step.
-
-    A pure function of the step: nothing needs to be stored to resume it. ``off_at`` is the first step without any
-    guidance; from there on the run is plain GRPO.
-    """
-
-    start: int | float = 0.25
-    """An int is a number of rollouts per group, a float a share of the group."""
-    end: int | float | None = None
-    """The value after ``steps`` steps; None = ``start``."""
-    steps: int = 0
-    """Over how many steps the value moves from ``start`` to ``end``; then it stays."""
-    kind: Literal["constant", "linear", "cosine", "exp"] = "constant"
-    off_at: int | None = None
-
-    def value(self, step: int) -> float:
-        if self.off_at is not None and step >= self.off_at:
-            return 0.0
-        start, end = float(self.start), float(self.start if self.end is None else self.end)
-        if self.kind == "constant" or self.steps <= 0:
-            return start
-        done = min(1.0, step / self.steps)
-        if self.kind == "linear":
-            return start + (end - start) * done
-        if self.kind == "cosine":
-            return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
-        return start * (max(end, 1e-9) / max(start, 1e-9)) ** done if done < 1 else end
-
-    def count(self, step: int, group_size: int) -> int:
-        """Guided rollouts wanted in a group of ``group_size``: the share times the size (or the number), halves up."""
-        share = isinstance(self.start, float)
-        return min(group_size, math.floor(self.value(step) * (group_size if share else 1) + 0.5))
 
 
 class Rejected(ValueError):
@@ -212,8 +176,8 @@ class Guide:
                                   "vocabulary has these characters (or falls back to bytes), or write the behaviour without them")
             if found:
                 warnings.append(f"the student's tokenizer cannot write {len(found)} of {len(texts)} few-shots of the behaviour "
-                                f"{behavior.name!r}: it loses {', '.join(dict.fromkeys(found.values()))}; guidance with them will be rejected "
-                                "as lossy")
+                                f"{behavior.name!r}: it loses {', '.join(dict.fromkeys(found.values()))}; guidance with them "
+                                "will be rejected as lossy")
         return "; ".join(warnings)
 
     def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from thinklab.types import Batch, Rollout
@@ -26,25 +26,31 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
         "zero_advantage_fraction": fmean(r.advantage == 0 for r in batch.rollouts),
         "mean_student_tokens": fmean(len(r.student_ids) for r in batch.rollouts),
     }
-    if own:
-        figures["own/accuracy"] = fmean(r.checks.get("correct", False) for r in own)
-        if known := [r.checks["behavior"] for r in own if "behavior" in r.checks]:        # where no judge had to be asked
-            figures["own/behavior"] = fmean(known)
+    for name, check in (("own/accuracy", "correct"), ("own/behavior", "behavior")):
+        if known := [r.checks[check] for r in own if check in r.checks]:       # reward functions of one's own say neither
+            figures[name] = fmean(known)
     if asked:
         figures["guidance/accepted"] = len(guided) / len(asked)
         judged = [r for r in asked if r.guidance.verdict is not None and "student_correct" in r.checks]
         if judged:
             figures["guidance/opinion_accuracy"] = fmean(r.guidance.verdict == r.checks["student_correct"] for r in judged)
     if guided:
-        known = [r.checks["guidance_shown"] for r in guided if "guidance_shown" in r.checks]
-        if known:
-            figures["guidance/not_shown"] = known.count(False)
-        figures["guidance/accuracy_before"] = fmean(r.checks.get("student_correct", False) for r in guided)
-        figures["guidance/accuracy_after"] = fmean(r.checks.get("correct", False) for r in guided)
+        shown = [r.checks["guidance_shown"] for r in guided if "guidance_shown" in r.checks]
+        if shown:
+            figures["guidance/not_shown"] = shown.count(False)
+        for name, check in (("guidance/accuracy_before", "student_correct"), ("guidance/accuracy_after", "correct")):
+            if known := [r.checks[check] for r in guided if check in r.checks]:
+                figures[name] = fmean(known)
         figures["guidance/mean_tokens"] = fmean(len(r.teacher_ids) for r in guided)
         figures["guidance/advantage"] = fmean(r.advantage or 0.0 for r in guided)
     figures.update({f"rejected/{reason}": count for reason, count in rejections(asked).items()})
     return figures
+
+
+def over_batches(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The figures of several batches as one: means over the batches that have them, and the sum of what was rejected."""
+    every = dict.fromkeys(key for one in figures for key in one)
+    return {key: (sum if key.startswith("rejected/") else fmean)([one[key] for one in figures if key in one]) for key in every}
 
 
 def rejections(rollouts: Sequence[Rollout]) -> Counter[str]:

@@ -10,8 +10,10 @@ step or a group has nothing to learn from: TRL then moves the weights by roundin
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +25,11 @@ from trl.trainer.utils import pad
 from thinklab import aas
 from thinklab.advantages import equal_groups
 from thinklab.empty_steps import skip_empty_steps as skip_in
-from thinklab.errors import ConfigError, RunError, TrainingError
+from thinklab.errors import ConfigError, RunError, TeacherError, TrainingError
 from thinklab.logprobs import chosen_logprobs
+from thinklab.metrics import batch_metrics, over_batches
 from thinklab.sampler import Sampler
+from thinklab.teacher_watch import TeacherWatch, many_rejected
 from thinklab.types import Batch, Example, Rollout
 
 Guide = Callable[[Sequence[Rollout], int, int], list[Rollout]]
@@ -34,6 +38,8 @@ Score = Callable[[Sequence[Rollout]], list[Rollout]]
 """Fills in ``rewards`` and ``checks``."""
 TRACED = 4
 """Guided rollouts per generation whose tokens are reported one by one."""
+GOLD = ("gold", "answer", "solution")
+"""Columns of a dataset that may hold the reference answer."""
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")
 
 
@@ -49,28 +55,35 @@ class ThinkTuningTrainer(GRPOTrainer):
             whole ``trajectory`` as in the authors' code.
         imitate: train on the guided texts alone with weight 1 (supervised fine-tuning), whatever their advantage.
         sampler: stage 1; None leaves sampling to TRL (``generate`` or vLLM).
-        examples: the questions by the id that each dataset row carries in ``example_id``.
+        examples: the questions by the id that each dataset row carries in ``example_id``. A row that names none is a question of
+            its own, with the reference answer from its column ``gold``, ``answer`` or ``solution``.
         on_batch: called with every scored ``Batch``, before it is trained on.
         skip_empty_steps: leave the weights alone in a step without any gradient; False is TRL's way: the optimizer goes on with
             its momentum and weight decay.
+        raise_on_teacher_failure: ``train`` saves, ends and raises when the teacher cannot work any more; False leaves that to the
+            caller, who must look at ``guide.failed``.
         on_tokens: called once per generation with a few guided rollouts token by token (``TRACED`` of them): text,
             origin, probability and weight of each token as the first loss saw them.
 
     The advantage is exactly 0 where a whole group earned equal rewards (``thinklab/advantages.py``). KL to a reference
     (``beta > 0``) is left out on teacher tokens. The loss type ``bnpo`` is the mean over the tokens of the optimizer step,
-    however it is split into micro-batches; TRL's is a mean of the micro-batches' means. A dataset row is ``{"prompt": messages,
-    "example_id": id}``.
+    however it is split into micro-batches; TRL's is a mean of the micro-batches' means. A dataset row is
+    ``{"prompt": messages, "example_id": id}``; all else in it goes to the reward functions.
+
+    What ``thinklab.metrics`` knows about a step (``guided_fraction``, ``guidance/*``, ``rejected/*``, ``own/*``) is in
+    ``state.log_history`` beside TRL's own figures. docs/plain-trl.md shows the trainer in a script of its own.
 
     Raises:
-        ConfigError: for options of TRL that the teacher's tokens would silently break.
+        ConfigError: for options of TRL that the teacher's tokens would silently break, or a gamma that guides nobody.
         TrainingError: when the loss is not finite.
+        TeacherError: from ``train``, when the teacher cannot work any more; a checkpoint was saved.
     """
 
     def __init__(self, *args: Any, guide: Guide | None = None, score: Score | None = None,
                  shaping: aas.Shaping = aas.Shaping(), scope: Literal["guidance", "trajectory"] = "guidance",
                  imitate: bool = False, skip_empty_steps: bool = True, sampler: Sampler | None = None,
                  examples: Mapping[str, Example] | None = None,
-                 on_batch: Callable[[Batch], None] | None = None,
+                 on_batch: Callable[[Batch], None] | None = None, raise_on_teacher_failure: bool = True,
                  on_tokens: Callable[[list[dict]], None] | None = None, **kwargs: Any):
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
@@ -82,9 +95,13 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._rollouts: list[Rollout] = []
         self._loss_inputs: dict | None = None
         self._rewards: torch.Tensor | None = None
+        self._figures: list[dict] = []
         self._skipping: Any = None
         super().__init__(*args, **kwargs)
         _refuse_what_breaks(self.args)
+        self.raise_on_teacher_failure = raise_on_teacher_failure
+        if raise_on_teacher_failure:
+            self.add_callback(TeacherWatch(self))
         if hasattr(self.model, "peft_config"):     # TRL casts a quantised model's adapter to bf16, where a small step rounds away
             for parameter in self.model.parameters():
                 if parameter.requires_grad:
@@ -97,6 +114,28 @@ class ThinkTuningTrainer(GRPOTrainer):
             skip_in(inner, lambda found: self.accelerator.gather(found[None]).any())
             self._skipping = inner
         return optimizer
+
+    def train(self, *args: Any, **kwargs: Any):
+        """TRL's. Raises ``TeacherError`` when the teacher failed for good on the way, after a checkpoint was saved."""
+        if not self.raise_on_teacher_failure:
+            return super().train(*args, **kwargs)
+        if schedule := getattr(self.guide, "schedule", None):
+            schedule.check_group(self.num_generations)
+        if getattr(self.guide, "failed", ""):
+            self.guide.failed = ""                     # called again: it may work by now
+        done = super().train(*args, **kwargs)
+        if why := getattr(self.guide, "failed", ""):
+            raise TeacherError(f"{why}. Training stopped at step {self.state.global_step} and was saved under "
+                               f"{self.args.output_dir}; when the teacher works again, go on with "
+                               "trainer.train(resume_from_checkpoint=True)")
+        if many := many_rejected(getattr(self.guide, "counts", {})):
+            warnings.warn(many, RuntimeWarning, stacklevel=2)
+        return done
+
+    @property
+    def between_generations(self) -> bool:
+        """True when nothing of the last generation is left to train on: only then can a checkpoint be continued."""
+        return self.state.global_step * self.args.gradient_accumulation_steps % self._generate_every == 0
 
     # ---- stages 1 and 2: sample, then guide, before TRL scores --------------------------------------------------
 
@@ -135,6 +174,9 @@ class ThinkTuningTrainer(GRPOTrainer):
             rollouts = self.guide(rollouts, self.state.global_step, self.generation)
         if self.score is not None:
             rollouts = self.score(rollouts)
+        elif behaviors := getattr(self.guide, "behaviors", ()):
+            rollouts = [replace(r, checks={**r.checks, "behavior": any(b.detect(r.text) for b, _ in behaviors)})
+                        for r in rollouts]
         for row, rollout in enumerate(rollouts):
             if not rollout.guided:
                 continue
@@ -182,7 +224,10 @@ class ThinkTuningTrainer(GRPOTrainer):
         if key in self.examples:
             return self.examples[key]
         prompt = inputs["prompt"]
-        return Example(id=str(key), question=prompt if isinstance(prompt, str) else prompt[-1]["content"], gold="")
+        question = prompt if isinstance(prompt, str) else prompt[-1]["content"]
+        gold = next((inputs[column] for column in GOLD if inputs.get(column) is not None), "")
+        name = key if key is not None else sha256(str(prompt).encode()).hexdigest()[:16]
+        return Example(id=str(name), question=question, gold=str(gold))
 
     # ---- stage 3: what the loss sees ----------------------------------------------------------------------------
 
@@ -198,11 +243,26 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._to_trace = set([k for k, r in enumerate(self._rollouts) if r.guided][:TRACED])
         if self.imitate:
             out["advantages"] = torch.tensor([float(r.guided) for r in self._rollouts]).to(out["advantages"])
+        first = self.accelerator.process_index * len(self._rollouts)
+        given = self._rewards[first: first + len(self._rollouts)].tolist()
+        self._rollouts = [r if r.rewards else replace(r, rewards={
+            name: value for name, value in zip(self.reward_func_names, row, strict=True) if value == value})     # NaN: none given
+            for r, row in zip(self._rollouts, given, strict=True)]
         self._rollouts = [replace(r, advantage=a) for r, a in zip(self._rollouts, out["advantages"].tolist(), strict=True)]
-        if self.on_batch is not None and self.model.training:
+        if self.model.training:
             gamma = getattr(self.guide, "gamma", lambda step: 0.0)(self.state.global_step)
-            self.on_batch(Batch(self.generation, self.state.global_step, tuple(self._rollouts), gamma, share))
+            batch = Batch(self.generation, self.state.global_step, tuple(self._rollouts), gamma, share)
+            self._figures.append(batch_metrics(batch))
+            if self.on_batch is not None:
+                self.on_batch(batch)
         return out
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """TRL's, with the figures of all generations since the last line."""
+        if self.model.training and self._figures:
+            logs.update(over_batches(self._figures))
+            self._figures.clear()
+        super().log(logs, *args, **kwargs)
 
     def _calculate_rewards(self, *args, **kwargs):
         self._rewards = super()._calculate_rewards(*args, **kwargs)      # (N, F) over all processes

@@ -21,9 +21,8 @@ from thinklab.checkpoints import COMPLETE, mark
 from thinklab.config import Experiment
 from thinklab.errors import BehaviorError, ConfigError, RunError, TaskError, TrainingError
 from thinklab.guard_callback import Guards
-from thinklab.guide import Guide, Schedule
+from thinklab.guide import Guide
 from thinklab.judging import RunJudge, check_config, judge_for
-from thinklab.metrics import batch_metrics
 from thinklab.parts import Parts, check_ready_made
 from thinklab.probing import probe
 from thinklab.rewards import PARTS, Rewards, reward_function
@@ -38,7 +37,7 @@ from thinklab.teachers import Teacher, TeacherRequest, load_teacher
 from thinklab.teachers.base import check as check_teacher
 from thinklab.teachers.money import Estimate
 from thinklab.trainer import ThinkTuningTrainer
-from thinklab.types import Batch, Example
+from thinklab.types import Example
 
 
 @dataclass
@@ -214,11 +213,10 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     rewards = Rewards(task, trained, config.reward.correct, config.reward.bonus, config.reward.require_finished)
     guide = None
     if teacher is not None:
-        s = config.guidance.schedule
         guide = Guide(
             teacher=teacher, behaviors=[(b, c.weight) for b, c in zip(trained, config.behaviors, strict=True)],
             tokenizer=student.tokenizer, policy=config.guidance.policy, max_tokens=config.guidance.max_tokens,
-            schedule=Schedule(config.guidance.gamma, s.end, s.steps, s.kind, s.off_at),
+            schedule=config.guidance.whole_schedule(),
             skip_if_shown=config.guidance.skip_if_shown, seed=config.train.seed,
             check=lambda r: rewards.verify(r.student_text, r.example), meanwhile=rewards.warm)
 
@@ -233,7 +231,6 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
             getattr(teacher, "restore", lambda totals: None)(spent)      # a cap holds over both parts of the run
     if judge is not None and parts.run_judge is None:
         judge.attach(run)
-    pending: list[Batch] = []
     args = grpo_config(config, run.checkpoints)
     args.chat_template_kwargs = dict(getattr(student, "chat_template_kwargs", {}))      # also of a student that came ready-made
     trainer = ThinkTuningTrainer(
@@ -243,7 +240,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
         shaping=shaping(config), scope=config.loss.scope or ("trajectory" if config.loss.method == "authors" else "guidance"),
         imitate=config.loss.method == "sft", skip_empty_steps=config.train.skip_empty_steps,
         sampler=student.sampler(config.train.max_completion_tokens, config.train.temperature, config.train.sample_rows),
-        on_batch=lambda batch: (run.add_batch(batch), pending.append(batch)),
+        on_batch=run.add_batch, raise_on_teacher_failure=False,      # the Recorder ends the run
         on_tokens=lambda traces: run.append("tokens", traces))
     session = Session(config, student, task, behaviors, train_examples, test_examples, teacher, guide, trainer, run, judge=judge)
     if config.guards.action != "off":
@@ -256,7 +253,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
                 run.config_file.unlink()           # so that the corrected command can use the same folder
             raise
     trainer.remove_callback(PrinterCallback)          # metrics.jsonl and the progress line take its place
-    trainer.add_callback(Recorder(session, pending))
+    trainer.add_callback(Recorder(session))
     return session
 
 
@@ -432,8 +429,8 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
 class Recorder(TrainerCallback):
     """Writes metrics after each optimizer step, small probes now and then, and marks checkpoints as complete."""
 
-    def __init__(self, session: Session, pending: list[Batch]):
-        self.session, self.pending, self.begin = session, pending, time.perf_counter()
+    def __init__(self, session: Session):
+        self.session, self.begin = session, time.perf_counter()
         self.probing = 0.0
         self.cap_told = False
 
@@ -464,9 +461,6 @@ class Recorder(TrainerCallback):
         if not logs or "train_runtime" in logs:
             return
         line = {"step": state.global_step, "seconds": round(time.perf_counter() - self.begin - self.probing, 3), **logs}
-        if self.pending:
-            line |= batch_metrics(self.pending[-1])
-            self.pending.clear()
         self.session.write_totals()
         if hasattr(self.session.teacher, "brief"):
             line["teacher_summary"] = self.session.teacher.brief()

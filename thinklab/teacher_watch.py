@@ -1,0 +1,47 @@
+"""What a script that uses ``ThinkTuningTrainer`` by itself is told about its teacher: that it failed, or reached its cap."""
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from transformers import TrainerCallback
+
+
+class TeacherWatch(TrainerCallback):
+    """Saves and ends the training when no guidance can come any more, at the end of the generation that saw it.
+
+    ``ThinkTuningTrainer.train`` then raises for a teacher that failed. A cap with ``on_cap: stop`` is an end as planned: a
+    warning says it; with ``on_cap: plain`` a warning says that training goes on as plain GRPO.
+    """
+
+    def __init__(self, trainer):
+        self.trainer, self.told = trainer, False
+
+    def on_train_begin(self, args, state, control, **_):
+        self.told = False
+
+    def on_step_end(self, args, state, control, **_):
+        if not self.trainer.between_generations:
+            return
+        guide = self.trainer.guide
+        teacher = getattr(guide, "teacher", None)
+        if getattr(guide, "failed", ""):
+            control.should_save = control.should_training_stop = True
+        elif reached := getattr(teacher, "cap_reached", ""):
+            stop = bool(getattr(teacher, "should_stop", ""))
+            if stop or not self.told:
+                end = "training ends" if stop else "it goes on as plain GRPO"
+                warnings.warn(f"step {state.global_step}: {reached}. Saved; {end}", RuntimeWarning, stacklevel=2)
+                control.should_save, self.told = True, True
+            control.should_training_stop |= stop
+
+
+def many_rejected(counts: Mapping[str, int]) -> str:
+    """``guide.counts`` in words when most replies were rejected; empty otherwise."""
+    counts = {outcome: n for outcome, n in counts.items() if outcome != "guided-but-not-shown"}      # of those accepted, not beside
+    total = sum(counts.values())
+    lost = {reason: n for reason, n in counts.items() if reason not in ("accepted", "edited")}
+    if 2 * sum(lost.values()) <= total:
+        return ""
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(lost.items(), key=lambda x: -x[1]))
+    return f"{sum(lost.values())} of the teacher's {total} replies were rejected, so little was guided: {reasons}"
