@@ -176,8 +176,8 @@ class Guide:
                                   "vocabulary has these characters (or falls back to bytes), or write the behaviour without them")
             if found:
                 warnings.append(f"the student's tokenizer cannot write {len(found)} of {len(texts)} few-shots of the behaviour "
-                                f"{behavior.name!r}: it loses {', '.join(dict.fromkeys(found.values()))}; guidance with them "
-                                "will be rejected as lossy")
+                                f"{behavior.name!r}: it loses {', '.join(dict.fromkeys(found.values()))}; such guidance will "
+                                "be rejected as lossy")
         return "; ".join(warnings)
 
     def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:

@@ -38,7 +38,7 @@ class TeacherWatch(TrainerCallback):
 
 def many_rejected(counts: Mapping[str, int]) -> str:
     """``guide.counts`` in words when most replies were rejected; empty otherwise."""
-    counts = {outcome: n for outcome, n in counts.items() if outcome != "guided-but-not-shown"}      # of those accepted, not beside
+    counts = {outcome: n for outcome, n in counts.items() if outcome != "guided-but-not-shown"}  # some of the accepted
     total = sum(counts.values())
     lost = {reason: n for reason, n in counts.items() if reason not in ("accepted", "edited")}
     if 2 * sum(lost.values()) <= total:
