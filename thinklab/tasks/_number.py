@@ -106,9 +106,9 @@ def quantity(text: str, question: str = "", dollars: bool = False) -> Quantity |
             return None                                # 18x is a product
     rest = re.sub(r"\^ ?\{? ?\\circ ?\}?|\\degree", "°", rest).replace("\\%", "%").replace("\\ ", " ").replace("{", "").replace("}", "")  # noqa: E501
     found = unit(re.sub(r"\\(?=€|£)", "", rest), question)
-    if found is None or (rest[:1] in "/^*-" and rest[:1]):
-        if not (rest[:1] == "/" and found and len(found) == 1):      # "18/day"
-            return None
+    per_unit = rest[:1] == "/" and found and len(found) == 1         # "18/day"
+    if (found is None or rest.startswith(("/", "^", "*", "-"))) and not per_unit:
+        return None
     if money or dollars:
         found |= {_MONEY.get(money, "dollar")}
     return Quantity(value, found)

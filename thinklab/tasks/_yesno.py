@@ -19,7 +19,7 @@ _OPENS = re.compile(r"[\s\"'“‘(\[{$\\]*(?:(?:so|thus|therefore|hence|well|pr
 
 
 _JUDGED = re.compile(r"\b(?:statement|claim|assertion|proposition|sentence|premise|hypothesis)\b[^.!?]{0,40}?\b(?:is|must be|has to be|seems)"  # noqa: E501
-                     r"(?P<denied>\s+not|n['’]t)?\s+(?:(?:clearly|definitely|therefore|thus|actually|indeed|simply)\s+)?(?P<word>true|false|correct|"  # noqa: E501
+                     r"(?P<denied>\s+not|n['’]t)?\s+(?:(?:clearly|definitely|therefore|thus|actually|indeed|simply)\s+)?(?P<word>true|false|correct|"
                      r"incorrect)\b", re.I)
 _CORRECTED = re.compile(r"\b(?:wait|actually|correction|scratch that|I mean|on second thoughts?|rather|make that|no)\b[,:;.—–\s-]+"  # noqa: E501
                         r"(?:(?:it is|it['’]s|that is|the answer is|I mean|wait|actually|make that)\b[,:;.\s]*)*"
@@ -42,9 +42,7 @@ def _said(text: str) -> bool | None:
 
 def _judged(sentence: str) -> bool | None:
     """"The statement is false": no."""
-    found = None
-    for found in _JUDGED.finditer(sentence):
-        pass
+    found = max(_JUDGED.finditer(sentence), key=lambda match: match.start(), default=None)
     if found is None or doubted(sentence, found.start()) or asked(sentence[found.start():]):
         return None
     return (found["word"].lower() in ("true", "correct")) != bool(found["denied"])
@@ -60,9 +58,10 @@ def yes_or_no(response: str) -> bool | None:
             inside = [said for _, readings in payloads(content) for r in readings if (said := _said(r)) is not None]
             read = inside[-1] if inside else _judged(content)
         return read
-    if corrected := _CORRECTED.search(text, max(len(text) - 300, 0)):        # "No, wait: yes."
-        if not doubted(text, corrected.start("word")) and re.match(r"(?:yes|no|true|false)\b|.*\banswer\b", text.strip(), re.I | re.S):  # noqa: E501
-            return WORDS[corrected["word"].lower()]
+    corrected = _CORRECTED.search(text, max(len(text) - 300, 0))             # "No, wait: yes."
+    answers = re.match(r"(?:yes|no|true|false)\b|.*\banswer\b", text.strip(), re.I | re.S)
+    if corrected and answers and not doubted(text, corrected.start("word")):
+        return WORDS[corrected["word"].lower()]
     for _, readings in reversed(list(payloads(text))):
         for reading in readings:
             if _OPENS.match(re.sub(r"\\text\s*\{", "", reading)) and not asked(reading):
