@@ -9,6 +9,7 @@ import re
 import string
 from collections.abc import Iterator, Sequence
 
+from thinklab.tasks._number import plain
 from thinklab.tasks._statements import asked, doubted, payloads, refuses, window
 from thinklab.tasks.boxed import boxes
 from thinklab.types import Example
@@ -43,6 +44,16 @@ _LEAD = re.compile(r"(?:(?:so|thus|therefore|hence|well|it['’]?s|it is|it woul
                    r"definitely|a|an|the|in|at|to)[\s,]+)+", re.I)
 
 
+_NAMING = re.compile(r"\s*(?:(?:so|thus|therefore)[,\s]+)?(?:(?:the|my)\s+)?(?:(?:correct|right|best|final)\s+)?"
+                     r"(?:answer|option|choice|letter)\b(?:\s+(?:choice|option))?(?:\s+(?:is|=)|\s*[:=])?\s*(?:(?:option|choice)\s+)?", re.I)  # noqa: E501
+_DENIED = re.compile(r"[\s)\].:,\"'”’]*(?:(?:is|was|are|would be)\s+(?:not|never|n['’]t|wrong|incorrect|false|impossible|out|excluded|ruled|"  # noqa: E501
+                     r"eliminated|unlikely)\b|(?:isn|wasn|can|couldn)['’]?t\b|cannot\b|(?:is|are)n['’]?t\b|(?:wrong|incorrect|false)\b)", re.I)  # noqa: E501
+_CORRECTED = re.compile(
+    r"\b(?:wait|actually|correction|scratch that|I mean|on second thoughts?|rather|make (?:that|it)|no)\b[,:;.—–\s-]+"
+    r"(?:(?:it is|it['’]s|that is|that['’]s|the answer is|I mean|wait|actually|no|make that|make it|option|choice)\b[,:;.\s]*)*"
+    r"[(\[]?([A-T])[)\]]?[.!\s]*$", re.I)
+
+
 def normal(text: str) -> str:
     """Text for comparison: lower case, without typesetting, an article at the front or punctuation at the ends."""
     text = " ".join(_TYPESET.sub(r"\1", text).replace("$", "").casefold().split())
@@ -58,10 +69,26 @@ def choice(response: str, options: Sequence[str]) -> str | None:
     """
     text = window(response)
     if found := boxes(text, meant=options):
-        return _read(found[-1].content[:300], options, whole=True) or None
+        return _boxed(found[-1].content[:300], options) or None
     said = [(at, read) for at, readings in payloads(text) if (read := _stated(readings, options)) is not None]
     said += _judged(text, options)
-    return (max(said)[1] if said else _alone(text, options)) or None
+    if said:
+        at, read = max(said)
+        corrected = _CORRECTED.search(text, at) if len(text) - at <= LONGEST_LINE else None
+        if corrected and corrected[1].isupper() and corrected[1] != "I":       # "The answer is B. No, wait: C."
+            return corrected[1] if corrected[1] in LETTERS[: len(options)] else None
+        return read or None
+    return _alone(text, options) or None
+
+
+def _boxed(content: str, options: Sequence[str]) -> str | None:
+    """What a box chooses: ``B``, ``(B) bank``, ``Option B``, ``The answer is B``."""
+    read = _read(content, options, whole=True)
+    if read is None:
+        content = plain(content).strip()
+        named = _NAMING.match(content)
+        read = _read(content[named.end():] if named else content, options, whole=True)
+    return read
 
 
 def _stated(readings: Sequence[str], options: Sequence[str]) -> str | None:
@@ -81,7 +108,7 @@ def _read(text: str, options: Sequence[str], whole: bool = False) -> str | None:
     if not match or (by_text is not None and normal(text) != match[1].casefold()):
         return by_text
     letter, rest = match[1].upper(), text[match.end():]
-    if _SECOND.match(rest):
+    if _SECOND.match(rest) or (_DENIED.match(rest) and normal(text) not in map(normal, options)):
         return AMBIGUOUS
     known = letter in LETTERS[: len(options)]
     # "a" and "I" are words too, and any small letter may be: they must be closed off, or bring their option along
