@@ -282,7 +282,7 @@ class Experiment(Section):
 
     name: str = "experiment"
     profile: str | None = None
-    """``tiny``, ``t4``, ``24gb`` or ``80gb``: fills in what is not set here; see ``thinklab/profiles.py``."""
+    """``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in what is not set here; see ``thinklab/profiles.py``."""
     student: StudentSection = StudentSection()
     task: TaskSection = TaskSection()
     behaviors: list[BehaviorSection] = Field(default_factory=list)

@@ -27,6 +27,7 @@ from thinklab.probing import probe
 from thinklab.rewards import PARTS, Rewards, reward_function
 from thinklab.run import COMPLETE, RunFolder
 from thinklab.students import Student, load_student
+from thinklab.students.hf import DTYPES, default_dtype
 from thinklab.tasks import load_task
 from thinklab.tasks.base import Task
 from thinklab.teachers import Teacher, TeacherRequest, load_teacher
@@ -210,10 +211,27 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
 
 
 def precision(config: Experiment) -> dict[str, bool]:
-    """``{"bf16": ..., "fp16": ...}``: in what the forward passes compute; both False is float32."""
-    half = torch.cuda.is_available() and (config.student.dtype != "float32" or config.train.autocast)
-    bf16 = half and torch.cuda.is_bf16_supported(including_emulation=False)
-    return {"bf16": bf16, "fp16": half and not bf16}
+    """``{"bf16": ..., "fp16": ...}``: in what the forward passes compute on a GPU; both False is float32, as on a CPU.
+
+    It follows the weights (``student.dtype``), because Unsloth refuses fp16 weights under bf16 and the reverse. ``auto``, and
+    ``float32`` with ``train.autocast``, take bf16 where the GPU has it and fp16 elsewhere.
+
+    Raises:
+        ConfigError: for bf16 on a GPU without it, or 16-bit weights that are themselves trained under fp16.
+    """
+    off = {"bf16": False, "fp16": False}
+    if not torch.cuda.is_available():
+        return off
+    s, best = config.student, default_dtype()
+    wanted = DTYPES.get("float32" if s.kind == "embedded" else s.dtype, best)
+    if wanted is torch.float32:
+        return {"bf16": best is torch.bfloat16, "fp16": best is torch.float16} if config.train.autocast else off
+    if wanted is torch.bfloat16 and best is not torch.bfloat16:
+        raise ConfigError("student.dtype is bfloat16, which this GPU does not have; set student.dtype=auto (float16 here)")
+    if wanted is torch.float16 and s.lora is None:      # the loss scaler cannot unscale gradients that are 16-bit themselves
+        raise ConfigError("student.lora is null, so the weights themselves are trained, and in float16 they cannot be; set "
+                          "student.dtype=float32 with train.autocast=true, or train a LoRA adapter")
+    return {"bf16": wanted is torch.bfloat16, "fp16": wanted is torch.float16}
 
 
 def vllm_options(config: Experiment) -> dict[str, Any]:

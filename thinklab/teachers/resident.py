@@ -63,7 +63,7 @@ class LocalTeacher:
 
     Args:
         model: folder or hub id of an instruct model.
-        bits: 16 as stored, or 4 (nf4; needs the package bitsandbytes).
+        bits: 16 as stored (float16 on a GPU without bf16), or 4 (nf4; needs the package bitsandbytes).
         device: such as ``cuda``; empty: a GPU if there is one.
         max_tokens, rows, max_student_chars: as for ``SelfTeacher``.
 
@@ -100,10 +100,13 @@ class LocalTeacher:
             if self.source.startswith((".", "/", "~")) and not Path(self.source).expanduser().is_dir():
                 raise TeacherError(f"the teacher's model {self.source!r} is no folder here; give a folder or a hub id")
             from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-            how: dict[str, Any] = {"dtype": "auto", "device_map": {"": self.device}}
+
+            from thinklab.students.hf import default_dtype
+            half = default_dtype() if self.device.startswith("cuda") else torch.bfloat16
+            how: dict[str, Any] = {"dtype": "auto" if half is torch.bfloat16 else half, "device_map": {"": self.device}}
             if self.bits == 4:
                 how["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
-                                                                bnb_4bit_compute_dtype=torch.bfloat16)
+                                                                bnb_4bit_compute_dtype=half)
             try:
                 tokenizer = AutoTokenizer.from_pretrained(self.source, padding_side="left")
                 model = AutoModelForCausalLM.from_pretrained(self.source, **how)
