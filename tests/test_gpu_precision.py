@@ -13,8 +13,9 @@ from thinklab.students.make_tiny import build_tokenizer
 from thinklab.teachers import load_teacher
 from thinklab.training import precision
 
-CARDS = {"T4": (False, 14.6), "V100 16 GB": (False, 15.8), "RTX 4080": (True, 15.6), "RTX 8000": (False, 44.5), "L4": (True, 22.0),
-         "H100": (True, 79.2)}
+CARDS = {"T4": (False, 14.6), "V100 16 GB": (False, 15.8), "RTX 4080": (True, 15.6), "RTX 8000": (False, 44.5),
+         "L4": (True, 22.0), "H100": (True, 79.2)}
+"""Has it bf16, and GiB of memory as PyTorch reports them."""
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def experiment(profile=None, autocast=False, **student):
 
 
 def test_a_profile_computes_in_what_unsloth_loads_on_every_card(card):
-    """Unsloth raises TypeError for fp16 weights under bf16 and the reverse; with no dtype given it takes bf16 where there is bf16."""
+    """Unsloth raises TypeError for fp16 weights under bf16 and the reverse; given no dtype it takes bf16 where there is bf16."""
     for name in CARDS:
         bf16 = card(name)
         for profile in set(PROFILES) - {"tiny"}:

@@ -100,6 +100,9 @@ def _machine() -> Iterator[Finding]:
                                 f"CUDA {torch.version.cuda}")
             if free < 0.8 * total:
                 yield Finding("note", f"{_gb(total - free)} of GPU {index} are taken already", "nvidia-smi shows by what")
+        from thinklab.devices import unused
+        if told := unused():
+            yield Finding("note", *told.split(" To use", 1)[:1], f"to use{told.split(' To use', 1)[1]}")
     elif shutil.which("nvidia-smi"):
         build = "is a CPU build" if torch.version.cuda is None else f"is built for CUDA {torch.version.cuda}"
         yield Finding("problem", f"there is an NVIDIA driver, but PyTorch {torch.__version__} {build} and finds no GPU",

@@ -7,6 +7,7 @@ from typing import Any
 
 from thinklab.baselines import train_baseline
 from thinklab.config import Experiment
+from thinklab.devices import unused
 from thinklab.probing.full import full_probe, paired
 from thinklab.training import build
 
@@ -22,6 +23,8 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
         ThinklabError: when something cannot be used, or the run cannot go on.
     """
     session = build(config, out, resume)
+    if told := unused():
+        say(told)
     if session.fits is not None:
         say(f"dry run: {session.fits}")
     if session.guards is not None:

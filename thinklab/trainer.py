@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 from trl import GRPOTrainer
 from trl.trainer.utils import pad
 
 from thinklab import aas
+from thinklab.devices import one_gpu
 from thinklab.errors import ConfigError, RunError, TrainingError
 from thinklab.logprobs import chosen_logprobs
 from thinklab.sampler import Sampler
@@ -87,6 +88,8 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._rows: list[dict] = []
         self._rollouts: list[Rollout] = []
         self._loss_inputs: dict | None = None
+        if isinstance(given := kwargs.get("args"), TrainingArguments):
+            one_gpu(given)                         # nn.DataParallel has no way into the loss
         super().__init__(*args, **kwargs)
         _refuse_what_breaks(self.args)
         if hasattr(self.model, "peft_config"):     # TRL casts a quantised model's adapter to bf16, where a small step rounds away

@@ -18,6 +18,7 @@ from thinklab import allocator, dry_run
 from thinklab.aas import Shaping
 from thinklab.behavior import Behavior, load_behavior
 from thinklab.config import Experiment
+from thinklab.devices import one_gpu, refuse_several_processes
 from thinklab.errors import ConfigError, RunError, TaskError, TrainingError
 from thinklab.guard_callback import Guards
 from thinklab.guide import Guide, Schedule
@@ -120,6 +121,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     Raises:
         ThinklabError: when any part cannot be used; a new run folder exists only when all parts could.
     """
+    refuse_several_processes()
     allocator.tune()
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
@@ -193,7 +195,7 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
     t, loss = config.train, config.loss
     per_step = t.questions * t.samples // t.minibatches
     micro = t.micro_batch or per_step
-    return GRPOConfig(
+    return one_gpu(GRPOConfig(
         output_dir=str(folder), max_steps=t.steps, learning_rate=t.learning_rate,
         lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
         warmup_steps=t.warmup_steps, optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0],
@@ -207,7 +209,7 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
         tf32=None, use_cpu=not torch.cuda.is_available(),
         save_strategy="steps", save_steps=t.checkpoint_every or t.steps, save_total_limit=2, logging_steps=1,
         logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed,
-        dataloader_num_workers=0, dataloader_pin_memory=False, remove_unused_columns=False)
+        dataloader_num_workers=0, dataloader_pin_memory=False, remove_unused_columns=False))
 
 
 def precision(config: Experiment) -> dict[str, bool]:
