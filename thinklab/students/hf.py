@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging
 
@@ -69,7 +69,9 @@ def with_lora(model, lora: LoraSection | None, seed: int):
     if lora is None:
         return model
     if getattr(model, "is_loaded_in_4bit", False):
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+        # PEFT's prepare_model_for_kbit_training would also raise embeddings, head and norms to fp32. From fp32 norms follow fp32
+        # keys and values, also under autocast, and so a cache of twice the size.
+        model.requires_grad_(False)
     config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets,
                         init_lora_weights="gaussian" if lora.gaussian_init else True, task_type="CAUSAL_LM")
     with torch.random.fork_rng():
