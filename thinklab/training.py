@@ -20,6 +20,7 @@ from thinklab.behavior import Behavior, load_behavior
 from thinklab.config import Experiment
 from thinklab.devices import one_gpu, refuse_several_processes
 from thinklab.errors import ConfigError, RunError, TaskError, TrainingError
+from thinklab.fingerprint import fingerprint
 from thinklab.guard_callback import Guards
 from thinklab.guide import Guide, Schedule
 from thinklab.metrics import batch_metrics
@@ -133,7 +134,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
     guided_sft = config.baseline is not None and config.baseline.kind == "sft" and config.baseline.texts == "guided"
     teacher_needed = config.loss.method != "grpo" or guided_sft
-    student = parts.student or load_student(config.student, seed=config.train.seed, max_length=longest(config))
+    student = parts.student or load_student(config.student, seed=config.train.seed, max_length=kernel_length(config, behaviors))
     teacher = parts.teacher if teacher_needed else None
     if teacher_needed and teacher is None:
         teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options)
@@ -298,6 +299,31 @@ def longest(config: Experiment) -> int:
     return config.train.max_prompt_tokens + answer_limit(config)
 
 
+def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
+    """Tokens of the longest text that anyone puts into the student's model: training's, or that of a teacher who shares it.
+
+    A teacher reads its own instructions and examples, the question and the answer, and replies. Only Unsloth needs to know
+    beforehand; it cuts off what is longer than its kernels were made ready for.
+    """
+    most, teacher = longest(config), config.teacher
+    if config.student.kind != "unsloth" or config.loss.method == "grpo" or teacher.backend not in ("self", "continuation"):
+        return most
+    from transformers import AutoTokenizer
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(Path(config.student.path or "").expanduser().as_posix())
+    except (OSError, ValueError):
+        return most                                    # the loader says what is wrong with the path
+    if teacher.backend == "continuation":
+        frame = [f"{teacher.options.get('template', '')} {teacher.options.get('head', '')}"]
+    else:
+        frame = ["\n".join(m["content"] for m in b.messages("", "")) for b in behaviors]
+    # a chat template writes some 10 tokens around each message; a system turn may get a date and more
+    around = 64 + max((10 * len(b.messages("", "")) for b in behaviors), default=0)
+    reply = teacher.options.get("max_tokens") or TeacherRequest.max_tokens
+    return max(most, max(len(tokenizer(text)["input_ids"]) for text in frame) + around + config.train.max_prompt_tokens
+               + config.train.max_completion_tokens + reply)
+
+
 def question_order(config: Experiment, task: Task, examples: Sequence[Example]) -> Dataset:
     """The questions of the whole run in order: shuffled epoch after epoch, so that the place in it hangs on the step alone."""
     t = config.train
@@ -382,7 +408,10 @@ class Recorder(TrainerCallback):
     def on_save(self, args, state, control, **_):
         folder = self.session.run.checkpoints / f"checkpoint-{state.global_step}"
         guide = self.session.guide
-        mark = {"step": state.global_step, "generation": self.session.trainer.generation,
+        trainer = self.session.trainer
+        says = fingerprint(trainer.accelerator.unwrap_model(trainer.model), self.session.student.tokenizer,
+                           trainer.accelerator.autocast)
+        mark = {"step": state.global_step, "fingerprint": says, "generation": self.session.trainer.generation,
                 "schedule": asdict(guide.schedule) if guide else None, "guidance_counts": dict(guide.counts) if guide else {}}
         RunFolder(folder).write_json(COMPLETE, mark)
 

@@ -17,6 +17,7 @@ from thinklab.baselines.texts import Text
 from thinklab.config import Experiment
 from thinklab.devices import one_gpu
 from thinklab.errors import ConfigError, TrainingError
+from thinklab.fingerprint import fingerprint
 from thinklab.probing import probe
 from thinklab.run import COMPLETE, RunFolder
 from thinklab.students.checkpoint import load_weights
@@ -127,7 +128,9 @@ class Records(TrainerCallback):
             listener(line)
 
     def on_save(self, args, state, control, **_):
-        RunFolder(Path(args.output_dir) / f"checkpoint-{state.global_step}").write_json(COMPLETE, {"step": state.global_step})
+        says = fingerprint(self.session.student.model, self.session.student.tokenizer)
+        mark = {"step": state.global_step, "fingerprint": says}
+        RunFolder(Path(args.output_dir) / f"checkpoint-{state.global_step}").write_json(COMPLETE, mark)
 
     def _probe(self, step: int) -> None:
         p = self.session.config.probe

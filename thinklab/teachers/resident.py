@@ -14,9 +14,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.errors import ConfigError, TeacherError
-from thinklab.sampler import sampler_for
+from thinklab.sampler import Sampler, sampler_for
+from thinklab.students.base import positions
 from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.safety import MAX_CHARS, shielded
+from thinklab.teachers.self_test import prove
+from thinklab.teachers.unpatched import unpatched
 from thinklab.types import Usage
 
 
@@ -50,6 +53,9 @@ class SelfTeacher:
             raise TeacherError("the teacher 'self' needs the adapter apart from the base, but it is merged into it: "
                                "call "
                                "unmerge_adapter() on the model first")
+        model, tokenizer = self._student.model, self._student.tokenizer
+        with as_found(model), adapter_off(model):
+            prove(model, tokenizer, greedy(model, tokenizer), "'self'")
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
         """Greedy replies; the same model and text give the same reply."""
@@ -93,7 +99,8 @@ class LocalTeacher:
         """Greedy replies."""
         model, tokenizer = self._load()
         what = f"local:{Path(self.source).name}" + (" 4-bit" if self.bits == 4 else "")
-        return _generate(model, tokenizer, requests, what, *self._limits)
+        with unpatched():
+            return _generate(model, tokenizer, requests, what, *self._limits)
 
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         if self._loaded is None:
@@ -109,11 +116,15 @@ class LocalTeacher:
                                                                 bnb_4bit_compute_dtype=half)
             try:
                 tokenizer = AutoTokenizer.from_pretrained(self.source, padding_side="left")
-                model = AutoModelForCausalLM.from_pretrained(self.source, **how)
+                with unpatched():
+                    model = AutoModelForCausalLM.from_pretrained(self.source, **how)
             except (OSError, ValueError, ImportError, RuntimeError) as error:
                 raise TeacherError(f"the teacher's model {self.source!r} cannot be loaded: {error}") from error
             _check_tokenizer(tokenizer, repr(self.source))
-            self._loaded = model.eval().requires_grad_(False), tokenizer
+            model = model.eval().requires_grad_(False)
+            with unpatched(), as_found(model):
+                prove(model, tokenizer, greedy(model, tokenizer), f"'local' ({self.source})")
+            self._loaded = model, tokenizer
         return self._loaded
 
 
@@ -155,7 +166,7 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
               max_tokens: int, rows: int, max_student_chars: int) -> list[TeacherReply]:
     replies: list[TeacherReply | None] = [None] * len(requests)
     prompts: dict[int, list[int]] = {}
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    room = positions(model)
     control = (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab())
     for k, request in enumerate(requests):
         ids = _encode(tokenizer, shielded(request, max_student_chars, control))
@@ -169,7 +180,7 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
     for longest in sorted({max_tokens or requests[k].max_tokens for k in prompts}):
         places = [k for k in prompts if (max_tokens or requests[k].max_tokens) == longest]
         places.sort(key=lambda k: len(prompts[k]))             # less padding within a batch
-        sampler = sampler_for(model)(longest, _eos_ids(model, tokenizer), _pad_id(tokenizer), temperature=0, rows=rows)
+        sampler = greedy(model, tokenizer, longest, rows)
         for k, ids in zip(places, sampler(model, [prompts[k] for k in places]), strict=True):
             usage = Usage(len(prompts[k]), len(ids))
             text = tokenizer.decode(ids, skip_special_tokens=True)
@@ -180,6 +191,11 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
                 error, detail = "empty", "the reply has no text"
             replies[k] = TeacherReply(requests[k].id, text, error, detail, what, usage)
     return [r for r in replies if r is not None]
+
+
+def greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int = 1, rows: int = 0) -> Sampler:
+    """The greedy sampler that fits ``model``: an Unsloth student's own generation, or thinklab's."""
+    return sampler_for(model)(max_tokens, _eos_ids(model, tokenizer), _pad_id(tokenizer), temperature=0, rows=rows)
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, request: TeacherRequest) -> list[int]:
