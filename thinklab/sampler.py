@@ -164,8 +164,8 @@ class GenerateSampler(Sampler):
         return answers
 
     def _ends(self) -> dict[str, Any]:
-        """What ``generate`` is told; given no end it would take the model's own."""
-        return {"eos_token_id": list(self.eos_ids)} if self.eos_ids else {"min_new_tokens": self.max_new_tokens}
+        """What ``generate`` is told; given no end it would take the model's own, so it gets one that never comes."""
+        return {"eos_token_id": list(self.eos_ids) or [-1]}
 
     def _until_eos(self, ids: list[int]) -> list[int]:
         for place, token in enumerate(ids):

@@ -309,19 +309,18 @@ def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
     if config.student.kind != "unsloth" or config.loss.method == "grpo" or teacher.backend not in ("self", "continuation"):
         return most
     from transformers import AutoTokenizer
+
+    from thinklab.teachers.resident import instructions
     try:
         tokenizer = AutoTokenizer.from_pretrained(Path(config.student.path or "").expanduser().as_posix())
     except (OSError, ValueError):
         return most                                    # the loader says what is wrong with the path
     if teacher.backend == "continuation":
-        frame = [f"{teacher.options.get('template', '')} {teacher.options.get('head', '')}"]
+        frames = [tokenizer(f"{teacher.options.get('template', '')} {teacher.options.get('head', '')}")["input_ids"]]
     else:
-        frame = ["\n".join(m["content"] for m in b.messages("", "")) for b in behaviors]
-    # a chat template writes some 10 tokens around each message; a system turn may get a date and more
-    around = 64 + max((10 * len(b.messages("", "")) for b in behaviors), default=0)
+        frames = [instructions(tokenizer, b) for b in behaviors]
     reply = teacher.options.get("max_tokens") or TeacherRequest.max_tokens
-    return max(most, max(len(tokenizer(text)["input_ids"]) for text in frame) + around + config.train.max_prompt_tokens
-               + config.train.max_completion_tokens + reply)
+    return max(most, max(map(len, frames)) + config.train.max_prompt_tokens + config.train.max_completion_tokens + reply)
 
 
 def question_order(config: Experiment, task: Task, examples: Sequence[Example]) -> Dataset:

@@ -36,7 +36,7 @@ MESSAGES = [{"role": "user", "content": "2+3?"}]
 
 def comment(request):
     """The scripted teacher's rule here."""
-    return "<opinion>incorrect</opinion><reason>I check: no.</reason><phrase>7</phrase>"
+    return f"<opinion>incorrect</opinion><reason>I check: no.</reason><phrase>\\boxed{{{request.example.gold}}}</phrase>"
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +68,7 @@ def stirred(student):
 
 @pytest.fixture(scope="module")
 def student(folder):
-    return stirred(load_student("unsloth", str(folder), lora={"r": 4, "alpha": 8}, max_length=128))
+    return stirred(load_student("unsloth", str(folder), lora={"r": 4, "alpha": 8}, max_length=512))
 
 
 def plain_twin(folder, student):
@@ -207,7 +207,8 @@ def test_an_export_says_what_the_student_said_and_another_base_is_found_out(fold
     session.trainer.model.for_training()
     torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4 * theirs.abs().max().item())
     shutil.copytree(session.run.path, tmp_path / "run")
-    other = make_llama(tmp_path / "other", hidden=32, inner=64, layers=1, heads=4, kv_heads=2, ends=0.6)
+    with unpatched():
+        other = make_llama(tmp_path / "other", hidden=32, inner=64, layers=1, heads=4, kv_heads=2, ends=0.6)
     last = tmp_path / "run" / "checkpoints" / "checkpoint-2" / "adapter_config.json"
     last.write_text(last.read_text().replace(str(folder), str(other)))
     with pytest.raises(RunError, match=r"is not the student that was trained.*nats a token"):
@@ -222,7 +223,7 @@ TEACHERS = {
     "human": {"backend": "human", "folder": "TMP/inbox"},
     "replay": {"backend": "replay", "run": "RUN"},
     "anthropic": {"backend": "anthropic", "base_url": "URL"},
-    "openai": {"backend": "openai", "model": "m", "base_url": "URL/v1"},
+    "openai": {"backend": "openai", "model": "m", "base_url": "URL/v1", "key_env": "OPENAI_API_KEY"},
 }
 
 
@@ -263,21 +264,21 @@ def test_a_local_teacher_beside_the_student_replies_as_it_would_alone(folder, st
     """Its classes are the student's, whose methods Unsloth has replaced: without care its cache stays empty."""
     teacher = load_teacher("local", model=str(folder), max_tokens=6)
     teacher.check()
-    mine = [r.text for r in teacher.reply(ask())]
+    mine = [(r.text, r.usage) for r in teacher.reply(ask())]
     with unpatched():
         alone = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         theirs = resident._generate(alone, student.tokenizer, ask(), "x", 6, 0, 1000)
-    assert mine == [r.text for r in theirs] and any(mine)
+    assert mine == [(r.text, r.usage) for r in theirs] and all(usage.output_tokens for _, usage in mine)
     monkeypatch.setattr(resident, "unpatched", lambda: __import__("contextlib").nullcontext())
     with pytest.raises(TeacherError, match="known text"):
         load_teacher("local", model=str(folder)).check()
 
 
 def test_a_prompt_that_the_kernels_would_cut_off_is_refused(student):
-    """The kernels are ready for 128 tokens here; Unsloth drops the rest of a longer prompt with no more than a warning."""
-    assert student.max_positions == 128
-    long, short = load_teacher("self", student=student, max_tokens=6).reply(ask("1+2 " * 60))
-    assert long.error == "prompt-too-long" and "room for 128" in long.detail and short.error != "prompt-too-long"
+    """The kernels are ready for 512 tokens here; Unsloth drops the rest of a longer prompt with no more than a warning."""
+    assert student.max_positions == 512
+    long, short = load_teacher("self", student=student, max_tokens=6).reply(ask("1+2 " * 200))
+    assert long.error == "prompt-too-long" and "room for 512" in long.detail and short.error != "prompt-too-long"
 
 
 def test_the_dry_run_generates_and_leaves_the_model_as_it_found_it(folder, tmp_path, monkeypatch):
@@ -289,8 +290,7 @@ def test_the_dry_run_generates_and_leaves_the_model_as_it_found_it(folder, tmp_p
         if found == "inference":
             model.for_inference()
         state = {n: dry_run_module._settings(m) for n, m in model.named_modules()}
-        side, config = session.tokenizer_side if hasattr(session, "tokenizer_side") else trainer.processing_class.padding_side, \
-            dict(vars(model.config))
+        side, config = trainer.processing_class.padding_side, dict(vars(model.config))
         monkeypatch.setattr(GenerateSampler, "__call__", _noting(made))
         dry_run_module.dry_run(trainer, session.config)
         monkeypatch.undo()

@@ -44,9 +44,10 @@ def load(section: StudentSection, seed: int = 0) -> Student:
         raise StudentError(f"cannot load {section.path}: {error}") from error
     except (OSError, ValueError, KeyError) as error:
         raise StudentError(f"cannot load {section.path} as a causal language model: {_first_line(error)}") from error
-    if quantization is None and torch.cuda.is_available():
+    quantized = getattr(model, "is_loaded_in_4bit", False)           # also where the folder itself is stored in 4 bit
+    if not quantized and torch.cuda.is_available():
         model = model.to("cuda")
-    if quantization is not None and not torch.cuda.is_available():
+    if quantized and not torch.cuda.is_available():
         _same_weights_in_eval(model)
     return check(Student(with_lora(model, section.lora, seed), tokenizer, section.kind, section.path))
 

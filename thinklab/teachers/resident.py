@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from thinklab.behavior import Behavior
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.sampler import Sampler, sampler_for
 from thinklab.students.base import positions
@@ -20,7 +21,7 @@ from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.safety import MAX_CHARS, shielded
 from thinklab.teachers.self_test import prove
 from thinklab.teachers.unpatched import unpatched
-from thinklab.types import Usage
+from thinklab.types import Example, Usage
 
 
 class SelfTeacher:
@@ -196,6 +197,14 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
 def greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int = 1, rows: int = 0) -> Sampler:
     """The greedy sampler that fits ``model``: an Unsloth student's own generation, or thinklab's."""
     return sampler_for(model)(max_tokens, _eos_ids(model, tokenizer), _pad_id(tokenizer), temperature=0, rows=rows)
+
+
+def instructions(tokenizer: PreTrainedTokenizerBase, behavior: Behavior) -> list[int]:
+    """Ids of all that a teacher reads beside question and answer: rules, examples, what shields them, the chat template."""
+    request = TeacherRequest(id="", messages=tuple(behavior.messages("", "")), example=Example("", "", ""), response="",
+                             behavior=behavior.name)
+    control = (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab())
+    return _encode(tokenizer, shielded(request, MAX_CHARS, control))
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, request: TeacherRequest) -> list[int]:
