@@ -68,7 +68,7 @@ def stirred(student):
 
 @pytest.fixture(scope="module")
 def student(folder):
-    return stirred(load_student("unsloth", str(folder), lora={"r": 4, "alpha": 8}, max_length=512))
+    return stirred(load_student("unsloth", str(folder), lora={"r": 4, "alpha": 8}, max_length=500))
 
 
 def plain_twin(folder, student):
@@ -275,10 +275,10 @@ def test_a_local_teacher_beside_the_student_replies_as_it_would_alone(folder, st
 
 
 def test_a_prompt_that_the_kernels_would_cut_off_is_refused(student):
-    """The kernels are ready for 512 tokens here; Unsloth drops the rest of a longer prompt with no more than a warning."""
-    assert student.max_positions == 512
+    """The kernels are ready for 500 tokens here; Unsloth drops the rest of a longer prompt with no more than a warning."""
+    assert student.max_positions == 500
     long, short = load_teacher("self", student=student, max_tokens=6).reply(ask("1+2 " * 200))
-    assert long.error == "prompt-too-long" and "room for 512" in long.detail and short.error != "prompt-too-long"
+    assert long.error == "prompt-too-long" and "room for 500" in long.detail and short.error != "prompt-too-long"
 
 
 def test_the_dry_run_generates_and_leaves_the_model_as_it_found_it(folder, tmp_path, monkeypatch):

@@ -39,7 +39,8 @@ def load(section: StudentSection, seed: int = 0) -> Student:
     dtype = DTYPES.get(section.dtype, default_dtype())
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, quantization_config=quantization)
+        how = {} if quantization is None else {"quantization_config": quantization}      # None would override a stored one
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **how)
     except ImportError as error:
         raise StudentError(f"cannot load {section.path}: {error}") from error
     except (OSError, ValueError, KeyError) as error:
