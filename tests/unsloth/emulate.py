@@ -122,4 +122,6 @@ _on_the_cpu()
 _real_switches()
 _its_training_loop()
 FastLanguageModel.from_pretrained = staticmethod(load)
-FastLanguageModel.get_peft_model = staticmethod(real.FastLlamaModel.get_peft_model)
+# not "unsloth": from 512 tokens on that would offload checkpoints into pinned memory, which needs a GPU
+FastLanguageModel.get_peft_model = staticmethod(
+    lambda model, **options: real.FastLlamaModel.get_peft_model(model, **{**options, "use_gradient_checkpointing": True}))
