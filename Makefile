@@ -29,8 +29,10 @@ $(UNSLOTH)/.installed: $(STAMP) tests/unsloth/requirements.txt
 	$(UNSLOTH)/bin/python -m pip install --quiet --no-deps -r tests/unsloth/requirements.txt
 	@touch $@
 
+# Two processes: one with Unsloth's trainer alone, one in which Triton's interpreter runs its kernels as well.
 test-unsloth: $(UNSLOTH)/.installed
-	$(UNSLOTH)/bin/python -m pytest -p tests.unsloth.first tests/unsloth
+	$(UNSLOTH)/bin/python -m pytest -p tests.unsloth.first tests/unsloth/test_same_trainer.py
+	$(UNSLOTH)/bin/python -m pytest -p tests.unsloth.emulate tests/unsloth/test_emulated.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

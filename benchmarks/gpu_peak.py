@@ -36,11 +36,10 @@ def main() -> None:
     from thinklab.config import Experiment
     from thinklab.training import build
 
-    half = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     with tempfile.TemporaryDirectory() as folder:
         path = make_llama(Path(folder) / "llama", 3072, 8192, args.layers, 24, 8, vocabulary=128_256)
         config = Experiment.model_validate({
-            "profile": args.profile, "student": {"kind": args.kind, "path": str(path), "dtype": half},
+            "profile": args.profile, "student": {"kind": args.kind, "path": str(path)},
             "task": {"name": "sums", "terms": [2, 4]}, "behaviors": ["self-check"],
             "teacher": {"backend": "scripted", "rule": "sums-check"}, "guards": {"action": "off"},
             "reward": {"require_finished": False}, "probe": {"questions": 2, "every": 0},

@@ -25,9 +25,9 @@ def test_every_profile_makes_a_valid_experiment(name):
             assert found == value if key != "lora" else (found.r, found.alpha) == (value["r"], value["alpha"])
 
 
-def test_a_t4_gets_no_bf16():
-    assert Experiment.model_validate({**BASE, "profile": "t4"}).student.dtype == "float16"
-    assert {p["student"]["dtype"] for n, p in PROFILES.items() if n.endswith("gb")} == {"bfloat16"}
+def test_a_gpu_s_profile_leaves_the_precision_to_the_card():
+    """tests/test_gpu_precision.py: what it then is."""
+    assert {p["student"]["dtype"] for n, p in PROFILES.items() if n != "tiny"} == {"auto"}
 
 
 def test_the_goal_of_the_t4_profile():
@@ -59,7 +59,7 @@ def test_an_embedded_student_keeps_its_own_precision(student):
 def test_a_transformers_student_takes_the_profile_s_precision():
     config = Experiment.model_validate({**BASE, "student": {"kind": "transformers", "path": "X"}, "profile": "t4"})
     assert (config.student.kind, config.student.path, config.student.dtype, config.student.quantize) == ("transformers", "X",
-                                                                                                          "float16", "nf4")
+                                                                                                          "auto", "nf4")
 
 
 def test_a_resolved_config_reads_back_as_itself():
@@ -76,7 +76,7 @@ def test_load_config_takes_the_name_and_overrides_win():
 
 
 def test_unknown_names_are_one_clear_error():
-    with pytest.raises(ConfigError, match=r"unknown profile '24g' \(did you mean '24gb'\?\); known: tiny, t4, 24gb, 80gb"):
+    with pytest.raises(ConfigError, match=r"unknown profile '24g' \(did you mean '24gb'\?\); known: tiny, t4, 16gb, 24gb, 80gb"):
         load_student(profile="24g")
     with pytest.raises(ConfigError, match="unknown profile"):
         load_config(resource_dir("examples") / "gsm8k.yaml", ["profile=t5"])

@@ -352,7 +352,7 @@ class Experiment(Section):
     name: FolderName = "experiment"
     """The run goes to ``runs/NAME`` where ``--out`` does not say otherwise."""
     profile: str | None = None
-    """``tiny``, ``t4``, ``24gb`` or ``80gb``: fills in what is not set here; see ``thinklab/profiles.py``."""
+    """``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in what is not set here; see ``thinklab/profiles.py``."""
     student: StudentSection = StudentSection()
     task: TaskSection = TaskSection()
     behaviors: list[BehaviorSection] = Field(default_factory=list)

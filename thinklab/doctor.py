@@ -100,6 +100,9 @@ def _machine() -> Iterator[Finding]:
                                 f"CUDA {torch.version.cuda}")
             if free < 0.8 * total:
                 yield Finding("note", f"{_gb(total - free)} of GPU {index} are taken already", "nvidia-smi shows by what")
+        from thinklab.devices import unused
+        if told := unused():
+            yield Finding("note", *told.split(" To use", 1)[:1], f"to use{told.split(' To use', 1)[1]}")
     elif shutil.which("nvidia-smi"):
         build = "is a CPU build" if torch.version.cuda is None else f"is built for CUDA {torch.version.cuda}"
         yield Finding("problem", f"there is an NVIDIA driver, but PyTorch {torch.__version__} {build} and finds no GPU",
@@ -124,7 +127,9 @@ def suggest() -> str:
     total = torch.cuda.get_device_properties(0).total_memory / 2**30
     if total > 70:
         return "80gb"
-    return "24gb" if total > 20 and has_bf16() else "t4"
+    if total > 20:
+        return "24gb"
+    return "16gb" if has_bf16() or total > 15.5 else "t4"
 
 
 # ---- what a run would use ----------------------------------------------------------------------------------------
@@ -140,7 +145,7 @@ def _student(config: Experiment) -> Iterator[Finding]:
                       "student.kind=transformers student.quantize=none with a smaller model")
     if s.dtype == "bfloat16" and cuda and not has_bf16():
         yield Finding("problem", "student.dtype is bfloat16, which this GPU does not have",
-                      "student.dtype=float16, or --profile t4")
+                      "student.dtype=auto, which is float16 here")
     if s.dtype == "float16" and not cuda and s.kind == "transformers":
         yield Finding("problem", "student.dtype is float16, with which a CPU cannot train", "student.dtype=auto")
     if s.kind in ("transformers", "unsloth"):

@@ -2,9 +2,11 @@
 
 Two stages, each as large as the config allows: the cache of the largest batch of answers, and one micro-batch of the
 longest prompts, answers and guidance forward and backward, beside the optimizer's states. Nothing stays: weights,
-gradients, random states and metrics are afterwards what they were (tests/test_dry_run.py).
+gradients, modes, random states and metrics are afterwards what they were (tests/test_dry_run.py, tests/unsloth/test_emulated.py).
 
-Left out: vLLM's and Unsloth's own generation, whose memory is theirs to plan, and a teacher on the same GPU.
+An Unsloth student's batch of answers is really generated, token by token, because its cache cannot be filled in another way.
+
+Left out: vLLM's own generation, whose memory is its own to plan, and a teacher on the same GPU.
 """
 from __future__ import annotations
 
@@ -13,15 +15,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import DynamicCache
 
 from thinklab.config import Experiment
 from thinklab.errors import TrainingError
-from thinklab.sampler import _eval_mode
+from thinklab.sampler import GenerateSampler, _eval_mode
 from thinklab.trainer import ThinkTuningTrainer
 
+_TORCH = set(vars(torch.nn.Module())) - {"training"}
 BLOCK = 64
 """Tokens by which the cache grows at once: quicker than one by one, and little more memory."""
 
@@ -61,9 +65,10 @@ def dry_run(trainer: ThinkTuningTrainer, config: Experiment) -> DryRun:
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     with _nothing_stays(trainer):
-        if trainer.sampler is not None and not trainer.use_vllm and config.student.kind != "unsloth":
+        if trainer.sampler is not None and not trainer.use_vllm:
+            own = isinstance(trainer.sampler, GenerateSampler)
             with _advice("sampling", _less_sampling(config)):
-                _sample(trainer.accelerator.unwrap_model(trainer.model), config, device)
+                (_generate if own else _sample)(trainer.accelerator.unwrap_model(trainer.model), config, device)
         with _advice("training", _less_training(config)):
             _train(trainer, rows, t.max_prompt_tokens, t.max_completion_tokens + guidance, guidance, device)
     peak = torch.cuda.max_memory_allocated() if cuda else None
@@ -86,6 +91,14 @@ def _sample(model, config: Experiment, device) -> None:
             size = min(BLOCK, t.max_completion_tokens - 1 - start)
             ids = torch.ones((questions * t.samples, size), dtype=torch.long, device=device)
             model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+
+
+def _generate(model, config: Experiment, device) -> None:
+    """The same for a model that must be asked through its own ``generate``, whose memory only shows as it goes: as many answers
+    as are sampled at once, each of full length."""
+    t = config.train
+    questions = min(t.questions, max(1, t.sample_rows // t.samples)) if t.sample_rows else t.questions
+    GenerateSampler(t.max_completion_tokens, (), 0)(model, [[1] * t.max_prompt_tokens] * questions, t.samples)
 
 
 def _train(trainer: ThinkTuningTrainer, rows: int, prompt: int, completion: int, guidance: int, device) -> None:
@@ -114,9 +127,13 @@ def _train(trainer: ThinkTuningTrainer, rows: int, prompt: int, completion: int,
 
 @contextmanager
 def _nothing_stays(trainer: ThinkTuningTrainer) -> Iterator[None]:
-    """Random states, gradients, metrics and the model's mode are put back."""
-    model = trainer.model
-    metrics, training = copy.deepcopy(trainer._metrics), model.training
+    """Random states, gradients, metrics and everything that is set on the model are put back: each module's mode, its flag for
+    checkpointing, the buffers and marks of Unsloth's generation."""
+    model, tokenizer = trainer.model, trainer.processing_class
+    metrics, side = copy.deepcopy(trainer._metrics), tokenizer.padding_side
+    holders = [*model.modules(), *{id(c): c for m in model.modules() for c in (getattr(m, "config", None),)
+                                   if hasattr(c, "__dict__")}.values()]
+    before = [(holder, _settings(holder)) for holder in holders]
     kept = {name: getattr(trainer, name, None) for name in ("current_gradient_accumulation_steps", "on_tokens")}
     trainer.current_gradient_accumulation_steps, trainer.on_tokens = trainer.args.gradient_accumulation_steps, None
     try:
@@ -128,7 +145,16 @@ def _nothing_stays(trainer: ThinkTuningTrainer) -> Iterator[None]:
         trainer._metrics = metrics
         for name, value in kept.items():
             setattr(trainer, name, value)
-        model.train(training)
+        for holder, settings in before:
+            for name in set(_settings(holder)) - set(settings):
+                del vars(holder)[name]
+            vars(holder).update(settings)
+        tokenizer.padding_side = side
+
+
+def _settings(holder) -> dict[str, Any]:
+    """What is set on a module or a config, but for what PyTorch itself keeps there (parameters, buffers, hooks)."""
+    return {name: value for name, value in vars(holder).items() if name not in _TORCH}
 
 
 @contextmanager

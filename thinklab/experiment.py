@@ -188,9 +188,12 @@ def where_it_stands(run: RunFolder, config: Experiment) -> str:
 
 def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict], None] | None, say: Say) -> dict[str, Any]:
     from thinklab.baselines import train_baseline
+    from thinklab.devices import unused
     from thinklab.probing.full import full_probe
     from thinklab.training import build
     session = build(config, out, resume)
+    if told := unused():
+        say(told)
     if session.fits is not None:
         say(f"dry run: {session.fits}")
     if session.guards is not None:

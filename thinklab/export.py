@@ -5,7 +5,9 @@
     gguf      for llama.cpp and its friends; made by Unsloth, on a GPU, from a run of kind ``unsloth`` (unverified here)
 
 Weights are safetensors (or GGUF), never pickles. A student that was trained on 4-bit weights is merged into those weights,
-dequantised, not into the original ones: the adapter was fitted to the former, and so the merged model says the same.
+dequantised, not into the original ones: the adapter was fitted to the former, and so the merged model says the same. Unsloth
+may load another repository than the one asked for (its own 4-bit one, some of whose layers are not quantised): the base is the
+one that the checkpoint's adapter names. Every merged model is compared with the student as it was trained, token by token.
 
 Left out: converting to other formats, and quantising anew.
 """
@@ -20,11 +22,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from thinklab.config import Experiment
+from thinklab.config import Experiment, StudentSection
 from thinklab.errors import ConfigError, RunError, did_you_mean
 from thinklab.folder_lock import FolderLock
 from thinklab.model_card import base_name, model_card
-from thinklab.run import RunFolder
+from thinklab.run import COMPLETE, RunFolder
 from thinklab.run_config import experiment_of
 
 Kind = Literal["adapter", "merged", "gguf"]
@@ -75,11 +77,11 @@ def save_locked(source: Any, kind: Kind = "adapter", out: str | Path | None = No
     out = run.path / "export" / kind if out is None else Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists already: name another folder, or move it away")
-    with _trained(run, live) as (folder, step), _whole(out) as part, _room():
+    with _trained(run, live) as (folder, step, says), _whole(out) as part, _room():
         if kind == "adapter":
             _adapter(folder, config, part)
         elif kind == "merged":
-            _merged(folder, config, part)
+            _merged(folder, config, part, says)
         else:
             _gguf(folder, config, part, quantization)
         (part / "README.md").write_text(model_card(run, config, kind, step, os.path.basename(out)), "utf-8")
@@ -149,18 +151,22 @@ def _parts(source: Any) -> tuple[RunFolder, Experiment, Any]:
 
 
 @contextmanager
-def _trained(run: RunFolder, live: Any) -> Iterator[tuple[Path, int]]:
-    """A folder with the trained weights and the tokenizer, and the step they are from."""
+def _trained(run: RunFolder, live: Any) -> Iterator[tuple[Path, int, list[float] | None]]:
+    """A folder with the trained weights and the tokenizer, the step they are from, and the student's fingerprint where known."""
     if live is None:
         found = run.last_checkpoint(thorough=True)
         if found is None:
             raise RunError(f"{run.path} has no checkpoint yet, so there is nothing to save")
-        yield found
+        folder, step = found
+        yield folder, step, (RunFolder(folder).read_json(COMPLETE) or {}).get("fingerprint")
         return
     with tempfile.TemporaryDirectory() as folder:
-        live.trainer.accelerator.unwrap_model(live.trainer.model).save_pretrained(folder)
+        from thinklab.fingerprint import fingerprint
+        model = live.trainer.accelerator.unwrap_model(live.trainer.model)
+        model.save_pretrained(folder)
         live.student.tokenizer.save_pretrained(folder)
-        yield Path(folder), live.trainer.state.global_step
+        says = fingerprint(model, live.student.tokenizer, live.trainer.accelerator.autocast)
+        yield Path(folder), live.trainer.state.global_step, says
 
 
 @contextmanager
@@ -199,25 +205,46 @@ def _adapter(folder: Path, config: Experiment, part: Path) -> None:
     (part / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
 
 
-def _merged(folder: Path, config: Experiment, part: Path) -> None:
+def _merged(folder: Path, config: Experiment, part: Path, says: list[float] | None) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoTokenizer
 
+    from thinklab.fingerprint import CLOSE, difference, fingerprint
     from thinklab.students import load_student
+    from thinklab.teachers.unpatched import unpatched
     section = config.student.model_copy(update={"lora": None, "fast_inference": False})
-    if section.kind == "unsloth":                   # the weights are the same; Unsloth's kernels are not needed to add them up
-        section = section.model_copy(update={"kind": "transformers"})
+    if section.kind == "unsloth":                   # Unsloth's kernels are not needed to add the weights up, its base is
+        section = section.model_copy(update={"kind": "transformers", **_base(folder, section)})
     if config.student.lora is None:
         section = section.model_copy(update={"path": str(folder), "kind": "transformers", "quantize": "none"})
-    model = load_student(section).model
-    if getattr(model, "is_loaded_in_4bit", False):
-        model = _dequantised(model)
-    if config.student.lora is not None:
-        with torch.no_grad():
-            model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with unpatched():                               # beside an Unsloth student in this process
+        model = load_student(section).model
+        if getattr(model, "is_loaded_in_4bit", False):
+            model = _dequantised(model)
+        if config.student.lora is not None:
+            with torch.no_grad():
+                model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+        if says is not None and (gap := difference(says, fingerprint(model, tokenizer))) > CLOSE:
+            raise RunError(f"the merged model is not the student that was trained: on a known text they differ by {gap:.2f} nats "
+                           f"a token (at most {CLOSE}). The base in {section.path} is probably not the one that was "
+                           "trained; the adapter alone can be saved with --as adapter")
     model.save_pretrained(part, safe_serialization=True)
-    AutoTokenizer.from_pretrained(folder).save_pretrained(part)
+    tokenizer.save_pretrained(part)
+
+
+def _base(folder: Path, section: StudentSection) -> dict[str, str]:
+    """Where the base weights are that an Unsloth student was trained on, and whether they still need quantising."""
+    from transformers import AutoConfig
+    name = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path") or section.path
+    try:
+        stored = AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise RunError(f"the base {name!r}, on which this student was trained, cannot be read: "
+                       f"{str(error).strip().splitlines()[0]}") from error
+    ready = getattr(stored, "quantization_config", None) is not None
+    return {"path": name, "quantize": "none" if ready else section.quantize}
 
 
 def _dequantised(model):

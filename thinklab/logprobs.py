@@ -17,7 +17,9 @@ hidden size, V vocabulary.
 """
 from __future__ import annotations
 
+import inspect
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -74,12 +76,29 @@ def _head(model, ids, mask, rows, before, targets, temperature) -> tuple[torch.T
     softcap = getattr(config, "final_logit_softcapping", None)
     scale = getattr(config, "logit_scale", None) or 1.0
     if type(head) is nn.Linear and inner.base_model is not inner:
-        hidden = inner.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[rows, before]
-        return head_logprobs(hidden, head.weight, head.bias, targets, temperature, softcap, scale)
+        backbone = inner.base_model
+        hidden = backbone(input_ids=ids, attention_mask=mask, use_cache=False, **_causal(backbone)).last_hidden_state
+        return head_logprobs(hidden[rows, before], head.weight, head.bias, targets, temperature, softcap, scale)
     # A head that is itself adapted (LoRA on lm_head, modules_to_save) has no single weight: take the model's own logits.
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[rows, before].float() / temperature
     every = logits.log_softmax(-1)
     return every.gather(-1, targets[:, None])[:, 0], -(every.exp() * every).sum(-1)
+
+
+def _causal(backbone: nn.Module) -> dict[str, Any]:
+    """Unsloth's causal LM hands its backbone the mask for xformers, and so must whoever calls the backbone alone.
+
+    Without it xformers attends to later tokens, which the attention mask, dropped in training, does not forbid either. Some of
+    Unsloth's versions guard against that themselves (2026.10.7 does, 2026.9.1 does not). Its other attention functions are
+    causal by themselves and leave this mask aside.
+    """
+    if "causal_mask" not in inspect.signature(type(backbone).forward).parameters:
+        return {}
+    try:
+        from xformers.ops import LowerTriangularMask
+    except ImportError:
+        return {}
+    return {"causal_mask": LowerTriangularMask()}
 
 
 def head_logprobs(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor,

@@ -2,7 +2,8 @@
 
 A profile is a fragment of a config; every key that the config itself sets wins over it. So the same cells and the same
 YAML run on a laptop, a T4 and a 24 GB card. The lengths, batches and n of the GPU profiles follow from arithmetic
-(docs/run-on-a-gpu.md); no profile chooses the task, the behaviour, the teacher or the loss.
+(docs/run-on-a-gpu.md); no profile chooses the task, the behaviour, the teacher or the loss. Those for GPUs say ``dtype: auto``:
+the card decides between bf16 and fp16, so a profile is only ever about memory.
 
 Left out: searching for the largest batch that fits. The dry run (``train.dry_run``) says in the first minute whether it does.
 """
@@ -25,18 +26,23 @@ PROFILES: dict[str, dict[str, Any]] = {
                   "checkpoint_every": 20},
         "guidance": {"max_tokens": 60},
     },
-    "t4": {                     # 15 GB, compute capability 7.5: no bf16, so fp16 with a loss scaler
-        "student": {"kind": "unsloth", "path": MODEL, "dtype": "float16", "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
+    "t4": {                     # 15 GB, compute capability 7.5: no bf16, so ``auto`` is fp16 with a loss scaler
+        "student": {"kind": "unsloth", "path": MODEL, "dtype": "auto", "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
+        "train": {**_GPU_TRAIN, "micro_batch": 4, "sample_rows": 32},
+        "guidance": {"max_tokens": 256},
+    },
+    "16gb": {                   # RTX 4080, 4060 Ti, 5080, A4000, V100: the T4's lengths, in bf16 where the card has it
+        "student": {"kind": "unsloth", "path": MODEL, "dtype": "auto", "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
         "train": {**_GPU_TRAIN, "micro_batch": 4, "sample_rows": 32},
         "guidance": {"max_tokens": 256},
     },
     "24gb": {                   # L4, 3090, 4090, A10
-        "student": {"kind": "unsloth", "path": MODEL, "dtype": "bfloat16", "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
+        "student": {"kind": "unsloth", "path": MODEL, "dtype": "auto", "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
         "train": {**_GPU_TRAIN, "questions": 8, "micro_batch": 8, "sample_rows": 64},
         "guidance": {"max_tokens": 256},
     },
     "80gb": {                   # A100, H100: 16-bit weights, longer answers
-        "student": {"kind": "unsloth", "path": MODEL, "dtype": "bfloat16", "quantize": "none", "lora": {"r": 32, "alpha": 64}},
+        "student": {"kind": "unsloth", "path": MODEL, "dtype": "auto", "quantize": "none", "lora": {"r": 32, "alpha": 64}},
         "train": {**_GPU_TRAIN, "questions": 16, "max_completion_tokens": 2048, "micro_batch": 16, "sample_rows": 128},
         "guidance": {"max_tokens": 384},
     },

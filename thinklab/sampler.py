@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
@@ -26,6 +27,7 @@ class Sampler:
 
     max_new_tokens: int
     eos_ids: tuple[int, ...]
+    """Empty: every answer has ``max_new_tokens`` tokens."""
     pad_id: int
     temperature: float = 1.0
     """0 is greedy."""
@@ -80,7 +82,7 @@ class Sampler:
             cache.batch_repeat_interleave(n)
             logits, mask, last = (x.repeat_interleave(n, 0) for x in (logits, mask, last))
 
-        eos = torch.tensor(self.eos_ids, device=device)
+        eos = torch.tensor(self.eos_ids, device=device, dtype=torch.long)
         rows = torch.arange(len(prompts) * n, device=device)         # which answer each row of the cache belongs to
         running = torch.ones_like(rows, dtype=torch.bool)
         out = torch.full((len(rows), self.max_new_tokens), self.pad_id, device=device)
@@ -153,13 +155,17 @@ class GenerateSampler(Sampler):
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
             out = model.generate(input_ids=ids.repeat_interleave(n, 0), attention_mask=mask.repeat_interleave(n, 0),
-                                 max_new_tokens=self.max_new_tokens, pad_token_id=self.pad_id, eos_token_id=list(self.eos_ids),
-                                 top_k=0, repetition_penalty=1.0, use_cache=True, **chosen)
+                                 max_new_tokens=self.max_new_tokens, pad_token_id=self.pad_id, top_k=0, repetition_penalty=1.0,
+                                 use_cache=True, **self._ends(), **chosen)
         most = [self.max_new_tokens] * len(prompts) if limits is None else limits
         answers = [self._until_eos(row)[:most[k // n]] for k, row in enumerate(out[:, ids.shape[1]:].tolist())]
         for k in range(len(prompts) if on_done is not None else 0):
             on_done(k, answers[k * n:(k + 1) * n])
         return answers
+
+    def _ends(self) -> dict[str, Any]:
+        """What ``generate`` is told; given no end it would take the model's own, so it gets one that never comes."""
+        return {"eos_token_id": list(self.eos_ids) or [-1]}
 
     def _until_eos(self, ids: list[int]) -> list[int]:
         for place, token in enumerate(ids):

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from transformers import TrainingArguments
 from trl import GRPOTrainer
 from trl.chat_template_utils import parse_response
 from trl.trainer.utils import pad
 
 from thinklab import aas
 from thinklab.advantages import equal_groups
+from thinklab.devices import one_gpu
 from thinklab.empty_steps import skip_empty_steps as skip_in
 from thinklab.errors import ConfigError, RunError, TeacherError, TrainingError
 from thinklab.logprobs import chosen_logprobs
@@ -97,6 +99,8 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._rewards: torch.Tensor | None = None
         self._figures: list[dict] = []
         self._skipping: Any = None
+        if isinstance(given := kwargs.get("args"), TrainingArguments):
+            one_gpu(given)                         # nn.DataParallel has no way into the loss
         super().__init__(*args, **kwargs)
         _refuse_what_breaks(self.args)
         self.raise_on_teacher_failure = raise_on_teacher_failure

@@ -19,7 +19,9 @@ from thinklab.aas import Shaping
 from thinklab.behavior import Behavior, load_behavior
 from thinklab.checkpoints import COMPLETE, mark
 from thinklab.config import Experiment
+from thinklab.devices import one_gpu, refuse_several_processes
 from thinklab.errors import BehaviorError, ConfigError, RunError, TaskError, TrainingError
+from thinklab.fingerprint import fingerprint
 from thinklab.guard_callback import Guards
 from thinklab.guide import Guide
 from thinklab.judging import RunJudge, check_config, judge_for
@@ -30,6 +32,7 @@ from thinklab.run import RunFolder
 from thinklab.run_config import differences, experiment_of
 from thinklab.signals import Listener
 from thinklab.students import Student, load_student
+from thinklab.students.hf import DTYPES, default_dtype
 from thinklab.tasks import load_task
 from thinklab.tasks._ids import check_ids
 from thinklab.tasks.base import Task
@@ -177,6 +180,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     Raises:
         ThinklabError: when any part cannot be used; a new run folder exists only when all parts could.
     """
+    refuse_several_processes()
     allocator.tune()
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
@@ -195,7 +199,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
         check_ready_made(out, there, parts, ["teacher"])
     if parts.run_judge is None and any(b.needs_judge for b in behaviors):
         check_ready_made(out, there, parts, ["judge"])
-    student = parts.student or load_student(config.student, seed=config.train.seed, max_length=longest(config))
+    student = parts.student or load_student(config.student, seed=config.train.seed, max_length=kernel_length(config, behaviors))
     teacher = parts.teacher if teacher_needed else None
     if teacher_needed and teacher is None:
         teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options)
@@ -295,7 +299,7 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
     t, loss = config.train, config.loss
     per_step = t.questions * t.samples // t.minibatches
     micro = t.micro_batch or per_step
-    return GRPOConfig(
+    return one_gpu(GRPOConfig(
         output_dir=str(folder), max_steps=t.steps, learning_rate=t.learning_rate,
         lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
         warmup_steps=t.warmup_steps, optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0],
@@ -314,14 +318,31 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
         tf32=None, use_cpu=not torch.cuda.is_available(),
         save_strategy="steps", save_steps=t.checkpoint_every or t.steps, save_total_limit=2, logging_steps=1,
         logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed,
-        dataloader_num_workers=0, dataloader_pin_memory=False, remove_unused_columns=False)
+        dataloader_num_workers=0, dataloader_pin_memory=False, remove_unused_columns=False))
 
 
 def precision(config: Experiment) -> dict[str, bool]:
-    """``{"bf16": ..., "fp16": ...}``: in what the forward passes compute; both False is float32."""
-    half = torch.cuda.is_available() and (config.student.dtype != "float32" or config.train.autocast)
-    bf16 = half and torch.cuda.is_bf16_supported(including_emulation=False)
-    return {"bf16": bf16, "fp16": half and not bf16}
+    """``{"bf16": ..., "fp16": ...}``: in what the forward passes compute on a GPU; both False is float32, as on a CPU.
+
+    It follows the weights (``student.dtype``), because Unsloth refuses fp16 weights under bf16 and the reverse. ``auto``, and
+    ``float32`` with ``train.autocast``, take bf16 where the GPU has it and fp16 elsewhere.
+
+    Raises:
+        ConfigError: for bf16 on a GPU without it, or 16-bit weights that are themselves trained under fp16.
+    """
+    off = {"bf16": False, "fp16": False}
+    if not torch.cuda.is_available():
+        return off
+    s, best = config.student, default_dtype()
+    wanted = DTYPES.get("float32" if s.kind == "embedded" else s.dtype, best)
+    if wanted is torch.float32:
+        return {"bf16": best is torch.bfloat16, "fp16": best is torch.float16} if config.train.autocast else off
+    if wanted is torch.bfloat16 and best is not torch.bfloat16:
+        raise ConfigError("student.dtype is bfloat16, which this GPU does not have; set student.dtype=auto (float16 here)")
+    if wanted is torch.float16 and s.lora is None:      # the loss scaler cannot unscale gradients that are 16-bit themselves
+        raise ConfigError("student.lora is null, so the weights themselves are trained, and in float16 they cannot be; set "
+                          "student.dtype=float32 with train.autocast=true, or train a LoRA adapter")
+    return {"bf16": wanted is torch.bfloat16, "fp16": wanted is torch.float16}
 
 
 def vllm_options(config: Experiment) -> dict[str, Any]:
@@ -390,6 +411,30 @@ def answer_limit(config: Experiment) -> int:
 def longest(config: Experiment) -> int:
     """Most tokens that a prompt, an answer and its guidance can have together."""
     return config.train.max_prompt_tokens + answer_limit(config)
+
+
+def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
+    """Tokens of the longest text that anyone puts into the student's model: training's, or that of a teacher who shares it.
+
+    A teacher reads its own instructions and examples, the question and the answer, and replies. Only Unsloth needs to know
+    beforehand; it cuts off what is longer than its kernels were made ready for.
+    """
+    most, teacher = longest(config), config.teacher
+    if config.student.kind != "unsloth" or config.loss.method == "grpo" or teacher.backend not in ("self", "continuation"):
+        return most
+    from transformers import AutoTokenizer
+
+    from thinklab.teachers.resident import instructions
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(Path(config.student.path or "").expanduser().as_posix())
+    except (OSError, ValueError):
+        return most                                    # the loader says what is wrong with the path
+    if teacher.backend == "continuation":
+        frames = [tokenizer(f"{teacher.options.get('template', '')} {teacher.options.get('head', '')}")["input_ids"]]
+    else:
+        frames = [instructions(tokenizer, b, config.student.chat_template_kwargs) for b in behaviors]
+    reply = teacher.options.get("max_tokens") or TeacherRequest.max_tokens
+    return max(most, max(map(len, frames)) + config.train.max_prompt_tokens + config.train.max_completion_tokens + reply)
 
 
 def question_order(config: Experiment, task: Task, examples: Sequence[Example]) -> Dataset:
@@ -477,7 +522,10 @@ class Recorder(TrainerCallback):
     def on_save(self, args, state, control, **_):
         folder = self.session.run.checkpoints / f"checkpoint-{state.global_step}"
         guide = self.session.guide
-        facts = {"step": state.global_step, "generation": self.session.trainer.generation,
+        trainer = self.session.trainer
+        says = fingerprint(trainer.accelerator.unwrap_model(trainer.model), self.session.student.tokenizer,
+                           trainer.accelerator.autocast)
+        facts = {"step": state.global_step, "fingerprint": says, "generation": trainer.generation,
                  "schedule": asdict(guide.schedule) if guide else None, "guidance_counts": dict(guide.counts) if guide else {}}
         RunFolder(folder).write_json(COMPLETE, mark(folder, facts))
 

@@ -16,7 +16,9 @@ from trl import SFTConfig, SFTTrainer
 from thinklab import checkpoints
 from thinklab.baselines.texts import Text
 from thinklab.config import Experiment
+from thinklab.devices import one_gpu
 from thinklab.errors import ConfigError, TrainingError
+from thinklab.fingerprint import fingerprint
 from thinklab.probing import probe
 from thinklab.run import COMPLETE, RunFolder
 from thinklab.students.checkpoint import load_weights
@@ -85,7 +87,7 @@ def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
     """The same learning rate, schedule, optimizer and precision as the GRPO run with this ``train`` section."""
     t, b = config.train, config.baseline
     micro = min(t.micro_batch or b.batch, b.batch)
-    return SFTConfig(
+    return one_gpu(SFTConfig(
         output_dir=str(folder), max_steps=steps, learning_rate=t.learning_rate,
         lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay, warmup_steps=t.warmup_steps,
         optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0], adam_beta2=t.betas[1],
@@ -95,7 +97,7 @@ def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
         use_cpu=not torch.cuda.is_available(), save_strategy="steps",
         save_steps=t.checkpoint_every or steps, save_total_limit=2, logging_steps=1, logging_nan_inf_filter=False,
         report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed, dataloader_num_workers=0,
-        dataloader_pin_memory=False, remove_unused_columns=False)
+        dataloader_pin_memory=False, remove_unused_columns=False))
 
 
 class Records(TrainerCallback):
@@ -128,7 +130,9 @@ class Records(TrainerCallback):
 
     def on_save(self, args, state, control, **_):
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        RunFolder(folder).write_json(COMPLETE, checkpoints.mark(folder, {"step": state.global_step}))
+        says = fingerprint(self.session.student.model, self.session.student.tokenizer)
+        facts = {"step": state.global_step, "fingerprint": says}
+        RunFolder(folder).write_json(COMPLETE, checkpoints.mark(folder, facts))
 
     def _probe(self, step: int) -> None:
         p = self.session.config.probe

@@ -63,7 +63,7 @@ def train(
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint: train --resume RUN.")] = False,
-    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 24gb or 80gb: fills in what CONFIG leaves open.")] = None,  # noqa: UP045
+    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 16gb, 24gb or 80gb: fills in what CONFIG omits.")] = None,  # noqa: UP045
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:
     """Train as CONFIG says, with a probe before and after. Ctrl-C finishes the generation at work and saves."""

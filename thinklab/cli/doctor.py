@@ -16,7 +16,7 @@ MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "problem": ("FAIL"
 def doctor(
     config: Annotated[Optional[Path], typer.Argument(help="An experiment in YAML, or a shipped one.")] = None,   # noqa: UP045
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,   # noqa: UP045
-    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 24gb or 80gb.")] = None,          # noqa: UP045
+    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 16gb, 24gb or 80gb.")] = None,          # noqa: UP045
     quick: Annotated[bool, typer.Option("--quick", help="Load and probe nothing.")] = False,
 ) -> None:
     """Look at this machine and, with CONFIG or --profile, try everything that the run needs; exit 1 when it would fail."""

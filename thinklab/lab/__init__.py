@@ -55,7 +55,7 @@ class Lab:
         out: the run folder; default ``runs/NAME``. One that holds a run is continued, with the batch that was waiting and
             all decisions.
         overrides: ``"dotted.key=value"``, as on the command line.
-        profile: ``tiny``, ``t4``, ``24gb`` or ``80gb``: fills in what is not set.
+        profile: ``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in what is not set.
         resume: None continues a run that is there and begins one where there is none; True insists on a run; False begins
             anew and renames what was there.
         by: who decides in the review; the name of the account by default.

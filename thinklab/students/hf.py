@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging
 
@@ -40,14 +40,16 @@ def load(section: StudentSection, seed: int = 0) -> Student:
     dtype = DTYPES.get(section.dtype, default_dtype())
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, quantization_config=quantization)
+        how = {} if quantization is None else {"quantization_config": quantization}      # None would override a stored one
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **how)
     except ImportError as error:
         raise StudentError(f"cannot load {section.path}: {error}") from error
     except (OSError, ValueError, KeyError) as error:
         raise StudentError(f"cannot load {section.path} as a causal language model: {_first_line(error)}") from error
-    if quantization is None and torch.cuda.is_available():
+    quantized = getattr(model, "is_loaded_in_4bit", False)           # also where the folder itself is stored in 4 bit
+    if not quantized and torch.cuda.is_available():
         model = model.to("cuda")
-    if quantization is not None and not torch.cuda.is_available():
+    if quantized and not torch.cuda.is_available():
         _same_weights_in_eval(model)
     return check(Student(with_lora(model, section.lora, seed), tokenizer, section.kind, section.path))
 
@@ -70,7 +72,9 @@ def with_lora(model, lora: LoraSection | None, seed: int):
     if lora is None:
         return model
     if getattr(model, "is_loaded_in_4bit", False):
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+        # PEFT's prepare_model_for_kbit_training would also raise embeddings, head and norms to fp32. From fp32 norms follow fp32
+        # keys and values, also under autocast, and so a cache of twice the size.
+        model.requires_grad_(False)
     config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets,
                         init_lora_weights="gaussian" if lora.gaussian_init else True, task_type="CAUSAL_LM")
     with torch.random.fork_rng():

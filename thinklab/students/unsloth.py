@@ -25,7 +25,8 @@ def load(section: StudentSection, seed: int = 0, max_length: int = 2048) -> Stud
     """Load the model and tokenizer that ``section`` names, with a fresh LoRA adapter in fp32.
 
     Args:
-        max_length: tokens of prompt, answer and guidance together that the kernels must be ready for.
+        max_length: tokens of the longest text that the kernels must be ready for. Never more than the model's own positions,
+            which Unsloth would stretch, so that even short texts came out differently.
 
     Raises:
         StudentError: when Unsloth or its GPU is missing, the model cannot be loaded, or the section asks for what it lacks.
@@ -42,11 +43,12 @@ def load(section: StudentSection, seed: int = 0, max_length: int = 2048) -> Stud
     import_first("unsloth")
     from unsloth import FastLanguageModel
 
+    source = str(Path(section.path).expanduser()) if section.path.startswith("~") else section.path
+    max_length = min(max_length, _own_positions(source) or max_length)
     vllm = {"fast_inference": True, "max_lora_rank": lora.r, "gpu_memory_utilization": section.gpu_memory_utilization}
     try:
         model, tokenizer = FastLanguageModel.from_pretrained(
-            model_name=str(Path(section.path).expanduser()) if section.path.startswith("~") else section.path,
-            max_seq_length=max_length, dtype=DTYPES[section.dtype], load_in_4bit=section.quantize == "nf4",
+            model_name=source, max_seq_length=max_length, dtype=DTYPES[section.dtype], load_in_4bit=section.quantize == "nf4",
             load_in_16bit=section.quantize == "none", use_gradient_checkpointing="unsloth", random_state=seed,
             **(vllm if section.fast_inference else {"fast_inference": False}))
     except torch.OutOfMemoryError as error:
@@ -63,6 +65,14 @@ def load(section: StudentSection, seed: int = 0, max_length: int = 2048) -> Stud
             parameter.data = parameter.data.float()
     tokenizer.padding_side = "left"
     return check(Student(model, tokenizer, section.kind, section.path))
+
+
+def _own_positions(source: str) -> int | None:
+    from transformers import AutoConfig
+    try:
+        return getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
+    except (OSError, ValueError):
+        return None                                    # the load that follows says it better
 
 
 def _targets(lora: LoraSection) -> list[str] | str:

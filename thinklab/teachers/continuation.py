@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from thinklab.errors import ConfigError, TeacherError
-from thinklab.sampler import Sampler
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.teachers.base import TeacherReply, TeacherRequest
-from thinklab.teachers.resident import adapter_off, as_found
+from thinklab.teachers.resident import adapter_off, as_found, greedy
 from thinklab.teachers.safety import as_text
+from thinklab.teachers.self_test import prove
 from thinklab.types import Usage
 
 PLACES = re.compile(r"\{(question|response)\}")
@@ -58,6 +58,9 @@ class ContinuationTeacher:
         if any(getattr(m, "merged", False) for m in self._student.model.modules()):
             raise TeacherError("the teacher 'continuation' needs the adapter apart from the base, but it is merged into it: "
                                "call unmerge_adapter() on the model first")
+        model, tokenizer = self._student.model, self._student.tokenizer
+        with as_found(model), adapter_off(model):
+            prove(model, tokenizer, greedy(model, tokenizer), "'continuation'")
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
         """Greedy replies; the same base and text give the same reply."""
@@ -73,7 +76,7 @@ class ContinuationTeacher:
                             f"{len(prompts[k])} tokens and a reply of up to {longest}; the model has room for {room}"))
                     else:
                         places.append(k)
-            sampler = Sampler(longest, self._student.eos_ids, tokenizer.pad_token_id, temperature=0, rows=self.rows)
+            sampler = greedy(model, tokenizer, longest, self.rows)
             with as_found(model), adapter_off(model):
                 found = sampler(model, [prompts[k] for k in places]) if places else []
             for k, ids in zip(places, found, strict=True):

@@ -13,11 +13,15 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from thinklab.behavior import Behavior
 from thinklab.errors import ConfigError, TeacherError
-from thinklab.sampler import sampler_for
+from thinklab.sampler import Sampler, sampler_for
+from thinklab.students.base import positions
 from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.safety import MAX_CHARS, shielded
-from thinklab.types import Usage
+from thinklab.teachers.self_test import prove
+from thinklab.teachers.unpatched import unpatched
+from thinklab.types import Example, Usage
 
 
 class SelfTeacher:
@@ -52,6 +56,9 @@ class SelfTeacher:
             raise TeacherError("the teacher 'self' needs the adapter apart from the base, but it is merged into it: "
                                "call "
                                "unmerge_adapter() on the model first")
+        model, tokenizer = self._student.model, self._student.tokenizer
+        with as_found(model), adapter_off(model):
+            prove(model, tokenizer, greedy(model, tokenizer), "'self'")
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
         """Greedy replies; the same model and text give the same reply."""
@@ -66,7 +73,7 @@ class LocalTeacher:
 
     Args:
         model: folder or hub id of an instruct model.
-        bits: 16 as stored, or 4 (nf4; needs the package bitsandbytes).
+        bits: 16 as stored (float16 on a GPU without bf16), or 4 (nf4; needs the package bitsandbytes).
         device: such as ``cuda``; empty: a GPU if there is one.
         max_tokens, rows, max_student_chars: as for ``SelfTeacher``.
         chat_template_kwargs: variables of the model's chat template, such as ``{enable_thinking: false}``.
@@ -98,24 +105,32 @@ class LocalTeacher:
         """Greedy replies."""
         model, tokenizer = self._load()
         what = f"local:{Path(self.source).name}" + (" 4-bit" if self.bits == 4 else "")
-        return _generate(model, tokenizer, requests, what, *self._limits, self._template_kwargs)
+        with unpatched():
+            return _generate(model, tokenizer, requests, what, *self._limits, self._template_kwargs)
 
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         if self._loaded is None:
             if self.source.startswith((".", "/", "~")) and not Path(self.source).expanduser().is_dir():
                 raise TeacherError(f"the teacher's model {self.source!r} is no folder here; give a folder or a hub id")
             from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-            how: dict[str, Any] = {"dtype": "auto", "device_map": {"": self.device}}
+
+            from thinklab.students.hf import default_dtype
+            half = default_dtype() if self.device.startswith("cuda") else torch.bfloat16
+            how: dict[str, Any] = {"dtype": "auto" if half is torch.bfloat16 else half, "device_map": {"": self.device}}
             if self.bits == 4:
                 how["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
-                                                                bnb_4bit_compute_dtype=torch.bfloat16)
+                                                                bnb_4bit_compute_dtype=half)
             try:
                 tokenizer = AutoTokenizer.from_pretrained(self.source, padding_side="left")
-                model = AutoModelForCausalLM.from_pretrained(self.source, **how)
+                with unpatched():
+                    model = AutoModelForCausalLM.from_pretrained(self.source, **how)
             except (OSError, ValueError, ImportError, RuntimeError) as error:
                 raise TeacherError(f"the teacher's model {self.source!r} cannot be loaded: {error}") from error
             _check_tokenizer(tokenizer, repr(self.source))
-            self._loaded = model.eval().requires_grad_(False), tokenizer
+            model = model.eval().requires_grad_(False)
+            with unpatched(), as_found(model):
+                prove(model, tokenizer, greedy(model, tokenizer), f"'local' ({self.source})")
+            self._loaded = model, tokenizer
         return self._loaded
 
 
@@ -157,7 +172,7 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
               max_tokens: int, rows: int, max_student_chars: int, template_kwargs: dict[str, Any]) -> list[TeacherReply]:
     replies: list[TeacherReply | None] = [None] * len(requests)
     prompts: dict[int, list[int]] = {}
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    room = positions(model)
     control = (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab())
     for k, request in enumerate(requests):
         ids = _encode(tokenizer, shielded(request, max_student_chars, control), template_kwargs)
@@ -171,7 +186,7 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
     for longest in sorted({max_tokens or requests[k].max_tokens for k in prompts}):
         places = [k for k in prompts if (max_tokens or requests[k].max_tokens) == longest]
         places.sort(key=lambda k: len(prompts[k]))             # less padding within a batch
-        sampler = sampler_for(model)(longest, _eos_ids(model, tokenizer), _pad_id(tokenizer), temperature=0, rows=rows)
+        sampler = greedy(model, tokenizer, longest, rows)
         for k, ids in zip(places, sampler(model, [prompts[k] for k in places]), strict=True):
             usage = Usage(len(prompts[k]), len(ids))
             text = tokenizer.decode(ids, skip_special_tokens=True)
@@ -182,6 +197,19 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
                 error, detail = "empty", "the reply has no text"
             replies[k] = TeacherReply(requests[k].id, text, error, detail, what, usage)
     return [r for r in replies if r is not None]
+
+
+def greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int = 1, rows: int = 0) -> Sampler:
+    """The greedy sampler that fits ``model``: an Unsloth student's own generation, or thinklab's."""
+    return sampler_for(model)(max_tokens, _eos_ids(model, tokenizer), _pad_id(tokenizer), temperature=0, rows=rows)
+
+
+def instructions(tokenizer: PreTrainedTokenizerBase, behavior: Behavior, template_kwargs: dict[str, Any]) -> list[int]:
+    """Ids of all that a teacher reads beside question and answer: rules, examples, what shields them, the chat template."""
+    request = TeacherRequest(id="", messages=tuple(behavior.messages("", "")), example=Example("", "", ""), response="",
+                             behavior=behavior.name)
+    control = (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab())
+    return _encode(tokenizer, shielded(request, MAX_CHARS, control), template_kwargs)
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, request: TeacherRequest, template_kwargs: dict[str, Any]) -> list[int]:

@@ -1,0 +1,44 @@
+"""One process, one GPU: what happens where several are visible or several processes were started, and what to do instead.
+
+transformers' ``Trainer`` wraps the model in ``nn.DataParallel`` when a plain launch sees several GPUs. TRL's loss has no way
+through that wrapper, and the first batch, for which a teacher may have been paid, would be lost. Under ``torchrun`` every process
+would write the same run folder. So thinklab trains on the first GPU and says how the others can be of use.
+
+Left out: data-parallel training over several GPUs.
+"""
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+import torch
+from transformers import TrainingArguments
+
+from thinklab.errors import ConfigError
+
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
+
+USES = ("start another run there, such as the next seed, with CUDA_VISIBLE_DEVICES=1 in front of the command; or put a local "
+        "teacher there with teacher.device=cuda:1; or run a vLLM server there and name it under train.vllm")
+
+
+def one_gpu(args: Arguments) -> Arguments:
+    """``args``, set to train on one device without ``nn.DataParallel``; each process of a distributed launch has one already."""
+    if args.n_gpu > 1:
+        args._n_gpu = 1             # as transformers itself does for a model that is spread over several GPUs
+    return args
+
+
+def unused() -> str:
+    """What to say where more than one GPU is visible; empty elsewhere."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"{count} GPUs are visible and a run trains on the first alone. To use the others: {USES}" if count > 1 else ""
+
+
+def refuse_several_processes() -> None:
+    """Raises:
+        ConfigError: under ``torchrun`` or ``accelerate launch`` with more than one process, before anything is written.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(f"this was launched as {os.environ['WORLD_SIZE']} processes (torchrun or accelerate launch), but a run "
+                          f"is one process on one GPU: start it without the launcher. To use the other GPUs: {USES}")
