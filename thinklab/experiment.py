@@ -4,6 +4,7 @@ What loads PyTorch is imported once the student is known: Unsloth must come befo
 """
 from __future__ import annotations
 
+import os
 import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +58,7 @@ def request(source: Path, overrides: Sequence[str], out: Path | None, resume: bo
     """
     run = run_of(source)
     if run is None:
-        if source.is_dir():
+        if resume and os.path.isdir(source):
             raise RunError(f"{source} is not a run folder: it has no config.yaml")
         config = load_config(source, list(overrides), profile)
         return config, out or Path("runs") / config.name

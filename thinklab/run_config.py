@@ -100,10 +100,11 @@ def run_of(path: Path) -> RunFolder | None:
 
     An experiment in a file of that name has no ``versions``, and so is none.
     """
-    run = RunFolder(path if path.is_dir() else path.parent)
-    if not run.config_file.is_file() or not (path.is_dir() or path.name == run.config_file.name):
+    folder = os.path.isdir(path)              # False, not an error, for a name that is too long for a file
+    run = RunFolder(path if folder else path.parent)
+    if not os.path.isfile(run.config_file) or not (folder or path.name == run.config_file.name):
         return None
-    if path.is_dir():
+    if folder:
         return run
     try:
         with open(path, encoding="utf-8") as file:
