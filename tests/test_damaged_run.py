@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.run_cases import CONFIG, in_this_process
-from thinklab import run_config
+from thinklab import resolved, run_config
 from thinklab.errors import RunError, RunWarning
 from thinklab.run import COMPLETE, RunFolder
 
@@ -208,7 +208,7 @@ def test_a_torn_last_line_and_missing_records_are_said(run, monkeypatch, capfd):
 
 
 def test_a_renamed_key_of_an_older_version_is_migrated_and_that_is_said(run, monkeypatch, capfd):
-    monkeypatch.setattr(run_config, "RENAMED", (("0.1.0", {"train.lr": "train.learning_rate", "extra.tau": "loss.beta"}),
+    monkeypatch.setattr(resolved, "RENAMED", (("0.1.0", {"train.lr": "train.learning_rate", "extra.tau": "loss.beta"}),
                                                 ("0.0.5", {"train.never": "train.steps"})))
     wanted = run_config.experiment_of(RunFolder(run))
     replace("    learning_rate:", "    lr:")(run)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from thinklab._strict_yaml import clip
 from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 from thinklab.own_code import look_beside
 from thinklab.profiles import apply_profile
+from thinklab.resolved import read_document
 from thinklab.resources import beside, find_config
 from thinklab.schedule import Schedule
 
@@ -418,10 +420,18 @@ class Experiment(Section):
                                  f"({self.baseline.batch})", "baseline.batch", "train.micro_batch")
 
 
-def load_config(path: str | Path, overrides: list[str] = (), profile: str | None = None) -> Experiment:
+Check = Callable[[Experiment, Callable[[tuple], str]], None]
+"""``check(config, at)`` raises a ``ConfigError``; ``at(("behaviors", 0))`` is the place of that key, such as ``e.yaml:3:13``."""
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = (), profile: str | None = None,
+                check: Check = lambda config, at: None) -> Experiment:
     """Read an experiment, or the ``config.yaml`` of a run.
 
-    ``overrides`` are ``dotted.key=value`` strings whose values are YAML, ``profile`` replaces the file's.
+    Args:
+        overrides: ``dotted.key=value`` strings whose values are YAML.
+        profile: replaces the file's.
+        check: what else must hold, while the lines of the file are still known.
 
     Raises:
         ConfigError: with file, line and column, or naming the override that is wrong.
@@ -434,6 +444,7 @@ def load_config(path: str | Path, overrides: list[str] = (), profile: str | None
         document.overrides["profile",] = f"--profile {profile}"
     config = yamlfile.validate(Experiment, document, ConfigError)
     _find_behaviors(config, document)
+    check(config, document.at)
     return config
 
 
@@ -443,7 +454,6 @@ def read_config(path: str | Path) -> yamlfile.Document:
     Raises:
         ConfigError: when there is no such file, or it is no YAML.
     """
-    from thinklab.run_config import read_document
     file = find_config(path)
     document = read_document(file)
     look_beside(file)
@@ -487,20 +497,6 @@ def _find_behaviors(config: Experiment, document: yamlfile.Document) -> None:
             raise ConfigError(f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()} and "
                               "beside the config; a "
                               "shipped behaviour is named without .yaml)")
-        _check_judge(config, section.name, f"{document.at(('behaviors', k))}: ")
-
-
-def _check_judge(config: Experiment, name: str, place: str) -> None:
-    from thinklab.behavior import load_behavior
-    from thinklab.judging import check_config
-    try:
-        behavior = load_behavior(name)
-    except BehaviorError:                  # building the run says what is wrong inside the file
-        return
-    try:
-        check_config(config, [behavior])
-    except ConfigError as error:
-        raise ConfigError(f"{place}{error}") from None
 
 
 def _full_key(key: str) -> str:

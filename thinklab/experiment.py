@@ -18,6 +18,7 @@ from thinklab.behavior import load_behavior
 from thinklab.config import Experiment, load_config
 from thinklab.errors import ConfigError, RunError, RunWarning, TeacherStopped
 from thinklab.folder_lock import FolderLock
+from thinklab.judging import check_lines
 from thinklab.rejections import outcomes, sentence
 from thinklab.run import RunFolder
 from thinklab.run_config import of_a_run, run_of
@@ -60,13 +61,13 @@ def request(source: Path, overrides: Sequence[str], out: Path | None, resume: bo
     if run is None:
         if resume and os.path.isdir(source):
             raise RunError(f"{source} is not a run folder: it has no config.yaml")
-        config = load_config(source, list(overrides), profile)
+        config = load_config(source, overrides, profile, check_lines)
         return config, out or Path("runs") / config.name
     if source.is_dir() and not resume:
         raise ConfigError(f"{source} is a run folder: `thinklab train --resume {source}` continues it, `thinklab train "
                           f"{run.config_file} --out ANOTHER-FOLDER` begins a new run with its config")
     try:
-        config = load_config(run.config_file, list(overrides), profile)
+        config = load_config(run.config_file, overrides, profile, check_lines)
     except ConfigError as error:
         if str(error).startswith(f"{run.config_file}:"):
             raise of_a_run(error, run) from None

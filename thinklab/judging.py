@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from thinklab._behavior.judge import Judge, verdict
-from thinklab.behavior import Behavior
+from thinklab.behavior import Behavior, load_behavior
 from thinklab.config import Experiment, JudgeSection
-from thinklab.errors import ConfigError, TeacherError
+from thinklab.errors import BehaviorError, ConfigError, TeacherError
 from thinklab.run import RunFolder
 from thinklab.teachers import Teacher, TeacherReply, TeacherRequest, load_teacher
 from thinklab.teachers.base import check as check_teacher
@@ -221,3 +221,18 @@ def check_config(config: Experiment, behaviors: Sequence[Behavior], ready_made: 
     """
     section = config.judge or (JudgeSection(teacher="ready-made") if ready_made is not None else None)
     check_judged(section, behaviors, config.reward.bonus)
+
+
+def check_lines(config: Experiment, at: Callable[[tuple], str]) -> None:
+    """``check_config`` while a file is read: the error names the line of the behavior. For ``load_config``.
+
+    Raises:
+        ConfigError: as ``check_config``.
+    """
+    for k, section in enumerate(config.behaviors):
+        try:
+            check_config(config, [load_behavior(section.name)])
+        except BehaviorError:                  # building the run says what is wrong inside the file
+            continue
+        except ConfigError as error:
+            raise ConfigError(f"{at(('behaviors', k))}: {error}") from None

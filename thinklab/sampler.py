@@ -203,3 +203,11 @@ def _eval_mode(model):
             to_training()
         else:
             model.eval()
+
+
+def max_positions(model: PreTrainedModel) -> int | None:
+    """Most tokens that one text may have: what the model declares, or less where Unsloth's kernels were made ready for less (they
+    cut longer texts off). None where the model does not say."""
+    declared = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    ready = getattr(model, "max_seq_length", None)
+    return min((n for n in (declared, ready) if isinstance(n, int)), default=None)

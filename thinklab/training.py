@@ -432,7 +432,7 @@ def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
     if teacher.backend == "continuation":
         frames = [tokenizer(f"{teacher.options.get('template', '')} {teacher.options.get('head', '')}")["input_ids"]]
     else:
-        frames = [instructions(tokenizer, b, config.student.chat_template_kwargs) for b in behaviors]
+        frames = [instructions(tokenizer, b.messages("", ""), config.student.chat_template_kwargs) for b in behaviors]
     reply = teacher.options.get("max_tokens") or TeacherRequest.max_tokens
     return max(most, max(map(len, frames)) + config.train.max_prompt_tokens + config.train.max_completion_tokens + reply)
 

@@ -21,11 +21,12 @@ def doctor(
 ) -> None:
     """Look at this machine and, with CONFIG or --profile, try everything that the run needs; exit 1 when it would fail."""
     from thinklab.config import Experiment, load_config
+    from thinklab.judging import check_lines
     from thinklab.profiles import apply_profile
 
     experiment = None
     if config is not None:
-        experiment = load_config(config, overrides or [], profile)
+        experiment = load_config(config, overrides or [], profile, check_lines)
     elif profile is not None:
         apply_profile({}, profile)                   # an unknown name is said here, in one line
         experiment = Experiment.model_validate({"profile": profile, "loss": {"method": "grpo"}})

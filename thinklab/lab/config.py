@@ -14,8 +14,8 @@ from thinklab.behavior import Behavior
 from thinklab.config import Experiment, apply_override, read_config
 from thinklab.errors import ConfigError
 from thinklab.parts import Parts
+from thinklab.resolved import document_of
 from thinklab.run import RunFolder
-from thinklab.run_config import document_of
 
 SHORT = {"task": "name", "teacher": "backend", "student": "kind", "judge": "teacher"}
 
@@ -68,7 +68,7 @@ def _begin(config, out: Path | None) -> tuple[dict, Any]:
     if isinstance(config, Experiment):
         return config.model_dump(mode="json"), None
     if config is None and out is not None and RunFolder(out).config_file.exists():
-        return document_of(RunFolder(out)).data, None
+        return document_of(RunFolder(out).config_file, RunFolder(out).resolved()).data, None
     return {"name": "lab", **_copy(config or {})}, None
 
 

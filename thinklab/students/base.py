@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.config import TEMPLATE_ARGUMENTS
 from thinklab.errors import StudentError, did_you_mean
-from thinklab.sampler import Sampler, sampler_for
+from thinklab.sampler import Sampler, max_positions, sampler_for
 from thinklab.types import Message
 
 
@@ -44,7 +44,7 @@ class Student:
     @property
     def max_positions(self) -> int | None:
         """Most tokens that one text may have; None where the model does not say."""
-        return positions(self.model)
+        return max_positions(self.model)
 
     def sampler(self, max_new_tokens: int, temperature: float = 1.0, rows: int = 0) -> Sampler:
         """thinklab's own; for a student of kind ``unsloth`` one that calls its patched ``generate``."""
@@ -64,14 +64,6 @@ class Student:
         ids = [self.encode(p) for p in prompts]
         sampled = self.sampler(max_new_tokens, temperature, rows)(self.model, ids, n, seed)
         return self.tokenizer.batch_decode(sampled, skip_special_tokens=True)
-
-
-def positions(model: PreTrainedModel) -> int | None:
-    """Most tokens that one text may have: what the model declares, or less where Unsloth's kernels were made ready for less (they
-    cut longer texts off). None where the model does not say."""
-    declared = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    ready = getattr(model, "max_seq_length", None)
-    return min((n for n in (declared, ready) if isinstance(n, int)), default=None)
 
 
 def check(student: Student) -> Student:

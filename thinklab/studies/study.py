@@ -30,6 +30,7 @@ from thinklab import yamlfile
 from thinklab._names import FolderName, folder_name
 from thinklab.config import Experiment, Section, load_config
 from thinklab.errors import ConfigError, RunError, did_you_mean
+from thinklab.judging import check_lines
 from thinklab.resources import find_config
 from thinklab.run import RunFolder
 from thinklab.run_config import experiment_of
@@ -147,7 +148,7 @@ class Cell:
         return f"{self.base}/{self.arm}/seed-{self.seed}"
 
     def config(self) -> Experiment:
-        return load_config(self.file, list(self.overrides))
+        return load_config(self.file, self.overrides, check=check_lines)
 
     def state(self) -> State:
         """``finished``: trained and probed. ``begun``: to be resumed.

@@ -13,15 +13,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from thinklab.behavior import Behavior
 from thinklab.errors import ConfigError, TeacherError
-from thinklab.sampler import Sampler, sampler_for
-from thinklab.students.base import positions
+from thinklab.sampler import Sampler, max_positions, sampler_for
 from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.safety import MAX_CHARS, shielded
 from thinklab.teachers.self_test import prove
 from thinklab.teachers.unpatched import unpatched
-from thinklab.types import Example, Usage
+from thinklab.types import Example, Message, Usage
 
 
 class SelfTeacher:
@@ -172,7 +170,7 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
               max_tokens: int, rows: int, max_student_chars: int, template_kwargs: dict[str, Any]) -> list[TeacherReply]:
     replies: list[TeacherReply | None] = [None] * len(requests)
     prompts: dict[int, list[int]] = {}
-    room = positions(model)
+    room = max_positions(model)
     control = (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab())
     for k, request in enumerate(requests):
         ids = _encode(tokenizer, shielded(request, max_student_chars, control), template_kwargs)
@@ -204,10 +202,9 @@ def greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_token
     return sampler_for(model)(max_tokens, _eos_ids(model, tokenizer), _pad_id(tokenizer), temperature=0, rows=rows)
 
 
-def instructions(tokenizer: PreTrainedTokenizerBase, behavior: Behavior, template_kwargs: dict[str, Any]) -> list[int]:
+def instructions(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], template_kwargs: dict[str, Any]) -> list[int]:
     """Ids of all that a teacher reads beside question and answer: rules, examples, what shields them, the chat template."""
-    request = TeacherRequest(id="", messages=tuple(behavior.messages("", "")), example=Example("", "", ""), response="",
-                             behavior=behavior.name)
+    request = TeacherRequest(id="", messages=tuple(messages), example=Example("", "", ""), response="", behavior="")
     control = (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab())
     return _encode(tokenizer, shielded(request, MAX_CHARS, control), template_kwargs)
 
