@@ -253,6 +253,9 @@ def _dequantised(model):
     model = model.dequantize()
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
+    if read := getattr(model, "_weight_conversions", None):        # how stored 4-bit tensors were read; nothing writes them again
+        model._weight_conversions = [c for c in read
+                                     if not any("Bnb" in type(op).__name__ for op in getattr(c, "operations", ()))]
     return model.to(dtype)
 
 
