@@ -31,8 +31,8 @@ $(UNSLOTH)/.installed: $(STAMP) tests/unsloth/requirements.txt
 
 # Two processes: one with Unsloth's trainer alone, one in which Triton's interpreter runs its kernels as well.
 test-unsloth: $(UNSLOTH)/.installed
-	$(UNSLOTH)/bin/python -m pytest -p tests.unsloth.first tests/unsloth/test_same_trainer.py
-	$(UNSLOTH)/bin/python -m pytest -p tests.unsloth.emulate tests/unsloth/test_emulated.py
+	$(UNSLOTH)/bin/python -m pytest -p tests.support.unsloth_first tests/unsloth/test_same_trainer.py
+	$(UNSLOTH)/bin/python -m pytest -p tests.support.unsloth_emulation tests/unsloth/test_emulated.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ def main() -> None:
             clock = folder.with_suffix(".seconds")
             if not clock.exists():
                 begin = time.perf_counter()
-                subprocess.run([sys.executable, "-m", "thinklab.cli", "demo", "--behavior", behavior, "--seed", str(seed),
+                subprocess.run([sys.executable, "-m", "thinklab", "demo", "--behavior", behavior, "--seed", str(seed),
                                 "--out", str(folder)], check=True, stdout=subprocess.DEVNULL)
                 clock.write_text(f"{time.perf_counter() - begin:.0f}")
             for arm in ("aas", "grpo"):

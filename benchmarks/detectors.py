@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinklab.behavior import Behavior, list_behaviors, load_behavior
+from thinklab.behavior.behavior import Behavior, list_behaviors, load_behavior
 
 TEXTS = Path(__file__).parent.parent / "tests" / "data" / "behaviors"
 SETS = {"tuned": TEXTS, "form": TEXTS / "unseen-form", "paraphrase": TEXTS / "unseen-paraphrase"}

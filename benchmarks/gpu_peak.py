@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from thinklab.errors import StudentError
-from thinklab.unsloth_first import import_first
+from thinklab.students.unsloth_first import import_first
 
 
 def main() -> None:
@@ -32,9 +32,9 @@ def main() -> None:
     import torch
     if not torch.cuda.is_available():
         sys.exit("gpu_peak.py needs an NVIDIA GPU; there is none here, so nothing was measured")
-    from tests.gpu.make import make_llama
-    from thinklab.config import Experiment
-    from thinklab.training import build
+    from tests.support.tiny_llama import make_llama
+    from thinklab.config.experiment import Experiment
+    from thinklab.experiment.build import build
 
     with tempfile.TemporaryDirectory() as folder:
         path = make_llama(Path(folder) / "llama", 3072, 8192, args.layers, 24, 8, vocabulary=128_256)

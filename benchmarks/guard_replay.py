@@ -10,9 +10,9 @@ import argparse
 from pathlib import Path
 from statistics import fmean
 
-from thinklab.config import Experiment
-from thinklab.guards import WINDOW, Watch
-from thinklab.run import RunFolder
+from thinklab.config.experiment import Experiment
+from thinklab.experiment.guards import WINDOW, Watch
+from thinklab.run.folder import RunFolder
 
 
 def halved(accuracy: list[float]) -> int | None:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from thinklab import allocator
-from thinklab.behavior import load_behavior
-from thinklab.config import Experiment
+from thinklab.behavior.behavior import load_behavior
+from thinklab.config import cpu_allocator
+from thinklab.config.experiment import Experiment
 from thinklab.probing.probe import sample, summarise
-from thinklab.run import RunFolder
+from thinklab.run.folder import RunFolder
 from thinklab.students import load_student
 from thinklab.tasks import load_task
 from thinklab.tasks.sums import FIRST, ITEMS, NAMES, OTHERS, TEMPLATES, is_held_out, operand_pool
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--max-tokens", type=int, default=200)
     args = parser.parse_args()
-    allocator.tune()
+    cpu_allocator.tune()
     torch.set_num_threads(1)
     print(f"| run | {' | '.join(f'{n} numbers' for n in LENGTHS)} |\n|{' --- |' * (len(LENGTHS) + 1)}")
     seen = set()

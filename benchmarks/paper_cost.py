@@ -22,12 +22,12 @@ from pathlib import Path
 
 import torch
 
-from thinklab.config import load_config
-from thinklab.evaluation.config import load_evaluation
-from thinklab.evaluation.evaluate import draw_questions
-from thinklab.solvers import Writer, load_solver
+from thinklab.config.load import load_config
+from thinklab.evaluation.plan import load_evaluation
+from thinklab.evaluation.questions import draw_questions
+from thinklab.evaluation.solvers import Writer, load_solver
+from thinklab.experiment.build import build
 from thinklab.students import load_student
-from thinklab.training import build
 
 ROOT = Path(__file__).parent.parent
 

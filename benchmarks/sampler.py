@@ -15,7 +15,7 @@ import time
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from thinklab import allocator
+from thinklab.config import cpu_allocator
 from thinklab.sampler import GenerateSampler, Sampler
 
 SHAPES = {      # hidden, intermediate, layers, heads, key-value heads, vocabulary
@@ -63,7 +63,7 @@ def main() -> None:
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(1)
-    allocator.tune()
+    cpu_allocator.tune()
     model = make(args.shape, device)
     model.lm_head = EndsNow(model.lm_head, 1 / (args.mean or args.longest / 4))
     torch.manual_seed(1)

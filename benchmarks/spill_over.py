@@ -10,23 +10,23 @@ from pathlib import Path
 
 import torch
 
-from thinklab import allocator
-from thinklab.behavior import load_behavior
-from thinklab.config import Experiment
-from thinklab.probing import spill
+from thinklab.behavior.behavior import load_behavior
+from thinklab.config import cpu_allocator
+from thinklab.config.experiment import Experiment
+from thinklab.experiment.questions import answer_limit
+from thinklab.probing import spill_over
 from thinklab.probing.retention import Retention
-from thinklab.run import RunFolder
+from thinklab.run.folder import RunFolder
 from thinklab.students import load_student
-from thinklab.training import answer_limit
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path)
     args = parser.parse_args()
-    allocator.tune()
+    cpu_allocator.tune()
     torch.set_num_threads(1)
-    print(f"| run | {' | '.join(spill.PROMPTS)} | KL, nats a token |\n|{' --- |' * (len(spill.PROMPTS) + 2)}")
+    print(f"| run | {' | '.join(spill_over.PROMPTS)} | KL, nats a token |\n|{' --- |' * (len(spill_over.PROMPTS) + 2)}")
     for path in args.runs:
         run = RunFolder.open(path)
         config = Experiment.model_validate(run.resolved()["config"])
@@ -36,7 +36,7 @@ def main() -> None:
         student.model.load_adapter(str(run.last_checkpoint()[0]), adapter_name="trained")
         student.model.set_adapter("trained")
         room = answer_limit(config)
-        before, after = (spill.measure(student, behaviors, max_new_tokens=room, base=base)[0] for base in (True, False))
+        before, after = (spill_over.measure(student, behaviors, max_new_tokens=room, base=base)[0] for base in (True, False))
         name = behaviors[0].name
         cells = [f"{before[g][name]['count']} -> {after[g][name]['count']} of {after[g][name]['total']}" for g in after]
         kl = retention.estimate()

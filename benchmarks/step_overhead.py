@@ -22,9 +22,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from thinklab import allocator
-from thinklab.behavior import load_behavior
-from thinklab.guide import Guide, Schedule
+from thinklab.behavior.behavior import load_behavior
+from thinklab.config import cpu_allocator
+from thinklab.guide.guide import Guide, Schedule
 from thinklab.students.make_tiny import build_tokenizer
 from thinklab.tasks import load_task
 from thinklab.teachers import load_teacher
@@ -79,7 +79,7 @@ def main() -> None:
     args = parser.parse_args()
     cuda = torch.cuda.is_available()
     torch.set_num_threads(1)
-    allocator.tune()
+    cpu_allocator.tune()
     tokenizer = build_tokenizer()
     rng, eos = random.Random(0), tokenizer.eos_token_id
     count = QUESTIONS * SAMPLES

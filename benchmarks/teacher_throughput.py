@@ -19,11 +19,11 @@ from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.teachers.fake_server import KEY, Server
-from thinklab.config import load_config
+from tests.support.fake_server import KEY, Server
+from thinklab.config.load import load_config
+from thinklab.experiment.build import build
 from thinklab.teachers import TeacherRequest, load_teacher
 from thinklab.teachers.remote import RemoteTeacher
-from thinklab.training import build
 from thinklab.types import Example
 
 T = TypeVar("T")

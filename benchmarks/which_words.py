@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from thinklab.behavior import load_behavior
-from thinklab.run import RunFolder
+from thinklab.behavior.behavior import load_behavior
+from thinklab.run.folder import RunFolder
 from thinklab.tasks.sums import REFLECTIONS
 
 

@@ -42,6 +42,6 @@ def shared_data():
 @pytest.fixture(scope="module")
 def chromium():
     """A headless browser; skips with a reason where there is none."""
-    from tests.widget_page import browser
+    from tests.support.widget_page import browser
     with browser() as found:
         yield found

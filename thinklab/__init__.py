@@ -5,11 +5,11 @@ Names are loaded when they are first used, so that ``import thinklab`` costs not
 from importlib import import_module
 
 _NAMES = {
-    "Behavior": "thinklab.behavior", "load_behavior": "thinklab.behavior",
+    "Behavior": "thinklab.behavior.behavior", "load_behavior": "thinklab.behavior.behavior",
     "Task": "thinklab.tasks.base", "load_task": "thinklab.tasks",
     "Teacher": "thinklab.teachers.base", "load_teacher": "thinklab.teachers",
-    "Lab": "thinklab.lab", "load_student": "thinklab.students", "ThinkTuningTrainer": "thinklab.trainer",
-    "probe": "thinklab.probing.api",
+    "Lab": "thinklab.lab.lab", "load_student": "thinklab.students", "ThinkTuningTrainer": "thinklab.trainer",
+    "probe": "thinklab.experiment.probe_api",
 }
 __all__ = ["Behavior", "Lab", "Task", "Teacher", "ThinkTuningTrainer", "aas", "load_behavior", "load_student", "load_task",
            "load_teacher", "probe"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from thinklab.behavior import Behavior
+from thinklab.behavior.behavior import Behavior
 from thinklab.tasks.base import Task
 from thinklab.types import Example, Rollout
 

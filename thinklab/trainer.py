@@ -4,7 +4,7 @@ The idea: keep TRL's loss and change what goes into it. On a teacher token the o
 so the ratio is 1 and carries the gradient of log pi, and the advantage is multiplied by the weight w of ``aas``. TRL's
 clipped loss then has the gradient -A * w * grad log pi there, which is that of -A * pi / (sg(pi) + c(A)).
 
-Without a guide every hook below is a pass-through and the trainer equals TRL's (tests/test_trainer_is_trl.py), except where a
+Without a guide every hook below is a pass-through and the trainer equals TRL's (tests/method/test_trainer_is_trl.py), except where a
 step or a group has nothing to learn from: TRL then moves the weights by rounding errors and by momentum, this trainer does not.
 """
 from __future__ import annotations
@@ -25,11 +25,11 @@ from trl.trainer.utils import pad
 
 from thinklab import aas
 from thinklab.advantages import equal_groups
-from thinklab.devices import one_gpu
+from thinklab.batch_metrics import batch_metrics, over_batches
+from thinklab.config.devices import one_gpu
 from thinklab.empty_steps import skip_empty_steps as skip_in
 from thinklab.errors import ConfigError, RunError, TeacherError, TrainingError
 from thinklab.logprobs import chosen_logprobs
-from thinklab.metrics import batch_metrics, over_batches
 from thinklab.sampler import Sampler
 from thinklab.teacher_watch import TeacherWatch, many_rejected
 from thinklab.types import Batch, Example, Rollout
@@ -49,7 +49,7 @@ class ThinkTuningTrainer(GRPOTrainer):
     """TRL's ``GRPOTrainer`` with a teacher. Takes everything that takes, and:
 
     Args:
-        guide: stage 2; ``thinklab.guide.Guide`` or any callable of that form. None trains plain GRPO.
+        guide: stage 2; ``thinklab.guide.guide.Guide`` or any callable of that form. None trains plain GRPO.
         score: fills in the rewards of each rollout before TRL asks for them; reward functions get the rollouts as the
             keyword ``rollout`` (a list of ``Rollout``).
         shaping: the weight on the teacher's tokens.
@@ -72,7 +72,7 @@ class ThinkTuningTrainer(GRPOTrainer):
     however it is split into micro-batches; TRL's is a mean of the micro-batches' means. A dataset row is
     ``{"prompt": messages, "example_id": id}``; all else in it goes to the reward functions.
 
-    What ``thinklab.metrics`` knows about a step (``guided_fraction``, ``guidance/*``, ``rejected/*``, ``own/*``) is in
+    What ``thinklab.batch_metrics`` knows about a step (``guided_fraction``, ``guidance/*``, ``rejected/*``, ``own/*``) is in
     ``state.log_history`` beside TRL's own figures. docs/plain-trl.md shows the trainer in a script of its own.
 
     Raises:

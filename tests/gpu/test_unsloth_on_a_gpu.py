@@ -2,7 +2,7 @@
 
 Run in a process of its own, since Unsloth must be imported first:
 
-    python -m pytest -p tests.gpu.first tests/gpu
+    python -m pytest -p tests.support.gpu_first tests/gpu
 """
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import torch
 if not torch.cuda.is_available():
     pytest.skip("needs an NVIDIA GPU", allow_module_level=True)
 if "unsloth" not in sys.modules:
-    pytest.skip("needs Unsloth, imported first: python -m pytest -p tests.gpu.first tests/gpu", allow_module_level=True)
+    pytest.skip("needs Unsloth, imported first: python -m pytest -p tests.support.gpu_first tests/gpu", allow_module_level=True)
 
-from tests.gpu.make import make_llama
-from thinklab.config import Experiment
-from thinklab.export import save
-from thinklab.run import RunFolder
-from thinklab.training import build
+from tests.support.tiny_llama import make_llama
+from thinklab.config.experiment import Experiment
+from thinklab.experiment.build import build
+from thinklab.export.export import save
+from thinklab.run.folder import RunFolder
 
 pytestmark = pytest.mark.gpu
 HALF = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from thinklab import Lab, load_teacher
-from thinklab.run import RunFolder
+from thinklab.run.folder import RunFolder
 
 SMALL = {
     "name": "small",

@@ -8,11 +8,11 @@ import os
 import pytest
 
 from tests.conftest import ROOT
-from tests.jupyter_page import Notebook, server, write_notebook
 from tests.lab.conftest import SMALL
-from tests.widget_page import browser
+from tests.support.jupyter_page import Notebook, server, write_notebook
+from tests.support.widget_page import browser
 from thinklab import load_behavior
-from thinklab.run import RunFolder
+from thinklab.run.folder import RunFolder
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TEXT = "I check: my own words. So \\boxed{4}."

@@ -6,18 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from thinklab.lab.html import (
-    LabProbe,
-    Metrics,
-    Proposals,
-    ReviewText,
-    Status,
-    batch_html,
-    batch_text,
-)
+from thinklab.lab.results import LabProbe, Metrics, Proposals, ReviewText, Status, batch_html, batch_text
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Rate
-from thinklab.review import ReviewQueue
+from thinklab.review.queue import ReviewQueue
 from thinklab.types import Batch, Example, Guidance, Rollout
 
 BAD = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -33,7 +25,7 @@ def clean(html: str) -> None:
 
 def test_markup_in_questions_answers_guidance_and_names_is_text(tokenizer):
     from thinklab import load_behavior
-    from thinklab.guide import Guide
+    from thinklab.guide.guide import Guide
 
     batch = Batch(0, 0, tuple(rollout(k, BAD) for k in range(12)))
     guidance = {
@@ -72,7 +64,7 @@ def test_a_rollout_that_is_guided_shows_in_the_text_of_the_proposals():
 
 
 def test_an_example_config_is_found_by_its_name_from_anywhere(tmp_path, monkeypatch):
-    from thinklab.resources import find_config
+    from thinklab.config.shipped import find_config
 
     monkeypatch.chdir(tmp_path)
     found = {

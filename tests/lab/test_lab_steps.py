@@ -10,10 +10,10 @@ import yaml
 
 from tests.lab.conftest import SMALL, Flaky, same, step, weights
 from thinklab import Lab, load_behavior, load_task
-from thinklab.config import Experiment
+from thinklab.config.experiment import Experiment
 from thinklab.errors import ConfigError, LabError, ReviewError, RunError
-from thinklab.experiment import run_experiment
-from thinklab.run import RunFolder
+from thinklab.experiment.train import run_experiment
+from thinklab.run.folder import RunFolder
 from thinklab.types import Batch
 
 

@@ -252,7 +252,7 @@ def test_another_process_is_kept_out_and_goes_on_where_the_killed_one_was(make, 
 
 def test_a_paid_teacher_is_paid_once(make, tmp_path, monkeypatch):
     """The real SDK against a server on loopback, without thinklab's cache: what came is kept by the Lab itself."""
-    from tests.teachers.fake_server import GOOD, KEY, Server
+    from tests.support.fake_server import GOOD, KEY, Server
 
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     with Server(

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from thinklab.detect import region
+from thinklab.behavior.detectors import region
 from thinklab.evaluation.harness import LAST_BOX
 from thinklab.tasks import _choice, _math, _yesno, sums
 from thinklab.tasks.base import Task

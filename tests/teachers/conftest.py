@@ -1,6 +1,6 @@
 import pytest
 
-from tests.teachers.fake_server import KEY
+from tests.support.fake_server import KEY
 from thinklab.teachers import TeacherRequest
 from thinklab.types import Example
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.teachers.fake_server import KEY, Raw, Server
+from tests.support.fake_server import KEY, Raw, Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import TeacherError
 from thinklab.teachers.base import ERRORS

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.teachers.fake_server import KEY, Server
+from tests.support.fake_server import KEY, Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.teachers import load_teacher

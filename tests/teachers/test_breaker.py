@@ -1,4 +1,4 @@
-from tests.teachers.fake_server import Server
+from tests.support.fake_server import Server
 from tests.teachers.test_faults import remote
 from thinklab.teachers.breaker import Breaker
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.teachers.fake_server import GOOD, Server
+from tests.support.fake_server import GOOD, Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import RunError
 from thinklab.teachers import TeacherReply

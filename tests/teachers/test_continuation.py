@@ -4,14 +4,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from thinklab.behavior import load_behavior
+from thinklab.behavior.behavior import load_behavior
 from thinklab.errors import ConfigError
-from thinklab.guide import parse_reply
+from thinklab.guide.guide import parse_reply
 from thinklab.students import load_student
 from thinklab.tasks import load_task
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.teachers import load_teacher
-from thinklab.teachers.base import TeacherRequest
+from thinklab.types import TeacherRequest
 
 STYLE = {"template": "Check\n{question}\n{response}", "head": "I check:"}
 

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from tests.teachers.fake_server import GOOD, KEY, Server
+from tests.support.fake_server import GOOD, KEY, Server
 from thinklab.errors import TeacherError
-from thinklab.guide import Rejected, parse_reply
+from thinklab.guide.guide import Rejected, parse_reply
 from thinklab.teachers import load_teacher
 from thinklab.teachers.base import ERRORS, check, submit
 from thinklab.types import Usage

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.teachers.fake_server import Server
+from tests.support.fake_server import Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import ConfigError
 from thinklab.teachers.limits import WINDOW_S, Gate, Limits

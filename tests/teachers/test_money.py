@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.teachers.fake_server import GOOD, Server
+from tests.support.fake_server import GOOD, Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import ConfigError
 from thinklab.teachers import load_teacher

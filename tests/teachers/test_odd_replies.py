@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.teachers.fake_server import GOOD, KEY, Raw, Server
+from tests.support.fake_server import GOOD, KEY, Raw, Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import TeacherError
 from thinklab.teachers import TeacherReply

@@ -2,7 +2,7 @@ import asyncio
 import threading
 from dataclasses import replace
 
-from tests.teachers.fake_server import GOOD, Server
+from tests.support.fake_server import GOOD, Server
 from tests.teachers.test_faults import remote
 from thinklab.teachers import TeacherReply, load_teacher
 from thinklab.teachers.base import check, submit

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from thinklab.errors import ConfigError, RunError, TeacherError
-from thinklab.guide import parse_reply
+from thinklab.guide.guide import parse_reply
 from thinklab.teachers import load_teacher
 from thinklab.teachers.human import request_id
 from thinklab.types import Guidance, Rollout, Usage, to_json

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.teachers.fake_server import Server
+from tests.support.fake_server import Server
 from tests.teachers.test_faults import remote
-from thinklab.guide import parse_reply
+from thinklab.guide.guide import parse_reply
 from thinklab.teachers import TeacherRequest
 from thinklab.teachers.safety import CONTROL_TOKENS, NOTICE, UNPRINTABLE, as_text, marked, shielded, shorten
 from thinklab.types import Example

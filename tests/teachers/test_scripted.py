@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from thinklab import load_behavior
 from thinklab.errors import ConfigError, TeacherError
-from thinklab.guide import parse_reply
+from thinklab.guide.guide import parse_reply
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.tasks.sums import REFLECTIONS
 from thinklab.teachers import TeacherRequest, load_teacher

@@ -11,7 +11,7 @@ import types
 import pytest
 from rich.console import Console
 
-from tests.teachers.fake_server import ACTIONS, KEY, Server
+from tests.support.fake_server import ACTIONS, KEY, Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import TeacherError
 from thinklab.teachers import secrets

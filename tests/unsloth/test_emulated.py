@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-if "tests.unsloth.emulate" not in sys.modules:
+if "tests.support.unsloth_emulation" not in sys.modules:
     pytest.skip("needs the environment and the plugin of `make test-unsloth`", allow_module_level=True)
 
 import torch
@@ -15,19 +15,19 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, TrainerCallback
 from trl import GRPOTrainer
 
-from tests.gpu.make import make_llama
-from tests.teachers.fake_server import KEY, Server
-from tests.test_trainer_formula import written_formula
-from thinklab import dry_run as dry_run_module
-from thinklab.config import Experiment
+from tests.method.test_trainer_formula import written_formula
+from tests.support.fake_server import KEY, Server
+from tests.support.tiny_llama import make_llama
+from thinklab.config.experiment import Experiment
 from thinklab.errors import RunError, TeacherError
-from thinklab.export import save
+from thinklab.experiment import longest_batch as dry_run_module
+from thinklab.experiment.build import build
+from thinklab.export.export import save
 from thinklab.logprobs import chosen_logprobs
 from thinklab.sampler import GenerateSampler, Sampler
 from thinklab.students import load_student
 from thinklab.teachers import TeacherRequest, load_teacher, resident
 from thinklab.teachers.unpatched import unpatched
-from thinklab.training import build
 from thinklab.types import Example
 
 HERE = Path(__file__).parent

@@ -15,10 +15,10 @@ import torch
 from trl import GRPOTrainer
 from unsloth import FastLanguageModel
 
-from tests.test_trainer_formula import CASES, SHAPING, run, written_formula
-from tests.test_trainer_formula import test_loss_and_gradients_equal_the_written_formula as formula_holds
+from tests.method.test_trainer_formula import CASES, SHAPING, run, written_formula
+from tests.method.test_trainer_formula import test_loss_and_gradients_equal_the_written_formula as formula_holds
 from thinklab.aas import Shaping
-from thinklab.config import StudentSection
+from thinklab.config.experiment import StudentSection
 from thinklab.errors import StudentError
 from thinklab.students import unsloth as loader
 from thinklab.trainer import ThinkTuningTrainer
@@ -91,6 +91,6 @@ def test_no_setting_differs_from_what_trl_alone_would_use():
     """Unsloth gives some options other defaults; the config spells out every one of those."""
     with_unsloth, alone = (json.loads(subprocess.run(
         [sys.executable, "-c", first + DUMP], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-        for first in ("import tests.unsloth.first\n", ""))
+        for first in ("import tests.support.unsloth_first\n", ""))
     different = {k: (alone[k], with_unsloth[k]) for k in alone if k in with_unsloth and alone[k] != with_unsloth[k]}
     assert set(different) <= IDLE and len(alone) > 150, different

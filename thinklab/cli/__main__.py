@@ -1,4 +1,4 @@
-"""``python -m thinklab.cli``."""
-from thinklab.cli import main
+"""``python -m thinklab.cli.app``."""
+from thinklab.cli.app import main
 
 main()

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from thinklab._behavior import check
-from thinklab._behavior import file as _file
-from thinklab._behavior.new import new_file, schema
-from thinklab._behavior.preview import Preview, preview
-from thinklab.behavior import Behavior, list_behaviors, load_behavior, summary
+from thinklab.behavior import lint
+from thinklab.behavior.behavior import Behavior, list_behaviors, load_behavior, summary
+from thinklab.behavior.preview import Preview, preview
+from thinklab.behavior.scaffold import new_file, schema
+from thinklab.config.shipped import locate
 from thinklab.errors import BehaviorError, ThinklabError
 from thinklab.tasks import sums
 
@@ -95,15 +95,15 @@ def new(name: Annotated[str, typer.Argument(help="Its name: lower case, with hyp
     _print(f"next: edit it, then run: thinklab behaviors lint {path} && thinklab behaviors test {path}")
 
 
-@app.command()
-def lint(files: Targets, as_format: AsFormat = Format.text) -> None:
+@app.command("lint")
+def lint_files(files: Targets, as_format: AsFormat = Format.text) -> None:
     """Check files without running anything. Errors exit with 1; warnings do not."""
-    found: list[check.Finding] = []
+    found: list[lint.Finding] = []
     for target in files:
         try:
-            found += check.lint(_file.locate(target))
+            found += lint.lint(locate(target))
         except BehaviorError as err:
-            found.append(check.Finding("error", target, 1, 1, str(err)))
+            found.append(lint.Finding("error", target, 1, 1, str(err)))
     if as_format is Format.json:
         _print(json.dumps([finding.to_json() for finding in found], ensure_ascii=False))
     else:
@@ -123,7 +123,7 @@ def test(files: Targets, as_format: AsFormat = Format.text,
     failed, report = 0, []
     for target in files:
         behavior = _load(target)
-        results = check.run_tests(behavior)
+        results = lint.run_tests(behavior)
         bad = [r for r in results if r.passed is False]
         failed += len(bad)
         report.append({"name": behavior.name, "file": str(behavior.path),
@@ -138,7 +138,7 @@ def test(files: Targets, as_format: AsFormat = Format.text,
         raise typer.Exit(1)
 
 
-def _print_results(behavior: Behavior, results: list[check.TestResult], verbose: bool) -> None:
+def _print_results(behavior: Behavior, results: list[lint.TestResult], verbose: bool) -> None:
     words = {True: "ok", False: "FAILED", None: "not run"}
     for r in results:
         if verbose or r.passed is not True:

@@ -20,9 +20,10 @@ def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Load and probe nothing.")] = False,
 ) -> None:
     """Look at this machine and, with CONFIG or --profile, try everything that the run needs; exit 1 when it would fail."""
-    from thinklab.config import Experiment, load_config
-    from thinklab.judging import check_lines
-    from thinklab.profiles import apply_profile
+    from thinklab.config.experiment import Experiment
+    from thinklab.config.load import load_config
+    from thinklab.config.profiles import apply_profile
+    from thinklab.experiment.run_judge import check_lines
 
     experiment = None
     if config is not None:
@@ -31,12 +32,12 @@ def doctor(
         apply_profile({}, profile)                   # an unknown name is said here, in one line
         experiment = Experiment.model_validate({"profile": profile, "loss": {"method": "grpo"}})
     if experiment is not None and experiment.student.kind == "unsloth":
-        from thinklab import unsloth_first
+        from thinklab.students import unsloth_first
         try:
             unsloth_first.import_first("unsloth")
         except StudentError:
             pass                                     # the examination says the same, with everything else
-    from thinklab.doctor import examine
+    from thinklab.experiment.doctor import examine
 
     console, problems = Console(highlight=False), 0
     for finding in examine(experiment, quick):

@@ -12,10 +12,10 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from thinklab import unsloth_first
+from thinklab.config.shipped import find_config
 from thinklab.errors import RunError, TeacherError
-from thinklab.resources import find_config
-from thinklab.signals import Interrupted
+from thinklab.run.signals import Interrupted
+from thinklab.students import unsloth_first
 
 
 def evaluate(
@@ -27,7 +27,7 @@ def evaluate(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Score FILE's methods on its benchmarks; call it again to go on where it was stopped."""
-    from thinklab.evaluation.config import load_evaluation
+    from thinklab.evaluation.plan import load_evaluation
     file = find_config(file, "evaluation")
     config = load_evaluation(file)
     out = out or Path("runs") / config.name
@@ -38,8 +38,8 @@ def evaluate(
         return
     console = Console(stderr=True, highlight=False)
     if not report_only:
-        from thinklab.evaluation.evaluate import evaluate as run
-        from thinklab.evaluation.evaluate import student_kinds
+        from thinklab.evaluation.grid import evaluate as run
+        from thinklab.evaluation.students import student_kinds
         for kind in student_kinds(config, file, out, [m for m, _ in wanted]):
             unsloth_first.import_first(kind)
         try:
@@ -48,9 +48,10 @@ def evaluate(
         except KeyboardInterrupt as error:
             raise Interrupted(getattr(error, "number", 2), "stopped; every finished answer is kept. Continue with: thinklab eval "
                               f"{shlex.quote(str(file))} --out {shlex.quote(str(out))}") from None
-    from thinklab.evaluation.evaluate import all_seen, budgets
     from thinklab.evaluation.page import headline, write_results
+    from thinklab.evaluation.questions import all_seen
     from thinklab.evaluation.results import collect
+    from thinklab.evaluation.students import budgets
     results = collect(config, out)
     if not results.cells and report_only:
         raise RunError(f"{out} holds no finished run of any cell yet; call the same command without --report-only first")
@@ -65,8 +66,8 @@ def evaluate(
 
 def _done(out: Path, method: str, benchmark: str) -> int:
     """Runs of a cell that are whole."""
-    from thinklab.chunks import whole_chunks
-    from thinklab.run import RunFolder
+    from thinklab.run.chunks import whole_chunks
+    from thinklab.run.folder import RunFolder
     size = len(((RunFolder(out).read_json("questions.json") or {}).get(benchmark) or {}).get("ids", ()))
     counts: dict[int, int] = {}
     for key, lines in whole_chunks(RunFolder(out / method / benchmark), "answers", repair=False).items():
@@ -81,7 +82,7 @@ def progress(console: Console, name: str, quiet: bool) -> Iterator[Callable[[str
         yield lambda cell, done, total: None
         return
     if sys.stderr.isatty():
-        from thinklab.console import bars
+        from thinklab.reports.console import bars
         with bars(console) as shown:
             task = shown.add_task(name, total=None, rates="loading")
             yield lambda cell, done, total: shown.update(task, completed=done, total=total, rates=cell)

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from thinklab import unsloth_first
+from thinklab.students import unsloth_first
 
 
 def save(
@@ -19,7 +19,7 @@ def save(
     """Write the trained student of RUN into a folder, with a model card."""
     if kind == "gguf":
         unsloth_first.import_first_for(run)
-    from thinklab.export import save as write
+    from thinklab.export.export import save as write
     print(write(run, kind, out, quantization=quantization))
 
 
@@ -30,7 +30,7 @@ def push(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Upload FOLDER to the hub as REPO, after showing what would leave this machine and asking."""
-    from thinklab.export import push as upload
+    from thinklab.export.export import push as upload
     console = Console(stderr=True, highlight=False)
 
     def ask(question: str) -> bool:

@@ -13,7 +13,7 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from thinklab.errors import ConfigError, ThinklabError
-from thinklab.rejections import sentence
+from thinklab.guide.rejections import sentence
 from thinklab.teachers.safety import as_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -37,8 +37,8 @@ def guide(
     A line of QUESTIONS is {"question": ..., "response": ...}; "gold" or "reference" (its last number counts) or "is_correct"
     say whether the response is right. Columns that are not known are kept as "meta".
     """
-    from thinklab.behavior import load_behavior
-    from thinklab.guide_file import Tally, guide_answers, read_answers, requests_for
+    from thinklab.behavior.behavior import load_behavior
+    from thinklab.guide.answers_file import Tally, guide_answers, read_answers, requests_for
     from thinklab.teachers import load_teacher
     from thinklab.teachers.base import check
     from thinklab.teachers.secrets import without_key
@@ -117,7 +117,7 @@ def _bar(total: int, name: str, teacher: Any) -> Iterator[Callable[[], None]]:
     if not sys.stderr.isatty():
         yield lambda: None
         return
-    from thinklab.console import bars
+    from thinklab.reports.console import bars
     with bars(Console(stderr=True, highlight=False)) as shown:
         task = shown.add_task(f"guide, {name}", total=total, rates="asking")
         yield lambda: shown.update(task, advance=1, rates=teacher.brief() if hasattr(teacher, "brief") else "")
@@ -160,7 +160,7 @@ def _report(console: Console, tally: Any, lines: int, total: int, teacher: Any, 
 
 
 def main() -> None:
-    """``python -m thinklab.cli.guide``; the ``thinklab`` command mounts ``guide`` itself."""
+    """``python -m thinklab.cli.app.guide``; the ``thinklab`` command mounts ``guide`` itself."""
     try:
         app()
     except ThinklabError as error:

@@ -17,7 +17,7 @@ def export(
 ) -> None:
     """Write a plain model folder, the questions as tasks, and the command to call."""
     from thinklab.evaluation import harness
-    from thinklab.evaluation.config import load_evaluation
+    from thinklab.evaluation.plan import load_evaluation
     config = load_evaluation(tasks)
     print(f"model: {harness.export_model(source, out)}")
     names = harness.export_tasks(config, out)

@@ -17,11 +17,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from thinklab.config import StudentSection
+from thinklab.config.experiment import StudentSection
 from thinklab.errors import RunError
-from thinklab.evaluation.config import Evaluation
-from thinklab.evaluation.evaluate import Questions, draw_questions
-from thinklab.solvers import Writer, ZeroShot
+from thinklab.evaluation.plan import Evaluation
+from thinklab.evaluation.questions import Questions, draw_questions
+from thinklab.evaluation.solvers import Writer, ZeroShot
 from thinklab.tasks import load_task
 from thinklab.tasks._ids import by_id
 from thinklab.tasks.boxed import NO_ANSWER_AHEAD
@@ -60,7 +60,7 @@ def export_model(source: str, out: Path) -> Path:
         RunError: when the run has no checkpoint yet, or the folder is taken or cannot be written.
         StudentError: when the model cannot be loaded.
     """
-    from thinklab.export import save
+    from thinklab.export.export import save
     from thinklab.students import load_student
     folder = Path(out) / "model"
     if (Path(source) / "config.yaml").exists():

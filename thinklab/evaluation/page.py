@@ -9,13 +9,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from thinklab.evaluation import paired_stats as eval_stats
 from thinklab.evaluation import paper_table
-from thinklab.evaluation import stats as eval_stats
 from thinklab.evaluation.results import Filled, Results, as_csv, gap_text, markdown, p_text, to_json
 from thinklab.probing.stats import Estimate
-from thinklab.reports import page
+from thinklab.reports import html_page
 from thinklab.reports.plots import COLOURS, LAYOUT
-from thinklab.run import RunFolder, versions
+from thinklab.run.folder import RunFolder, versions
 
 PALETTE = (*COLOURS, "#ec4899", "#0ea5e9", "#78716c", "#f59e0b")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
@@ -31,7 +31,7 @@ def write_results(results: Results, out: Path, seen: Mapping[str, Mapping[str, i
 
     Args:
         seen: by method and benchmark, how many questions were also training questions.
-        budgets: by training run, what it used; as ``thinklab.budget.budget`` gives it.
+        budgets: by training run, what it used; as ``thinklab.run.usage.budget`` gives it.
     """
     out, seen = Path(out), seen or {}
     RunFolder(out).write_json("results.json", {**to_json(results), "questions_also_trained_on": seen, "training": budgets or {}})
@@ -40,7 +40,7 @@ def write_results(results: Results, out: Path, seen: Mapping[str, Mapping[str, i
     (out / "table.csv").write_text(as_csv(results), "utf-8")
     parts = [_head(results, seen), _table(results), _differences(results), _length(results), _scaling(results),
              _behaviors(results), _questions(results), _training(budgets or {}), _samples(results), _provenance(results, out)]
-    return table, page.write_page(out / "index.html", results.config.name, parts)
+    return table, html_page.write_page(out / "index.html", results.config.name, parts)
 
 
 def headline(results: Results) -> list[str]:
@@ -94,7 +94,7 @@ def _table(results: Results) -> str:
             "interval "
             "is a bootstrap over questions. <b>paper</b> is what is known of the paper's table, for Llama-3.2-3B-Instruct: "
             "comparable only "
-            "with that student. <b>?</b> is a figure that no source known to us gives.</p>" + page.table(head, rows))
+            "with that student. <b>?</b> is a figure that no source known to us gives.</p>" + html_page.table(head, rows))
 
 
 def _name(results: Results, benchmark: str) -> str:
@@ -133,7 +133,7 @@ def _differences(results: Results) -> str:
             f"intervals; one without width means that no question differed, not that none could. p: paired permutation test over "
             f"questions, after Holm's correction for all {count} comparisons. Bold where p is below .05, or, for the average, "
             "where the interval leaves out 0.</p>"
-            + page.table(["", *map(escape, config.benchmarks), "average"], rows))
+            + html_page.table(["", *map(escape, config.benchmarks), "average"], rows))
 
 
 def _length(results: Results) -> str:
@@ -165,13 +165,13 @@ def _length(results: Results) -> str:
     return ("<h2>Does it think longer?</h2><p>Tokens per answer: all turns, with the words that a solver put in; prompts are "
             f"not counted. In "
             f"small print: against {escape(config.compared_with)} on the same questions, 95 % bootstrap interval.</p>{known}"
-            + page.table(head, rows) +
+            + html_page.table(head, rows) +
             "<h2>Does longer help?</h2><p>Tokens of right answers less tokens of wrong ones <b>to the same question</b>, over "
             "the questions "
             "that got both in different runs. Below 0: the shorter ones are right more often. Between questions length says "
             "little, "
             "because hard ones take longer and fail more; the figures below show that, too, by quarters of the answers.</p>"
-            + page.table(head, helps))
+            + html_page.table(head, helps))
 
 
 def _scaling(results: Results) -> str:
@@ -213,7 +213,7 @@ def _scaling(results: Results) -> str:
 
 def _figures(figs: list[go.Figure]) -> str:
     room = f"<div class=figure style='min-height:{TALL['height'] + 8}px'>"
-    return "<div class=figures>" + "".join(page.figure(f).replace("<div class=figure>", room, 1) for f in figs) + "</div>"
+    return "<div class=figures>" + "".join(html_page.figure(f).replace("<div class=figure>", room, 1) for f in figs) + "</div>"
 
 
 def _behaviors(results: Results) -> str:
@@ -252,7 +252,7 @@ def _behaviors(results: Results) -> str:
             "together, mean over benchmarks with 95 % bootstrap intervals; in small print the difference to "
             f"{escape(config.compared_with)} on the same questions, which for a trained student is after against before. A "
             f"solver that asks "
-            "for a check in its prompt gets one; that is no sign of a habit.</p>" + page.table(["", *map(escape, names)], rows)
+            "for a check in its prompt gets one; that is no sign of a habit.</p>" + html_page.table(["", *map(escape, names)], rows)
             + _figures([fig]))
 
 
@@ -268,7 +268,7 @@ def _questions(results: Results) -> str:
             f"tokens, turns of at "
             f"most {config.max_new_tokens}, seed {config.seed}. Questions with longer prompts are left out for every method "
             f"alike.</p>"
-            + page.table(["benchmark", "questions there", "prompt too long", "asked"], rows))
+            + html_page.table(["benchmark", "questions there", "prompt too long", "asked"], rows))
 
 
 def _training(budgets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -281,7 +281,7 @@ def _training(budgets: Mapping[str, Mapping[str, Any]]) -> str:
                      f"{b['student_tokens']:,}", f"{b['teacher_texts']:,}", f"{b['teacher_tokens']:,}", escape(texts)])
     return ("<h2>What the training used</h2><p>Questions as often as they were used, answers that the student sampled with their "
             "tokens, the teacher's texts and tokens that were trained on, and what the supervised methods imitated.</p>"
-            + page.table(["", "questions", "different", "answers", "tokens", "teacher texts", "tokens", "imitated"], rows))
+            + html_page.table(["", "questions", "different", "answers", "tokens", "teacher texts", "tokens", "imitated"], rows))
 
 
 def _samples(results: Results) -> str:
@@ -304,7 +304,7 @@ def _samples(results: Results) -> str:
     note = f" {left_out} more are only in the cells' answers.jsonl, to keep the page small." if left_out else ""
     return (f"<h2>Every answer</h2><p>{sum(map(len, found.values()))} answers, those of the first run.{note} The others lie in "
             f"<code>METHOD/BENCHMARK/answers.jsonl</code>.</p><div id=samples "
-            f"data-packed='{page.packed(found)}'><noscript>They need "
+            f"data-packed='{html_page.packed(found)}'><noscript>They need "
             "JavaScript; the same answers are in the cells' answers.jsonl.</noscript></div>")
 
 
@@ -320,7 +320,7 @@ def _provenance(results: Results, out: Path) -> str:
                             "versions": versions()}
     told = ("<p>Tokens sampled by the student, put in by solvers, sampled and taken out again, and read as "
             "prompts (again in each call). Seconds as that machine and its other load had it.</p>"
-            + page.table(["answers", "number", "sampled", "put in", "taken out", "read", "seconds"], rows)) if rows else ""
+            + html_page.table(["answers", "number", "sampled", "put in", "taken out", "read", "seconds"], rows)) if rows else ""
     return (f"<h2>Where this comes from</h2>{told}"
             f"<details><summary>config, behaviour hashes, "
               f"versions</summary><pre>{escape(json.dumps(data, indent=1))}</pre></details>")

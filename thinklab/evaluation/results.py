@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from thinklab.behavior import Behavior, load_behavior
-from thinklab.chunks import whole_chunks
+from thinklab.behavior.behavior import Behavior, load_behavior
+from thinklab.evaluation import paired_stats as eval_stats
 from thinklab.evaluation import paper_table
-from thinklab.evaluation import stats as eval_stats
-from thinklab.evaluation.config import Evaluation
-from thinklab.judging import RunJudge, judge_for
+from thinklab.evaluation.plan import Evaluation
+from thinklab.experiment.run_judge import RunJudge, judge_for
 from thinklab.probing.stats import Estimate, Rate
-from thinklab.run import RunFolder
+from thinklab.run.chunks import whole_chunks
+from thinklab.run.folder import RunFolder
 
 BINS = 4
 """Quarters of the answers by length."""

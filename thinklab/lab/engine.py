@@ -20,20 +20,21 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from thinklab.console import rates
 from thinklab.errors import LabError
-from thinklab.guards import Watch
-from thinklab.lab.ask import ask, ask_again
-from thinklab.lab.html import LabProbe, LabReach
-from thinklab.lab.store import ASK_AGAIN, Store, Waiting, same_rollouts
+from thinklab.experiment.guards import Watch
+from thinklab.experiment.probe_run import REACH_TEXTS, asked, elsewhere, full_probe, paired, same_answers
+from thinklab.experiment.questions import answer_limit
+from thinklab.experiment.session import Session
+from thinklab.guide.one_by_one import ask, ask_again
+from thinklab.lab.results import LabProbe, LabReach
+from thinklab.lab.waiting import ASK_AGAIN, Store, Waiting, same_rollouts
 from thinklab.lab.worker import Worker
 from thinklab.probing import reach
-from thinklab.probing.full import REACH_TEXTS, asked, elsewhere, full_probe, paired, same_answers
 from thinklab.probing.result import ProbeResult
-from thinklab.probing.words import sentences
-from thinklab.review import ReviewQueue
+from thinklab.probing.sentences import sentences
+from thinklab.reports.console import rates
+from thinklab.review.queue import ReviewQueue
 from thinklab.teachers.resident import adapter_off, as_found
-from thinklab.training import Session, answer_limit
 from thinklab.types import Batch, Guidance, Rollout
 
 GENERATION, BATCH = "generation", "batch"

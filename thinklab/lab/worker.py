@@ -259,6 +259,6 @@ def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
 
 
 def _shows_bars() -> bool:
-    from thinklab.lab.html import in_notebook
+    from thinklab.lab.results import in_notebook
 
     return in_notebook() or sys.stderr.isatty()

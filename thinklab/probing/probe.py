@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thinklab.behavior import Behavior
+from thinklab.behavior.behavior import Behavior
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Rate, paired_difference
 from thinklab.students.base import Student

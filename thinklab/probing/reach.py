@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from thinklab.config import LossSection
+from thinklab.config.experiment import LossSection
 from thinklab.logprobs import chosen_logprobs
 from thinklab.probing.retention import base_model
 from thinklab.students.base import Student

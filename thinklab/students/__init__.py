@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from thinklab import unsloth_first
-from thinklab.config import StudentSection
+from thinklab.config.experiment import StudentSection
+from thinklab.config.profiles import apply_profile
 from thinklab.errors import ConfigError, StudentError, did_you_mean
-from thinklab.profiles import apply_profile
+from thinklab.students import unsloth_first
 
 if TYPE_CHECKING:
     from thinklab.students.base import Student

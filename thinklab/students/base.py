@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, TemplateError, meta
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from thinklab.config import TEMPLATE_ARGUMENTS
+from thinklab.config.experiment import TEMPLATE_ARGUMENTS
 from thinklab.errors import StudentError, did_you_mean
 from thinklab.sampler import Sampler, max_positions, sampler_for
 from thinklab.types import Message

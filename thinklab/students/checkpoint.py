@@ -8,11 +8,11 @@ import torch
 from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 from safetensors.torch import load_file
 
-from thinklab.config import Experiment
+from thinklab.config.experiment import Experiment
+from thinklab.config.ready_made import Parts, check_ready_made
 from thinklab.errors import RunError
-from thinklab.parts import Parts, check_ready_made
-from thinklab.run import RunFolder
-from thinklab.run_config import experiment_of
+from thinklab.run.config_of_run import experiment_of
+from thinklab.run.folder import RunFolder
 from thinklab.students import load_student
 from thinklab.students.base import Student
 

@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging
 
-from thinklab.config import LoraSection, StudentSection
+from thinklab.config.experiment import LoraSection, StudentSection
 from thinklab.errors import StudentError
 from thinklab.students.base import Student, check
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from thinklab.config import LoraSection, StudentSection
+from thinklab.config.experiment import LoraSection, StudentSection
 from thinklab.errors import StudentError
 from thinklab.students.base import Student, check
-from thinklab.unsloth_first import import_first
+from thinklab.students.unsloth_first import import_first
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "auto": None}      # None lets Unsloth look at the GPU

@@ -9,9 +9,9 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from thinklab.probing.stats import Rate
-from thinklab.reports import page
+from thinklab.reports import html_page
 from thinklab.reports.plots import COLOURS, LAYOUT
-from thinklab.run import RunFolder
+from thinklab.run.folder import RunFolder
 from thinklab.studies.study import Cell, Study
 from thinklab.studies.table import MEASURES, Row, across, against_control, as_csv, by_arm, difference, finished_rows, markdown
 
@@ -31,14 +31,14 @@ def write_study(study: Study, cells: Sequence[Cell], out: Path) -> tuple[Path, P
     parts = [f"<p>{escape(study.about)} {len(rows)} runs.{control}{note}</p>", _across(study, rows)]
     for base in dict.fromkeys(r.cell.base for r in rows):
         here = [r for r in rows if r.cell.base == base]
-        parts += [f"<h2>{escape(base)}</h2>", _table(study, here, base), page.figures(_curves(here))]
+        parts += [f"<h2>{escape(base)}</h2>", _table(study, here, base), html_page.figures(_curves(here))]
     parts += [
         "<h2>Every run</h2><p>Rates with 95 % Wilson intervals over that run's held-out questions, T=1. KL to the base "
         "on neutral text in nats a token, and the guards' first sign of collapse with its step.</p>",
         _runs(rows, Path(out)),
         _samples(rows),
     ]
-    return table_file, page.write_page(Path(out) / "index.html", study.name, parts)
+    return table_file, html_page.write_page(Path(out) / "index.html", study.name, parts)
 
 
 def _across(study: Study, rows: Sequence[Row]) -> str:
@@ -77,8 +77,8 @@ def _across(study: Study, rows: Sequence[Row]) -> str:
         fig.update_xaxes(categoryorder="array", categoryarray=places)
         figures.append(fig)
         cells = [[*map(escape, line)] for line in lines]
-        parts.append(f"<h3>{title}: mean, and range over seeds</h3>" + page.table([*map(escape, head)], cells))
-    return "<h2>All groups</h2>" + "".join(parts) + page.figures(figures)
+        parts.append(f"<h3>{title}: mean, and range over seeds</h3>" + html_page.table([*map(escape, head)], cells))
+    return "<h2>All groups</h2>" + "".join(parts) + html_page.figures(figures)
 
 
 def _table(study: Study, rows: Sequence[Row], base: str) -> str:
@@ -127,7 +127,7 @@ def _table(study: Study, rows: Sequence[Row], base: str) -> str:
     ]
     return (
         "<p>Means over seeds at T=1, each seed in small print. Differences to the control: percentage points, paired by seed, "
-        "with a 95 % t-interval over seeds; all seeds share one student and one set of questions.</p>" + page.table(head, lines)
+        "with a 95 % t-interval over seeds; all seeds share one student and one set of questions.</p>" + html_page.table(head, lines)
     )
 
 
@@ -221,9 +221,9 @@ def _runs(rows: Sequence[Row], out: Path) -> str:
         lines.append(
             [
                 escape(r.cell.name),
-                page.rate(r.after["T=1"].accuracy),
-                page.rate(r.after["T=1"].first_accuracy),
-                page.rate(r.behavior("after", "T=1")),
+                html_page.rate(r.after["T=1"].accuracy),
+                html_page.rate(r.after["T=1"].first_accuracy),
+                html_page.rate(r.behavior("after", "T=1")),
                 f"{r.after['T=1'].mean_tokens:.1f}",
                 f"{r.seconds:.0f}",
                 str(r.guided),
@@ -233,7 +233,7 @@ def _runs(rows: Sequence[Row], out: Path) -> str:
             ]
         )
     head = ["run", "accuracy", "first answer", "behaviour", "tokens", "seconds", "guided", "KL", "first alarm", "raw files"]
-    return page.table(head, lines)
+    return html_page.table(head, lines)
 
 
 def _samples(rows: Sequence[Row]) -> str:
@@ -255,6 +255,6 @@ def _samples(rows: Sequence[Row]) -> str:
     note = f" {left_out} answers are only in the runs' probe_samples.jsonl, to keep the page small." if left_out else ""
     return (
         f"<h2>Every answer</h2><p>{sum(map(len, found.values()))} answers to held-out questions after training.{note}</p>"
-        f"<div id=samples data-packed='{page.packed(found)}'><noscript>They need JavaScript; the same answers are in the runs' "
+        f"<div id=samples data-packed='{html_page.packed(found)}'><noscript>They need JavaScript; the same answers are in the runs' "
         "probe_samples.jsonl.</noscript></div>"
     )

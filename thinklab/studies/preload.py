@@ -4,10 +4,9 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from thinklab.studies.worker import silence
+from thinklab.studies.forked_run import silence
 
 with silence():
-    import thinklab.baselines
-    import thinklab.experiment
-    import thinklab.probing.full
-    import thinklab.training  # noqa: F401
+    import thinklab.experiment.baselines
+    import thinklab.experiment.probe_run
+    import thinklab.experiment.session  # noqa: F401

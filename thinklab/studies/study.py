@@ -1,4 +1,4 @@
-"""A study: the same experiment under several arms and seeds. What a file for ``thinklab experiment`` may say.
+"""A study: the same experiment under several arms and seeds. What a file for ``thinklab study`` may say.
 
     name: six-losses
     about: Which loss on the teacher's tokens instils what?
@@ -26,14 +26,15 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from thinklab import yamlfile
-from thinklab._names import FolderName, folder_name
-from thinklab.config import Experiment, Section, load_config
+from thinklab.config import yaml_model
+from thinklab.config.experiment import Experiment, Section
+from thinklab.config.load import load_config
+from thinklab.config.names import FolderName, folder_name
+from thinklab.config.shipped import find_config
 from thinklab.errors import ConfigError, RunError, did_you_mean
-from thinklab.judging import check_lines
-from thinklab.resources import find_config
-from thinklab.run import RunFolder
-from thinklab.run_config import experiment_of
+from thinklab.experiment.run_judge import check_lines
+from thinklab.run.config_of_run import experiment_of
+from thinklab.run.folder import RunFolder
 from thinklab.students.tiny_corpus import Mix
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
@@ -101,9 +102,9 @@ class Study(Section):
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} becomes a folder: letters, digits, '.', '_' and '-' only")
         if self.control is not None and self.control not in self.arms:
-            raise yamlfile.fault(f"control {self.control!r} is not an arm{did_you_mean(self.control, self.arms)}", "control")
+            raise yaml_model.fault(f"control {self.control!r} is not an arm{did_you_mean(self.control, self.arms)}", "control")
         if len(set(self.seeds)) < len(self.seeds):
-            raise yamlfile.fault("a seed occurs twice", "seeds")
+            raise yaml_model.fault("a seed occurs twice", "seeds")
         parts = [("set", self.set)]
         parts += [(f"arm {name!r}", keys) for name, keys in self.arms.items()]
         parts += [(f"group {name!r}", keys) for name, keys in self.groups.items()]
@@ -179,7 +180,7 @@ def load_study(path: str | Path) -> Study:
     Raises:
         ConfigError: with file, line and column.
     """
-    return yamlfile.validate(Study, yamlfile.read(find_config(path, "study"), ConfigError), ConfigError)
+    return yaml_model.validate(Study, yaml_model.read(find_config(path, "study"), ConfigError), ConfigError)
 
 
 def cells(study: Study, path: Path, out: Path, only: str = "*") -> list[Cell]:

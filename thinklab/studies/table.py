@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from thinklab.config import Experiment
+from thinklab.config.experiment import Experiment
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Estimate, Rate, mean_interval
-from thinklab.run import RunFolder
+from thinklab.run.folder import RunFolder
 from thinklab.studies.study import Cell, Study
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from thinklab._json import LONGEST_NUMBER, loads
+from thinklab.config.strict_json import LONGEST_NUMBER, loads
 from thinklab.errors import TaskError, did_you_mean
 from thinklab.types import Example
 

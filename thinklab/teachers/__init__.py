@@ -12,7 +12,8 @@ from typing import Any
 
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
 from thinklab.teachers._option_types import check_types
-from thinklab.teachers.base import Teacher, TeacherReply, TeacherRequest
+from thinklab.teachers.base import Teacher
+from thinklab.types import TeacherReply, TeacherRequest
 
 GROUP = "thinklab.teachers"
 BUILT_IN = {

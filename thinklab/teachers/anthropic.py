@@ -17,14 +17,13 @@ import anthropic
 from anthropic import AsyncAnthropic
 
 from thinklab.errors import ConfigError
-from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.faults import Fault, error_inside, from_sdk, page, plain_text
 from thinklab.teachers.measure import counted, reported
 from thinklab.teachers.options import remote_options
 from thinklab.teachers.prices import facts
 from thinklab.teachers.remote import RemoteTeacher
 from thinklab.teachers.secrets import at_home, checked_url, find_key
-from thinklab.types import Usage
+from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 DEFAULT_MODEL = "claude-haiku-5-5"
 """The one place that names it: small, current, and cheap enough for an evening."""

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from thinklab.types import Example, Message, Usage
+from thinklab.types import TeacherReply, TeacherRequest
 
 ERRORS = {
     "mute": "the teacher chose to say nothing",
@@ -34,42 +33,6 @@ ERRORS = {
     "oversized": "more text than any teacher was asked for",
 }
 """Every ``TeacherReply.error`` and its meaning; a foreign backend may add slugs of its own."""
-
-
-@dataclass(frozen=True)
-class TeacherRequest:
-    """One rollout to comment on."""
-
-    id: str
-    """The rollout's id; the reply carries it back."""
-    messages: tuple[Message, ...]
-    """The whole conversation as the behaviour renders it: system, few-shots, and the question with the answer."""
-    example: Example
-    """For teachers that follow rules (``scripted``) or show the question to a person; never sent to a model."""
-    response: str
-    """The student's answer as text."""
-    behavior: str
-    """Name of the behaviour that is asked for."""
-    behavior_hash: str = ""
-    max_tokens: int = 1024
-    """Longest reply to ask for."""
-
-
-@dataclass(frozen=True)
-class TeacherReply:
-    """One reply, or why there is none."""
-
-    id: str
-    text: str = ""
-    error: str = ""
-    """A slug when there is no usable reply, see ``ERRORS``; ``text`` then holds whatever did come."""
-    detail: str = ""
-    """The same in words."""
-    model: str = ""
-    usage: Usage = field(default_factory=Usage)
-    latency_s: float = 0.0
-    attempts: int = 1
-    cache_hit: bool = False
 
 
 @runtime_checkable

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.errors import RunError
-from thinklab.teachers.base import TeacherReply, TeacherRequest
-from thinklab.types import Usage
+from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 VERSION = 1
 KEPT_ERRORS = ("", "refusal", "max-tokens", "empty", "oversized")

@@ -14,11 +14,10 @@ from typing import Any
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.tasks.boxed import boxed_answers
-from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.resident import adapter_off, as_found, greedy
 from thinklab.teachers.safety import as_text
 from thinklab.teachers.self_test import prove
-from thinklab.types import Usage
+from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 PLACES = re.compile(r"\{(question|response)\}")
 LAST_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^.!?]*\S[.!?]*\s*$)")

@@ -21,9 +21,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thinklab._json import loads
+from thinklab.config.strict_json import loads
 from thinklab.errors import ConfigError, TeacherError
-from thinklab.teachers.base import TeacherReply, TeacherRequest
+from thinklab.types import TeacherReply, TeacherRequest
 
 FIELDS = ("opinion", "reason", "phrase")
 

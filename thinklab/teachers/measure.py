@@ -3,8 +3,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from thinklab.teachers.base import TeacherRequest
-from thinklab.types import Usage
+from thinklab.types import TeacherRequest, Usage
 
 MOST_TOKENS = 10**9
 """No reply has as many: a figure from here on is not a count."""

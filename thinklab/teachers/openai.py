@@ -11,13 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from thinklab.errors import TeacherError
-from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.faults import Fault, error_inside, from_sdk, page, plain_text
 from thinklab.teachers.measure import reported
 from thinklab.teachers.options import remote_options
 from thinklab.teachers.remote import RemoteTeacher
 from thinklab.teachers.secrets import Secret, checked_url, find_key, urlsplit
-from thinklab.types import Usage
+from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 try:
     import openai

@@ -17,7 +17,6 @@ from typing import Any, Protocol, TypeVar
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.teachers import loop
-from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.breaker import Breaker, Resting
 from thinklab.teachers.cache import ReplyCache, default_path, key_of
 from thinklab.teachers.faults import Fault
@@ -28,7 +27,7 @@ from thinklab.teachers.options import RemoteOptions
 from thinklab.teachers.prices import PICO, dollars, facts, price_from_config
 from thinklab.teachers.safety import shielded
 from thinklab.teachers.secrets import Secret
-from thinklab.types import Usage
+from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 T = TypeVar("T")
 FORBIDDEN_IN_A_ROW = 16

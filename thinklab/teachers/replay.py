@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.errors import RunError
-from thinklab.teachers.base import ERRORS, TeacherReply, TeacherRequest
-from thinklab.types import Guidance, guidance_from_json
+from thinklab.teachers.base import ERRORS
+from thinklab.types import Guidance, TeacherReply, TeacherRequest, guidance_from_json
 
 FILES = ("rollouts.jsonl", "guided.jsonl", "judge.jsonl")
 

@@ -15,11 +15,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.sampler import Sampler, max_positions, sampler_for
-from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.safety import MAX_CHARS, shielded
 from thinklab.teachers.self_test import prove
 from thinklab.teachers.unpatched import unpatched
-from thinklab.types import Example, Message, Usage
+from thinklab.types import Example, Message, TeacherReply, TeacherRequest, Usage
 
 
 class SelfTeacher:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.tasks.sums import REFLECTIONS, steps
-from thinklab.teachers.base import TeacherRequest
+from thinklab.types import TeacherRequest
 
 Rule = Callable[..., str | None]
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")

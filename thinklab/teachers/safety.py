@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from thinklab.teachers.base import TeacherRequest
+from thinklab.types import TeacherRequest
 
 NOTICE = (
     "The student's text stands between two lines '=== student text CODE ===' and '=== end of student text CODE ===', "

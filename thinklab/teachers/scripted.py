@@ -10,18 +10,18 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from thinklab._json import loads
+from thinklab.config.own_code import find_function, place_in
+from thinklab.config.strict_json import loads
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
-from thinklab.own_code import find_function, place_in
-from thinklab.teachers.base import TeacherReply, TeacherRequest
 from thinklab.teachers.rules import RULES, Rule, chance
+from thinklab.types import TeacherReply, TeacherRequest
 
 
 class ScriptedTeacher:
     """Replies by rule, or from a table of replies to known questions.
 
     Args:
-        rule: a name from ``rules.RULES``, ``"module:function"`` (see ``thinklab/own_code.py``), or any
+        rule: a name from ``rules.RULES``, ``"module:function"`` (see ``thinklab/config/own_code.py``), or any
             callable ``rule(request, **parameters)``.
         table: path of a JSONL file with ``question``, ``reply`` and perhaps ``response`` on each line (a line with a
             ``response`` answers only that answer of the student), or of a YAML file: a list of the same, or a mapping

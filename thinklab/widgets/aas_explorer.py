@@ -16,9 +16,9 @@ import ipywidgets as w
 import torch
 
 from thinklab import aas
+from thinklab.reports.quadrants import CLAIMS, Quadrant
 from thinklab.reports.token_spans import teacher_tokens
-from thinklab.reports.tokens import CLAIMS, Quadrant
-from thinklab.run import RunFolder
+from thinklab.run.folder import RunFolder
 from thinklab.widgets.html import css, html
 
 SHOWN = 400

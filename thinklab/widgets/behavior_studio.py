@@ -16,13 +16,15 @@ from typing import Any
 
 import traitlets
 
-from thinklab._behavior import check
-from thinklab._behavior import file as files
-from thinklab._behavior.new import new_text
-from thinklab._behavior.preview import preview
-from thinklab.behavior import Behavior
+from thinklab.behavior import lint
+from thinklab.behavior import loader as files
+from thinklab.behavior.behavior import Behavior
+from thinklab.behavior.preview import preview
+from thinklab.behavior.scaffold import new_text
+from thinklab.config.shipped import locate
+from thinklab.config.shipped import shipped as shipped_behaviors
 from thinklab.errors import BehaviorError
-from thinklab.review_item import utf16_spans
+from thinklab.review.item import utf16_spans
 from thinklab.widgets.base import View
 from thinklab.widgets.html import css, html, static
 
@@ -55,8 +57,8 @@ class BehaviorStudio(View):
 
     def __init__(self, name_or_path: str | Path, samples: Sequence[str] | None = None, question: str = QUESTION,
                  answer: str = ANSWER, save_as: str | Path | None = None):
-        path = files.locate(name_or_path)
-        shipped = path in files.shipped().values()
+        path = locate(name_or_path)
+        shipped = path in shipped_behaviors().values()
         self.path = Path(save_as) if save_as else Path(path.name) if shipped else path
         self.source = path
         """Where ``extends`` and ``same_as`` look for other files before it is saved."""
@@ -111,7 +113,7 @@ class BehaviorStudio(View):
         except OSError as error:
             raise BehaviorError(f"cannot write {self.path}: {error.strerror or error}") from error
         self._on_disk, self.source = self.text, self.path
-        errors = sum(f.level == "error" for f in check.lint(self.path))
+        errors = sum(f.level == "error" for f in lint.lint(self.path))
         return f"Saved {self.path}" + (f", with {errors} error{'s' * (errors > 1)} in it" if errors else "")
 
     def to_html(self) -> str:
@@ -127,7 +129,7 @@ def studio_report(path: Path, text: str, samples: Sequence[str], question: str, 
         ``tokens`` (in, out), ``hash``, ``samples`` (found, why, spans in UTF-16 units) and ``tests`` (passed, failed, not_run).
     """
     findings = []
-    for f in check.lint(path, text):
+    for f in lint.lint(path, text):
         here = f.file == str(path)
         findings.append({"level": f.level, "line": f.line if here else 0, "column": f.column,
                          "message": f.message if here else f"{f.file}:{f.line}: {f.message}"})
@@ -137,7 +139,7 @@ def studio_report(path: Path, text: str, samples: Sequence[str], question: str, 
     except BehaviorError:
         return report
     made = preview(behavior, question, answer)
-    results = check.run_tests(behavior)
+    results = lint.run_tests(behavior)
     detected = []
     for sample in samples:
         try:

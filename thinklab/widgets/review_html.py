@@ -5,8 +5,8 @@ import difflib
 import re
 from html import escape
 
-from thinklab.review import ReviewQueue
-from thinklab.review_item import Item
+from thinklab.review.item import Item
+from thinklab.review.queue import ReviewQueue
 from thinklab.widgets.html import Html
 
 SHOWN = 60

@@ -14,8 +14,8 @@ from typing import Any
 import traitlets
 
 from thinklab.errors import ReviewError, ThinklabError
-from thinklab.review import ReviewQueue
-from thinklab.review_item import Item, Preview, preview, utf16_spans
+from thinklab.review.item import Item, Preview, preview, utf16_spans
+from thinklab.review.queue import ReviewQueue
 from thinklab.widgets.base import View
 from thinklab.widgets.html import css, static
 from thinklab.widgets.review_html import review_view

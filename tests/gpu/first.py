@@ -1,5 +1,0 @@
-"""A pytest plugin (``-p tests.gpu.first``): imports Unsloth before anything that it patches."""
-try:
-    import unsloth  # noqa: F401
-except (ImportError, NotImplementedError):      # the tests then skip, with the reason
-    pass

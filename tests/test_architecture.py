@@ -1,0 +1,90 @@
+"""The house: every import runs down, no files import each other in a circle, and docs/architecture.md shows the tree as it is."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "thinklab"
+FLOORS = (
+    ("errors", "types", "aas", "logprobs", "advantages", "empty_steps", "schedule", "teacher_watch"),
+    ("config", "run", "tasks", "sampler", "batch_metrics"),
+    ("students", "teachers", "behavior", "trainer"),
+    ("guide", "rewards", "probing"),
+    ("review", "experiment", "reports", "export"),
+    ("widgets", "studies"),
+    ("evaluation", "lab"),
+    ("cli",),
+)
+"""Rooms from the ground up. A room may import from rooms below it and, within its own floor, from those named before it."""
+ORDER = {room: k for k, room in enumerate(room for floor in FLOORS for room in floor)}
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name -> file, without the packages' faces: a face only hands names on."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    return {".".join(f.relative_to(ROOT).with_suffix("").parts): f for f in files if f.name != "__init__.py" or is_module(f)}
+
+
+def is_module(face: Path) -> bool:
+    """True for an ``__init__.py`` that defines more than ``__getattr__``."""
+    body = ast.parse(face.read_text("utf-8")).body
+    return any(isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name not in ("__getattr__", "__dir__") for n in body)
+
+
+def imports(name: str, file: Path, known: dict[str, Path]) -> set[str]:
+    """The modules of thinklab that ``file`` imports anywhere, also inside functions; type-checking imports count too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{a.name}" for a in node.names]
+        else:
+            continue
+        for dotted in names:
+            while dotted.startswith("thinklab."):
+                module = dotted if dotted in known else f"{dotted}.__init__"
+                if module in known and module != name:
+                    found.add(module)
+                    break
+                dotted = dotted.rpartition(".")[0]
+    return found
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    known = modules()
+    return {name: imports(name, file, known) for name, file in known.items()}
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_every_room_has_its_floor(graph):
+    rooms = {room(m) for m in graph} - {"__init__", "__main__"}
+    assert rooms == set(ORDER)
+
+
+def test_no_import_runs_up(graph):
+    up = [f"{a} -> {b}" for a, bs in graph.items() for b in bs
+          if room(a) in ORDER and room(b) in ORDER and room(a) != room(b) and ORDER[room(b)] > ORDER[room(a)]]
+    assert not up, "\n".join(up)
+
+
+def test_no_circle(graph):
+    left = {m: set(b) for m, b in graph.items()}
+    while leaves := [m for m, b in left.items() if not b & set(left)]:
+        for m in leaves:
+            del left[m]
+    assert not left, {m: sorted(b & set(left)) for m, b in left.items()}
+
+
+def test_the_page_shows_every_file():
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    missing = [str(f.relative_to(ROOT)) for f in PACKAGE.rglob("*.py")
+               if f.name not in ("__init__.py", "__main__.py") and f"{f.name} " not in page]
+    assert not missing

@@ -1,0 +1,57 @@
+"""``thinklab study``: arms x seeds from one file, resumable, with one table and one page at the end."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from thinklab.config.shipped import find_config
+from thinklab.errors import RunError
+from thinklab.run.signals import Interrupted
+
+
+def study(
+    file: Annotated[Path, typer.Argument(help="A study in YAML, or the name of a shipped one, such as six-losses.")],
+    out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,  # noqa: UP045
+    jobs: Annotated[Optional[int], typer.Option(min=1, help="Runs at once; default: one per core.")] = None,  # noqa: UP045
+    only: Annotated[str, typer.Option(help="Only runs whose BASE/ARM/seed-N matches, such as 'self-check/*'.")] = "*",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs and how far each is.")] = False,
+    report_only: Annotated[bool, typer.Option("--report-only", help="Write the table and the page of what is finished.")] = False,
+) -> None:
+    """Run every arm of FILE with every seed; run again to resume."""
+    from thinklab.studies.runner import run_study
+    from thinklab.studies.study import cells, load_study
+
+    console = Console(highlight=False)
+    file = find_config(file, "study")
+    plan = load_study(file)
+    out = out or Path("runs") / plan.name
+    planned = cells(plan, file, out, only)
+    if dry_run:
+        for cell in planned:
+            console.print(f"{cell.state():<9} {cell.name}", markup=False)
+        return
+    from thinklab.studies.page import write_study
+
+    failed = []
+    if not report_only:
+        try:
+            failed = run_study(plan, planned, out, jobs, lambda text: console.print(text, markup=False, soft_wrap=True))
+        except KeyboardInterrupt as error:
+            done = sum(cell.state() == "finished" for cell in planned)
+            raise Interrupted(
+                getattr(error, "number", 2),
+                f"stopped with {done} of {len(planned)} runs finished; the others have saved where they stand. Continue with: "
+                f"thinklab study {shlex.quote(str(file))} --out {shlex.quote(str(out))}",
+            ) from None
+    every = cells(plan, file, out)
+    if any(cell.state() == "finished" for cell in every):
+        table, page = write_study(plan, every, out)
+        console.print(table.read_text("utf-8"), markup=False, soft_wrap=True)
+        console.print(f"table: {table}   page: {page}", soft_wrap=True)
+    if failed:
+        raise RunError("\n".join(failed))

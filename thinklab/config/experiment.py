@@ -1,0 +1,413 @@
+"""One experiment = one YAML file. Every key is checked, and unknown keys are errors."""
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from thinklab.config import yaml_model
+from thinklab.config.names import FolderName
+from thinklab.config.profiles import apply_profile
+from thinklab.errors import ConfigError
+from thinklab.schedule import Schedule
+
+TEMPLATE_ARGUMENTS = frozenset((
+    "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length", "messages",
+    "padding", "processor_kwargs", "return_assistant_tokens_mask", "return_dict", "return_tensors", "tokenize",
+    "tokenizer_kwargs", "tools", "truncation"))
+"""Names that ``apply_chat_template`` takes for itself, and what thinklab puts into every template."""
+
+Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _finite(self):
+        """Options that another part checks later; in fields of our own ``allow_inf_nan`` refuses them."""
+        for key, value in (self.model_extra or {}).items():
+            if not _is_finite(value):
+                raise ValueError(f"{key} must be a finite number, not {value}")
+        return self
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+class LoraSection(Section):
+    r: int = Field(16, ge=1)
+    alpha: float = Field(32, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: str | list[str] = "all-linear"
+    gaussian_init: bool = False
+
+
+class StudentSection(Section):
+    """Who learns."""
+
+    kind: str = "embedded"
+    """``embedded``, ``transformers``, ``unsloth``, or the name of an entry point."""
+    path: str | None = None
+    """Folder or hub id."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantize: Literal["none", "nf4"] = "none"
+    lora: LoraSection | None = LoraSection()
+    """``null`` trains all weights."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Variables of the model's chat template, for every prompt of training, probe and evaluation: ``{enable_thinking: false}``
+    switches Qwen3's thinking off."""
+    fast_inference: bool = False
+    """``unsloth`` only: sample with vLLM, which shares the weights; needs vllm installed."""
+    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)
+    """``fast_inference`` only: the share of the GPU's memory that vLLM may take."""
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _template_variables(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(TEMPLATE_ARGUMENTS & set(value)):
+            raise ValueError(f"{', '.join(taken)} is set by thinklab; give variables of the template, such as enable_thinking")
+        return value
+
+    @model_validator(mode="after")
+    def _fast_inference(self):
+        if self.fast_inference and self.kind != "unsloth":
+            raise yaml_model.fault("fast_inference belongs to kind unsloth; for other students set train.vllm", "fast_inference",
+                                 "kind")
+        return self
+
+
+class TaskSection(Section):
+    """What is asked. Keys beyond these are options of the task itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "sums"
+    path: str | dict[str, str] | None = None
+    """A local file, or one per split: ``{train: FILE, test: FILE}``."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class BehaviorSection(Section):
+    name: str
+    """A shipped behaviour, or a path to a YAML file."""
+    weight: float = Field(1.0, gt=0)
+
+
+class TeacherSection(Section):
+    """Who comments. Keys beyond ``backend`` are options of the backend."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    backend: str = "scripted"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class JudgeSection(Section):
+    """Who answers for detectors that ask a judge (``judge:`` in a behavior). Other keys are options of the backend."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    teacher: str
+    """A backend as under ``teacher.backend``: ``anthropic``, ``openai``, ``local``, ``scripted``, ``replay`` ..."""
+    rollouts: bool = False
+    """Ask about every rollout of the training as well, for ``own/behavior`` and ``guidance.skip_if_shown``; False: about the
+    answers of probes only."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any):
+        return {"teacher": data} if isinstance(data, str) else data
+
+
+class ScheduleSection(Section):
+    kind: Literal["constant", "linear", "cosine", "exp"] = "constant"
+    end: int | float | None = Field(None, ge=0)
+    """Where gamma goes, a number or a share as gamma is; needs ``steps`` and a ``kind`` that moves."""
+    steps: int = Field(0, ge=0)
+    """Over how many steps it goes there."""
+    off_at: int | None = Field(None, ge=0)
+    """The first step without guidance."""
+
+
+class GuidanceSection(Section):
+    """How much is guided, and which rollouts."""
+
+    gamma: int | float = Field(0.25, ge=0)
+    """Guided rollouts per group: an int is a number, a float (at most 1.0) a share, halves rounded up."""
+    schedule: ScheduleSection = ScheduleSection()
+    policy: Literal["random", "wrong_first"] = "random"
+    max_tokens: int = Field(256, ge=2)
+    skip_if_shown: bool = True
+
+    def whole_schedule(self) -> Schedule:
+        """Gamma over the steps of the run."""
+        s = self.schedule
+        return Schedule(self.gamma, s.end, s.steps, s.kind, s.off_at)
+
+    @model_validator(mode="after")
+    def _schedule(self):
+        self.whole_schedule()           # raises when it would do nothing
+        return self
+
+
+class RewardSection(Section):
+    correct: float = 1.0
+    bonus: dict[str, float] = Field(default_factory=dict)
+    """Bonus by behaviour name, in place of the template's own."""
+    require_finished: bool = True
+
+
+class LossSection(Section):
+    method: Method = "aas"
+    """``grpo`` has no teacher; ``sft`` imitates the guided texts; the others differ in the weight on teacher tokens."""
+    c_max: float = Field(1e-3, ge=0)
+    a_max: float = Field(4.0, gt=0)
+    floor: float = Field(0.01, gt=0, lt=1)
+    luffy_gamma: float = Field(0.1, gt=0)
+    scope: Literal["guidance", "trajectory"] | None = None
+    """Which tokens count as the teacher's; None: the whole trajectory for ``authors``, the guidance otherwise."""
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
+    epsilon: float = Field(0.2, gt=0)
+    beta: float = Field(0.0, ge=0)
+
+
+class VllmSection(Section):
+    """Sample with vLLM through TRL, not with thinklab's sampler. Unverified on a real vLLM: docs/run-on-a-gpu.md."""
+
+    mode: Literal["colocate", "server"] = "colocate"
+    """``colocate``: in this process, on the same GPU; ``server``: a ``vllm serve`` of your own, on another one."""
+    gpu_memory_utilization: float = Field(0.3, gt=0, le=1)
+    """``colocate``: the share of the GPU's memory that vLLM may take."""
+    max_model_length: int | None = Field(None, ge=1)
+    """``colocate``: None is prompt + answer."""
+    sleep: bool = False
+    """``colocate``: give the memory back while training."""
+    server: str | None = None
+    """``server``: its base URL, such as http://localhost:8000."""
+    timeout: float = Field(240.0, gt=0)
+    """``server``: seconds to wait for it."""
+    correction: Literal["off", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = "token_truncate"
+    """TRL's importance-sampling correction of the student's own tokens; never on the teacher's."""
+
+    @model_validator(mode="after")
+    def _server(self):
+        if self.mode == "server" and not self.server:
+            raise yaml_model.fault("mode server needs the server's base URL under 'server', such as http://localhost:8000", "mode")
+        return self
+
+
+class TrainSection(Section):
+    steps: int = Field(100, ge=1)
+    questions: int = Field(12, ge=1)
+    """Questions per generation."""
+    samples: int = Field(8, ge=2)
+    """Answers to each question: n."""
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(8, ge=0)
+    decay: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls from its full value to 0 at the last step; ``constant``: not at all."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    skip_empty_steps: bool = True
+    """Leave the weights alone in a step without any gradient, for instance where every group earned equal rewards. ``false`` is
+    TRL's way: AdamW goes on with its momentum and weight decay."""
+    iterations: int = Field(1, ge=1)
+    """Passes over each generation."""
+    minibatches: int = Field(1, ge=1)
+    """Optimizer steps per pass over a generation."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Rollouts per forward pass; None: the whole minibatch."""
+    temperature: float = Field(1.0, gt=0)
+    max_prompt_tokens: int = Field(512, ge=1)
+    max_completion_tokens: int = Field(256, ge=1)
+    sample_rows: int = Field(0, ge=0)
+    """At most this many answers are sampled at once; 0 = all."""
+    vllm: VllmSection | None = None
+    """Sample with vLLM; None samples with thinklab's own sampler, or Unsloth's for its students."""
+    gradient_checkpointing: bool = False
+    autocast: bool = False
+    """On a GPU, compute in 16 bit although ``student.dtype`` keeps the weights in ``float32``: what training all weights at a
+    small learning rate needs, because its steps round away in 16-bit weights."""
+    dry_run: bool | None = None
+    """Put the longest possible batch through forward and backward first, so that memory fails at once; None: on a GPU."""
+    checkpoint_every: int = Field(50, ge=0)
+    """0 = only at the end."""
+    seed: int = 0
+    threads: int | None = Field(None, ge=1)
+    """CPU threads; None leaves PyTorch's choice."""
+
+    @model_validator(mode="after")
+    def _shapes(self):
+        rollouts = self.questions * self.samples
+        if rollouts % self.minibatches:
+            raise yaml_model.fault(f"minibatches ({self.minibatches}) must divide questions x samples ({rollouts})",
+                                 "minibatches", "samples", "questions")
+        if self.micro_batch and (rollouts // self.minibatches) % self.micro_batch:
+            raise yaml_model.fault(f"micro_batch ({self.micro_batch}) must divide the rollouts per optimizer step "
+                                 f"({rollouts // self.minibatches})", "micro_batch", "minibatches", "samples", "questions")
+        span = self.iterations * self.minibatches
+        if self.checkpoint_every % span:
+            raise yaml_model.fault(f"checkpoint_every ({self.checkpoint_every}) must be a multiple of iterations x minibatches "
+                                 f"({span}): a run can only be continued between two generations",
+                                 "checkpoint_every", "iterations", "minibatches")
+        return self
+
+
+class ProbeSection(Section):
+    """The measurement, on held-out questions, without guidance or hint."""
+
+    questions: int = Field(500, ge=1)
+    samples: int = Field(1, ge=1)
+    """Answers to each question at T=1."""
+    every: int = Field(0, ge=0)
+    """A small probe each so many steps; 0 = none."""
+    every_questions: int = Field(150, ge=1)
+    seed: int = 4242
+
+
+class GuardSection(Section):
+    """When to call a run sick, and what to do then. See ``thinklab/experiment/guards.py``."""
+
+    action: Literal["off", "warn", "lower", "stop"] = "warn"
+    """On collapse: only say so, lower the learning rate, or save and stop. All else is only ever warned about."""
+    kl: float = Field(0.05, gt=0)
+    """Largest KL to the base on neutral text, nats per token."""
+    kl_horizon: int = Field(150, ge=1)
+    """Warn as well when that KL rises so fast that it would pass the limit within this many more steps."""
+    kl_every: int = Field(1, ge=0)
+    """Steps between two measurements of it; 0 = never. Costs a forward pass over some 500 tokens."""
+    entropy_factor: float = Field(2.5, gt=1)
+    """Largest entropy of the student's own tokens, as a multiple of that of the first steps."""
+    unfinished_rise: float = Field(0.3, gt=0, le=1)
+    """Largest sudden fall of the share of answers that end by themselves."""
+    accuracy_drop: float = Field(0.2, gt=0, le=1)
+    """Largest fall of accuracy below its best, on the small probes (``probe.every``) and on unguided rollouts."""
+    guided_share: float = Field(0.75, gt=0, le=1)
+    """Say so when more than this share of a step's rollouts is guided."""
+    length_factor: float = Field(5.0, gt=1)
+    """Say so when answers are longer than this multiple of those of the first steps."""
+    patience: int = Field(10, ge=2)
+    """Steps of nothing before it is said."""
+    lower_to: float = Field(0.3, gt=0, lt=1)
+    """Factor on the learning rate for ``lower``; at most once in five steps, because one collapse has many signs."""
+
+
+class BaselineSection(Section):
+    """Supervised training in place of the policy gradient, on the questions that GRPO would see. See ``thinklab/baselines``."""
+
+    kind: Literal["sft", "star"]
+    texts: Literal["gold", "guided"] = "gold"
+    """What SFT imitates: gold solutions, or the student's answers with the teacher's comments behind them."""
+    epochs: int = Field(1, ge=1)
+    """Passes over the texts (for STaR: of each round)."""
+    batch: int = Field(16, ge=1)
+    """Texts per optimizer step; ``train.micro_batch`` of them per forward pass."""
+    rounds: int = Field(3, ge=1)
+    """Outer iterations of STaR."""
+    samples: int | None = Field(None, ge=1)
+    """Answers to each question in each round of STaR; None: ``train.samples / rounds``, which is what GRPO samples."""
+    rationalize: bool = True
+    """Let STaR answer the questions that it failed again with the answer in sight."""
+    hint: str = " (The answer is {answer}.)"
+    """How STaR is told the answer; stands behind the prompt while it samples, and never in what is trained on."""
+
+    @model_validator(mode="after")
+    def _hint(self):
+        try:
+            told = "{answer}" in self.hint and "42" in self.hint.format(answer="42")
+        except (KeyError, IndexError, ValueError):
+            told = False
+        if not told:
+            raise yaml_model.fault("hint must contain {answer}, and no other braces", "hint")
+        return self
+
+
+class Experiment(Section):
+    """A whole experiment."""
+
+    name: FolderName = "experiment"
+    """The run goes to ``runs/NAME`` where ``--out`` does not say otherwise."""
+    profile: str | None = None
+    """``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in what is not set here; see ``thinklab/config/profiles.py``."""
+    student: StudentSection = StudentSection()
+    task: TaskSection = TaskSection()
+    behaviors: list[BehaviorSection] = Field(default_factory=list)
+    teacher: TeacherSection = TeacherSection()
+    judge: JudgeSection | None = None
+    """Needed where the detector of a behavior asks a judge; see ``thinklab/experiment/run_judge.py``."""
+    guidance: GuidanceSection = GuidanceSection()
+    reward: RewardSection = RewardSection()
+    loss: LossSection = LossSection()
+    train: TrainSection = TrainSection()
+    probe: ProbeSection = ProbeSection()
+    guards: GuardSection = GuardSection()
+    baseline: BaselineSection | None = None
+    """None trains by policy gradient, as ``loss`` says."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, data: Any) -> Any:
+        """``behaviors: [name]`` and ``task: name`` are short for the long forms."""
+        if isinstance(data, dict):
+            data = dict(data)
+            if isinstance(data.get("behaviors"), list):
+                data["behaviors"] = [{"name": b} if isinstance(b, str) else b for b in data["behaviors"]]
+            for key, inner in (("task", "name"), ("teacher", "backend"), ("student", "kind")):
+                if isinstance(data.get(key), str):
+                    data[key] = {inner: data[key]}
+            if data.get("baseline") and "loss" not in data:
+                data["loss"] = {"method": "grpo"}
+            if data.get("profile") is not None:
+                plain = {k: v.model_dump(exclude_unset=True) if isinstance(v, Section) else v for k, v in data.items()}
+                try:
+                    data = apply_profile(plain, data["profile"])
+                except ConfigError as error:
+                    raise yaml_model.fault(str(error), "profile") from None
+        return data
+
+    @model_validator(mode="after")
+    def _whole(self):
+        if self.baseline is not None:
+            self._whole_baseline()
+        if self.loss.method != "grpo" and not self.behaviors:
+            raise yaml_model.fault(f"method {self.loss.method!r} needs at least one behaviour under 'behaviors'; "
+                                 "only 'grpo' trains without", "loss.method", "behaviors")
+        if self.loss.method != "grpo":
+            self.guidance.whole_schedule().check_group(self.train.samples)
+        if self.loss.method != "grpo" and self.loss.floor <= self.loss.c_max:
+            raise yaml_model.fault(f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})",
+                                 "loss.c_max", "loss.floor")
+        if self.student.kind == "unsloth" and self.train.vllm is not None and self.train.vllm.mode == "colocate":
+            raise yaml_model.fault("an unsloth student brings its own vLLM: set student.fast_inference=true and leave train.vllm "
+                                 "out", "train.vllm", "student.kind")
+        return self
+
+    def _whole_baseline(self):
+        if self.loss.method != "grpo":
+            raise yaml_model.fault(f"a baseline has no policy gradient: take out loss.method {self.loss.method!r}, or 'baseline'",
+                                 "loss.method", "baseline")
+        if self.baseline.kind == "sft" and self.baseline.texts == "guided" and not self.behaviors:
+            raise yaml_model.fault("baseline.texts 'guided' needs at least one behaviour under 'behaviors' for the teacher to "
+                                 "show", "baseline.texts", "behaviors")
+        if self.train.micro_batch and self.baseline.batch % min(self.train.micro_batch, self.baseline.batch):
+            raise yaml_model.fault(f"train.micro_batch ({self.train.micro_batch}) must divide baseline.batch "
+                                 f"({self.baseline.batch})", "baseline.batch", "train.micro_batch")
+
+

@@ -1,0 +1,118 @@
+"""The ``config.yaml`` of a run folder as a config to begin a run with: also one that another version of thinklab wrote.
+
+It says which version that was. Keys that were renamed since then are renamed here (``RENAMED``); a key that this version does
+not know is an error with its line.
+"""
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from thinklab.config import yaml_model
+from thinklab.config.strict_yaml import Place
+from thinklab.errors import ConfigError, RunWarning
+
+NAME = "config.yaml"
+RENAMED: tuple[tuple[str, dict[str, str]], ...] = ()
+"""``(version, {old key: new key})``, the oldest first: keys (dotted, from the top of the config) as they were named *before* that
+version. Version 0.1.0 is the first, so there is none yet. A key that is renamed gets a line here, in the same commit."""
+
+
+def migrated(config: Mapping[str, Any], version: str) -> tuple[dict[str, Any], list[str]]:
+    """``config`` of a run that ``version`` began in the words of this version, and what was renamed (``"old -> new"``)."""
+    found, said = copy.deepcopy(dict(config)), []
+    for since, names in RENAMED:
+        if _number(version) >= _number(since):
+            continue
+        for old, new in names.items():
+            *outer, last = old.split(".")
+            node = found
+            for step in outer:
+                node = node.get(step) if isinstance(node, dict) else None
+            if not isinstance(node, dict) or last not in node:
+                continue
+            value, target, (*inner, name) = node.pop(last), found, new.split(".")
+            for step in inner:
+                target = target.setdefault(step, {})
+            target[name] = value
+            said.append(f"{old} -> {new}")
+    return found, said
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("+")[0].split(".") if part.isdigit())
+
+
+def read_document(path: Path) -> yaml_model.Document:
+    """An experiment's file, or the ``config.yaml`` of a run, of which the config is taken.
+
+    Raises:
+        ConfigError: when it cannot be read.
+    """
+    found = resolved(path)
+    return document_of(path, found) if found else yaml_model.read(path, ConfigError)
+
+
+def resolved(path: Path) -> dict[str, Any] | None:
+    """What the ``config.yaml`` of a run holds; None for any other file.
+
+    An experiment in a file of that name has no ``versions``, and so is none.
+    """
+    if path.name != NAME or not os.path.isfile(path):              # False, not an error, for a name that is too long for a file
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = YAML(typ="safe").load(file)
+    except (OSError, UnicodeDecodeError, YAMLError):
+        return None
+    return found if isinstance(found, dict) and {"config", "versions"} <= found.keys() else None
+
+
+def document_of(file: Path, resolved: Mapping[str, Any]) -> yaml_model.Document:
+    """The config inside ``file``, with the place of each key; overrides can be set on it.
+
+    Warns:
+        RunWarning: of keys that were renamed.
+    """
+    found, said = migrated(resolved["config"], version_of(resolved))
+    if said:
+        warnings.warn(f"{file}: read with the keys of this version: {', '.join(said)}", RunWarning, stacklevel=3)
+    return yaml_model.Document(found, _Lines(file))
+
+
+def version_of(resolved: Mapping[str, Any]) -> str:
+    """The version of thinklab that wrote it."""
+    return str(resolved["versions"].get("thinklab", "0"))
+
+
+@dataclass
+class _Lines:
+    """Stands in for the strict parser's ``Node``, which reads files written by hand; says where keys of the config stand."""
+
+    file: Path
+    key_place: None = None
+
+    def nearest(self, path: tuple) -> _Found:
+        with open(self.file, encoding="utf-8") as text:
+            node, line = YAML(typ="rt").load(text)["config"], 1
+        for step in path:
+            try:
+                line = (node.lc.key(step) if isinstance(node, dict) else node.lc.item(step))[0] + 1
+                node = node[step]
+            except (AttributeError, KeyError, IndexError, TypeError):
+                break
+        return _Found(Place(os.fspath(self.file), line, 1))
+
+
+@dataclass
+class _Found:
+    place: Place
+    key_place: None = None

@@ -1,0 +1,111 @@
+"""Where the files that travel with thinklab are: in the wheel under ``thinklab/data``, in a checkout at its root."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from thinklab.config.strict_yaml import clip
+from thinklab.errors import BehaviorError, ConfigError, did_you_mean
+
+PACKAGE = Path(__file__).parents[1]
+COMMANDS = {"experiment": "train", "study": "study", "evaluation": "eval"}
+"""What a config can be, and the command that takes it."""
+ENDINGS = ("", ".yaml", ".yml")
+
+
+def resource_dir(name: str) -> Path:
+    """The folder ``behaviors`` or ``examples``.
+
+    Raises:
+        FileNotFoundError: when the installation is incomplete.
+    """
+    for folder in (PACKAGE / "data" / name, PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(f"thinklab was installed without its folder {name!r}; install it again")
+
+
+def shipped_configs() -> dict[str, dict[str, Path]]:
+    """The shipped examples by kind and name: ``{"experiment": {"gsm8k": PATH, ...}, "study": ..., "evaluation": ...}``."""
+    found: dict[str, dict[str, Path]] = {kind: {} for kind in COMMANDS}
+    for file in sorted(resource_dir("examples").rglob("*.yaml")):
+        if file.parent.name == "behaviors":
+            continue
+        keys = {line.partition(":")[0] for line in file.read_text("utf-8").splitlines()}
+        kind = "evaluation" if "benchmarks" in keys else "study" if "arms" in keys else "experiment"
+        found[kind][file.stem] = file
+    return found
+
+
+def find_config(path: str | Path, kind: str = "experiment") -> Path:
+    """The file that every command and the ``Lab`` mean by ``path``.
+
+    A file comes first, with or without its ``.yaml``. Then the shipped examples: ``tiny-grid``, ``tiny-grid.yaml``,
+    ``eval/tiny-grid`` and ``examples/eval/tiny-grid.yaml`` are the same one from any folder, so the commands of the
+    documentation work in a checkout and from the wheel.
+
+    Args:
+        kind: ``experiment``, ``study`` or ``evaluation``; a shipped example of another kind is refused by name.
+
+    Raises:
+        ConfigError: when there is none, with the nearest known names.
+    """
+    path = Path(path).expanduser()
+    try:
+        for ending in ENDINGS:
+            if (file := path.with_name(path.name + ending)).is_file():
+                return file
+        folder = path.is_dir()
+    except (OSError, ValueError) as error:                       # a name that no file can have
+        raise ConfigError(f"cannot read {str(path)[:80]}: {getattr(error, 'strerror', None) or error}") from None
+    shipped = shipped_configs()
+    parts = tuple(p for p in path.parts if p not in ("..", "."))
+    asked = "/".join(parts[1:] if parts[:1] == ("examples",) else parts)
+    asked = asked.removesuffix(".yaml").removesuffix(".yml")
+    root = resource_dir("examples")
+    for found_kind, files in shipped.items():
+        for name, file in files.items():
+            if not path.is_absolute() and asked in (name, file.relative_to(root).with_suffix("").as_posix()):
+                if found_kind != kind:
+                    raise ConfigError(f"the shipped example {name!r} is for another command: thinklab {COMMANDS[found_kind]} "
+                                      f"{name}")
+                return file
+    known = [*shipped[kind], *(p.stem for p in sorted(path.parent.glob("*.y*ml")))]
+    what = f"{path} is a folder, not a YAML file" if folder else f"there is no config {path}{did_you_mean(path.stem, known)}"
+    raise ConfigError(f"{what}; give a YAML file, or the name of a shipped example: {', '.join(shipped[kind])}")
+
+
+def beside(path: str, folder: Path) -> str:
+    """A relative ``path`` that a config in ``folder`` names: as it is where it exists from here, else beside the config.
+
+    What exists in neither place (a hub id, a file to come) stays as it is.
+    """
+    here = Path(path).expanduser()
+    try:
+        if here.is_absolute() or here.exists() or not (folder / here).exists():
+            return path
+    except (OSError, ValueError):
+        return path
+    return str((folder / here).resolve())
+
+
+
+def shipped() -> dict[str, Path]:
+    """Name -> file of the behaviours that travel with thinklab."""
+    return {path.stem: path for path in sorted(resource_dir("behaviors").glob("*.yaml"))}
+
+
+def locate(name_or_path: str | Path) -> Path:
+    """A bare name is one of the shipped behaviours; anything with a folder or a ``.yaml`` ending is a path.
+
+    Raises:
+        BehaviorError: there is no such behaviour or file.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")):
+        return Path(name_or_path).expanduser()
+    known = shipped()
+    if text not in known:
+        hint = f"; there is a file {text}.yaml here, load it as ./{text}.yaml" if os.path.isfile(f"{text}.yaml") else ""
+        raise BehaviorError(f"no behaviour {clip(text)}{did_you_mean(text, known)}; there are {', '.join(known)}{hint}")
+    return known[text]

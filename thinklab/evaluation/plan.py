@@ -1,0 +1,206 @@
+"""What a file for ``thinklab eval`` may say: methods x benchmarks x runs.
+
+    name: my-table
+    student: {kind: transformers, path: DIR, lora: null}      # the student before any training
+    runs: 10
+    benchmarks:
+      gsm8k: {task: gsm8k}
+      aime: {task: aime}                                       # at least 16 runs, whatever ``runs`` says
+    methods:
+      zero-shot: {}
+      s1: {solver: {name: s1, budget: 2048}}
+      sft: {train: ../train/sft.yaml}                          # trained first, in OUT/train/sft; a file relative to this one
+      mine: {run: runs/mine}                                   # a finished run
+    reference: zero-shot
+
+Paths of data, models and runs are relative to where the command is called, as in an experiment; what is not there is looked
+for beside the file.
+"""
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field, model_validator
+
+from thinklab.config import yaml_model
+from thinklab.config.experiment import JudgeSection, Section, StudentSection, TaskSection
+from thinklab.config.load import paths_beside
+from thinklab.config.names import FolderName, folder_name
+from thinklab.config.shipped import beside, find_config
+from thinklab.errors import ConfigError, did_you_mean
+from thinklab.evaluation.solvers import load_solver
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
+FOUR = ["self-agreement", "self-conflict", "self-consultancy", "self-critique"]
+"""The cognitive behaviours of the paper."""
+AIME_RUNS = 16
+TAKEN = ("train", "results.json", "index.html")
+
+
+class BenchmarkSection(Section):
+    """Which questions."""
+
+    task: TaskSection
+    split: str = "test"
+    questions: int | None = Field(None, ge=1)
+    """So many, drawn by ``seed`` from those whose prompt fits; None = all that fit."""
+    runs: int | None = Field(None, ge=1)
+    max_new_tokens: int | None = Field(None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any):
+        return {**data, "task": {"name": data["task"]}} if isinstance(data, dict) and isinstance(data.get("task"), str) else data
+
+
+class SolverSection(Section):
+    """How the student is asked. Keys beyond ``name`` are options of the solver."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "zero_shot"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _known(self):
+        load_solver(self.name, **self.options)
+        return self
+
+
+class MethodSection(Section):
+    """One row of the table: a way of asking, a trained student, or both."""
+
+    solver: SolverSection = SolverSection()
+    student: StudentSection | None = None
+    """Another student than the file's."""
+    run: str | list[str] | None = None
+    """A finished run folder, or several of different training seeds; run r of the evaluation takes the (r mod n)-th."""
+    train: str | None = None
+    """An experiment, relative to this file, that is trained first."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Overrides for it: dotted keys."""
+    train_seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    row: str | None = None
+    """The row of the paper's table that this one stands for; None = by its name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any):
+        data = {} if data is None else data
+        if isinstance(data, dict):
+            for key, inner in (("solver", "name"), ("student", "kind")):
+                if isinstance(data.get(key), str):
+                    data = {**data, key: {inner: data[key]}}
+        return data
+
+    @model_validator(mode="after")
+    def _one_student(self):
+        given = [k for k in ("student", "run", "train") if getattr(self, k) is not None]
+        if len(given) > 1:
+            raise yaml_model.fault(f"{' and '.join(given)} name different students; keep one", given[-1])
+        if self.set and self.train is None:
+            raise yaml_model.fault("'set' changes what is trained: it needs 'train'", "set")
+        return self
+
+
+class Evaluation(Section):
+    """The whole file."""
+
+    name: FolderName
+    about: str = ""
+    student: StudentSection = StudentSection()
+    benchmarks: dict[str, BenchmarkSection] = Field(min_length=1)
+    methods: dict[str, MethodSection] = Field(min_length=1)
+    reference: str | None = None
+    """The method that all others are compared with; None = the first."""
+    runs: int = Field(1, ge=1)
+    """Answers to each question by each method, each run from a seed of its own."""
+    seed: int = 0
+    temperature: float = Field(1.0, ge=0)
+    """0 is greedy; then there is one run, for AIME as well."""
+    rows: int = Field(64, ge=1)
+    """Questions asked at once. Part of the seed: another number gives other answers."""
+    max_prompt_tokens: int = Field(1024, ge=1)
+    """Questions with a longer prompt are left out, for all methods, and counted."""
+    max_new_tokens: int = Field(1024, ge=1)
+    """Longest turn."""
+    budgets: list[int] = Field(default_factory=list)
+    """Accuracy if every answer had been cut after so many tokens. Empty: eight steps up to the longest turn."""
+    behaviors: list[str] = Field(default_factory=lambda: list(FOUR))
+    judge: JudgeSection | None = None
+    """Needed where one of ``behaviors`` has a judge detector. Verdicts go to OUT/judge.jsonl, costs to OUT/judge.json."""
+    threads: int | None = Field(None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any):
+        short = isinstance(data, dict) and isinstance(data.get("student"), str)
+        return {**data, "student": {"kind": data["student"]}} if short else data
+
+    @model_validator(mode="after")
+    def _sensible(self):
+        for name in (*self.benchmarks, *self.methods):
+            folder_name(name)
+            if not NAME.fullmatch(name) or name in TAKEN:
+                raise ValueError(f"{name!r} becomes a folder: letters, digits, '.', '_' and '-' only, and not {', '.join(TAKEN)}")
+        if self.reference is not None and self.reference not in self.methods:
+            raise yaml_model.fault(f"reference {self.reference!r} is not a method{did_you_mean(self.reference, self.methods)}",
+                                 "reference")
+        return self
+
+    @property
+    def compared_with(self) -> str:
+        return self.reference or next(iter(self.methods))
+
+    def runs_of(self, benchmark: str) -> int:
+        """Runs of one benchmark: its own number, else the file's, for AIME at least 16; greedily always 1."""
+        if self.temperature == 0:
+            return 1
+        b = self.benchmarks[benchmark]
+        return b.runs or (max(AIME_RUNS, self.runs) if b.task.name == "aime" else self.runs)
+
+    def longest(self, benchmark: str) -> int:
+        return self.benchmarks[benchmark].max_new_tokens or self.max_new_tokens
+
+    def cuts(self, benchmark: str) -> list[int]:
+        """Where answers are cut to see what they were worth by then, in tokens."""
+        top = self.longest(benchmark)
+        return sorted(set(self.budgets)) or sorted({max(1, round(top * k / 8)) for k in range(1, 9)})
+
+    def cells(self, only: str = "*") -> list[tuple[str, str]]:
+        """(method, benchmark) pairs whose ``METHOD/BENCHMARK`` matches ``only``.
+
+        Raises:
+            ConfigError: when none does.
+        """
+        found = [(m, b) for m in self.methods for b in self.benchmarks if fnmatch(f"{m}/{b}", only)]
+        if not found:
+            raise ConfigError(f"no cell of {self.name!r} matches {only!r}; they are called METHOD/BENCHMARK with METHOD one of "
+                              f"{', '.join(self.methods)} and BENCHMARK one of {', '.join(self.benchmarks)}")
+        return found
+
+
+def load_evaluation(path: str | Path) -> Evaluation:
+    """Read the file, or the shipped example of that name.
+
+    Raises:
+        ConfigError: with file, line and column.
+    """
+    file = find_config(path, "evaluation")
+    document = yaml_model.read(file, ConfigError)
+    parts = [document.data, *(part for key in ("benchmarks", "methods") if isinstance(named := document.data.get(key), dict)
+                              for part in named.values() if isinstance(part, dict))]
+    for part in parts:
+        paths_beside(part, file.parent)
+        runs = part.get("run")
+        if isinstance(runs, str | list):
+            found = [beside(run, file.parent) if isinstance(run, str) else run
+                     for run in ([runs] if isinstance(runs, str) else runs)]
+            part["run"] = found[0] if isinstance(runs, str) else found
+    return yaml_model.validate(Evaluation, document, ConfigError)

@@ -1,0 +1,118 @@
+"""The students of a grid: which there are, and the training runs behind them."""
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from thinklab.errors import RunError
+from thinklab.evaluation.plan import Evaluation
+from thinklab.run.config_of_run import experiment_of
+from thinklab.run.folder import RunFolder
+from thinklab.studies.runner import last_words, start, stop
+from thinklab.studies.study import Cell as TrainingRun
+
+Say = Callable[[str], None]
+POLL_S = 0.5
+
+
+def silent(*_: Any) -> None:
+    """Says nothing."""
+
+
+@dataclass
+class Students:
+    """Loads a student when the first answer needs it, and forgets it when another is needed."""
+
+    config: Evaluation
+    path: Path
+    out: Path
+    key: Any = None
+    held: Any = None
+    folders: dict[str, list[str]] = field(default_factory=dict)
+
+    def get(self, method: str, number: int) -> Any:
+        """The student for run ``number`` of ``method``."""
+        from thinklab.students import load_student
+        from thinklab.students.checkpoint import trained_student
+        m = self.config.methods[method]
+        if m.train is not None or m.run is not None:
+            if method not in self.folders:
+                trained = [str(r.folder) for r in training_runs(self.config, self.path, self.out, method)]
+                self.folders[method] = trained or run_folders(m.run)
+            key = self.folders[method][number % len(self.folders[method])]
+        else:                                  # without an adapter: one that was never trained changes nothing and costs time
+            key = (m.student or self.config.student).model_copy(update={"lora": None})
+        if key != self.key:
+            self.held = None                   # two large students do not fit at once
+            self.held = trained_student(Path(key)).student if isinstance(key, str) else load_student(key)
+            self.key = key
+        return self.held
+
+
+def student_kinds(config: Evaluation, path: Path, out: Path, methods: Sequence[str]) -> set[str]:
+    """The kinds of student that these methods will load: Unsloth must be imported before anything else that is heavy."""
+    kinds = {config.student.kind}
+    for method in methods:
+        m = config.methods[method]
+        kinds |= {m.student.kind} if m.student else set()
+        kinds |= {r.config().student.kind for r in training_runs(config, path, out, method)}
+        kinds |= {experiment_of(RunFolder(Path(f))).student.kind for f in run_folders(m.run or ())
+                  if RunFolder(Path(f)).config_file.exists()}
+    return kinds
+
+
+def budgets(config: Evaluation, path: Path, out: Path) -> dict[str, dict[str, Any]]:
+    """What the training of each trained method used, by ``METHOD, FOLDER``; methods that are not trained yet are left out."""
+    from thinklab.run.usage import budget
+    found = {}
+    for method, m in config.methods.items():
+        for folder in [str(r.folder) for r in training_runs(config, path, out, method)] or run_folders(m.run or ()):
+            if RunFolder(Path(folder)).config_file.exists():
+                found[f"{method}, {Path(folder).name}"] = budget(RunFolder(Path(folder)))
+    return found
+
+
+def run_folders(run: str | Sequence[str]) -> list[str]:
+    return [run] if isinstance(run, str) else list(run)
+
+
+def training_runs(config: Evaluation, path: Path, out: Path, method: str) -> list[TrainingRun]:
+    """The training runs of a method, one per seed."""
+    m = config.methods[method]
+    if m.train is None:
+        return []
+    runs = []
+    for seed in m.train_seeds:
+        keys = {**m.set, "train.seed": seed, **({"train.threads": config.threads} if config.threads else {})}
+        overrides = tuple(f"{k}={json.dumps(v)}" for k, v in keys.items())
+        runs.append(TrainingRun("train", method, seed, (Path(path).parent / m.train).resolve(), overrides,
+                                Path(out) / "train" / method / f"seed-{seed}"))
+    return runs
+
+
+def train(config: Evaluation, path: Path, out: Path, method: str, say: Say) -> None:
+    """Bring the training runs of a method to their end, one after the other.
+
+    Raises:
+        RunError: when a run fails, with the end of its log, or its folder holds another one.
+    """
+    for run in training_runs(config, path, out, method):
+        state = run.state()
+        if state == "finished":
+            continue
+        say(f"training {method}, seed {run.seed}" + (", going on" if state == "begun" else ""))
+        begin = time.perf_counter()
+        process = start(run, state == "begun")
+        try:
+            while (code := process.poll()) is None:
+                time.sleep(POLL_S)
+        finally:
+            stop([process])
+        if code:
+            raise RunError(f"training {method}, seed {run.seed}, ended with exit code {code}: "
+                           f"{last_words(run.folder)}")
+        say(f"trained {method}, seed {run.seed}, in {time.perf_counter() - begin:.0f} s")

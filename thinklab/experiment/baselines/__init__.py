@@ -1,0 +1,48 @@
+"""Supervised baselines in the same config, run folder and question budget as GRPO and ThinkTuning.
+
+An experiment with a ``baseline`` section trains on texts in place of the policy gradient:
+
+    baseline: {kind: sft, texts: gold}             # or texts: guided, with a teacher and behaviours
+    baseline: {kind: star, rounds: 3}
+
+Everything else means what it means for GRPO. The questions are those that the GRPO run with the same ``train`` section and
+seed sees, in the same order and as often: ``train.steps / (iterations * minibatches) * train.questions`` of them. GRPO
+itself is ``loss: {method: grpo}`` without a ``baseline`` section. ``budget.json`` says what a run has really used.
+"""
+from __future__ import annotations
+
+from thinklab.experiment.baselines.fit import fit, steps_for
+from thinklab.experiment.baselines.sft import train_sft
+from thinklab.experiment.baselines.star import samples_per_round, train_star
+from thinklab.experiment.baselines.texts import Text
+from thinklab.experiment.questions import question_order
+from thinklab.experiment.session import Session
+from thinklab.run.usage import budget
+from thinklab.types import Example
+
+
+def train_baseline(session: Session, resume: bool = False) -> int:
+    """Train as ``session.config.baseline`` says; returns the optimizer steps.
+
+    Raises:
+        ThinklabError: when there is nothing to train on, or a text does not fit.
+    """
+    questions = budget_questions(session)
+    train = {"sft": train_sft, "star": train_star}[session.config.baseline.kind]
+    steps = train(session, questions, resume)
+    used = {**budget(session.run), "questions": len(questions), "different_questions": len({e.id for e in questions})}
+    session.run.write_json("budget.json", {**used, "optimizer_steps": steps})
+    return steps
+
+
+def budget_questions(session: Session) -> list[Example]:
+    """The questions that GRPO would see, with those that it would see twice."""
+    t = session.config.train
+    count = -(-t.steps // (t.iterations * t.minibatches)) * t.questions
+    by_id = {e.id: e for e in session.train_examples}
+    order = question_order(session.config, session.task, session.train_examples)
+    return [by_id[key] for key in order["example_id"][:count]]
+
+
+__all__ = ["Text", "budget", "budget_questions", "fit", "samples_per_round", "steps_for", "train_baseline", "train_sft",
+           "train_star"]

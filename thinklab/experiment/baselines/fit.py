@@ -1,0 +1,145 @@
+"""Supervised training on given texts with TRL's ``SFTTrainer``: what SFT does once and STaR does every round."""
+from __future__ import annotations
+
+import math
+import random
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from thinklab.config.devices import one_gpu
+from thinklab.config.experiment import Experiment
+from thinklab.errors import ConfigError, TrainingError
+from thinklab.experiment.baselines.texts import Text
+from thinklab.experiment.session import Session
+from thinklab.experiment.trl_arguments import precision
+from thinklab.probing import probe
+from thinklab.run import checkpoints
+from thinklab.run.folder import COMPLETE, RunFolder
+from thinklab.students.checkpoint import load_weights
+from thinklab.students.fingerprint import fingerprint
+from thinklab.students.hf import lora_to_fp32
+
+
+def steps_for(config: Experiment, texts: int) -> int:
+    """Optimizer steps for so many texts."""
+    return config.baseline.epochs * math.ceil(texts / config.baseline.batch)
+
+
+def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, resume: bool = False) -> int:
+    """Train ``session.student`` on ``texts``, ``baseline.epochs`` times over.
+
+    Args:
+        folder: where the checkpoints go; with ``resume`` the last complete one there is continued, a finished one only loaded.
+        before: optimizer steps of earlier rounds; the lines of ``metrics.jsonl`` count on from there.
+
+    Returns:
+        Optimizer steps of this training.
+
+    Raises:
+        ConfigError: when a text is longer than the student has positions.
+        TrainingError: when the loss is not finite.
+        Interrupted: when a signal was heard; a checkpoint is saved.
+    """
+    config, model = session.config, session.student.model
+    room = session.student.max_positions
+    longest = max(texts, key=lambda t: len(t.prompt_ids) + len(t.answer_ids))
+    length = len(longest.prompt_ids) + len(longest.answer_ids)
+    if room and length > room:
+        raise ConfigError(f"the text for question {longest.example_id!r} has {length} tokens with its prompt but the student has "
+                          f"{room} positions; take the question out or use another student")
+    steps = steps_for(config, len(texts))
+    found = checkpoints.newest_whole(folder, True, f"delete {folder} to train this again") if resume else None
+    if found and found[1] >= steps:
+        load_weights(model, found[0])
+        return steps
+    checkpoints.set_aside(folder, found[1] if found else 0)
+    session.run.rewind(before + (found[1] if found else 0))
+    order = list(texts)
+    random.Random(f"texts {config.train.seed}").shuffle(order)
+    own_lora = hasattr(model, "get_base_model")
+    inner = model.get_base_model() if own_lora else model
+    own_forward = inner.__dict__.get("forward")            # TRL puts a forward of its own on the model and leaves it there
+    trainer = SFTTrainer(model=model, processing_class=session.student.tokenizer, args=sft_config(config, folder, steps),
+                         train_dataset=Dataset.from_list([t.row() for t in order]))
+    if own_lora:
+        lora_to_fp32(model)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Records(session, before))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*use_cache.*")
+            trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
+    finally:
+        inner.__dict__.pop("forward", None)
+        if own_forward is not None:
+            inner.forward = own_forward
+    session.listener.check()
+    return trainer.state.global_step
+
+
+def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
+    """The same learning rate, schedule, optimizer and precision as the GRPO run with this ``train`` section."""
+    t, b = config.train, config.baseline
+    micro = min(t.micro_batch or b.batch, b.batch)
+    return one_gpu(SFTConfig(
+        output_dir=str(folder), max_steps=steps, learning_rate=t.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay, warmup_steps=t.warmup_steps,
+        optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0], adam_beta2=t.betas[1],
+        weight_decay=t.weight_decay, max_grad_norm=t.max_grad_norm, per_device_train_batch_size=micro,
+        gradient_accumulation_steps=b.batch // micro, max_length=None, packing=False, shuffle_dataset=False,
+        dataset_kwargs={"skip_prepare_dataset": True}, gradient_checkpointing=t.gradient_checkpointing, **precision(config),
+        use_cpu=not torch.cuda.is_available(), save_strategy="steps",
+        save_steps=t.checkpoint_every or steps, save_total_limit=2, logging_steps=1, logging_nan_inf_filter=False,
+        report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed, dataloader_num_workers=0,
+        dataloader_pin_memory=False, remove_unused_columns=False))
+
+
+class Records(TrainerCallback):
+    """``metrics.jsonl``, small probes, and the mark of a complete checkpoint."""
+
+    def __init__(self, session: Session, before: int):
+        self.session, self.before, self.begin, self.probing = session, before, time.perf_counter(), 0.0
+
+    def on_train_begin(self, args, state, control, **_):
+        self.begin = time.perf_counter()
+        if self.before + state.global_step == 0:
+            self._probe(0)
+
+    def on_step_end(self, args, state, control, **_):
+        self._probe(self.before + state.global_step)
+        if self.session.listener.number:
+            control.should_save = control.should_training_stop = True
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if not logs or "train_runtime" in logs:
+            return
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise TrainingError(f"the loss became {logs['loss']} at step {state.global_step}. Everything up to the last "
+                                "checkpoint is kept; start a new run with a lower train.learning_rate")
+        seconds = round(time.perf_counter() - self.begin - self.probing, 3)
+        line = {"step": self.before + state.global_step, "seconds": seconds, **logs}
+        self.session.run.append("metrics", [line])
+        for listener in self.session.listeners:
+            listener(line)
+
+    def on_save(self, args, state, control, **_):
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        says = fingerprint(self.session.student.model, self.session.student.tokenizer)
+        facts = {"step": state.global_step, "fingerprint": says}
+        RunFolder(folder).write_json(COMPLETE, checkpoints.mark(folder, facts))
+
+    def _probe(self, step: int) -> None:
+        p = self.session.config.probe
+        if not p.every or step % p.every:
+            return
+        begin = time.perf_counter()
+        samples = self.session.probe("T=1", p.every_questions)
+        self.session.run.append("probes", [{"step": step, **probe.summarise(samples).to_json()}])
+        self.probing += time.perf_counter() - begin

@@ -1,0 +1,76 @@
+"""SFT: imitate one text per question, gold or guided, and nothing else. No answer of the student's own is rewarded."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from thinklab.errors import TeacherStopped, TrainingError
+from thinklab.experiment.baselines.fit import fit
+from thinklab.experiment.baselines.texts import Text, gold
+from thinklab.experiment.session import Session
+from thinklab.guide.guide import Schedule
+from thinklab.run.chunks import add_chunk, seed_of, whole_chunks
+from thinklab.types import Example, Rollout, to_json
+
+CHUNK = 64
+"""Questions asked at once."""
+
+
+def train_sft(session: Session, questions: Sequence[Example], resume: bool) -> int:
+    """Train on the texts that ``baseline.texts`` names, one per question; returns the optimizer steps.
+
+    Raises:
+        TrainingError: when no question has a text, which only guided texts can bring about.
+        TeacherStopped: when the teacher gives out on the way.
+    """
+    texts = gold_texts(session, questions) if session.config.baseline.texts == "gold" else guided_texts(session, questions)
+    if not texts:
+        raise TrainingError(f"none of the {len(questions)} questions got usable guidance, so there is nothing to imitate; "
+                            "texts.jsonl says why for each")
+    return fit(session, texts, session.run.checkpoints, resume=resume)
+
+
+def gold_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
+    """Gold solutions, or gold answers where there are none; written to ``texts.jsonl``."""
+    done = whole_chunks(session.run, "texts")
+    if ("gold",) not in done:
+        lines = [gold(session.student, session.task, e).to_json() for e in questions]
+        done["gold",] = add_chunk(session.run, "texts", ("gold",), lines)
+    return [Text.from_json(line) for line in done["gold",]]
+
+
+def guided_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
+    """One answer of the untrained student to each question with a comment of the teacher behind it, right or wrong.
+
+    Questions whose answer did not end, or whose comment was rejected, are left out; ``texts.jsonl`` has them with the reason.
+    """
+    done = whole_chunks(session.run, "texts")
+    for k in range(0, len(questions), CHUNK):
+        key = ("guided", k)
+        if key not in done:
+            session.listener.check()
+            done[key] = add_chunk(session.run, "texts", key, _guided(session, questions[k:k + CHUNK], k))
+    lines = [line for key in sorted(done, key=lambda key: key[1]) for line in done[key]]
+    return [Text.from_json(line) for line in lines if line["answer_ids"]]
+
+
+def _guided(session: Session, questions: Sequence[Example], place: int) -> list[dict]:
+    t, student = session.config.train, session.student
+    prompts = [student.encode(session.task.prompt(e)) for e in questions]
+    sampler = student.sampler(t.max_completion_tokens, t.temperature, t.sample_rows)
+    answers = sampler(student.model, prompts, 1, seed_of("sft", t.seed, place))
+    rollouts = []
+    for k, (example, prompt, ids) in enumerate(zip(questions, prompts, answers, strict=True)):
+        text = student.decode(ids)
+        rollouts.append(Rollout(f"{place}-{k}", k, example, tuple(prompt), tuple(ids), sampler.finished(ids), text, text))
+    every = replace(session.guide, schedule=Schedule(start=1))
+    guided = every(rollouts, 0, place)
+    if every.failed:
+        raise TeacherStopped(f"the teacher cannot go on: {every.failed}. What it said so far is kept; continue with --resume")
+    lines = []
+    for r in guided:
+        text = Text(r.example.id, "guided", r.prompt_ids, r.completion_ids if r.guided else (), r.text)
+        why = "" if r.guided else r.guidance.reason if r.guidance else "not asked: unfinished, or it shows the behaviour already"
+        lines.append({**text.to_json(), "left_out": why, "student_tokens": len(r.student_ids),
+                      "guidance": to_json(r.guidance) if r.guidance else None})
+    return lines

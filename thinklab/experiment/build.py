@@ -1,0 +1,170 @@
+"""From a config to a session: loads every part once and wires them together."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback
+
+from thinklab.behavior.behavior import Behavior, load_behavior
+from thinklab.config import cpu_allocator
+from thinklab.config.devices import refuse_several_processes
+from thinklab.config.experiment import Experiment
+from thinklab.config.ready_made import Parts, check_ready_made
+from thinklab.errors import BehaviorError, ConfigError, RunError, TrainingError
+from thinklab.experiment import longest_batch
+from thinklab.experiment.guard_actions import Guards
+from thinklab.experiment.questions import check_lengths, held_out, kernel_length, question_order
+from thinklab.experiment.recorder import Recorder
+from thinklab.experiment.run_judge import check_config, judge_for
+from thinklab.experiment.session import Session
+from thinklab.experiment.trl_arguments import grpo_config, shaping
+from thinklab.guide.guide import Guide
+from thinklab.rewards import PARTS, Rewards, reward_function
+from thinklab.run.config_of_run import differences, experiment_of
+from thinklab.run.folder import RunFolder
+from thinklab.students import load_student
+from thinklab.tasks import load_task
+from thinklab.teachers import load_teacher
+from thinklab.teachers.base import check as check_teacher
+from thinklab.trainer import ThinkTuningTrainer
+
+
+def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Parts()) -> Session:
+    """Load and wire everything; nothing is sampled yet.
+
+    Args:
+        parts: objects in place of what ``config`` would load.
+
+    Raises:
+        ThinklabError: when any part cannot be used; a new run folder exists only when all parts could.
+    """
+    refuse_several_processes()
+    cpu_allocator.tune()
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    there = RunFolder.open(out).resolved() if resume else {}
+    check_ready_made(out, there, parts)
+    behaviors = load_behaviors(config, parts, there)
+    for k, behavior in enumerate(behaviors):       # records, rates and bonuses go by the name
+        if any(behavior.name == other.name for other in behaviors[:k]):
+            raise ConfigError(f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, "
+                              "with its weight, or give one another name")
+    check_config(config, behaviors, parts.judge or parts.run_judge)
+    task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
+    guided_sft = config.baseline is not None and config.baseline.kind == "sft" and config.baseline.texts == "guided"
+    teacher_needed = config.loss.method != "grpo" or guided_sft
+    if teacher_needed:
+        check_ready_made(out, there, parts, ["teacher"])
+    if parts.run_judge is None and any(b.needs_judge for b in behaviors):
+        check_ready_made(out, there, parts, ["judge"])
+    student = parts.student or load_student(config.student, seed=config.train.seed, max_length=kernel_length(config, behaviors))
+    teacher = parts.teacher if teacher_needed else None
+    if teacher_needed and teacher is None:
+        teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options)
+    judge = parts.run_judge or judge_for(config.judge, behaviors, parts.judge, student)
+    train_examples, test_examples = held_out(task)
+    check_lengths(config, student, task, train_examples)
+
+    if teacher is not None:
+        check_teacher(teacher)
+    trained = behaviors                # with a judge that is asked about rollouts only where the config wants that
+    if judge is not None:
+        judge.check()
+        behaviors = [b.with_judge(judge) if b.needs_judge else b for b in behaviors]
+        trained = behaviors if config.judge is not None and config.judge.rollouts else [b.unasked for b in behaviors]
+    rewards = Rewards(task, trained, config.reward.correct, config.reward.bonus, config.reward.require_finished)
+    guide = None
+    if teacher is not None:
+        guide = Guide(
+            teacher=teacher, behaviors=[(b, c.weight) for b, c in zip(trained, config.behaviors, strict=True)],
+            tokenizer=student.tokenizer, policy=config.guidance.policy, max_tokens=config.guidance.max_tokens,
+            schedule=config.guidance.whole_schedule(),
+            skip_if_shown=config.guidance.skip_if_shown, seed=config.train.seed,
+            check=lambda r: rewards.verify(r.student_text, r.example), meanwhile=rewards.warm)
+
+        guide.check_vocabulary()
+
+    run = RunFolder.open(out) if resume else RunFolder.create(
+        out, config.model_dump(mode="json"), {b.name: b.hash for b in behaviors},
+        parts.ready_made(("student", "task", *(["teacher"] if teacher is not None else []), *(["judge"] if judge else []))))
+    if resume:
+        check_same(run, config, behaviors)
+        if spent := run.read_json("teacher.json"):
+            getattr(teacher, "restore", lambda totals: None)(spent)      # a cap holds over both parts of the run
+    if judge is not None and parts.run_judge is None:
+        judge.attach(run)
+    args = grpo_config(config, run.checkpoints)
+    args.chat_template_kwargs = dict(getattr(student, "chat_template_kwargs", {}))      # also of a student that came ready-made
+    trainer = ThinkTuningTrainer(
+        model=student.model, processing_class=student.tokenizer, args=args,
+        train_dataset=question_order(config, task, train_examples), reward_funcs=[reward_function(p) for p in PARTS],
+        examples={e.id: e for e in train_examples}, guide=guide, score=rewards,
+        shaping=shaping(config), scope=config.loss.scope or ("trajectory" if config.loss.method == "authors" else "guidance"),
+        imitate=config.loss.method == "sft", skip_empty_steps=config.train.skip_empty_steps,
+        sampler=student.sampler(config.train.max_completion_tokens, config.train.temperature, config.train.sample_rows),
+        on_batch=run.add_batch, raise_on_teacher_failure=False,      # the Recorder ends the run
+        on_tokens=lambda traces: run.append("tokens", traces))
+    session = Session(config, student, task, behaviors, train_examples, test_examples, teacher, guide, trainer, run, judge=judge)
+    if config.guards.action != "off":
+        session.guards = Guards(config, student, run)
+    if longest_batch.wanted(config) and config.baseline is None:        # a baseline never runs the batch that it would try
+        try:
+            session.fits = longest_batch.dry_run(trainer, config)
+        except TrainingError:
+            if not resume:
+                run.config_file.unlink()           # so that the corrected command can use the same folder
+            raise
+    trainer.remove_callback(PrinterCallback)          # metrics.jsonl and the progress line take its place
+    trainer.add_callback(Recorder(session))
+    return session
+
+
+def load_behaviors(config: Experiment, parts: Parts, there: Mapping[str, Any]) -> list[Behavior]:
+    """The behaviors of ``config`` in order, ready-made ones from ``parts``.
+
+    Args:
+        there: the ``config.yaml`` of a run that goes on; empty for a new one.
+
+    Raises:
+        BehaviorError: when one cannot be loaded.
+        RunError: when the run was begun with a ready-made one that ``parts`` lacks and that no file or shipped name equals.
+    """
+    ready = there.get("ready_made", {}).get("behaviors", "").split(", ")
+    found = []
+    for name in (b.name for b in config.behaviors):
+        behavior = parts.behaviors.get(name)
+        try:
+            behavior = behavior or load_behavior(name)
+        except BehaviorError:
+            if name not in ready:
+                raise
+        if name in ready and (behavior is None or there["behaviors"].get(name) != behavior.hash):
+            raise RunError(f"the run was begun with a ready-made behavior {name!r}, an object from Python, and "
+                           f"{'there is none of that name now' if behavior is None else 'the one of that name is another'}; pass "
+                           f"it again: thinklab.probe(RUN, behaviors=[...]) or Lab(out=RUN, behaviors=[...])")
+        found.append(behavior)
+    return found
+
+
+def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
+    """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant.
+
+    Raises:
+        RunError: with every key that differs.
+    """
+    longer = config.train.decay == "constant" and config.baseline is None      # a baseline's texts hang on the number of steps
+    free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if longer else ()))
+    then, now = run.resolved(), config.model_dump(mode="json")
+    begun = experiment_of(run).model_dump(mode="json")      # with the defaults that came later
+    changed = differences(begun, now)
+    allowed = ("name", "guards", "profile", *(f"train.{key}" for key in free))
+    if other := [f"{key}={old!r}, not {new!r}" for key, old, new in changed
+                 if key not in allowed and key.split(".")[0] not in allowed]:
+        raise RunError(f"{run.path} was begun with another config: {'; '.join(other)}. `thinklab train --resume {run.path}` (in "
+                       f"Python: Lab(out={str(run.path)!r})) goes on with that one; for anything else start a new run")
+    for behavior in behaviors:
+        if then["behaviors"].get(behavior.name) != behavior.hash:
+            raise RunError(f"the behaviour {behavior.name!r} has changed since {run.path} was begun; start a new run instead")

@@ -1,0 +1,100 @@
+"""Which questions a run trains on and in what order, and whether they fit."""
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets import Dataset
+
+from thinklab.behavior.behavior import Behavior
+from thinklab.config.experiment import Experiment
+from thinklab.errors import ConfigError, TaskError
+from thinklab.students import Student
+from thinklab.tasks._ids import check_ids
+from thinklab.tasks.base import Task
+from thinklab.teachers import TeacherRequest
+from thinklab.types import Example
+
+
+def held_out(task: Task) -> tuple[list[Example], list[Example]]:
+    """Training and test examples without a common question.
+
+    When both splits are the same file, a tenth of its questions, chosen by a seeded draw, is kept for the test.
+
+    Raises:
+        TaskError: two questions have one id, or none is left for training.
+    """
+    train, test = list(task.load("train")), list(task.load("test"))
+    check_ids(task.name, {"train": train, "test": test})
+    known = {e.question for e in train}
+    fresh = [e for e in test if e.question not in known]
+    if not fresh:
+        questions = sorted(known)
+        kept = set(random.Random(0).sample(questions, max(1, len(questions) // 10)))
+        fresh, train = [e for e in test if e.question in kept], [e for e in train if e.question not in kept]
+    if not train:
+        raise TaskError(f"the task {task.name!r} has no question left for training")
+    return train, fresh
+
+
+def check_lengths(config: Experiment, student: Student, task: Task, examples: Sequence[Example]) -> None:
+    """Refuse what would not fit, before anything is sampled."""
+    t = config.train
+    for example in examples:
+        length = len(student.encode(task.prompt(example)))
+        if length > t.max_prompt_tokens:
+            raise TaskError(f"the prompt of question {example.id!r} has {length} tokens, more than train.max_prompt_tokens="
+                            f"{t.max_prompt_tokens}; raise it or take the question out: {example.question[:80]!r}")
+    most, room = longest(config), student.max_positions
+    if room and most > room:
+        raise ConfigError(f"prompt, answer and guidance may have {most} tokens together (train.max_prompt_tokens + "
+                          f"train.max_completion_tokens + guidance.max_tokens) but the student has {room} positions; "
+                          "lower one of the three")
+
+
+def answer_limit(config: Experiment) -> int:
+    """Longest answer in tokens when nobody guides: what the student could learn to write."""
+    return config.train.max_completion_tokens + config.guidance.max_tokens
+
+
+def longest(config: Experiment) -> int:
+    """Most tokens that a prompt, an answer and its guidance can have together."""
+    return config.train.max_prompt_tokens + answer_limit(config)
+
+
+def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
+    """Tokens of the longest text that anyone puts into the student's model: training's, or that of a teacher who shares it.
+
+    A teacher reads its own instructions and examples, the question and the answer, and replies. Only Unsloth needs to know
+    beforehand; it cuts off what is longer than its kernels were made ready for.
+    """
+    most, teacher = longest(config), config.teacher
+    if config.student.kind != "unsloth" or config.loss.method == "grpo" or teacher.backend not in ("self", "continuation"):
+        return most
+    from transformers import AutoTokenizer
+
+    from thinklab.teachers.resident import instructions
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(Path(config.student.path or "").expanduser().as_posix())
+    except (OSError, ValueError):
+        return most                                    # the loader says what is wrong with the path
+    if teacher.backend == "continuation":
+        frames = [tokenizer(f"{teacher.options.get('template', '')} {teacher.options.get('head', '')}")["input_ids"]]
+    else:
+        frames = [instructions(tokenizer, b.messages("", ""), config.student.chat_template_kwargs) for b in behaviors]
+    reply = teacher.options.get("max_tokens") or TeacherRequest.max_tokens
+    return max(most, max(map(len, frames)) + config.train.max_prompt_tokens + config.train.max_completion_tokens + reply)
+
+
+def question_order(config: Experiment, task: Task, examples: Sequence[Example]) -> Dataset:
+    """The questions of the whole run in order: shuffled epoch after epoch, so that the place in it hangs on the step alone."""
+    t = config.train
+    generations = -(-t.steps // (t.iterations * t.minibatches)) + 1       # one to spare: an epoch never ends within the run
+    rng, order = random.Random(f"questions {t.seed}"), []
+    while len(order) < generations * t.questions:
+        epoch = list(range(len(examples)))
+        rng.shuffle(epoch)
+        order += epoch
+    rows = [examples[k] for k in order[: generations * t.questions]]
+    return Dataset.from_dict({"prompt": [task.prompt(e) for e in rows], "example_id": [e.id for e in rows]})

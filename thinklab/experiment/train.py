@@ -1,0 +1,248 @@
+"""One run from beginning to end: probe the student, train it, probe it again. What ``thinklab train`` does.
+
+What loads PyTorch is imported once the student is known: Unsloth must come before it.
+"""
+from __future__ import annotations
+
+import os
+import shlex
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from thinklab.behavior.behavior import load_behavior
+from thinklab.config.experiment import Experiment
+from thinklab.config.load import load_config
+from thinklab.errors import ConfigError, RunError, RunWarning, TeacherStopped
+from thinklab.experiment.run_judge import check_lines
+from thinklab.guide.rejections import outcomes, sentence
+from thinklab.run.config_of_run import of_a_run, run_of
+from thinklab.run.folder import RunFolder
+from thinklab.run.lock import FolderLock
+from thinklab.run.signals import Interrupted, finishing
+from thinklab.students import unsloth_first
+
+Say = Callable[[str], None]
+Listen = Callable[[Experiment], AbstractContextManager[Callable[[dict], None] | None]]
+
+
+def train(source: Path, overrides: Sequence[str] = (), out: Path | None = None, resume: bool = False, profile: str | None = None,
+          listen: Listen = lambda config: nullcontext(), say: Say = lambda text: None) -> tuple[Experiment, Path, dict[str, Any]]:
+    """``thinklab train`` without its command line.
+
+    Args:
+        source: an experiment in YAML or the ``config.yaml`` of a run; with ``resume`` a run folder, which goes on with what it
+            was begun with.
+        listen: gets the experiment; what its context gives is called with each line of metrics.
+
+    Returns:
+        The experiment, the run folder, and what ``run_experiment`` returns.
+
+    Raises:
+        ThinklabError: when something cannot be used, or the run cannot go on.
+        Interrupted: when SIGINT or SIGTERM ended it; the text says where it stands and how to continue.
+    """
+    config, out = request(Path(source), overrides, out, resume, profile)
+    unsloth_first.import_first(config.student.kind)
+    with listen(config) as listener:
+        return config, out, run_experiment(config, out, resume, listener, say)
+
+
+def request(source: Path, overrides: Sequence[str], out: Path | None, resume: bool, profile: str | None
+            ) -> tuple[Experiment, Path]:
+    """What is to be trained, and where.
+
+    Raises:
+        ThinklabError: when the config cannot be used, or ``source`` is a run folder and it is not clear what to do with it.
+    """
+    run = run_of(source)
+    if run is None:
+        if resume and os.path.isdir(source):
+            raise RunError(f"{source} is not a run folder: it has no config.yaml")
+        config = load_config(source, overrides, profile, check_lines)
+        return config, out or Path("runs") / config.name
+    if source.is_dir() and not resume:
+        raise ConfigError(f"{source} is a run folder: `thinklab train --resume {source}` continues it, `thinklab train "
+                          f"{run.config_file} --out ANOTHER-FOLDER` begins a new run with its config")
+    try:
+        config = load_config(run.config_file, overrides, profile, check_lines)
+    except ConfigError as error:
+        if str(error).startswith(f"{run.config_file}:"):
+            raise of_a_run(error, run) from None
+        raise
+    if not resume:
+        _compare_behaviors(run, config)
+    if resume and out is not None and out.resolve() != run.path.resolve():
+        raise ConfigError(f"--resume {source} goes on in that folder: leave out --out {out}")
+    return config, run.path if resume else out or Path("runs") / config.name
+
+
+def _compare_behaviors(run: RunFolder, config: Experiment) -> None:
+    then = run.resolved()["behaviors"]
+    for behavior in (load_behavior(section.name) for section in config.behaviors):
+        if then.get(behavior.name, behavior.hash) != behavior.hash:
+            warnings.warn(f"the behaviour {behavior.name!r} has changed since {run.path} was begun: the new run is taught what "
+                          "it says now", RunWarning, stacklevel=2)
+
+
+def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metrics: Callable[[dict], None] | None = None,
+                   say: Say = lambda text: None) -> dict[str, Any]:
+    """Train as ``config`` says into the run folder ``out``; returns what ``probe.json`` then holds.
+
+    ``{"before": {decoding: result}, "after": {...}, "steps": N, "difference": {...}}``, each result as
+    ``ProbeResult.to_json`` gives it. ``thinklab probe`` measures more; see ``thinklab/experiment/probe_run.py``. ``stopped`` says why a
+    run ended early, ``failed`` that its teacher ended it (``check_teacher_lasted``). A finished run is left as it is.
+
+    Raises:
+        ThinklabError: when something cannot be used, or the run cannot go on.
+        ConfigError: when the teacher is likely to need more than a cap allows and ``on_cap`` does not say what happens then.
+        Interrupted: when SIGINT or SIGTERM ended it; the text says where it stands and how to continue.
+    """
+    out = Path(out)
+    if resume and not RunFolder(out).config_file.exists():
+        RunFolder.open(out)                   # says so, before a lock is made there
+    with FolderLock(out):
+        try:
+            if resume:
+                run = RunFolder.open(out)
+                if (ended := trained_steps(run, config)) is not None:
+                    return _only_probe(config, out, ended, say)
+                for _ in run.read("probe_samples"):        # what the last probe will read: damage there is said before training
+                    pass
+            return _run(config, out, resume, on_metrics, say)
+        except KeyboardInterrupt as error:
+            raise Interrupted(getattr(error, "number", 2), where_it_stands(RunFolder(out), config)) from None
+
+
+def trained_steps(run: RunFolder, config: Experiment) -> int | None:
+    """Optimizer steps of a run whose training has come to its end; None for one that has steps left."""
+    found = run.last_checkpoint(thorough=True)
+    if config.baseline is not None:           # its steps hang on the number of texts; the budget is written after the last one
+        used = run.read_json("budget.json")
+        return used["optimizer_steps"] if used and found else None
+    return found[1] if found and found[1] >= config.train.steps else None
+
+
+def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str, Any]:
+    """A run without a step left: probe it where that was not done. No step, no teacher, no weight that changes."""
+    from thinklab.config.ready_made import Parts
+    from thinklab.experiment.build import build, check_same
+    from thinklab.teachers.scripted import ScriptedTeacher
+    run = RunFolder(out)
+    check_same(run, config, [load_behavior(b.name) for b in config.behaviors])
+    known = run.read_json("probe.json") or {}
+    if "after" in known and known.get("steps") == steps:
+        say(f"{out} is finished: all {steps} steps are trained and probed. Nothing was trained, and no teacher was asked")
+        return known
+    say(f"{out}: all {steps} steps are trained; what is missing is the probe after training")
+    checkpoint, at = run.last_checkpoint(thorough=True)
+    session = build(config, out, True, Parts(teacher=ScriptedTeacher(lambda request: None)))
+    session.say = say
+    session.load(checkpoint, at)
+    return _probe_after(session, known, steps)
+
+
+def _probe_after(session: Any, known: dict[str, Any], steps: int) -> dict[str, Any]:
+    from thinklab.experiment.probe_run import asked, full_probe, paired
+    if "before" not in known:
+        warnings.warn(f"{session.run.path / 'probe.json'} does not say how the student was before training; `thinklab probe "
+                      f"{session.run.path}` measures that", RunWarning, stacklevel=2)
+    stopped = session.stopped                 # by training: what the judge of the last probe does comes too late to stop it
+    early = session.guide is not None and steps < session.config.train.steps
+    known |= {"after": full_probe(session, "after"), "steps": steps, "stopped": stopped, "questions": asked(session),
+              "failed": session.guide.failed if early else ""}
+    known["difference"] = paired(session.run)
+    session.run.write_json("probe.json", known)
+    if session.judge is not None and (cost := session.judge.summary()):
+        session.say(f"judge, after the run: {cost}")
+    return known
+
+
+def check_teacher_lasted(config: Experiment, out: Path, result: Mapping[str, Any]) -> None:
+    """A run that its teacher ended is saved and probed, but it is not what was asked for.
+
+    Raises:
+        TeacherStopped: exit code 3, so that ``train && eval`` does not go on.
+    """
+    if result.get("failed"):
+        raise TeacherStopped(f"{result['failed'].rstrip('.')}. The run ended at step {result['steps']} of {config.train.steps} "
+                             f"and is saved in {out}: fix the cause and continue with: thinklab train --resume {out}")
+
+
+def where_it_stands(run: RunFolder, config: Experiment) -> str:
+    """For whoever interrupted a run: what is kept, and the command that continues it."""
+    if not run.config_file.exists():
+        return "stopped before anything was made; the same command begins again"
+    try:
+        ended, found = trained_steps(run, config), run.last_checkpoint()
+    except RunError as error:
+        return f"stopped; {error}"
+    if ended is not None:
+        at = f"after all {ended} steps, which are saved; the probe after training is missing"
+    elif found:
+        at = f"at step {found[1]}" + (f" of {config.train.steps}" if config.baseline is None else "") + ", which is saved"
+    else:
+        at = "before the first step was saved"
+    return f"stopped {at}. Continue with: thinklab train --resume {shlex.quote(str(run.path))}"
+
+
+def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict], None] | None, say: Say) -> dict[str, Any]:
+    from thinklab.config.devices import unused
+    from thinklab.experiment.baselines import train_baseline
+    from thinklab.experiment.build import build
+    from thinklab.experiment.probe_run import full_probe
+    session = build(config, out, resume)
+    if told := unused():
+        say(told)
+    if session.fits is not None:
+        say(f"dry run: {session.fits}")
+    if session.guards is not None:
+        session.guards.say = say
+    session.say = say
+    if cost := session.estimate():
+        say(f"teacher, before the run: {cost}")
+        if not resume:
+            refuse_above_cap(session, cost)
+    if cost := session.estimate_judge():
+        say(f"judge, before the run: {cost}")
+    session.check_start()
+    if on_metrics:
+        session.listeners.append(on_metrics)
+    known = (session.run.read_json("probe.json") or {}) if resume else {}
+    if "before" not in known:
+        known = {"before": full_probe(session, "before")} if not (resume and session.run.last_checkpoint()) else {}
+        session.run.write_json("probe.json", known)
+    with finishing() as session.listener:
+        if config.baseline is not None:
+            steps = train_baseline(session, resume)
+        else:
+            session.train(resume)
+            steps = session.trainer.state.global_step
+    if session.stopped:
+        say(f"stopped at step {steps}: {session.stopped}. Everything is saved")
+    if session.guide is not None:
+        replies = outcomes(chain(session.run.read("rollouts"), session.run.read("texts")))
+        say(sentence(replies, ". Each trained without guidance, as in plain GRPO") or "replies: the teacher was never asked")
+    if hasattr(session.teacher, "summary"):
+        say(f"teacher, after the run: {session.teacher.summary()}")
+    session.listener.check()
+    return _probe_after(session, known, steps)
+
+
+def refuse_above_cap(session: Any, cost: Any) -> None:
+    """A run whose money ends halfway is plain GRPO from there on, which is not what was asked for; so it does not begin.
+
+    Raises:
+        ConfigError: with what to change; the same run folder can be used then.
+    """
+    refuse = getattr(session.teacher, "refuse_above_cap", None)
+    if refuse is None:
+        return
+    try:
+        refuse(cost, "lower train.steps, train.questions or guidance.gamma")
+    except ConfigError:
+        session.run.config_file.unlink()
+        raise

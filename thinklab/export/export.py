@@ -1,0 +1,279 @@
+"""Take a trained student away: an adapter, a merged model or a GGUF file, each with a model card that says what is known.
+
+    adapter   the LoRA weights alone, a few MB; needs the base model beside it
+    merged    a plain model folder: ``AutoModelForCausalLM.from_pretrained`` needs neither PEFT nor thinklab
+    gguf      for llama.cpp and its friends; made by Unsloth, on a GPU, from a run of kind ``unsloth`` (unverified here)
+
+Weights are safetensors (or GGUF), never pickles. A student that was trained on 4-bit weights is merged into those weights,
+dequantised, not into the original ones: the adapter was fitted to the former, and so the merged model says the same. Unsloth
+may load another repository than the one asked for (its own 4-bit one, some of whose layers are not quantised): the base is the
+one that the checkpoint's adapter names. Every merged model is compared with the student as it was trained, token by token.
+
+Left out: converting to other formats, and quantising anew.
+"""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from thinklab.config.experiment import Experiment, StudentSection
+from thinklab.errors import ConfigError, RunError, did_you_mean
+from thinklab.export.model_card import base_name, model_card
+from thinklab.run.config_of_run import experiment_of
+from thinklab.run.folder import COMPLETE, RunFolder
+from thinklab.run.lock import FolderLock
+
+Kind = Literal["adapter", "merged", "gguf"]
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "tokenizer.model",
+             "vocab.json", "merges.txt", "added_tokens.json")
+PUBLIC = (".safetensors", ".gguf", ".json", ".jinja", ".md", ".txt", ".model", ".gitattributes")
+"""What may be pushed. No pickles, no records of what was sampled."""
+
+
+def save(source: Any, kind: Kind = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
+    """``save_locked`` for whoever does not hold the run's folder: a run that trains now is refused.
+
+    Raises:
+        RunError: when another process writes into the run's folder; and whatever ``save_locked`` raises.
+    """
+    if not isinstance(source, str | Path | RunFolder):        # a session or a Lab holds it
+        return save_locked(source, kind, out, quantization=quantization)
+    folder = source.path if isinstance(source, RunFolder) else Path(source)
+    RunFolder.open(folder)                                    # before a lock is made in a folder that holds no run
+    with FolderLock(folder) if os.access(folder, os.W_OK) else nullcontext():       # a run that nobody can write is at rest
+        return save_locked(source, kind, out, quantization=quantization)
+
+
+def save_locked(source: Any, kind: Kind = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
+    """Write the trained student into a new folder, with a model card.
+
+    Args:
+        source: a run folder (its last checkpoint is taken), a ``Session``, or a ``Lab`` (their student as it is now).
+        kind: ``adapter``, ``merged`` or ``gguf``.
+        out: the folder to make; default ``RUN/export/KIND``.
+        quantization: ``gguf`` only; a name that Unsloth knows.
+
+    Returns:
+        The folder. It exists whole or not at all.
+
+    Raises:
+        ConfigError: for an unknown kind, or one that this run cannot have.
+        RunError: when there is no checkpoint, the folder is taken, or it cannot be written.
+    """
+    if kind not in get_args(Kind):
+        raise ConfigError(f"unknown kind {kind!r}{did_you_mean(str(kind), get_args(Kind))}; one of {', '.join(get_args(Kind))}")
+    run, config, live = _parts(source)
+    if kind == "adapter" and config.student.lora is None:
+        raise ConfigError("this run trained all weights (student.lora is null), so there is no adapter; save it as merged")
+    if kind == "gguf" and config.student.kind != "unsloth":
+        raise ConfigError(f"gguf is made by Unsloth, and this run's student is of kind {config.student.kind}: save it as merged, "
+                          "then convert that folder with llama.cpp's convert_hf_to_gguf.py")
+    out = run.path / "export" / kind if out is None else Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists already: name another folder, or move it away")
+    with _trained(run, live) as (folder, step, says), _whole(out) as part, _room():
+        if kind == "adapter":
+            _adapter(folder, config, part)
+        elif kind == "merged":
+            _merged(folder, config, part, says)
+        else:
+            _gguf(folder, config, part, quantization)
+        (part / "README.md").write_text(model_card(run, config, kind, step, os.path.basename(out)), "utf-8")
+    return out
+
+
+def push(folder: str | Path, repo: str, *, private: bool = True, ask: Callable[[str], bool] | None = None, api: Any = None
+         ) -> str:
+    """Upload a folder that ``save`` made to a model hub; asks first, with everything that would leave the machine.
+
+    Args:
+        folder: from ``save``.
+        repo: ``owner/name`` on the hub.
+        private: whether the repository, if it is made now, is private.
+        ask: gets the whole question and answers it; None asks on the terminal or in the notebook.
+        api: a ``huggingface_hub.HfApi``; None makes one, with the token that ``hf auth login`` left.
+
+    Returns:
+        The address of the commit, or an empty string when the answer was no.
+
+    Raises:
+        RunError: when the folder is not an export, holds something else, or the hub refuses.
+    """
+    folder = Path(folder)
+    card = folder / "README.md"
+    if not card.exists() or "thinklab" not in card.read_text("utf-8"):
+        raise RunError(f"{folder} was not made by `thinklab save`: it has no model card of its own")
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    if odd := [str(p.relative_to(folder)) for p in files if p.suffix not in PUBLIC and p.name not in PUBLIC]:
+        raise RunError(f"{folder} holds files that an export does not: {', '.join(odd[:5])}; move them away")
+    size = sum(p.stat().st_size for p in files)
+    listed = "\n".join(f"  {p.relative_to(folder)}  {p.stat().st_size / 1e6:,.1f} MB" for p in files)
+    question = (f"Upload {len(files)} files, {size / 1e6:,.1f} MB, to the hub as {repo} ({'private' if private else 'PUBLIC'})?\n"
+                f"{listed}\n"
+                "The model card among them holds the config, the behaviours' hashes and the probe's results.")
+    if not (ask or _ask)(question):
+        return ""
+    if api is None:
+        from huggingface_hub import HfApi
+        api = HfApi()
+    try:
+        api.create_repo(repo_id=repo, private=private, exist_ok=True, repo_type="model")
+        done = api.upload_folder(repo_id=repo, folder_path=str(folder), repo_type="model", commit_message="Export from thinklab")
+    except Exception as error:                  # the hub's client raises errors of several libraries
+        raise RunError(f"the hub did not take {folder}: {str(error).strip().splitlines()[0]} Nothing is lost; log in with "
+                       "`hf auth login`, or check the repository's name") from error
+    return str(getattr(done, "commit_url", done))
+
+
+def _ask(question: str) -> bool:
+    try:
+        return input(f"{question}\nType yes to upload: ").strip().lower() == "yes"
+    except EOFError:
+        return False
+
+
+# ---- the weights ---------------------------------------------------------------------------------------------------
+
+
+def _parts(source: Any) -> tuple[RunFolder, Experiment, Any]:
+    """(run, config, live session or None)"""
+    session = getattr(source, "session", source)
+    if hasattr(session, "trainer") and hasattr(session, "run"):
+        return session.run, session.config, session
+    run = source if isinstance(source, RunFolder) else RunFolder.open(Path(source))
+    return run, experiment_of(run), None
+
+
+@contextmanager
+def _trained(run: RunFolder, live: Any) -> Iterator[tuple[Path, int, list[float] | None]]:
+    """A folder with the trained weights and the tokenizer, the step they are from, and the student's fingerprint where known."""
+    if live is None:
+        found = run.last_checkpoint(thorough=True)
+        if found is None:
+            raise RunError(f"{run.path} has no checkpoint yet, so there is nothing to save")
+        folder, step = found
+        yield folder, step, (RunFolder(folder).read_json(COMPLETE) or {}).get("fingerprint")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        from thinklab.students.fingerprint import fingerprint
+        model = live.trainer.accelerator.unwrap_model(live.trainer.model)
+        model.save_pretrained(folder)
+        live.student.tokenizer.save_pretrained(folder)
+        says = fingerprint(model, live.student.tokenizer, live.trainer.accelerator.autocast)
+        yield Path(folder), live.trainer.state.global_step, says
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that takes its place when everything is in it."""
+    part = out.with_name(out.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        if out.exists():
+            out.rmdir()
+        os.replace(part, out)
+    except OSError as error:
+        raise RunError(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    import torch
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RunError("the GPU's memory does not suffice for a second copy of the model: close the lab, or call "
+                       "`thinklab save` in a process of its own") from error
+
+
+def _adapter(folder: Path, config: Experiment, part: Path) -> None:
+    for name in ("adapter_model.safetensors", *TOKENIZER):
+        if (folder / name).exists():
+            shutil.copy2(folder / name, part / name)
+    settings = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    settings["base_model_name_or_path"] = base_name(config)            # not this machine's folder
+    (part / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+
+
+def _merged(folder: Path, config: Experiment, part: Path, says: list[float] | None) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoTokenizer
+
+    from thinklab.students import load_student
+    from thinklab.students.fingerprint import CLOSE, difference, fingerprint
+    from thinklab.teachers.unpatched import unpatched
+    section = config.student.model_copy(update={"lora": None, "fast_inference": False})
+    if section.kind == "unsloth":                   # Unsloth's kernels are not needed to add the weights up, its base is
+        section = section.model_copy(update={"kind": "transformers", **_base(folder, section)})
+    if config.student.lora is None:
+        section = section.model_copy(update={"path": str(folder), "kind": "transformers", "quantize": "none"})
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with unpatched():                               # beside an Unsloth student in this process
+        model = load_student(section).model
+        if getattr(model, "is_loaded_in_4bit", False):
+            model = _dequantised(model)
+        if config.student.lora is not None:
+            with torch.no_grad():
+                model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+        if says is not None and (gap := difference(says, fingerprint(model, tokenizer))) > CLOSE:
+            raise RunError(f"the merged model is not the student that was trained: on a known text they differ by {gap:.2f} nats "
+                           f"a token (at most {CLOSE}). The base in {section.path} is probably not the one that was "
+                           "trained; the adapter alone can be saved with --as adapter")
+    model.save_pretrained(part, safe_serialization=True)
+    tokenizer.save_pretrained(part)
+
+
+def _base(folder: Path, section: StudentSection) -> dict[str, str]:
+    """Where the base weights are that an Unsloth student was trained on, and whether they still need quantising."""
+    from transformers import AutoConfig
+    name = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path") or section.path
+    try:
+        stored = AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise RunError(f"the base {name!r}, on which this student was trained, cannot be read: "
+                       f"{str(error).strip().splitlines()[0]}") from error
+    ready = getattr(stored, "quantization_config", None) is not None
+    return {"path": name, "quantize": "none" if ready else section.quantize}
+
+
+def _dequantised(model):
+    """The same weights in 16 or 32 bit, as the 4-bit layers compute with them."""
+    dtype = model.dtype
+    model = model.dequantize()
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    if read := getattr(model, "_weight_conversions", None):        # how stored 4-bit tensors were read; nothing writes them again
+        model._weight_conversions = [c for c in read
+                                     if not any("Bnb" in type(op).__name__ for op in getattr(c, "operations", ()))]
+    return model.to(dtype)
+
+
+def _gguf(folder: Path, config: Experiment, part: Path, quantization: str) -> None:
+    from thinklab.students.unsloth_first import import_first
+    import_first("unsloth")
+    from unsloth import FastLanguageModel
+    model, tokenizer = FastLanguageModel.from_pretrained(model_name=str(folder), load_in_4bit=config.student.quantize == "nf4")
+    try:
+        model.save_pretrained_gguf(str(part), tokenizer, quantization_method=quantization)
+    except RuntimeError as error:
+        raise RunError(f"Unsloth could not write GGUF: {str(error).strip().splitlines()[0]}") from error
+    beside = part.with_name(part.name + "_gguf")            # where some of Unsloth's versions put the file
+    for file in [*beside.rglob("*.gguf")] if beside.exists() else []:
+        shutil.move(file, part / file.name)
+    shutil.rmtree(beside, ignore_errors=True)
+    if not list(part.rglob("*.gguf")):
+        raise RunError("Unsloth said nothing and wrote no GGUF file; it needs llama.cpp, which it builds on first use")
+    for file in part.iterdir():                             # the merged weights it leaves beside it are another export
+        if file.suffix in (".safetensors", ".bin"):
+            file.unlink()

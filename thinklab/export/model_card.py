@@ -1,0 +1,150 @@
+"""The model card of an export: how it was made, what was measured, and what was not. Only what the run folder holds."""
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from thinklab.config.experiment import Experiment
+from thinklab.probing.result import ProbeResult
+from thinklab.probing.sentences import sentences
+from thinklab.run.folder import RunFolder
+
+
+def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: str) -> str:
+    """Markdown for ``README.md``. Local paths are shortened to their last part.
+
+    Args:
+        kind: ``adapter``, ``merged`` or ``gguf``.
+        step: the optimizer step that the weights are from.
+        name: title of the card.
+    """
+    resolved, base = run.resolved(), base_name(config)
+    behaviors = ", ".join(resolved["behaviors"]) or "none"
+    front = {"library_name": "peft" if kind == "adapter" else "transformers", "pipeline_tag": "text-generation",
+             "tags": list(dict.fromkeys(["thinklab", *([config.baseline.kind] if config.baseline else
+                                                       ["thinktuning", "grpo", config.loss.method])])),
+             **({"base_model": base} if base != "thinklab-embedded" else {})}
+    parts = ["---", _yaml(front).strip(), "---", "", f"# {config.name} ({kind})", "",
+             f"Trained with thinklab from `{base}` {_training(config, step)}, on the task `{config.task.name}`. "
+             f"Behaviours: {behaviors}.{_steps_differ(config, step)}", "",
+             "## Use", "", "```python", *_usage(kind, base, name), "```", "",
+             "## What was measured", "", *_measured(run), "",
+             "## What this does not show", "", *(f"- {line}" for line in limits(run, config, kind, step)), "",
+             "## How it was made", "",
+             "| behaviour | hash of its file |", "| --- | --- |",
+             *(f"| {behavior} | `{found}` |" for behavior, found in resolved["behaviors"].items()), "",
+             "```yaml", _yaml({"config": _without_paths(_as_trained(resolved["config"], config, step)),
+                               "versions": resolved["versions"]}).strip(),
+             "```", ""]
+    return "\n".join(parts)
+
+
+def _training(config: Experiment, step: int) -> str:
+    """How it was trained, as the end of a sentence. ``step`` counts optimizer steps."""
+    if config.baseline is not None:
+        how = {"sft": f"supervised fine-tuning on {config.baseline.texts} texts", "star": "STaR"}[config.baseline.kind]
+        return f"for {step} optimizer steps of {how}, a baseline without policy gradient"
+    control = "" if config.loss.method != "grpo" else " without a teacher"
+    return f"for {step} steps of ThinkTuning (arXiv 2508.07616), method `{config.loss.method}`{control}"
+
+
+def _steps_differ(config: Experiment, step: int) -> str:
+    """A sentence where the weights' step is not ``train.steps``, so that nobody has to guess which one holds."""
+    asked = config.train.steps
+    if config.baseline is not None:
+        return f" (`train.steps: {asked}` in its config sets which questions were used, not these steps.)"
+    if step > asked:
+        return f" The run was begun with `train.steps: {asked}` and went on; the config below has the {step} steps that it took."
+    return f" The weights are those of step {step} of the {asked} that its config asks for." if step < asked else ""
+
+
+def _as_trained(resolved: Mapping[str, Any], config: Experiment, step: int) -> dict[str, Any]:
+    """The run's config with the steps that it really took, where it went on beyond those that it was begun with."""
+    if config.baseline is not None or step <= config.train.steps:
+        return dict(resolved)
+    return {**resolved, "train": {**resolved["train"], "steps": step}}
+
+
+def limits(run: RunFolder, config: Experiment, kind: str, step: int) -> Iterator[str]:
+    """What a reader could wrongly conclude, one sentence each."""
+    known = run.read_json("probe.json") or {}
+    if "after" not in known:
+        yield "**Nothing was measured after training.** Whether the behaviour was instilled is unknown."
+    else:
+        total = next(iter(known["after"].values()))["accuracy"]["total"]
+        yield (f"The rates are for answers to held-out questions of one task ({total} answers a decoding), without guidance or "
+               "hint. They say nothing about other tasks.")
+    yield (f"One run with one seed ({config.train.seed}). The intervals cover the questions, not the spread between seeds; a "
+           "claim that the method caused the change needs a control run with plain GRPO beside it.")
+    if known.get("steps") not in (None, step):
+        yield f"The measurement is of step {known['steps']}, the weights are of step {step}."
+    for key, what in (("spill", "whether the behaviour shows where nothing asks for it"),
+                      ("retention", "how far the student moved from its base on other text"),
+                      ("persistence", "whether the behaviour outlasts further training")):
+        if key not in known:
+            yield f"Not measured: {what}."
+    if alarms := list(run.read("alarms")):
+        yield f"{len(alarms)} alarms were raised during training, the first at step {alarms[0].get('step')}."
+    if config.student.quantize == "nf4":
+        yield ("The student was trained on 4-bit weights. " + (
+            "This export holds those weights, dequantised, with the adapter added." if kind == "merged" else
+            "On the base's original weights it will answer a little differently."))
+    yield "Not examined for safety, bias or facts. The teacher's mistakes may have been learnt as well."
+
+
+def _measured(run: RunFolder) -> list[str]:
+    known = run.read_json("probe.json") or {}
+    rows = []
+    for stage in ("before", "after"):
+        for decoding, data in known.get(stage, {}).items():
+            r = ProbeResult.from_json(data)
+            shown = ", ".join(f"{name} {rate.percent}" for name, rate in r.behaviors.items()) or "-"
+            rows.append(f"| {stage} | {decoding} | {r.accuracy.percent} | {shown} | {r.mean_tokens:.0f} |")
+    if not rows:
+        return ["Nothing: the run holds no probe."]
+    lines = ["% of held-out questions, no guidance, no hint [95 % interval]", "",
+             "| | decoding | accuracy | behaviour | tokens |", "| --- | --- | --- | --- | --- |", *rows]
+    return [*lines, *(f"\n{s}" for s in sentences(known))]
+
+
+def _usage(kind: str, base: str, name: str) -> list[str]:
+    if kind == "gguf":
+        return ["# llama.cpp: llama-cli -m FILE.gguf"]
+    load = "from transformers import AutoModelForCausalLM, AutoTokenizer"
+    if kind == "merged":
+        return [load, f'model = AutoModelForCausalLM.from_pretrained("{name}")',
+                f'tokenizer = AutoTokenizer.from_pretrained("{name}")']
+    where = ["from thinklab.students import TINY as base"] if base == "thinklab-embedded" else [f'base = "{base}"']
+    return [load, "from peft import PeftModel", *where, "model = AutoModelForCausalLM.from_pretrained(base)",
+            f'model = PeftModel.from_pretrained(model, "{name}")', f'tokenizer = AutoTokenizer.from_pretrained("{name}")']
+
+
+def _without_paths(value: Any) -> Any:
+    """Absolute and home paths shortened to their last part: they name the machine, not the run."""
+    if isinstance(value, Mapping):
+        return {k: _without_paths(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(v) for v in value]
+    if isinstance(value, str) and value.startswith(("/", "~", "./", "../")):
+        return Path(value).name
+    return value
+
+
+def _yaml(data: Any) -> str:
+    out = io.StringIO()
+    writer = YAML(typ="safe")
+    writer.default_flow_style = False
+    writer.dump(data, out)
+    return out.getvalue()
+
+
+def base_name(config: Experiment) -> str:
+    """What to call the base in public: a hub id as it is, the last part of a local folder, or ``thinklab-embedded``."""
+    path = config.student.path
+    if config.student.kind == "embedded" or path is None:
+        return "thinklab-embedded"
+    return Path(path).name if Path(path).expanduser().exists() or path.startswith((".", "/", "~")) else path

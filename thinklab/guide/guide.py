@@ -1,0 +1,349 @@
+"""Stage 2: choose gamma rollouts of each group, ask the teacher, parse its reply strictly, splice it on as token ids.
+
+A rollout whose guidance is rejected, for whatever reason, stays exactly as it was sampled; the reason is recorded with
+it. Nothing here depends on the clock or on a global random state: the same seed, step and rollouts give the same guidance.
+"""
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from thinklab.behavior.behavior import Behavior
+from thinklab.errors import ConfigError, TeacherError
+from thinklab.guide.splice_ids import continuation_ids, control_ids, lost
+from thinklab.schedule import Schedule
+from thinklab.teachers.base import Teacher, answers_later, submit
+from thinklab.types import Guidance, Rollout, TeacherReply, TeacherRequest
+
+REJECT_REASONS = {
+    "missing-tag": "a tag is missing or not closed",
+    "repeated-tag": "a tag occurs more than once",
+    "outside-text": "there is text outside the tags, or the tags are out of order",
+    "empty-field": "a tag is empty",
+    "bad-opinion": "the opinion is neither 'correct' nor 'incorrect'",
+    "too-long": "the reply is longer than the limit",
+    "control-tokens": "there are control tokens or control characters in it",
+    "constraint": "it breaks a constraint of the behaviour",
+    "not-shown": "the detector does not find the behaviour in the answer with the guidance behind it",
+    "lossy": "the student's tokenizer cannot write all of it",
+    "does-not-fit": "it has more tokens than guidance may have",
+    "review": "a person or a policy rejected it",
+}
+TAGS = ("opinion", "reason", "phrase")
+_REPLY = re.compile(r"\s*" + r"\s*".join(rf"<{tag}>(?P<{tag}>.*?)</{tag}>" for tag in TAGS) + r"\s*", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+MAX_REPLY_CHARACTERS = 20_000
+
+
+class Rejected(ValueError):
+    """A reply that cannot be used. ``reason`` is a key of ``REJECT_REASONS``."""
+
+    def __init__(self, reason: str, detail: str = ""):
+        super().__init__(detail or REJECT_REASONS[reason])
+        self.reason = reason
+
+
+def parse_reply(text: str, control_tokens: Sequence[str] = ()) -> tuple[dict[str, str], bool]:
+    """The fields of a reply, and the verdict (True = the teacher calls the answer correct).
+
+    The reply must be exactly ``<opinion>correct|incorrect</opinion><reason>…</reason><phrase>…</phrase>``, each tag
+    once and not empty, white space between them allowed, nothing else before, between or after.
+
+    Raises:
+        Rejected: naming the first rule that the reply breaks.
+    """
+    if len(text) > MAX_REPLY_CHARACTERS:
+        raise Rejected("too-long", f"{len(text)} characters; at most {MAX_REPLY_CHARACTERS}")
+    for token in control_tokens:
+        if token in text:
+            raise Rejected("control-tokens", f"the reply contains {token!r}")
+    if bad := _CONTROL.search(text):
+        raise Rejected("control-tokens", f"the reply contains the character {bad.group()!r}")
+    for tag in TAGS:
+        opened, closed = text.count(f"<{tag}>"), text.count(f"</{tag}>")
+        if opened == 0 or closed == 0:
+            raise Rejected("missing-tag", f"<{tag}> or </{tag}> is missing")
+        if opened > 1 or closed > 1:
+            raise Rejected("repeated-tag", f"<{tag}> occurs {max(opened, closed)} times")
+    match = _REPLY.fullmatch(text)
+    if match is None:
+        raise Rejected("outside-text")
+    fields = {tag: match[tag].strip() for tag in TAGS}
+    for tag, value in fields.items():
+        if not value:
+            raise Rejected("empty-field", f"<{tag}> is empty")
+    opinion = fields["opinion"].lower().rstrip(".")
+    if opinion not in ("correct", "incorrect"):
+        raise Rejected("bad-opinion", f"the opinion is {fields['opinion'][:60]!r}")
+    return fields, opinion == "correct"
+
+
+def encode_as_text(tokenizer: PreTrainedTokenizerBase, text: str, before: Sequence[int] = ()) -> list[int]:
+    """Token ids of ``text`` as it goes on after ``before``; a control token that is spelled out in it is encoded as letters.
+
+    Raises:
+        Rejected: ``control-tokens``, or ``lossy`` where the ids do not say what the text says.
+    """
+    ids = continuation_ids(tokenizer, text)
+    if control_ids(tokenizer) & set(ids):
+        raise Rejected("control-tokens", "the tokenizer turns part of it into a control token")
+    if what := lost(tokenizer, text, before):
+        raise Rejected("lossy", f"the student's tokenizer cannot write {what}")
+    return ids
+
+
+def refuse_bad(behavior: Behavior, text: str, response: str) -> None:
+    """The behaviour's own rules about guidance ``text`` behind ``response``.
+
+    Raises:
+        Rejected: ``constraint``, or ``not-shown`` where the detector does not find the behaviour in the spliced text.
+    """
+    if broken := behavior.check_text(text):
+        raise Rejected("constraint", broken)
+    if missing := behavior.check_shown(text, response):
+        raise Rejected("not-shown", missing)
+
+
+def select(rollouts: Sequence[Rollout], count: int, policy: str, rng: random.Random,
+           eligible: Callable[[Rollout], bool]) -> list[int]:
+    """Positions of at most ``count`` finished, eligible rollouts of one group, drawn without replacement.
+
+    ``random`` looks at nothing else; ``wrong_first`` takes those whose own answer was wrong before the others.
+    """
+    able = [k for k, r in enumerate(rollouts) if r.finished and eligible(r)]
+    rng.shuffle(able)
+    if policy == "wrong_first":
+        able.sort(key=lambda k: rollouts[k].checks.get("student_correct", False))
+    return sorted(able[:count])
+
+
+@dataclass
+class Guide:
+    """The whole of stage 2 as one callable for the trainer, or step by step: ``propose`` and ``splice``."""
+
+    teacher: Teacher
+    behaviors: Sequence[tuple[Behavior, float]]
+    """Behaviours with their weights; each guided rollout draws one."""
+    tokenizer: PreTrainedTokenizerBase
+    schedule: Schedule = Schedule()
+    policy: Literal["random", "wrong_first"] = "random"
+    max_tokens: int = 256
+    """Most tokens that guidance may have, separator and EOS included. Longer guidance is refused, never cut."""
+    skip_if_shown: bool = True
+    """Do not guide a rollout that shows the behaviour by itself."""
+    check: Callable[[Rollout], bool] | None = None
+    """Whether the student's own answer is right; for ``wrong_first`` and for the teacher's opinion accuracy."""
+    review: Callable[[Rollout, Guidance], Guidance] | None = None
+    """Decides about each proposed guidance; None accepts all."""
+    meanwhile: Callable[[Sequence[Rollout]], object] | None = None
+    """Called, while a teacher on the network answers, with the rollouts that nobody was asked about."""
+    seed: int = 0
+    failed: str = ""
+    """Why the teacher cannot work any more; the run then saves and ends."""
+    counts: Counter = field(default_factory=Counter)
+    """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection; beside them
+    ``guided-but-not-shown``: how many were spliced although the detector does not find the behaviour in the whole text."""
+    _begun: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
+
+    def gamma(self, step: int) -> float:
+        return self.schedule.value(step)
+
+    def check_vocabulary(self) -> str:
+        """Whether the student's tokenizer can write the guidance that the behaviours show to the teacher; for the start of a run.
+
+        Returns:
+            What is lost of it, in words: such guidance will be rejected as ``lossy``. Empty when nothing is.
+
+        Raises:
+            ConfigError: when none of a behaviour's few-shots, or not the words that it requires, can be written.
+        """
+        warnings = []
+        for behavior, _ in self.behaviors:
+            shots = behavior.spec.teacher.few_shots
+            texts = [behavior.few_shot_text(s)[len(behavior._text(s.response)):] for s in shots]
+            found = {k: what for k, text in enumerate(texts) if (what := lost(self.tokenizer, text))}
+            words = [what for part in behavior.spec.guidance.must_contain if (what := lost(self.tokenizer, part))]
+            if words or len(found) == len(texts):
+                raise ConfigError(f"the student's tokenizer cannot write the guidance of the behaviour {behavior.name!r}: "
+                                  f"it loses {[*words, *found.values()][0]}. All guidance would be rejected; use a student whose "
+                                  "vocabulary has these characters (or falls back to bytes), or write the behaviour without them")
+            if found:
+                warnings.append(f"the student's tokenizer cannot write {len(found)} of {len(texts)} few-shots of the behaviour "
+                                f"{behavior.name!r}: it loses {', '.join(dict.fromkeys(found.values()))}; such guidance will "
+                                "be rejected as lossy")
+        return "; ".join(warnings)
+
+    def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
+        """Guide some of ``rollouts`` (whole groups, side by side); all others come back unchanged."""
+        rollouts = self.draw(rollouts, generation)
+        if self.policy == "wrong_first":          # otherwise checking can wait until the teacher has been asked
+            rollouts = self.checked(rollouts)
+        proposed = self.propose(rollouts, step, generation)
+        rollouts = self.checked(rollouts)
+        if self.review is not None:
+            proposed = {r.id: self.review(r, proposed[r.id]) if proposed[r.id].usable else proposed[r.id]
+                        for r in rollouts if r.id in proposed}
+        return self.splice(rollouts, proposed)
+
+    def _drawn(self, group: Sequence[Rollout], generation: int) -> tuple[random.Random, list[Behavior]]:
+        """The group's own source of chance, and the behaviour that each of its rollouts draws from the mixture."""
+        rng = random.Random(f"guide {self.seed} {generation} {group[0].group}")
+        return rng, rng.choices([b for b, _ in self.behaviors], [w for _, w in self.behaviors], k=len(group))
+
+    def draw(self, rollouts: Sequence[Rollout], generation: int) -> list[Rollout]:
+        """The rollouts, each with the behaviour that it draws by weight and the hash of its template. ``propose`` asks a teacher
+        for that behaviour where it chooses the rollout; the same draw each time."""
+        drawn = {r.id: b for group in _groups(rollouts) for r, b in zip(group, self._drawn(group, generation)[1], strict=True)}
+        return [replace(r, behavior=drawn[r.id].name, behavior_hash=drawn[r.id].hash) for r in rollouts]
+
+    def begin(self, rollouts: Sequence[Rollout], step: int, generation: int) -> None:
+        """Ask about whole groups that are sampled already, while the others are still being sampled.
+
+        What is chosen hangs on the group alone, so asking early changes no record. A teacher that has no ``submit`` of
+        its own works on this machine's processor, as sampling does: it is asked later.
+        """
+        if self.failed or not answers_later(self.teacher):
+            return
+        if self.policy == "wrong_first":
+            rollouts = self.checked(rollouts)
+        if requests := [self.request(r, b) for r, b in self.choose(rollouts, step, generation)]:
+            self._begun.append((requests, submit(self.teacher, requests)))
+
+    def propose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> dict[str, Guidance]:
+        """Guidance by rollout id, for the chosen rollouts only; rejected guidance is among it."""
+        chosen = self.choose(rollouts, step, generation)
+        waiting, self._begun = self._begun, []
+        if not chosen or self.failed:
+            return {}
+        requests = [self.request(r, b) for r, b in chosen]
+        early = [request for begun, _ in waiting for request in begun]
+        if late := [r for r in requests if r not in early]:
+            waiting.append((late, submit(self.teacher, late)))
+        replies: dict[str, TeacherReply] = {}
+        try:
+            asked = {r.id for r in requests}
+            if self.meanwhile is not None:
+                self.meanwhile([r for r in rollouts if r.id not in asked])
+            self.checked(rollouts)               # remembered by whoever checks
+            for begun, future in waiting:
+                replies |= {request.id: reply for request, reply in zip(begun, future.result(), strict=True)}
+        except TeacherError as error:        # it will never answer again: what was sampled is kept, and the run can end in order
+            self.failed = str(error)
+        finally:
+            for _, future in waiting:             # an interrupt, or an error on the way: nobody will read the rest
+                future.cancel()
+        return {r.id: self.parse(r, b, replies.get(r.id) or TeacherReply(r.id, error="teacher-failed", detail=self.failed))
+                for r, b in chosen}
+
+    def checked(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        """The rollouts, each with whether the student's own answer is right; unchanged where nobody can say."""
+        if self.check is None:
+            return list(rollouts)
+        return [r if "student_correct" in r.checks else replace(r, checks={**r.checks, "student_correct": self.check(r)})
+                for r in rollouts]
+
+    def choose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[tuple[Rollout, Behavior]]:
+        """The rollouts to guide at this step, each with the behaviour that it drew."""
+        chosen: list[tuple[Rollout, Behavior]] = []
+        for group in _groups(rollouts):
+            rng, drawn = self._drawn(group, generation)
+            count = self.schedule.count(step, len(group))
+            wanted = dict(zip((r.id for r in group), drawn, strict=True))
+            shown = self._shown(group, wanted) if count and self.skip_if_shown else set()
+            places = select(group, count, self.policy, rng, lambda r, shown=shown: r.id not in shown)
+            chosen += [(group[k], wanted[group[k].id]) for k in places]
+        return chosen
+
+    @staticmethod
+    def _shown(group: Sequence[Rollout], wanted: Mapping[str, Behavior]) -> set[str]:
+        """Ids of the finished rollouts whose own text shows the behaviour that they drew."""
+        by_behavior: dict[str, list[Rollout]] = {}
+        for r in group:
+            if r.finished:
+                by_behavior.setdefault(wanted[r.id].name, []).append(r)
+        return {r.id for rollouts in by_behavior.values()
+                for r, found in zip(rollouts, wanted[rollouts[0].id].detect_all([r.student_text for r in rollouts]), strict=True)
+                if found}
+
+    @staticmethod
+    def request(rollout: Rollout, behavior: Behavior) -> TeacherRequest:
+        """What the teacher is asked about one rollout."""
+        return TeacherRequest(
+            id=rollout.id, messages=tuple(behavior.messages(rollout.example.question, rollout.student_text)),
+            example=rollout.example, response=rollout.student_text, behavior=behavior.name, behavior_hash=behavior.hash)
+
+    def parse(self, rollout: Rollout, behavior: Behavior, reply: TeacherReply) -> Guidance:
+        """A reply as guidance: ``proposed`` when it can be spliced, ``rejected`` with the reason when it cannot."""
+        guidance = Guidance(
+            rollout_id=rollout.id, behavior=behavior.name, behavior_hash=behavior.hash, status="proposed",
+            raw=reply.text, model=reply.model, usage=reply.usage, latency_s=reply.latency_s, attempts=reply.attempts,
+            cache_hit=reply.cache_hit)
+        if reply.error:
+            return replace(guidance, status="rejected", reason=reply.error, detail=reply.detail)
+        try:
+            fields, verdict = parse_reply(reply.text, self.tokenizer.all_special_tokens)
+            guidance = replace(guidance, fields=fields, verdict=verdict, text=behavior.splice(fields))
+            refuse_bad(behavior, guidance.text, rollout.student_text)
+            self.encode(behavior.separator, guidance.text, rollout)
+        except Rejected as why:
+            return replace(guidance, status="rejected", reason=why.reason, detail=str(why))
+        return guidance
+
+    def encode(self, separator: str, text: str, rollout: Rollout) -> tuple[int, ...]:
+        """(G,) ids of separator, text and the EOS that the student had sampled.
+
+        Raises:
+            Rejected: when there are more than ``max_tokens`` of them, or the tokenizer cannot write the text.
+        """
+        before = (*rollout.prompt_ids, *rollout.student_ids[:-1])
+        ids = [*encode_as_text(self.tokenizer, separator + text, before), rollout.student_ids[-1]]
+        if len(ids) > self.max_tokens:
+            raise Rejected("does-not-fit", f"{len(ids)} tokens; at most {self.max_tokens}")
+        return tuple(ids)
+
+    def splice(self, rollouts: Sequence[Rollout], guidance: Mapping[str, Guidance]) -> list[Rollout]:
+        """The rollouts with all usable guidance appended to their ids, in the same order.
+
+        A guided one carries in ``checks["guidance_shown"]`` whether its text shows the behaviour that was taught: a person, or
+        ``must_show: false``, may splice what the detector does not find. The key is missing where only a judge can tell.
+        """
+        behaviors = {b.name: b for b, _ in self.behaviors}
+        out = []
+        for rollout in rollouts:
+            item = guidance.get(rollout.id)
+            if item is None:
+                out.append(rollout)
+                continue
+            spliced = rollout
+            if item.usable:
+                behavior = behaviors[item.behavior]
+                separator = behavior.separator
+                try:
+                    ids = self.encode(separator, item.final_text, rollout)
+                    status = "accepted" if item.status == "proposed" else item.status
+                    item = replace(item, status=status)
+                    text = rollout.student_text + separator + item.final_text
+                    shown = behavior.shown_in(text)
+                    checks = rollout.checks if shown is None else {**rollout.checks, "guidance_shown": shown}
+                    spliced = replace(rollout, teacher_ids=ids, text=text, checks=checks)
+                    if shown is False:
+                        self.counts["guided-but-not-shown"] += 1
+                except Rejected as why:      # an edited text can be too long where the teacher's was not
+                    item = replace(item, status="rejected", reason=why.reason, detail=str(why))
+            self.counts[item.status if item.usable else item.reason] += 1
+            out.append(replace(spliced, guidance=item, behavior=item.behavior, behavior_hash=item.behavior_hash))
+        return out
+
+
+def _groups(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
+    groups: dict[int, list[Rollout]] = {}
+    for rollout in rollouts:
+        groups.setdefault(rollout.group, []).append(rollout)
+    return list(groups.values())

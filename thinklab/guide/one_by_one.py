@@ -1,0 +1,97 @@
+"""Asking the teacher one by one: every reply is kept as it comes, and the stop button is heard in between.
+
+``Guide.propose`` asks about a whole batch in one call, which suits an unattended run. Here each reply of a teacher on the
+network is handed on at once, so an interrupt or a failure in the middle loses none that was paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from dataclasses import replace
+
+from thinklab.behavior.behavior import Behavior
+from thinklab.errors import TeacherError
+from thinklab.guide.guide import Guide
+from thinklab.teachers import TeacherReply
+from thinklab.types import Guidance, Rollout
+
+Chosen = Sequence[tuple[Rollout, Behavior]]
+POLL_S = 0.1
+
+
+def ask(
+    guide: Guide,
+    chosen: Chosen,
+    keep: Callable[[list[Guidance]], None],
+    check: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Ask about every rollout in ``chosen``.
+
+    Args:
+        keep: gets the guidance as it comes, some at a time.
+        check: called often; whatever it raises ends the asking.
+        meanwhile: called once the first requests are on their way to a service.
+
+    Raises:
+        TeacherError: when the teacher cannot work; what came before was kept.
+    """
+    if not chosen:
+        return
+    if not callable(getattr(guide.teacher, "submit", None)):  # it runs on this machine and works in batches of its own
+        replies = guide.teacher.reply([guide.request(r, b) for r, b in chosen])
+        keep([guide.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)])
+        return
+    alike: dict[tuple, list[tuple[Rollout, Behavior]]] = {}  # the same answer twice is asked about once
+    for rollout, behavior in chosen:
+        alike.setdefault((behavior.hash, rollout.example.question, rollout.student_text), []).append((rollout, behavior))
+    same = list(alike.values())
+    first = {group[0][1].hash: group for group in reversed(same)}  # one of each behaviour fills the service's prompt cache
+    _wave(guide, list(first.values()), keep, check, meanwhile)
+    _wave(guide, [g for g in same if not any(g is f for f in first.values())], keep, check)
+
+
+def _wave(guide: Guide, groups: list[list[tuple[Rollout, Behavior]]], keep, check, meanwhile=lambda: None) -> None:
+    waiting: dict[Future, list] = {guide.teacher.submit([guide.request(*group[0])]): group for group in groups}
+
+    def harvest(done) -> None:
+        got, failed = [], None
+        for future in done:
+            group = waiting.pop(future)
+            try:
+                reply = future.result()[0]
+            except TeacherError as error:
+                failed = error
+                continue
+            got += [guide.parse(r, b, _for(reply, r, k)) for k, (r, b) in enumerate(group)]
+        if got:
+            keep(got)
+        if failed is not None:
+            raise failed
+
+    try:
+        meanwhile()
+        while waiting:
+            harvest(wait(waiting, POLL_S, FIRST_COMPLETED).done)
+            if waiting:
+                check()
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        with suppress(TeacherError):  # what came in the meantime was paid for
+            harvest([f for f in waiting if f.done() and not f.cancelled()])
+        raise
+
+
+def _for(reply: TeacherReply, rollout: Rollout, place: int) -> TeacherReply:
+    """The reply to one of several answers that are alike; only the first one cost anything."""
+    return replace(reply, id=rollout.id, cache_hit=reply.cache_hit or (place > 0 and not reply.error))
+
+
+def ask_again(guide: Guide, rollout: Rollout, behavior: Behavior, before: Guidance | None) -> Guidance | None:
+    """A new reply about one rollout, past thinklab's own cache; None where it is the one that was there already."""
+    again = getattr(guide.teacher, "again", guide.teacher.reply)
+    found = guide.parse(rollout, behavior, again([guide.request(rollout, behavior)])[0])
+    return None if before is not None and found.raw == before.raw and found.reason == before.reason else found

@@ -1,0 +1,145 @@
+"""The control of a Lab's run: plain GRPO with the same reward, questions, seeds and number of steps, in a process of its own.
+
+    python -m thinklab.lab.control_process FOLDER STEP     # what ``lab.compare()`` starts; FOLDER/plan.json is the config
+
+It is a run like any other, in ``RUN/control``; an interrupted one goes on at the next call. On a GPU it loads a second student
+beside the first; that it fits has not been tried.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thinklab.config.experiment import Experiment
+from thinklab.config.names import LONGEST_NAME
+from thinklab.errors import LabError, RunError
+from thinklab.lab.results import HEAD, TITLE, as_text, box, row, table
+from thinklab.probing import probe
+from thinklab.probing.result import ProbeResult
+from thinklab.probing.stats import Estimate
+from thinklab.run.folder import RunFolder
+
+POLL_S = 0.2
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """This run beside its control on the same held-out questions."""
+
+    step: int
+    before: Mapping[str, ProbeResult]
+    control: Mapping[str, ProbeResult]
+    run: Mapping[str, ProbeResult]
+    difference: Mapping[str, Any]
+    """Paired by question, this run minus the control, with 95 % bootstrap intervals; by decoding, layout of ``probe.json``."""
+
+    def rows(self) -> list[tuple[str, ...]]:
+        arms = (
+            ("before", self.before),
+            (f"plain GRPO, step {self.step}", self.control),
+            (f"this run, step {self.step}", self.run),
+        )
+        return [row(name, result) for name, results in arms for result in results.values()]
+
+    def sentences(self) -> list[str]:
+        said = []
+        for decoding, gap in self.difference.items():
+            parts = [f"accuracy {_points(gap['accuracy'])}", *(f"{n} {_points(e)}" for n, e in gap["behaviors"].items())]
+            said.append(f"This run minus the control, {decoding}: {', '.join(parts)} percentage points.")
+        return said
+
+    def __repr__(self) -> str:
+        return "\n".join([as_text(HEAD, self.rows(), TITLE), *self.sentences()])
+
+    def _repr_html_(self) -> str:
+        return box(f"<p>{TITLE}</p>", table(HEAD, self.rows()), *(f"<p>{s}</p>" for s in self.sentences()))
+
+
+def control_config(config: Experiment, overrides: list[str]) -> dict[str, Any]:
+    """``config`` without its teacher, and with ``overrides``.
+
+    Raises:
+        ConfigError: for an override that cannot be used.
+    """
+    from thinklab.lab.settings import experiment
+
+    plain = config.model_dump(mode="json")
+    plain["name"] = f"{config.name[:LONGEST_NAME - 8]}-control"
+    plain["loss"]["method"] = "grpo"
+    return experiment(plain, overrides, None, {}, None)[0].model_dump(mode="json")
+
+
+def run_control(
+    folder: Path, plan: dict[str, Any], step: int, questions: int | None, samples: int | None, show: Callable[[int], None]
+) -> dict[str, ProbeResult]:
+    """Bring the control to ``step`` and measure it there.
+
+    Args:
+        show: gets the number of steps done, often.
+
+    Raises:
+        LabError: when the control has gone further than ``step``, or was begun with another config.
+        RunError: when it fails; its log is quoted.
+        KeyboardInterrupt: it was stopped and has saved; calling again continues.
+    """
+    run = RunFolder(folder)
+    wanted = {"plan": plan, "questions": questions, "samples": samples}
+    if (found := run.read_json("plan.json")) is not None and found["plan"] != plan:
+        raise LabError(f"{folder} holds a control with another config; rename that folder and call again")
+    known = run.read_json("probe.json") or {}
+    if not (found == wanted and known.get("steps") == step and "after" in known):
+        folder.mkdir(parents=True, exist_ok=True)
+        run.write_json("plan.json", wanted)
+        _run(folder, step, show)
+        known = run.read_json("probe.json")
+    return {d: ProbeResult.from_json(r) for d, r in known["after"].items()}
+
+
+def _run(folder: Path, step: int, show: Callable[[int], None]) -> None:
+    with open(folder / "log.txt", "ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "thinklab.lab.control_process", str(folder), str(step)],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a stop is handed on below, once
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    try:
+        while child.poll() is None:
+            show(sum(1 for _ in RunFolder(folder).read("metrics")))
+            try:
+                child.wait(POLL_S)
+            except subprocess.TimeoutExpired:
+                continue
+    except KeyboardInterrupt:
+        child.send_signal(signal.SIGINT)
+        raise
+    finally:
+        try:
+            child.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    if child.returncode:
+        tail = " / ".join((folder / "log.txt").read_text("utf-8", "replace").strip().splitlines()[-2:])
+        raise RunError(f"the control ended with exit code {child.returncode}: {tail} (whole log: {folder / 'log.txt'})")
+    show(step)
+
+
+def differences(control: RunFolder, run: RunFolder) -> dict[str, Any]:
+    """Run minus control, by decoding, from the answers on disk."""
+    mine, theirs = ([line for line in folder.read("probe_samples") if line["stage"] == "after"] for folder in (run, control))
+    by = {d: ([x for x in theirs if x["decoding"] == d], [x for x in mine if x["decoding"] == d]) for d in probe.DECODINGS}
+    return {d: gap for d, (a, b) in by.items() if a and b and (gap := probe.differences(a, b))}
+
+
+def _points(gap: Mapping[str, float]) -> str:
+    return Estimate(**gap).points

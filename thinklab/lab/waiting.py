@@ -1,0 +1,102 @@
+"""The Lab's own files in a run folder: the batch that waits for a person, and what the teacher has said about it.
+
+    waiting.json      the sampled batch that has not been trained on yet; stale once a later checkpoint exists
+    proposals.jsonl   one line per piece of guidance, written as it comes; nothing is asked or paid for twice
+
+Decisions are in ``reviews.jsonl`` (``thinklab/review/queue.py``).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from thinklab.run.folder import RunFolder
+from thinklab.types import Batch, Guidance, Rollout, guidance_from_json, rollout_from_json, to_json
+
+ASK_AGAIN = ("waiting", "rate-limit", "overloaded", "server", "connection", "timeout", "resting", "bad-reply", "budget")
+"""Faults of a teacher that the next ``guide`` asks about again; the other replies stand."""
+WAITING, PROPOSALS = "waiting.json", "proposals"
+
+
+@dataclass
+class Waiting:
+    """A sampled batch and what is known about it."""
+
+    batch: Batch
+    key: str
+    """Tells it from another sampling of the same generation."""
+    proposals: dict[str, Guidance]
+    guided: bool = False
+    """The teacher has been asked about all that were chosen."""
+
+    @property
+    def unanswered(self) -> list[Guidance]:
+        """What the teacher did not answer and may answer another time."""
+        return [g for g in self.proposals.values() if g.reason in ASK_AGAIN]
+
+    @property
+    def sampled(self) -> list[list[int]]:
+        """The student's ids, row by row."""
+        return [list(r.student_ids) for r in self.batch.rollouts]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Reads and writes the files above."""
+
+    run: RunFolder
+
+    def begin(self, batch: Batch) -> Waiting:
+        """Keep ``batch``.
+
+        Raises:
+            RunError: when it cannot be written.
+        """
+        waiting = Waiting(batch, uuid.uuid4().hex, {})
+        self._write(waiting)
+        return waiting
+
+    def add(self, waiting: Waiting, proposals: Iterable[Guidance]) -> None:
+        """Keep guidance as it comes."""
+        new = {g.rollout_id: g for g in proposals}
+        self.run.append(PROPOSALS, ({"batch": waiting.key, **to_json(g)} for g in new.values()))
+        waiting.proposals |= new
+
+    def all_asked(self, waiting: Waiting) -> None:
+        self._write(replace(waiting, guided=True))
+        waiting.guided = True
+
+    def find(self, step: int) -> Waiting | None:
+        """The batch that waits at ``step`` optimizer steps; None where none does."""
+        data = self.run.read_json(WAITING)
+        if not data or data["step"] != step:
+            return None
+        proposals = {}
+        for line in self.run.read(PROPOSALS):
+            if line.pop("batch") == data["key"]:
+                proposals[line["rollout_id"]] = guidance_from_json(line)
+        rollouts = tuple(rollout_from_json(r) for r in data["rollouts"])
+        return Waiting(Batch(data["generation"], step, rollouts, data["gamma"]), data["key"], proposals, data["guided"])
+
+    def _write(self, waiting: Waiting) -> None:
+        batch = waiting.batch
+        self.run.write_json(
+            WAITING,
+            {
+                "key": waiting.key,
+                "generation": batch.generation,
+                "step": batch.step,
+                "gamma": batch.gamma,
+                "guided": waiting.guided,
+                "rollouts": [to_json(r) for r in batch.rollouts],
+            },
+        )
+
+
+def same_rollouts(mine: Sequence[Rollout], theirs: Sequence[Rollout]) -> bool:
+    """Do two batches hold the same answers to the same prompts?"""
+    return len(mine) == len(theirs) and all(
+        a.id == b.id and a.prompt_ids == b.prompt_ids and a.student_ids == b.student_ids for a, b in zip(mine, theirs)
+    )

@@ -1,0 +1,170 @@
+"""What a review shows: one guided rollout as it stands (``Item``), and what a text would be worth there (``Preview``)."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from thinklab.behavior.behavior import Behavior
+from thinklab.errors import BehaviorError
+from thinklab.guide.guide import Guide, Rejected
+from thinklab.guide.splice_ids import continuation_ids
+from thinklab.rewards import Rewards
+from thinklab.types import Guidance, GuidanceStatus, Rollout
+
+State = Literal["open", "skipped", "refused", "accepted", "edited", "rejected"]
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a text would be worth as guidance of one rollout."""
+
+    text: str
+    found: bool | None
+    """Does the whole answer, with this text behind it, show the behaviour? None where only a judge can tell."""
+    why: str
+    spans: tuple[tuple[int, int], ...]
+    """(start, end) within ``text`` of what the detector matched there."""
+    tokens: int
+    """Tokens that it takes, separator and EOS included."""
+    budget: int
+    """``guidance.max_tokens``"""
+    problem: str
+    """Why it cannot be spliced, in words; empty when it can."""
+    warning: str
+    """The constraint of the behaviour that it breaks; a person may use it all the same."""
+    rewards: Mapping[str, float] | None
+    """The parts of the reward with it (a judge earns nothing); None without a ``Rewards``."""
+    rewards_before: Mapping[str, float] | None
+    """The same for the student's own answer."""
+
+    @property
+    def left(self) -> int:
+        return self.budget - self.tokens
+
+    @property
+    def fits(self) -> bool:
+        return not self.problem
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "left": self.left, "fits": self.fits}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One guided rollout as it stands in the review."""
+
+    number: int
+    """Its place in the queue, from 0."""
+    rollout: Rollout
+    said: Guidance
+    """What the teacher said last, untouched."""
+    text: str
+    """The teacher's text, or what a person decided on in its place."""
+    state: State
+    """``refused``: the reply could not be used, nobody has decided. ``skipped``: left for later."""
+    truth: bool | None
+    """Is the student's own answer right by the task's rule? None where nobody can tell."""
+    draft: str | None = None
+    """A text that somebody began and has not decided on."""
+    who: str = ""
+    when: str = ""
+
+    @property
+    def current(self) -> str:
+        """The text as it stands: the draft where there is one."""
+        return self.text if self.draft is None else self.draft
+
+    @property
+    def id(self) -> str:
+        return self.rollout.id
+
+    @property
+    def question(self) -> str:
+        return self.rollout.example.question
+
+    @property
+    def student_text(self) -> str:
+        return self.rollout.student_text
+
+    @property
+    def behavior(self) -> str:
+        return self.said.behavior
+
+    @property
+    def verdict(self) -> bool | None:
+        """The teacher's opinion of the student's answer."""
+        return self.said.verdict
+
+    @property
+    def agrees(self) -> bool | None:
+        """Is the teacher's opinion the truth?"""
+        return None if self.verdict is None or self.truth is None else self.verdict == self.truth
+
+    @property
+    def decided(self) -> bool:
+        return self.state in ("accepted", "edited", "rejected")
+
+    @property
+    def status(self) -> GuidanceStatus:
+        return self.guidance.status
+
+    @property
+    def guidance(self) -> Guidance:
+        """The record that is spliced. Where nobody has decided it is what the teacher said, as it came."""
+        if self.state == "accepted":
+            return replace(self.said, status="accepted", edited=None)
+        if self.state == "edited":
+            return replace(self.said, status="edited", edited=self.text, reason="", detail="")
+        if self.state == "rejected":
+            return replace(self.said, status="rejected", reason=self.said.reason or "review",
+                           detail=self.said.detail or f"rejected by {self.who}")
+        return self.said
+
+
+def preview(item: Item, text: str, behavior: Behavior, guide: Guide, rewards: Rewards | None) -> Preview:
+    """What ``text`` would be worth as the guidance of this rollout. Asks nobody: a judge's part stays open."""
+    head = item.student_text + behavior.separator
+    whole, problem, tokens = replace(item.rollout, text=head + text), "", 0
+    try:
+        tokens = len(continuation_ids(guide.tokenizer, behavior.separator + text)) + 1
+        guide.encode(behavior.separator, text, item.rollout)
+    except Rejected as why:
+        problem = str(why)
+    if bad := _CONTROL.search(text):
+        problem = f"it contains the control character {bad.group()!r}"
+    elif not text:
+        problem = "there is no text"
+    try:
+        found = behavior.unasked.detect(whole.text)
+        shown, why, spans = found.found, found.why, found.spans
+        if behavior.needs_judge and not found.decided:
+            shown = None
+        warning = behavior.check_guidance(text, item.student_text) if text else ""
+    except BehaviorError as error:
+        shown, why, spans, warning = None, str(error), (), ""
+    after = before = None
+    if rewards is not None:
+        try:
+            quiet = rewards.unasked
+            after, before = (dict(quiet.score(r).rewards) for r in (whole, replace(whole, text=item.student_text)))
+        except BehaviorError:         # a detector whose package is not installed
+            pass
+    start = len(head)
+    inside = tuple((max(a, start) - start, b - start) for a, b in spans if b > start)
+    return Preview(text, shown, why, inside, tokens, guide.max_tokens, problem, warning, after, before)
+
+
+def clean(text: str) -> str:
+    """Text from an edit box as guidance: line ends as ``\\n``, no white space around it, no half of a surrogate pair."""
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+def utf16_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Places in ``text`` as a browser counts them: in UTF-16 units."""
+    def units(at: int) -> int:
+        return len(text[:at].encode("utf-16-le", "surrogatepass")) // 2
+    return [(units(a), units(b)) for a, b in spans]

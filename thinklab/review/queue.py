@@ -1,0 +1,377 @@
+"""Review: what becomes of each piece of guidance before it is trained on. Plain records, no widget.
+
+    queue = ReviewQueue(rollouts, guide.propose(rollouts, step, generation), guide, rewards, run)
+    queue.edit("0-3", "I check: 12+7=19. So \\boxed{19}.")
+    queue.accept_all()                      # what the detector finds and where the teacher's verdict is right
+    rollouts = guide.splice(rollouts, queue.decided())
+
+Every decision is a line of ``reviews.jsonl`` in the run folder before it counts; nothing is ever taken out of that file,
+undo is a line too. A queue over the same rollouts reads the file again and stands where the last one stood.
+"""
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from thinklab.behavior.behavior import Behavior
+from thinklab.errors import ReviewError, did_you_mean
+from thinklab.guide.guide import Guide
+from thinklab.review.item import Item, Preview, State, clean, preview
+from thinklab.rewards import Rewards
+from thinklab.run.folder import RunFolder
+from thinklab.types import Guidance, Rollout, guidance_from_json, to_json
+
+FILE = "reviews"
+Auto = Literal["accept", "accept_if_detected"] | Callable[[Item], bool | str | None]
+
+
+class ReviewQueue:
+    """The guided rollouts of one generation, and every decision about them.
+
+    Args:
+        rollouts: of one or several generations; those without guidance are left out.
+        proposals: by rollout id, as ``Guide.propose`` returns them; what it rejected can be written anew.
+        guide: knows the behaviours, the tokenizer and the token budget.
+        rewards: for the truth and the reward preview.
+        run: where ``reviews.jsonl`` lies; None keeps the decisions in memory alone.
+        ask: asks the teacher again about one rollout; None when it cannot be asked.
+        by: who decides; the name of the account by default.
+
+    Raises:
+        ReviewError: for guidance of a behaviour that ``guide`` does not know.
+    """
+
+    def __init__(self, rollouts: Sequence[Rollout], proposals: Mapping[str, Guidance], guide: Guide,
+                 rewards: Rewards | None = None, run: RunFolder | None = None,
+                 ask: Callable[[Rollout], Guidance | None] | None = None, by: str | None = None):
+        self.guide, self.rewards, self.run, self.ask = guide, rewards, run, ask
+        self.by = by or _account()
+        self._behaviors = {b.name: b for b, _ in guide.behaviors}
+        self._items: dict[str, Item] = {}
+        self._previews: dict[tuple[str, str], Preview] = {}
+        self._history: list[tuple[str, Item, str]] = []
+        """(action, the item before it, mark of a decision about several) of all that undo can take back."""
+        self._closed = ""
+        self.when_closed: list[Callable[[], None]] = []
+        """Called when ``closed`` is set, so that a view can become static."""
+        self._lock = threading.RLock()       # callbacks of a widget may come on another thread than the cell's
+        for rollout in rollouts:
+            said = proposals.get(rollout.id)
+            if said is not None:
+                if said.behavior not in self._behaviors:
+                    raise ReviewError(f"rollout {rollout.id} has guidance of the behaviour {said.behavior!r}, which is not among "
+                                      f"those of this run: {', '.join(self._behaviors)}")
+                self._items[rollout.id] = self._fresh(len(self._items), rollout, said)
+        self._replay()
+
+    # ---- what there is
+
+    @property
+    def items(self) -> list[Item]:
+        return list(self._items.values())
+
+    @property
+    def closed(self) -> str:
+        """Why nothing can be decided any more, in words; empty while it can."""
+        return self._closed
+
+    @closed.setter
+    def closed(self, why: str) -> None:
+        self._closed = why
+        for call in self.when_closed if why else ():
+            call()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, id: str) -> Item:
+        """Raises ReviewError for an id that is not in the queue."""
+        if id not in self._items:
+            raise ReviewError(f"there is no guidance for the rollout {id!r} in this review{did_you_mean(id, self._items)}")
+        return self._items[id]
+
+    def behavior_of(self, id: str) -> Behavior:
+        return self._behaviors[self[id].behavior]
+
+    def counts(self) -> Counter[str]:
+        """How many items are in which state."""
+        return Counter(item.state for item in self.items)
+
+    def recent(self, n: int = 10) -> list[Item]:
+        """The items that were decided last, newest first; each once."""
+        ids = dict.fromkeys(before.id for action, before, _ in reversed(self._history) if action != "draft")
+        return [self._items[i] for i in ids if self._items[i].state not in ("open", "refused")][:n]
+
+    def filter(self, verdict: Literal["correct", "incorrect", "agrees", "disagrees"] | None = None, behavior: str | None = None,
+               detector: bool | None = None, question: str = "", state: State | None = None) -> list[Item]:
+        """Items that fit all that is given.
+
+        Args:
+            verdict: the teacher's, or how it compares with the truth.
+            behavior: the name of the one that was asked for.
+            detector: whether it finds the behaviour with the text as it stands.
+            question: a part of the question's text, upper or lower case.
+        """
+        tests = {None: lambda i: True, "correct": lambda i: i.verdict is True, "incorrect": lambda i: i.verdict is False,
+                 "agrees": lambda i: i.agrees is True, "disagrees": lambda i: i.agrees is False}
+        if verdict not in tests:
+            raise ReviewError(f"unknown verdict {verdict!r}{did_you_mean(str(verdict), filter(None, tests))}; "
+                              f"one of {', '.join(filter(None, tests))}")
+        return [i for i in self.items if tests[verdict](i) and behavior in (None, i.behavior) and state in (None, i.state)
+                and question.casefold() in i.question.casefold()
+                and (detector is None or self.preview(i.id).found is detector)]
+
+    def preview(self, id: str, text: str | None = None) -> Preview:
+        """What ``text`` (default: the text as it stands) would be worth as the guidance of this rollout."""
+        item = self[id]
+        text = item.current if text is None else clean(text)
+        if (id, text) not in self._previews:
+            if len(self._previews) > 4096:
+                self._previews.clear()
+            self._previews[id, text] = preview(item, text, self._behaviors[item.behavior], self.guide, self.rewards)
+        return self._previews[id, text]
+
+    def decided(self) -> dict[str, Guidance]:
+        """Guidance by rollout id, for ``Guide.splice``. Skipped and open ones keep the status that they came with: ``proposed``
+        (which is spliced as it is) or ``rejected``. Call ``apply`` before for another rule about those."""
+        return {item.id: item.guidance for item in self.items}
+
+    # ---- decisions: first on disk, then here
+
+    def accept(self, id: str) -> Item:
+        """Take the text as it stands: ``edited`` where it differs from what the teacher said.
+
+        Raises:
+            ReviewError: when there is none, or it cannot be spliced.
+        """
+        return self._settle(id, self[id].current, "accept")
+
+    def reject(self, id: str) -> Item:
+        """Leave the rollout as it was sampled."""
+        return self._decide(id, "reject", state="rejected")
+
+    def edit(self, id: str, text: str) -> Item:
+        """Take ``text`` in place of the teacher's.
+
+        Raises:
+            ReviewError: when it cannot be spliced; it is then kept as a draft.
+        """
+        return self._settle(id, text, "edit")
+
+    def write(self, id: str, text: str) -> Item:
+        """Like ``edit``, and the record says that a person wrote it from scratch."""
+        return self._settle(id, text, "write")
+
+    def draft(self, id: str, text: str) -> Item:
+        """Keep an unfinished text; what was decided about the item stays as it is."""
+        item, text = self[id], clean(text)
+        return item if text == item.current else self._decide(id, "draft", draft=text)
+
+    def skip(self, id: str) -> Item:
+        """Leave it for later; a draft is kept."""
+        return self._decide(id, "skip", state="skipped", draft=self[id].draft)
+
+    def ask_again(self, id: str) -> Item:
+        """Replace what the teacher said by a new reply; the item is open again.
+
+        Raises:
+            ReviewError: when this teacher cannot be asked, or had no other answer.
+        """
+        item = self[id]
+        if self.ask is None:
+            raise ReviewError("this teacher cannot be asked again; write the guidance yourself")
+        said = self.ask(item.rollout)
+        if said is None:
+            raise ReviewError(f"the teacher has no other answer about {id}")
+        return self._decide(id, "ask", said=said, text=said.text, state="open" if said.usable else "refused")
+
+    def undo(self) -> list[Item]:
+        """Take back the last decision; of one about several items all of it. Drafts that came after go with it.
+
+        Returns:
+            The items as they stand now; [] when there was nothing to take back.
+        """
+        with self._lock:
+            real = [k for k, (action, _, _) in enumerate(self._history) if action != "draft"]
+            if not real:
+                return []
+            mark, ids = self._history[real[-1]][2], [self._history[real[-1]][1].id]
+            if mark:
+                ids = [before.id for _, before, m in self._history if m == mark]
+            self._write([{**self._line(self._items[ids[0]], "undo", _now()), "undone": ids}])
+            return self._take_back(ids)
+
+    def accept_all(self, ids: Iterable[str] | None = None) -> list[Item]:
+        """Accept every undecided item (of ``ids``) that the detector finds, that can be spliced, and whose verdict is the truth.
+
+        One undo takes all of it back.
+        """
+        with self._lock:
+            good = [i for i in self._undecided(ids) if i.agrees and self.preview(i.id).found and self.preview(i.id).fits]
+            return self._together([(i, "accept", self._settled(i, i.current)) for i in good])
+
+    def apply(self, auto: Auto, ids: Iterable[str] | None = None) -> list[Item]:
+        """Decide every undecided item without a person; returns them as they are then.
+
+        Args:
+            auto: ``accept`` takes all that can be spliced and rejects the rest, ``accept_if_detected`` also rejects what the
+                detector does not find. A callable gets the ``Item`` and returns True (accept), False (reject), a text (edit)
+                or None (leave it as it is).
+
+        Raises:
+            ReviewError: for another policy, or another answer of the callable; nothing is decided then.
+        """
+        name = auto if isinstance(auto, str) else getattr(auto, "__name__", "callable")
+        with self._lock:
+            by, self.by = self.by, f"auto: {name}"
+            try:
+                steps = []
+                for item in self._undecided(ids):
+                    answer = self._policy(auto, item)
+                    text = clean(answer) if isinstance(answer, str) else item.current
+                    if answer is None:
+                        continue
+                    if answer is False or not self.preview(item.id, text).fits:
+                        steps.append((item, "reject", {"state": "rejected"}))
+                    else:
+                        steps.append((item, "edit" if isinstance(answer, str) else "accept", self._settled(item, text)))
+                return self._together(steps)
+            finally:
+                self.by = by
+
+    # ---- inside
+
+    def _fresh(self, number: int, rollout: Rollout, said: Guidance) -> Item:
+        truth = rollout.checks.get("student_correct")
+        if truth is None and self.rewards is not None:
+            truth = self.rewards.verify(rollout.student_text, rollout.example)
+        return Item(number, rollout, said, said.text, "open" if said.usable else "refused", truth)
+
+    def _undecided(self, ids: Iterable[str] | None) -> list[Item]:
+        return [i for i in (self.items if ids is None else map(self.__getitem__, ids)) if not i.decided]
+
+    def _policy(self, auto: Auto, item: Item) -> bool | str | None:
+        if auto == "accept":
+            return True
+        if auto == "accept_if_detected":
+            return bool(self.preview(item.id).found)
+        if not callable(auto):
+            raise ReviewError(f"unknown policy {auto!r}{did_you_mean(str(auto), ('accept', 'accept_if_detected'))}; "
+                              "one of accept, accept_if_detected, or a function of an Item")
+        answer = auto(item)
+        if answer is not None and not isinstance(answer, bool | str):
+            raise ReviewError(f"the policy returned {answer!r} for {item.id}; expected True, False, a text or None")
+        return answer
+
+    def _settled(self, item: Item, text: str) -> dict[str, Any]:
+        same = item.said.usable and text == item.said.text
+        return {"text": text, "state": "accepted" if same else "edited"}
+
+    def _settle(self, id: str, text: str, action: str) -> Item:
+        item, text = self[id], clean(text)
+        if problem := self.preview(id, text).problem:
+            if not text and not item.said.usable:
+                problem = f"the teacher's reply was refused ({item.said.detail or item.said.reason})"
+            self.draft(id, text)
+            raise ReviewError(f"rollout {id} cannot take this guidance: {problem}. Change the text, ask again or reject it")
+        return self._decide(id, action, **self._settled(item, text))
+
+    def _decide(self, id: str, action: str, **change: Any) -> Item:
+        with self._lock:
+            return self._together([(self[id], action, change)])[0]
+
+    def _together(self, steps: Sequence[tuple[Item, str, dict[str, Any]]]) -> list[Item]:
+        """Several decisions as one: all on disk, or none."""
+        when = _now()
+        mark = f"{when} {len(self._history)}" if len(steps) > 1 else ""
+        after = [(item, action, replace(item, **{"draft": None, "who": self.by, "when": when, **change}))
+                 for item, action, change in steps]
+        lines = []
+        for _, action, new in after:
+            line = self._line(new, action, when)
+            if mark:
+                line["together"] = mark
+            if new.draft is not None:
+                line["draft"] = new.draft
+            if action == "ask":
+                line["guidance"] = to_json(new.said)
+            lines.append(line)
+        self._write(lines)
+        for item, action, new in after:
+            self._history.append((action, item, mark))
+            self._items[item.id] = new
+        return [new for _, _, new in after]
+
+    def _line(self, item: Item, action: str, when: str) -> dict[str, Any]:
+        return {"generation": generation_of(item.rollout), "rollout": item.id, "key": _key(item.rollout), "action": action,
+                "state": item.state, "behavior": item.behavior, "raw": item.said.raw, "said": item.said.text,
+                "edited": item.text if item.text != item.said.text else None, "who": self.by, "when": when}
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        if self.closed and lines:
+            raise ReviewError(self.closed)
+        if self.run is not None and lines:
+            self.run.append(FILE, lines)
+
+    def _take_back(self, ids: Sequence[str]) -> list[Item]:
+        """Every item of ``ids`` as it was before its last decision."""
+        for i in ids:
+            while True:
+                k = max((k for k, (_, before, _) in enumerate(self._history) if before.id == i), default=None)
+                if k is None:
+                    break
+                action, before, _ = self._history.pop(k)
+                self._items[i] = before
+                if action != "draft":
+                    break
+        return [self._items[i] for i in ids]
+
+    def _replay(self) -> None:
+        """Take the decisions from the file that are about these very rollouts."""
+        if self.run is None:
+            return
+        keys = {i: _key(item.rollout) for i, item in self._items.items()}
+        for line in self.run.read(FILE):
+            item = self._items.get(line["rollout"])
+            if item is None or line["key"] != keys[item.id]:
+                continue
+            if line["action"] == "undo":
+                self._take_back([i for i in line["undone"] if i in self._items])
+                continue
+            said = guidance_from_json(line["guidance"]) if line["action"] == "ask" else item.said
+            if said.text != line["said"] and line["state"] not in ("edited", "open", "refused"):
+                continue       # the teacher now says something else than what was accepted, rejected or skipped
+            text = said.text if line["edited"] is None else line["edited"]
+            self._history.append((line["action"], item, line.get("together", "")))
+            self._items[item.id] = replace(item, said=said, text=text, state=line["state"], draft=line.get("draft"),
+                                           who=line["who"], when=line["when"])
+
+
+def generation_of(rollout: Rollout) -> int:
+    """The first part of its id; -1 when it does not begin with a number."""
+    head = rollout.id.partition("-")[0]
+    return int(head) if head.isdecimal() else -1
+
+
+def _key(rollout: Rollout) -> str:
+    """Tells this rollout from another one with the same id, of a run that was begun anew."""
+    what = json.dumps([rollout.example.id, rollout.example.question, list(rollout.student_ids)])
+    return hashlib.sha256(what.encode()).hexdigest()[:12]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

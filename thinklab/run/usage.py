@@ -1,0 +1,43 @@
+"""What a training run has used, counted from its own records: questions, answers, tokens, the teacher's texts."""
+from __future__ import annotations
+
+from typing import Any
+
+from thinklab.run.folder import RunFolder
+
+
+def budget(run: RunFolder) -> dict[str, Any]:
+    """Any kind of run: by policy gradient, SFT or STaR.
+
+    Returns:
+        ``{questions, different_questions, student_answers, student_tokens, teacher_texts, teacher_tokens, texts}``. Questions
+        as often as they were used; teacher tokens are those that were trained on; ``texts`` counts what was imitated by source.
+    """
+    used = {"student_answers": 0, "student_tokens": 0, "teacher_texts": 0, "teacher_tokens": 0}
+    texts: dict[str, int] = {}
+    asked: set[tuple[int, int]] = set()
+    different: set[str] = set()
+    for line in run.read("rollouts"):
+        asked.add((line["generation"], line["group"]))
+        different.add(line["example"]["id"])
+        used["student_answers"] += 1
+        used["student_tokens"] += len(line["student_ids"])
+        used["teacher_texts"] += bool(line["teacher_ids"])
+        used["teacher_tokens"] += len(line["teacher_ids"] or ())
+    for line in run.read("rationales"):
+        different.add(line["example_id"])
+        used["student_answers"] += 1
+        used["student_tokens"] += len(line["answer_ids"])
+        if line["kept"]:
+            texts[line["source"]] = texts.get(line["source"], 0) + 1
+    for line in run.read("texts"):
+        different.add(line["example_id"])
+        if line["source"] == "guided":
+            used["student_answers"] += 1
+            used["student_tokens"] += line["student_tokens"]
+            used["teacher_texts"] += bool(line["answer_ids"])
+            used["teacher_tokens"] += max(0, len(line["answer_ids"]) - line["student_tokens"] + 1) if line["answer_ids"] else 0
+        if line["answer_ids"]:
+            texts[line["source"]] = texts.get(line["source"], 0) + 1
+    questions = (run.read_json("budget.json") or {}).get("questions", len(asked))
+    return {"questions": questions, "different_questions": len(different), **used, "texts": texts}

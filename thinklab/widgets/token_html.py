@@ -1,0 +1,63 @@
+"""Guided rollouts token by token, coloured by origin, probability, advantage, weight or mask. Static HTML, no script.
+
+    token_view(lab.run)                      # the newest traced rollouts of a run
+    token_view(trace, by="weight")           # one line of tokens.jsonl
+
+The switch between colourings is a row of radio buttons and CSS alone, so it works in a saved notebook too.
+"""
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from thinklab.errors import ConfigError, RunError, did_you_mean
+from thinklab.reports.token_spans import spans
+from thinklab.run.folder import RunFolder
+from thinklab.widgets.html import Html
+
+COLOURINGS = {
+    "origin": "The teacher's tokens are tinted, the student's are plain.",
+    "probability": "The stronger the tint, the less likely the student found the token when it was trained on it.",
+    "advantage": "Green: the answer did better than its group and is pushed up; red: worse, and pushed down. One per answer.",
+    "weight": "The stronger the tint, the larger the weight of the teacher's token. Pale: hardly any gradient.",
+    "masked": "Struck out: a teacher's token that the loss leaves alone (advantage below 0, probability below the floor).",
+}
+_number = itertools.count()
+
+
+def token_view(source: RunFolder | Mapping[str, Any] | Iterable[Mapping[str, Any]], by: str = "origin", shown: int = 3) -> Html:
+    """Traced rollouts, the newest ``shown`` of a run or all that are given.
+
+    Args:
+        source: a run folder, one line of its ``tokens.jsonl``, or several.
+        by: which colouring is switched on at first: one of ``COLOURINGS``.
+
+    Raises:
+        ConfigError: for another colouring.
+        RunError: for a run that has traced nothing (it had no teacher, or has not begun).
+    """
+    if by not in COLOURINGS:
+        raise ConfigError(f"unknown colouring {by!r}{did_you_mean(by, COLOURINGS)}; one of {', '.join(COLOURINGS)}")
+    if isinstance(source, RunFolder):
+        traces = list(deque(source.read("tokens"), maxlen=shown))
+        if not traces:
+            raise RunError(f"{source.path} has no traced tokens yet: guided rollouts are traced, once they are trained on")
+    else:
+        traces = [source] if isinstance(source, Mapping) else list(source)
+    name = f"tl-tokens-{next(_number)}"
+    switch = "".join(f"<label><input type=radio name={name} value={key}{' checked' if key == by else ''}>{key}</label>"
+                     for key in COLOURINGS)
+    legend = "".join(f"<p class='tl-soft tl-{key}'>{escape(text)}</p>" for key, text in COLOURINGS.items())
+    return Html(f"<div class='tl tl-tokens'><div class=tl-switch role=radiogroup aria-label=colouring>{switch}</div>{legend}"
+                f"{''.join(map(_trace, traces))}</div>", "tokens.css", "Tokens")
+
+
+def _trace(trace: Mapping[str, Any]) -> str:
+    weights = [w for teacher, w in zip(trace["teacher"], trace["weight"], strict=True) if teacher]
+    masked = sum(w == 0 for w in weights) if trace["advantage"] < 0 else 0
+    counts = f"{len(weights)} teacher tokens, {sum(0 < w < 0.1 for w in weights)} with a weight below 0.1, {masked} masked"
+    return (f"<p class=tl-label>rollout {escape(str(trace['rollout']))}, step {trace['step']}, "
+            f"advantage {trace['advantage']:.2f}: {counts}</p><p class=tl-run>{spans(trace)}</p>")

@@ -1,0 +1,45 @@
+"""Screenshots of the Lab in JupyterLab, in its light and its dark theme: docs/images/lab-*.png.
+
+    python tools/make_lab_images.py     # needs a Chromium on the PATH
+"""
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.lab.conftest import SMALL  # noqa: E402
+from tests.support.jupyter_page import Notebook, server, write_notebook  # noqa: E402
+from tests.support.widget_page import browser  # noqa: E402
+
+CONFIG = {**SMALL, "name": "start-here", "train": {**SMALL["train"], "questions": 4}}
+CELLS = [f"from thinklab import Lab\nlab = Lab({json.dumps(CONFIG)}, out='runs/start-here')",
+         "batch = lab.rollout()\nlab.guide(batch);", "lab", "lab.review(batch)"]
+
+
+def main() -> None:
+    for theme in ("light", "dark"):
+        with tempfile.TemporaryDirectory() as folder, browser() as chromium:
+            write_notebook(Path(folder) / "lab.ipynb", CELLS)
+            with server(Path(folder), {"PYTHONPATH": str(ROOT)}, theme) as address:
+                page = chromium.new_page(viewport={"width": 900, "height": 1500})
+                notebook = Notebook(page, address, "lab.ipynb")
+                for k in range(4):
+                    notebook.run(k)
+                notebook.cell(2).locator(".jp-OutputArea").screenshot(path=ROOT / f"docs/images/lab-status-{theme}.png")
+                page.locator(".tl-review").wait_for()
+                page.focus(".tl-review")
+                for key in ("a", "e", "Control+End"):
+                    page.keyboard.press(key)
+                page.keyboard.type(" I am sure.")
+                page.wait_for_function("document.querySelector('.tl-detector').textContent.includes('found')")
+                page.wait_for_function("!document.querySelector('.tl-reward').textContent.includes('…')")
+                page.locator(".tl-review").screenshot(path=ROOT / f"docs/images/lab-review-{theme}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Makes the screenshots of docs/views.md: ``python tools/make_view_images.py RUN`` (a run of the demo, such as runs/demo/aas).
+
+Needs playwright (in the extra ``dev``) and a Chromium on the PATH. No kernel runs: the widgets are shown in a plain page with
+JupyterLab's colours, and with their real Python behind them.
+"""
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.support.widget_page import browser, mount, mount_html
+from thinklab import load_behavior, load_task
+from thinklab.guide import Guide, Schedule
+from thinklab.reports.plots import dashboard
+from thinklab.review import ReviewQueue
+from thinklab.rewards import Rewards
+from thinklab.run import RunFolder
+from thinklab.students.make_tiny import build_tokenizer
+from thinklab.types import rollout_from_json
+from thinklab.widgets import AasExplorer, BehaviorStudio, ReviewPane, side_by_side, token_view
+
+OUT = Path(__file__).parent / "images"
+
+
+def queue_of(run: RunFolder, count: int = 24) -> ReviewQueue:
+    """The guided rollouts with which the run began, as they came from the teacher."""
+    rollouts = [r for r in map(rollout_from_json, run.read("rollouts")) if r.guidance is not None][:count]
+    behavior = load_behavior("self-check")
+    guide = Guide(None, [(behavior, 1.0)], build_tokenizer(), Schedule(1), max_tokens=60)
+    proposals = {}
+    for r in rollouts:
+        proposals[r.id] = type(r.guidance)(**{**vars(r.guidance), "status": "proposed"})
+    return ReviewQueue(rollouts, proposals, guide, Rewards(load_task("sums"), [behavior]), ask=lambda r: None, by="you")
+
+
+def main(folder: Path) -> None:
+    run = RunFolder.open(folder)
+    with browser() as chromium:
+        for theme in ("light", "dark"):
+            page = chromium.new_page(viewport={"width": 900, "height": 700})
+            mount(page, ReviewPane(queue_of(run)), theme)
+            page.focus(".tl-review")
+            for key in ("a", "a", "x", " ", "a", "e"):
+                page.keyboard.press(key)
+            page.keyboard.press("Home")
+            page.keyboard.type("Wait. ")
+            page.wait_for_timeout(800)
+            page.locator(".tl").screenshot(path=OUT / f"review-pane-{theme}.png")
+            page.close()
+        page = chromium.new_page(viewport={"width": 900, "height": 700})
+        shots = {"token-view": (token_view(list(run.read("tokens"))[:3], by="probability").to_html(), "light"),
+                 "aas-explorer": (AasExplorer(run).to_html(), "light"),
+                 "side-by-side": (side_by_side({"ThinkTuning": run}, 4).to_html(), "dark")}
+        for name, (html, theme) in shots.items():
+            mount_html(page, html, theme)
+            page.locator(".tl").screenshot(path=OUT / f"{name}.png")
+        with tempfile.TemporaryDirectory() as place:
+            file = Path(place) / "dashboard.html"
+            dashboard(run.read("metrics")).write_html(file)
+            page.set_viewport_size({"width": 1000, "height": 580})
+            page.goto(file.as_uri())
+            page.wait_for_timeout(1500)
+            page.screenshot(path=OUT / "dashboard.png")
+            page.close()
+            studio = BehaviorStudio("self-check", save_as=Path(place) / "self-check.yaml")
+        studio.file = "self-check.yaml"
+        page = chromium.new_page(viewport={"width": 1100, "height": 760})
+        mount(page, studio, "light")
+        page.fill(".tl-yaml", studio.text.replace("title: Marks", "titel: Marks"))
+        page.locator(".tl-findings button", has_text="did you mean").click()
+        page.wait_for_timeout(500)
+        page.locator(".tl").screenshot(path=OUT / "behavior-studio.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
