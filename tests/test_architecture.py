@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "thinklab"
 FLOORS = (
-    ("errors", "types", "aas", "logprobs", "advantages", "empty_steps", "schedule", "teacher_watch"),
+    ("errors", "types", "aas", "logprobs", "advantages", "empty_steps", "teacher_watch"),
     ("config", "run", "tasks", "sampler", "batch_metrics"),
     ("students", "teachers", "behavior", "trainer"),
     ("guide", "rewards", "probing"),

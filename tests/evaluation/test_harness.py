@@ -19,8 +19,8 @@ from thinklab.evaluation import harness
 from thinklab.evaluation.plan import load_evaluation
 from thinklab.experiment.baselines import train_baseline
 from thinklab.experiment.build import build
+from thinklab.experiment.trained_student import trained_student
 from thinklab.students import load_student
-from thinklab.students.checkpoint import trained_student
 from thinklab.tasks import load_task
 from thinklab.tasks._math import final_answer
 

@@ -11,10 +11,10 @@ from thinklab.experiment.baselines import budget_questions, samples_per_round, t
 from thinklab.experiment.baselines.texts import Text, gold
 from thinklab.experiment.build import build
 from thinklab.experiment.train import run_experiment
+from thinklab.experiment.trained_student import load_weights, trained_student
 from thinklab.run.chunks import add_chunk, seed_of, whole_chunks
 from thinklab.run.folder import RunFolder
 from thinklab.students import load_student
-from thinklab.students.checkpoint import load_weights, trained_student
 from thinklab.tasks import load_task
 from thinklab.types import Example
 

@@ -18,6 +18,8 @@ from thinklab.errors import ConfigError
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 USES = ("start another run there, such as the next seed, with CUDA_VISIBLE_DEVICES=1 in front of the command; or put a local "
         "teacher there with teacher.device=cuda:1; or run a vLLM server there and name it under train.vllm")
 
@@ -42,3 +44,10 @@ def refuse_several_processes() -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(f"this was launched as {os.environ['WORLD_SIZE']} processes (torchrun or accelerate launch), but a run "
                           f"is one process on one GPU: start it without the launcher. To use the other GPUs: {USES}")
+
+
+def default_dtype() -> torch.dtype:
+    """bf16 where the GPU has it, fp16 on older GPUs, fp32 on a CPU."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

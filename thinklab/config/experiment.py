@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from thinklab.config import yaml_model
 from thinklab.config.names import FolderName
 from thinklab.config.profiles import apply_profile
+from thinklab.config.schedule import Schedule
 from thinklab.errors import ConfigError
-from thinklab.schedule import Schedule
 
 TEMPLATE_ARGUMENTS = frozenset((
     "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length", "messages",

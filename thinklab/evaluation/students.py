@@ -36,8 +36,8 @@ class Students:
 
     def get(self, method: str, number: int) -> Any:
         """The student for run ``number`` of ``method``."""
+        from thinklab.experiment.trained_student import trained_student
         from thinklab.students import load_student
-        from thinklab.students.checkpoint import trained_student
         m = self.config.methods[method]
         if m.train is not None or m.run is not None:
             if method not in self.folders:

@@ -173,7 +173,7 @@ def _model_path(path: str | None) -> Iterator[Finding]:
 
 def used(config: Experiment) -> Iterator[Finding]:
     """The choices that follow from ``config`` and this machine."""
-    from thinklab.students.hf import default_dtype
+    from thinklab.config.devices import default_dtype
     s, t = config.student, config.train
     dtype = s.dtype if s.dtype != "auto" else str(default_dtype()).removeprefix("torch.")
     lora = "all weights" if s.lora is None else f"LoRA r={s.lora.r} in fp32"

@@ -8,10 +8,9 @@ import torch
 from trl import GRPOConfig
 
 from thinklab.aas import Shaping
-from thinklab.config.devices import one_gpu
+from thinklab.config.devices import DTYPES, default_dtype, one_gpu
 from thinklab.config.experiment import Experiment
 from thinklab.errors import ConfigError
-from thinklab.students.hf import DTYPES, default_dtype
 
 
 def shaping(config: Experiment) -> Shaping:

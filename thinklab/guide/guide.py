@@ -16,9 +16,9 @@ from typing import Literal
 from transformers import PreTrainedTokenizerBase
 
 from thinklab.behavior.behavior import Behavior
+from thinklab.config.schedule import Schedule
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.guide.splice_ids import continuation_ids, control_ids, lost
-from thinklab.schedule import Schedule
 from thinklab.teachers.base import Teacher, answers_later, submit
 from thinklab.types import Guidance, Rollout, TeacherReply, TeacherRequest
 

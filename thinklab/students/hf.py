@@ -10,11 +10,10 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging
 
+from thinklab.config.devices import DTYPES, default_dtype
 from thinklab.config.experiment import LoraSection, StudentSection
 from thinklab.errors import StudentError
 from thinklab.students.base import Student, check
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load(section: StudentSection, seed: int = 0) -> Student:
@@ -99,13 +98,6 @@ def lora_to_fp32(model) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-
-
-def default_dtype() -> torch.dtype:
-    """bf16 where the GPU has it, fp16 on older GPUs, fp32 on a CPU."""
-    if not torch.cuda.is_available():
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def _first_line(error: Exception) -> str:

@@ -111,7 +111,7 @@ class LocalTeacher:
                 raise TeacherError(f"the teacher's model {self.source!r} is no folder here; give a folder or a hub id")
             from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-            from thinklab.students.hf import default_dtype
+            from thinklab.config.devices import default_dtype
             half = default_dtype() if self.device.startswith("cuda") else torch.bfloat16
             how: dict[str, Any] = {"dtype": "auto" if half is torch.bfloat16 else half, "device_map": {"": self.device}}
             if self.bits == 4:

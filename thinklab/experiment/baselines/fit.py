@@ -18,11 +18,11 @@ from thinklab.config.experiment import Experiment
 from thinklab.errors import ConfigError, TrainingError
 from thinklab.experiment.baselines.texts import Text
 from thinklab.experiment.session import Session
+from thinklab.experiment.trained_student import load_weights
 from thinklab.experiment.trl_arguments import precision
 from thinklab.probing import probe
 from thinklab.run import checkpoints
 from thinklab.run.folder import COMPLETE, RunFolder
-from thinklab.students.checkpoint import load_weights
 from thinklab.students.fingerprint import fingerprint
 from thinklab.students.hf import lora_to_fp32
 

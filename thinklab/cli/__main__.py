@@ -1,4 +1,0 @@
-"""``python -m thinklab.cli.app``."""
-from thinklab.cli.app import main
-
-main()
