@@ -1,6 +1,6 @@
 """The demo's claim over several seeds: ``python benchmarks/demo_seeds.py --out runs/demo-seeds [--seeds 0 1 2]``.
 
-Runs ``thinklab demo`` for each behaviour and seed (a finished one is not run again) and prints a table in Markdown with the
+Runs ``thinklab demo`` for each behavior and seed (a finished one is not run again) and prints a table in Markdown with the
 targets. Times are wall clock, both arms side by side, and depend on what else the machine does.
 """
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--behaviors", nargs="+", default=list(BEHAVIORS), choices=BEHAVIORS)
     args = parser.parse_args()
-    print("| behaviour | seed | arm | decoding | accuracy before | accuracy after | behaviour before | behaviour after "
+    print("| behavior | seed | arm | decoding | accuracy before | accuracy after | behavior before | behavior after "
           "| seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for behavior in args.behaviors:

@@ -1,13 +1,13 @@
-"""How good are the shipped detectors? Precision and recall on the labelled texts, and false alarms on real answers.
+"""How good are the shipped detectors? Precision and recall on the labeled texts, and false alarms on real answers.
 
     python benchmarks/detectors.py                                  # the table of docs/behaviors.md
     python benchmarks/detectors.py --answers model_solutions.jsonl  # real answers: {"response": ...} on each line
 
-Three sets of labelled texts, all written by hand by the author of the patterns (``tests/data/behaviors``):
+Three sets of labeled texts, all written by hand by the author of the patterns (``tests/data/behaviors``):
 
 - tuned: the patterns were made and mended on these, so the figures only say that nothing broke since;
-- form: written after the patterns, in the words that the behaviour's prompt asks the teacher for. Never tuned on;
-- paraphrase: written after the patterns, and putting the behaviour in other words on purpose. Never tuned on.
+- form: written after the patterns, in the words that the behavior's prompt asks the teacher for. Never tuned on;
+- paraphrase: written after the patterns, and putting the behavior in other words on purpose. Never tuned on.
 """
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read(path: Path) -> list[dict]:
 
 
 def score(behavior: Behavior, path: Path) -> Score:
-    """The detector of ``behavior`` on the labelled texts in ``path``."""
+    """The detector of ``behavior`` on the labeled texts in ``path``."""
     rows = read(path)
     pairs = [(bool(behavior.detect(row["text"])), row["shows"]) for row in rows]
     return Score(pairs.count((True, True)), pairs.count((True, False)), pairs.count((False, True)), len(rows))
@@ -64,7 +64,7 @@ def forms(response: str) -> dict[str, str]:
 
 
 def false_alarms(behavior: Behavior, responses: list[str]) -> dict[str, int]:
-    """In each form, how many of the real answers the detector finds. The behaviours are absent from all of them."""
+    """In each form, how many of the real answers the detector finds. The behaviors are absent from all of them."""
     counts = {"as it is": 0, "boxed": 0, "between two boxes": 0}
     for response in responses:
         for form, text in forms(response).items():
@@ -74,7 +74,7 @@ def false_alarms(behavior: Behavior, responses: list[str]) -> dict[str, int]:
 
 def table() -> str:
     """The Markdown table of docs/behaviors.md: precision / recall (texts)."""
-    lines = ["| behaviour | tuned | unseen, in the asked form | unseen, paraphrased |", "| --- | --- | --- | --- |"]
+    lines = ["| behavior | tuned | unseen, in the asked form | unseen, paraphrased |", "| --- | --- | --- | --- |"]
     for name in list_behaviors():
         behavior = load_behavior(name)
         cells = [str(score(behavior, path)) if (path := folder / f"{name}.jsonl").is_file() else "" for folder in SETS.values()]
@@ -84,7 +84,7 @@ def table() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--answers", type=Path, help="JSONL of real answers without the behaviours")
+    parser.add_argument("--answers", type=Path, help="JSONL of real answers without the behaviors")
     answers = parser.parse_args().answers
     print(table())
     if answers is not None:

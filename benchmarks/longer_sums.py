@@ -3,7 +3,7 @@
 The embedded student's corpus and the task hold sums of two and four numbers. Each run's last checkpoint, and each student before
 training, answer fresh sums of 2, 3, 4, 5, 6 and 8 numbers at T=1. Those of two and four are from the test split; of all but two
 every single step may occur in training, so that the length is what is new. Prints a Markdown table: last answer right, first
-answer right, share that shows the behaviour.
+answer right, share that shows the behavior.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from thinklab.behavior.behavior import load_behavior
 from thinklab.config import cpu_allocator
 from thinklab.config.experiment import Experiment
-from thinklab.probing.probe import sample, summarise
+from thinklab.probing.probe import sample, summarize
 from thinklab.run.folder import RunFolder
 from thinklab.students import load_student
 from thinklab.tasks import load_task
@@ -72,7 +72,7 @@ def main() -> None:
             cells = []
             for terms in LENGTHS:
                 found = sample(student, task, behaviors, questions(terms, args.questions), "T=1", args.max_tokens)
-                r = summarise(found)
+                r = summarize(found)
                 shown = next(iter(r.behaviors.values())).value if r.behaviors else 0.0
                 cells.append(f"{r.accuracy.value:.2f} ({r.first_accuracy.value:.2f}, {shown:.2f})")
             print(f"| {name} | {' | '.join(cells)} |", flush=True)

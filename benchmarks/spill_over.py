@@ -1,7 +1,7 @@
 """Where else does a habit show, and what did training cost elsewhere? ``python benchmarks/spill_over.py RUN [RUN ...]``.
 
 Spill-over and retention alone, as ``thinklab probe`` measures them, without its thousands of held-out questions. Prints Markdown:
-answers that show the behaviour, before and after, by group of prompts, and KL to the base on neutral text.
+answers that show the behavior, before and after, by group of prompts, and KL to the base on neutral text.
 """
 from __future__ import annotations
 

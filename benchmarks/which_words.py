@@ -1,4 +1,4 @@
-"""Which behaviours do the answers of a run show, taught or not? ``python benchmarks/which_words.py RUN [RUN ...]``.
+"""Which behaviors do the answers of a run show, taught or not? ``python benchmarks/which_words.py RUN [RUN ...]``.
 
 A probe counts what was taught. This looks for every reflection that the sums' teacher knows (``tasks.sums.REFLECTIONS``) in the
 recorded answers at T=1 after training, and prints Markdown: the share of answers with each, with any, and accuracy.

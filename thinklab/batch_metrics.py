@@ -13,7 +13,7 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
 
     ``own/*`` are over the unguided rollouts only: the evidence of instilling. ``guidance/*`` over those that the
     teacher was asked about; a missing key means that there were none. ``guidance/not_shown`` counts guided rollouts whose
-    text does not show the behaviour that was taught, ``rejected/not-shown`` replies that were refused for that reason.
+    text does not show the behavior that was taught, ``rejected/not-shown`` replies that were refused for that reason.
     """
     own = [r for r in batch.rollouts if not r.guided]
     asked = [r for r in batch.rollouts if r.guidance is not None]

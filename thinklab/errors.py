@@ -26,7 +26,7 @@ class ConfigError(ThinklabError, ValueError):
 
 
 class BehaviorError(ThinklabError, ValueError):
-    """A behaviour file that cannot be used; the message begins with ``file:line:column``."""
+    """A behavior file that cannot be used; the message begins with ``file:line:column``."""
 
     exit_code = 2
 

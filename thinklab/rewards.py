@@ -1,4 +1,4 @@
-"""What a rollout earns: correctness by the task's rule, and the behaviour's bonus where there is one."""
+"""What a rollout earns: correctness by the task's rule, and the behavior's bonus where there is one."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +17,14 @@ class Rewards:
     """Scores rollouts: ``rewards(rollouts)`` fills in ``rewards`` and ``checks``.
 
     ``correct``: ``weight`` when the last answer is right and the text ended by itself. ``behavior``: the bonus of each
-    behaviour that the text shows, added up; 0 for behaviours whose template asks for none.
+    behavior that the text shows, added up; 0 for behaviors whose template asks for none.
     """
 
     task: Task
     behaviors: Sequence[Behavior] = ()
     weight: float = 1.0
     bonus: Mapping[str, float] = field(default_factory=dict)
-    """Bonus by behaviour name, in place of the template's own."""
+    """Bonus by behavior name, in place of the template's own."""
     require_finished: bool = True
     _known: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
 
@@ -52,7 +52,7 @@ class Rewards:
             self.verify(rollout.text, rollout.example)
 
     def score(self, rollout: Rollout, shown: Mapping[str, bool | None] | None = None) -> Rollout:
-        """One rollout. ``shown``: by behaviour, whether its text shows it, where that is known already; None: no verdict."""
+        """One rollout. ``shown``: by behavior, whether its text shows it, where that is known already; None: no verdict."""
         text, example = rollout.text, rollout.example
         correct = self.verify(text, example)
         counts = correct and (rollout.finished or not self.require_finished)

@@ -106,7 +106,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         self.raise_on_teacher_failure = raise_on_teacher_failure
         if raise_on_teacher_failure:
             self.add_callback(TeacherWatch(self))
-        if hasattr(self.model, "peft_config"):     # TRL casts a quantised model's adapter to bf16, where a small step rounds away
+        if hasattr(self.model, "peft_config"):     # TRL casts a quantized model's adapter to bf16, where a small step rounds away
             for parameter in self.model.parameters():
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
@@ -405,7 +405,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             return
         k = aas.gradient_weight(logps, advantage, self.shaping)
         metrics["teacher/masked"].append((k[teacher] == 0).float().mean().item())
-        unlikely = logps.exp() < 0.1      # LUFFY gives a small weight to nearly certain tokens as well: those are learnt already
+        unlikely = logps.exp() < 0.1      # LUFFY gives a small weight to nearly certain tokens as well: those are learned already
         metrics["teacher/out_of_reach"].append(((k < 0.1) & unlikely)[teacher].float().mean().item())
         for sign, side in (("pos", advantage > 0), ("neg", advantage < 0)):
             if (teacher & side).any():

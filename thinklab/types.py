@@ -102,9 +102,9 @@ class Rollout:
     student_text: str
     """The student's own part."""
     behavior: str = ""
-    """The behaviour that it drew from the mixture, guided or not; empty where nobody teaches."""
+    """The behavior that it drew from the mixture, guided or not; empty where nobody teaches."""
     behavior_hash: str = ""
-    """The hash of that behaviour's template."""
+    """The hash of that behavior's template."""
     guidance: Guidance | None = None
     teacher_ids: tuple[int, ...] = ()
     """(G,) ids of the spliced guidance and its EOS; empty where nothing was spliced."""
@@ -113,7 +113,7 @@ class Rollout:
     advantage: float | None = None
     checks: Mapping[str, bool] = field(default_factory=dict)
     """Facts about ``text`` that metrics need: ``correct``, ``behavior``, ``student_correct`` for the part before, and
-    ``guidance_shown`` where it was guided: does it show the behaviour that was taught?"""
+    ``guidance_shown`` where it was guided: does it show the behavior that was taught?"""
 
     @property
     def guided(self) -> bool:
@@ -184,13 +184,13 @@ class TeacherRequest:
     id: str
     """The rollout's id; the reply carries it back."""
     messages: tuple[Message, ...]
-    """The whole conversation as the behaviour renders it: system, few-shots, and the question with the answer."""
+    """The whole conversation as the behavior renders it: system, few-shots, and the question with the answer."""
     example: Example
     """For teachers that follow rules (``scripted``) or show the question to a person; never sent to a model."""
     response: str
     """The student's answer as text."""
     behavior: str
-    """Name of the behaviour that is asked for."""
+    """Name of the behavior that is asked for."""
     behavior_hash: str = ""
     max_tokens: int = 1024
     """Longest reply to ask for."""

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 HERE = Path(__file__).parent
 TABLES = HERE / "measurements"
-COLOURS = {"before": "#9ca3af", "grpo": "#b45309", "aas": "#0f766e", "aas-own": "#6d28d9", "ratio": "#1d4ed8",
+COLORS = {"before": "#9ca3af", "grpo": "#b45309", "aas": "#0f766e", "aas-own": "#6d28d9", "ratio": "#1d4ed8",
            "luffy": "#be123c", "authors": "#4d7c0f", "sft": "#78716c"}
 NAMES = {"grpo": "plain GRPO", "aas": "AAS, right teacher", "aas-own": "AAS, own base as teacher",
          "ratio": "plain ratio, right teacher"}
@@ -38,19 +38,19 @@ def by(rows: list[dict[str, str]], *keys: str, value: str) -> dict[tuple[str, ..
 
 
 def six_losses() -> go.Figure:
-    """A point per seed, a bar for the mean: accuracy and behaviour, by loss and task."""
+    """A point per seed, a bar for the mean: accuracy and behavior, by loss and task."""
     rows = read("six-losses")
     bases = list(dict.fromkeys(r["base"] for r in rows))
     fig = make_subplots(len(bases), 2, horizontal_spacing=0.08, vertical_spacing=0.14, shared_yaxes=True, subplot_titles=[
-        f"{base}: {what}" for base in bases for what in ("accuracy", "shows the behaviour")])
+        f"{base}: {what}" for base in bases for what in ("accuracy", "shows the behavior")])
     for line, base in enumerate(bases, 1):
-        for column, measure in ((1, "accuracy T=1"), (2, "behaviour T=1")):
+        for column, measure in ((1, "accuracy T=1"), (2, "behavior T=1")):
             found = by([r for r in rows if r["base"] == base], "arm", value=measure)
             for (arm,), values in found.items():
-                fig.add_bar(x=[arm], y=[sum(values) / len(values)], marker={"color": COLOURS[arm], "opacity": 0.35},
+                fig.add_bar(x=[arm], y=[sum(values) / len(values)], marker={"color": COLORS[arm], "opacity": 0.35},
                             showlegend=False, row=line, col=column)
                 fig.add_scatter(x=[arm] * len(values), y=values, mode="markers", showlegend=False, row=line, col=column,
-                                marker={"color": COLOURS[arm], "size": 8})
+                                marker={"color": COLORS[arm], "size": 8})
             fig.update_yaxes(**RATE, row=line, col=column)
     return fig.update_layout(**LAYOUT, width=1000, height=330 * len(bases), margin={"l": 60, "r": 20, "t": 40, "b": 40})
 
@@ -61,7 +61,7 @@ def length() -> go.Figure:
     for arm in dict.fromkeys(r["arm"] for r in rows):
         mine = [r for r in rows if r["arm"] == arm]
         fig.add_scatter(x=[float(r["tokens T=1"]) for r in mine], y=[float(r["accuracy T=1"]) for r in mine], name=arm,
-                        mode="markers", marker={"size": 13 if arm == "aas" else 9, "color": COLOURS[arm], "line": {"width": 2},
+                        mode="markers", marker={"size": 13 if arm == "aas" else 9, "color": COLORS[arm], "line": {"width": 2},
                                                 "symbol": SYMBOLS.get(arm, "circle")})
     forced = read("prompts-on-sums")
     fig.add_scatter(x=[float(r["mean_tokens"]) for r in forced], y=[float(r["accuracy"]) for r in forced], mode="markers+text",
@@ -92,10 +92,10 @@ def when_it_helps() -> go.Figure:
                 continue
             show = {"legendgroup": arm, "name": NAMES[arm]}
             fig.add_scatter(x=[x for x, _ in points], y=[sum(v) / len(v) for _, v in points], mode="lines", row=1, col=column,
-                            line={"color": COLOURS[arm], "width": 2}, showlegend=column == 1, **show)
+                            line={"color": COLORS[arm], "width": 2}, showlegend=column == 1, **show)
             fig.add_scatter(x=[x for x, v in points for _ in v], y=[y for _, v in points for y in v], mode="markers", row=1,
-                            col=column, marker={"color": COLOURS[arm], "size": 7, "opacity": 0.7}, showlegend=False, **show)
-    fig.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": COLOURS["before"], "dash": "dot", "width": 1.5},
+                            col=column, marker={"color": COLORS[arm], "size": 7, "opacity": 0.7}, showlegend=False, **show)
+    fig.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": COLORS["before"], "dash": "dot", "width": 1.5},
                     name="every answer checked as well as before training", row=1, col=1)
     fig.update_xaxes(title_text="accuracy of a check that is forced, before training", range=[-0.03, 1.03], row=1, col=1)
     fig.update_xaxes(title_text="probability of the check after an answer, before training", type="log",

@@ -1,7 +1,7 @@
 """Makes the screenshots of docs/views.md: ``python tools/make_view_images.py RUN`` (a run of the demo, such as runs/demo/aas).
 
 Needs playwright (in the extra ``dev``) and a Chromium on the PATH. No kernel runs: the widgets are shown in a plain page with
-JupyterLab's colours, and with their real Python behind them.
+JupyterLab's colors, and with their real Python behind them.
 """
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""Loading behaviours, and what a loaded one does."""
+"""Loading behaviors, and what a loaded one does."""
 from __future__ import annotations
 
 import pickle
@@ -24,7 +24,7 @@ def write(folder: Path, text: str, name: str = "mine.yaml") -> Path:
 
 
 @pytest.mark.parametrize("name", list_behaviors())
-def test_shipped_behaviours_pass_lint_and_their_own_tests(name):
+def test_shipped_behaviors_pass_lint_and_their_own_tests(name):
     behavior = load_behavior(name)
     assert lint(behavior.path) == []
     assert [r for r in run_tests(behavior) if r.passed is not True] == []
@@ -68,7 +68,7 @@ def test_splice_of_the_demo():
 @pytest.mark.parametrize("text, why", [
     ("", "empty"), ("I check: 1+1=2.", "boxed"), ("So \\boxed{2}.", "I check:"),
     ("I check: 1+1=2. So \\boxed{2}. Done.", "does not end with"), ("x" * 1201, "at most 1200"),
-    ("So \\boxed{2}. As before, \"I check: 1+1=2.\" So \\boxed{2}.", "does not find the behaviour"),
+    ("So \\boxed{2}. As before, \"I check: 1+1=2.\" So \\boxed{2}.", "does not find the behavior"),
 ])
 def test_guidance_is_refused_with_a_reason(text, why):
     assert why in load_behavior("self-check").check_guidance(text, "So \\boxed{0}.")
@@ -167,7 +167,7 @@ def test_bare_names_and_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, GOOD.replace("name: self-check", "name: here"), "here.yaml")
     assert load_behavior("here.yaml").name == load_behavior("./here.yaml").name == load_behavior(Path("here.yaml")).name == "here"
-    with pytest.raises(BehaviorError, match=r"no behaviour 'here'.*load it as \./here\.yaml"):
+    with pytest.raises(BehaviorError, match=r"no behavior 'here'.*load it as \./here\.yaml"):
         load_behavior("here")
     with pytest.raises(BehaviorError, match="did you mean 'self-check'"):
         load_behavior("self-chek")
@@ -184,7 +184,7 @@ def test_repr_for_notebooks_is_escaped(tmp_path):
     assert "<script" not in page and "&lt;script&gt;" in page and "few-shots" in page
 
 
-def test_behaviours_travel_between_processes():
+def test_behaviors_travel_between_processes():
     behavior = load_behavior("thalapathy-vijay")
     text = "So \\boxed{4}. Thalapathy Vijay says: hit hard."
     assert behavior.detect(text)

@@ -64,11 +64,11 @@ CASES = [   # what is replaced, by what, line:column, what the message says
     ("reward: {bonus: 0.5}", "reward: {bonus: lots}", "18:17", r"reward\.bonus: must be a valid number, not 'lots'"),
     ("reward: {bonus: 0.5}", "splice: {fields: [reason, reason]}", "18:18", r"each field at most once"),
     ("reward: {bonus: 0.5}", "splice: {fields: [opinion]}", "18:19", r"'reason' or 'phrase', not 'opinion'"),
-    ("reward: {bonus: 0.5}", "extends: nothing-like-it", "18:10", r"extends: no behaviour 'nothing-like-it'"),
+    ("reward: {bonus: 0.5}", "extends: nothing-like-it", "18:10", r"extends: no behavior 'nothing-like-it'"),
     ("reward: {bonus: 0.5}", "extends: self-chekc", "18:10", r"did you mean 'self-check'"),
-    ("reward: {bonus: 0.5}", "extends: ../secret", "18:10", r"is not the name of a behaviour"),
+    ("reward: {bonus: 0.5}", "extends: ../secret", "18:10", r"is not the name of a behavior"),
     ("reward: {bonus: 0.5}", "tests: {prompts: [{question: q, response: r}]}", "18:19", r"needs contains or lacks"),
-    ("- phrase: I check", "- same_as: nobody\n    - phrase: I check", "15:16", r"same_as: no behaviour 'nobody'"),
+    ("- phrase: I check", "- same_as: nobody\n    - phrase: I check", "15:16", r"same_as: no behavior 'nobody'"),
     ("reason: I check it.", "reason: I <phrase>check it.", "11:15", r"<phrase> is written around this text"),
     ("name: mine", "name: &a mine", "1:7", r"anchors and aliases are not supported"),
     ("name: mine", "name: *a", "1:7", r"anchors and aliases"),
@@ -201,7 +201,7 @@ def test_lint_warns_and_reads_the_few_shots(tmp_path):
     assert {f.level for f in found} == {"warning", "error"}
     text = "\n".join(map(str, found))
     for part in ("other.yaml:1:1: warning: the name is 'mine' but the file is 'other.yaml'", "every few-shot is incorrect",
-                 "write at least 10", "few-shot 1: the detector does not find the behaviour in the guidance"):
+                 "write at least 10", "few-shot 1: the detector does not find the behavior in the guidance"):
         assert part in text
 
 

@@ -1,4 +1,4 @@
-"""Whatever is in a file: a valid behaviour, or a BehaviorError with a place. Never anything else, never over 2 s."""
+"""Whatever is in a file: a valid behavior, or a BehaviorError with a place. Never anything else, never over 2 s."""
 from __future__ import annotations
 
 import random

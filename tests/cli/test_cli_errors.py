@@ -50,7 +50,7 @@ def write(path, text):
     ("train: {steps: 3}\ntrain: {steps: 4}", ":3:1", "train"),
     ("loss: {method: aaas}", ":2:8", "'aas'"),
     ("guidance: {gamma: 2.5}", ":2:1", "cannot exceed 1.0"),
-    ("behaviors: []", ":2:1", "needs at least one behaviour"),
+    ("behaviors: []", ":2:1", "needs at least one behavior"),
     ("behaviors: [self-chek]", ":2:13", "did you mean 'self-check'?"),
     ("behaviors:\n  - {name: ./mine.yaml, weight: 2}", ":3:5", "there is no file ./mine.yaml (looked in"),
     ("behaviors: [self-check, self-check]\nteacher: {rule: sums-check}", "", "two of them are named 'self-check'"),

@@ -55,10 +55,10 @@ def test_beside_the_config_comes_before_the_working_folder(tmp_path, monkeypatch
     assert sys.path == before
 
 
-def test_a_module_finds_its_neighbours_and_packages(tmp_path, monkeypatch):
+def test_a_module_finds_its_neighbors_and_packages(tmp_path, monkeypatch):
     (tmp_path / "pack").mkdir()
-    (tmp_path / "pack" / "inner.py").write_text("import neighbour_c\ndef f(): return neighbour_c.value\n")
-    (tmp_path / "neighbour_c.py").write_text("value = 3\n")
+    (tmp_path / "pack" / "inner.py").write_text("import neighbor_c\ndef f(): return neighbor_c.value\n")
+    (tmp_path / "neighbor_c.py").write_text("value = 3\n")
     monkeypatch.chdir(tmp_path)
     assert find_function("pack.inner:f", "the rule")() == 3
 

@@ -29,7 +29,7 @@ def test_the_page(tmp_path, monkeypatch):
     assert min(done.values()) >= 2 and sum(done.values()) == PAGE.read_text(encoding="utf-8").count("```") / 2
 
 
-def test_the_behaviour_in_the_readme_is_the_one_of_the_page():
+def test_the_behavior_in_the_readme_is_the_one_of_the_page():
     whole = next(text for kind, text in BLOCKS if text.startswith("# file: weakest-step.yaml")).partition("\n")[2]
     assert f"```yaml\n{whole}```" in (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
     definition = whole.splitlines()[: whole.splitlines().index("tests:")]

@@ -154,7 +154,7 @@ def test_the_page_the_table_and_the_figures_agree_with_the_answers(done, tmp_pat
     assert any(c["behaviors"]["self-check"]["count"] for c in found["cells"] if c["method"] == "s1"), "forced to check, some do"
     text = page.read_text()
     for said in ("The table", "Against zero-shot", "Does it think longer?", "Does longer help?", "Inference scaling",
-                 "Which behaviours appear?", "What was asked", "Every answer", "self-critique"):
+                 "Which behaviors appear?", "What was asked", "Every answer", "self-critique"):
         assert said in text
     assert "zero-shot" in table.read_text() and (out / "table.csv").read_text().count("\n") == 1 + 4
     assert "http" not in text.split("<body>")[1].split("__")[0].split("<script")[0], "no network"

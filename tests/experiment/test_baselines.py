@@ -176,7 +176,7 @@ def test_star_says_so_when_nothing_is_right(tmp_path):
 
 
 @pytest.mark.parametrize(("head", "said"), [
-    ("baseline: {kind: sft, texts: guided}", "at least one behaviour"),
+    ("baseline: {kind: sft, texts: guided}", "at least one behavior"),
     ("baseline: {kind: sft}\nloss: {method: aas}\nbehaviors: [self-check]", "no policy gradient"),
     ("baseline: {kind: star, hint: It is 7}", "must contain"),
     ("baseline: {kind: star, hint: '{answer} {x}'}", "must contain"),

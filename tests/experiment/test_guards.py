@@ -94,7 +94,7 @@ def test_each_silent_nothing_is_named_once_after_patience(change, sign, words):
     assert words in raised[0].cause + raised[0].mend
 
 
-def test_a_student_that_shows_the_behaviour_by_itself_needs_no_guidance():
+def test_a_student_that_shows_the_behavior_by_itself_needs_no_guidance():
     watch = Watch(GuardSection(patience=3))
     assert not [
         a

@@ -1,4 +1,4 @@
-"""`thinklab probe RUN`: everything at once, without the run's teacher, and plain GRPO afterwards that can be stopped."""
+"""`thinklab probe RUN`: everything at once, without the run's teacher, and plain GRPO afterward that can be stopped."""
 
 from __future__ import annotations
 

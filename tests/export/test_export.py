@@ -93,7 +93,7 @@ def test_the_card_says_what_is_known_and_what_is_not(session, tmp_path):
     card = (save(run, "adapter", tmp_path / "b") / "README.md").read_text()
     assert "| after | T=1 | 37.5 [" in card and "8 answers a decoding" in card
     assert "of step 1, the weights are of step 2" in card and "1 alarms" in card and "persistence" not in card
-    assert card.startswith("---\n") and "Not measured: whether the behaviour outlasts" in card
+    assert card.startswith("---\n") and "Not measured: whether the behavior outlasts" in card
 
 
 @pytest.mark.parametrize("kind, error, text", [

@@ -77,7 +77,7 @@ def test_scripted_guidance_of_a_file(file, tmp_path):
 
 
 def test_the_real_sdk_with_faults_and_a_dry_run_that_asks_nobody(file):
-    boxed = [{**row, "response": f"\\boxed{{{n}}}"} for n, row in enumerate(ROWS)]      # this behaviour follows a box
+    boxed = [{**row, "response": f"\\boxed{{{n}}}"} for n, row in enumerate(ROWS)]      # this behavior follows a box
     file.write_text("\n".join(map(json.dumps, boxed)) + "\n")
     text = "<opinion>correct</opinion><reason>I check: 12+7=19.</reason><phrase>So \\boxed{19}.</phrase>"
     bad = {0: "500", 1: "refusal", 2: "wrong-tags"}

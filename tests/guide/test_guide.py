@@ -159,7 +159,7 @@ def test_unfinished_rollouts_are_never_guided(tokenizer):
     assert out.guidance is None
 
 
-def test_one_that_shows_the_behaviour_by_itself_is_left_alone(tokenizer):
+def test_one_that_shows_the_behavior_by_itself_is_left_alone(tokenizer):
     text = "12+7=18. So \\boxed{18}. I check: 12+7=19. So \\boxed{19}."
     assert guide(tokenizer, [GOOD])([real_rollout(tokenizer, text)], 0, 0)[0].guidance is None
     assert guide(tokenizer, [GOOD], skip_if_shown=False)([real_rollout(tokenizer, text)], 0, 0)[0].guided
@@ -191,7 +191,7 @@ def test_mixtures_follow_their_weights_and_the_seed(tokenizer):
     assert all(item.behavior_hash for item in asked.values())
 
 
-def test_every_rollout_records_its_behaviour_and_the_template(tokenizer):
+def test_every_rollout_records_its_behavior_and_the_template(tokenizer):
     """Guided or not, refused or not; whether the guide runs as a whole or step by step."""
     behaviors = [(load_behavior("self-check"), 1.0), (load_behavior("thalapathy-vijay"), 1.0)]
     hashes = {b.name: b.hash for b, _ in behaviors}

@@ -1,4 +1,4 @@
-"""What is trained is what is measured: the detector must find the behaviour in the spliced text, not behind a stand-in."""
+"""What is trained is what is measured: the detector must find the behavior in the spliced text, not behind a stand-in."""
 from __future__ import annotations
 
 import json
@@ -31,12 +31,12 @@ def few_shot_guidance(behavior: Behavior) -> list[str]:
 
 @pytest.mark.parametrize("name", list_behaviors())
 @pytest.mark.parametrize("response", [PLAIN, "12+7=18. So \\boxed{18}."])
-def test_guidance_is_accepted_exactly_where_the_spliced_text_shows_the_behaviour(name, response):
+def test_guidance_is_accepted_exactly_where_the_spliced_text_shows_the_behavior(name, response):
     behavior = load_behavior(name)
     for text in few_shot_guidance(behavior):
         refused = behavior.check_guidance(text, response)
         assert bool(refused) != bool(behavior.detect(response + behavior.separator + text)), refused
-        assert not refused or "does not find the behaviour" in refused
+        assert not refused or "does not find the behavior" in refused
 
 
 def test_what_the_student_showed_before_does_not_make_up_for_empty_guidance():
@@ -116,8 +116,8 @@ def test_guided_but_not_shown_is_in_the_records_and_the_metrics(tokenizer):
     assert batch_metrics(Batch(0, 0, (scored[0],)))["guidance/not_shown"] == 0
 
 
-def test_a_mixture_measures_the_behaviour_that_was_taught(tokenizer):
-    """The detector of another behaviour of the run does not count."""
+def test_a_mixture_measures_the_behavior_that_was_taught(tokenizer):
+    """The detector of another behavior of the run does not count."""
     vijay = load_behavior("thalapathy-vijay")
     easy = Behavior(vijay.spec.model_copy(update={"guidance": vijay.spec.guidance.model_copy(
         update={"must_show": False, "must_contain": []})}))
@@ -132,7 +132,7 @@ def test_the_review_warns_of_the_spliced_text_and_records_what_a_person_takes_al
     queue = ReviewQueue([rollout], using.propose([rollout], 0, 0), using)
     text = "I check: 12+7=19. So \\boxed{19}."
     seen = queue.preview("0-0", text)
-    assert seen.found is False and "does not find the behaviour" in seen.warning and seen.fits
+    assert seen.found is False and "does not find the behavior" in seen.warning and seen.fits
     queue.write("0-0", text)
     out, = using.splice([rollout], queue.decided())
     assert out.guided and out.checks["guidance_shown"] is False and using.counts["guided-but-not-shown"] == 1
@@ -147,4 +147,4 @@ def test_lint_looks_at_each_few_shot_behind_its_own_attempt(tmp_path):
     path = tmp_path / "self-check.yaml"
     line = next(x for x in source.splitlines() if "response:" in x and "boxed" in x)
     path.write_text(source.replace(line, line[: line.index("response:")] + "response: Nineteen.", 1), encoding="utf-8")
-    assert shot and any("does not find the behaviour" in f.message for f in lint(path))
+    assert shot and any("does not find the behavior" in f.message for f in lint(path))

@@ -163,7 +163,7 @@ def test_what_cannot_be_used_is_one_clear_error(tmp_path):
         ({"config": "demo-self-chek"}, "did you mean 'demo-self-check'"),
         ({"config": "demo-self-check", "stepz": 3}, "did you mean 'steps'"),
         ({"config": "demo-self-check", "overrides": ["train.steps=-1"]}, "train.steps"),
-        ({"task": "sums", "behaviors": []}, "behaviour"),
+        ({"task": "sums", "behaviors": []}, "behavior"),
     ]:
         with pytest.raises(ConfigError, match=match):
             Lab(**how)

@@ -144,8 +144,8 @@ def written_formula(model, seen, args, shaping, accumulation, found):
         sequence_means.append(sum(losses) / len(losses))
     if args.loss_type == "grpo":
         return sum(sequence_means) / len(sequence_means) / accumulation
-    normaliser = seen["num_items_in_batch"].item() * accumulation / args.steps_per_generation
-    return total / normaliser
+    normalizer = seen["num_items_in_batch"].item() * accumulation / args.steps_per_generation
+    return total / normalizer
 
 
 CASES = {

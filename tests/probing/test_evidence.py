@@ -91,7 +91,7 @@ def test_several_samples_belong_to_their_question(student):
     found = probe.sample(student, task, behaviors, examples, max_new_tokens=40, n=3)
     assert [s.example_id for s in found] == [e.id for e in examples for _ in range(3)]
     assert all(s.correct == task.verify(s.text, next(e for e in examples if e.id == s.example_id)) for s in found)
-    result = probe.summarise(found)
+    result = probe.summarize(found)
     assert result.samples == 3 and result.accuracy.total == 15
     better = [replace(s, correct=True, tokens=s.tokens + 2) for s in found]
     gap = probe.differences(found, better)

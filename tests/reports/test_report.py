@@ -73,7 +73,7 @@ def test_nothing_seen_is_given_as_an_upper_bound():
     assert "never seen in 500 answers" in said and "0.0060" in said
 
 
-def test_each_behaviour_of_a_mixture_is_counted_with_its_template(tmp_path):
+def test_each_behavior_of_a_mixture_is_counted_with_its_template(tmp_path):
     config = {"name": "x", "behaviors": [{"name": "self-check", "weight": 3.0}, {"name": "./mine.yaml", "weight": 1.0}]}
     run = RunFolder.create(tmp_path / "aas", config, {"self-check": "aaa111", "mine": "bbb222"})
     found = {stage: {d: result(180, 0, d) for d in ("T=1", "greedy")} for stage in ("before", "after")}

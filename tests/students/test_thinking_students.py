@@ -221,7 +221,7 @@ def test_a_run_is_refused_or_warned_at_its_start(tmp_path):
         "task": "sums", "behaviors": ["summary-in-french"], "teacher": {"backend": "scripted", "rule": "hit-hard"},
         "train": {"steps": 1, "questions": 2, "samples": 2, "max_prompt_tokens": 200, "max_completion_tokens": 8},
         "guidance": {"max_tokens": 64}})
-    with pytest.raises(ConfigError, match="of the behaviour 'summary-in-french': it loses 'En'"):
+    with pytest.raises(ConfigError, match="of the behavior 'summary-in-french': it loses 'En'"):
         build(config, tmp_path / "run", parts=Parts(student=lossy_student()))
     assert not (tmp_path / "run" / "config.yaml").exists()
     from tests.students.test_tokenizer_kinds import with_phrases

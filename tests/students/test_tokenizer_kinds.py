@@ -146,7 +146,7 @@ def test_a_vocabulary_that_can_write_none_of_it_is_refused(behavior):
 
 
 @pytest.mark.parametrize("tokenizer", [thinking(), llama2(), llama2(True)], ids=["byte-level", "prepend", "metaspace"])
-def test_vocabularies_with_bytes_lose_nothing_of_the_shipped_behaviours(tokenizer):
+def test_vocabularies_with_bytes_lose_nothing_of_the_shipped_behaviors(tokenizer):
     from thinklab.behavior.behavior import list_behaviors
     assert Guide(None, [(load_behavior(n), 1.0) for n in list_behaviors()], tokenizer).check_vocabulary() == ""
 

@@ -179,15 +179,15 @@ def test_table_and_page_hold_every_seed_and_every_answer(file):
     assert answers["sums/aas/seed-3, T=1"] == [[EVIL, "1", EVIL, 1, 0]] and len(answers) == 6
 
 
-def test_a_mixture_has_a_table_of_all_its_behaviours(file):
+def test_a_mixture_has_a_table_of_all_its_behaviors(file):
     study = load_study(file)
     every = cells(study, file, file.parent / "out")
     for cell, shown in zip(every, (0, 10, 0, 20), strict=True):
         finish(cell, 25, shown, others=[("self-conflict", 35)] if cell.arm == "aas" else ())
-    _, said = markdown(study, finished_rows(every)).split("### sums: each behaviour of a mixture")
+    _, said = markdown(study, finished_rows(every)).split("### sums: each behavior of a mixture")
     assert "| arm | self-check | self-conflict |" in said and "| aas | .30 (.20 to .40) | .70 (.70 to .70) |" in said
     assert "grpo" not in said
-    other = RunFolder(every[1].folder)  # arms may teach different behaviours
+    other = RunFolder(every[1].folder)  # arms may teach different behaviors
     other.rewrite("probes", [{**line, "behaviors": {}} for line in other.read("probes")])
     assert "Shows self-check" in write_study(study, every, file.parent / "out")[1].read_text()
 

@@ -67,7 +67,7 @@ def mount(page: Any, widget: Any, theme: str = "light", lab: bool = True) -> flo
     """Show ``widget`` in ``page``; returns the milliseconds that drawing it took.
 
     Args:
-        lab: with JupyterLab's variables and its mark on ``body``; otherwise as on a plain page in that colour scheme.
+        lab: with JupyterLab's variables and its mark on ``body``; otherwise as on a plain page in that color scheme.
     """
     answers: list = []
     widget.send = answers.append
@@ -104,9 +104,9 @@ def state_of(widget: Any) -> dict[str, Any]:
 
 _CONTRASTS = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgba = colour => {
+  const rgba = color => {
     canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = "#000"; canvas.fillStyle = colour;
+    canvas.fillStyle = "#000"; canvas.fillStyle = color;
     canvas.fillRect(0, 0, 1, 1);
     const d = canvas.getImageData(0, 0, 1, 1).data;
     return [d[0], d[1], d[2], d[3] / 255];
@@ -120,7 +120,7 @@ _CONTRASTS = """() => {
     const text = n.matches("textarea, select, input") || [...n.childNodes].some(c => c.nodeType === 3 && c.data.trim());
     if (!text || !n.getClientRects().length || n.closest("svg, style")) continue;
     const style = getComputedStyle(n), below = ground(n);
-    if (style.opacity !== "1") throw Error("opacity hides the true colour of " + n.className);
+    if (style.opacity !== "1") throw Error("opacity hides the true color of " + n.className);
     const [a, b] = [light(over(rgba(style.color), below)), light(below)].sort((x, y) => y - x);
     out.push([(a + .05) / (b + .05), `${n.tagName}.${n.className} ${n.textContent.slice(0, 30)}`]);
   }

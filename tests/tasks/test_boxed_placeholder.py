@@ -73,7 +73,7 @@ def test_a_box_without_braces(text, answers):
     assert boxed_answers(text) == answers
 
 
-def test_every_labelled_answer_keeps_its_verdict_behind_an_empty_box(real_rows, capsys):
+def test_every_labeled_answer_keeps_its_verdict_behind_an_empty_box(real_rows, capsys):
     rows, kept, wrong = real_rows("gsm8k/model_solutions.jsonl"), {True: 0, False: 0}, []
     for row in rows:
         head, mark, last = row["response"].rstrip().rpartition("\nA: ")
@@ -84,7 +84,7 @@ def test_every_labelled_answer_keeps_its_verdict_behind_an_empty_box(real_rows, 
         kept[row["is_correct"]] += said == row["is_correct"]
         wrong += [row] if said != row["is_correct"] else []
     with capsys.disabled():
-        print(f"\n  gsm8k, boxed and an empty box behind it: {kept[True]} right and {kept[False]} wrong answers as labelled, "
+        print(f"\n  gsm8k, boxed and an empty box behind it: {kept[True]} right and {kept[False]} wrong answers as labeled, "
               f"{len(wrong)} not")
     assert wrong == [] and kept[True] > 900
 

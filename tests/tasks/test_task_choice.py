@@ -16,17 +16,17 @@ from thinklab.tasks._yesno import verify as verify_yesno
 from thinklab.tasks._yesno import yes_or_no
 from thinklab.types import Example
 
-LABELLED = Path(__file__).parents[1] / "data" / "choice_responses.jsonl"
+LABELED = Path(__file__).parents[1] / "data" / "choice_responses.jsonl"
 
 
 def test_agrees_with_the_hand_labels(capsys):
-    rows = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in LABELED.read_text(encoding="utf-8").splitlines()]
     read = [(row["label"], choice(row["response"], row["options"]), row["response"]) for row in rows]
     wrong = [r for r in read if r[0] != r[1]]
     guessed = [r for r in wrong if r[0] is None]
     none = sum(row["label"] is None for row in rows)
     with capsys.disabled():
-        print(f"\n  choices: {len(rows) - len(wrong)} of {len(rows)} as labelled by hand; "
+        print(f"\n  choices: {len(rows) - len(wrong)} of {len(rows)} as labeled by hand; "
               f"{len(guessed)} letters guessed from {none} responses that choose none")
     assert len(rows) >= 150 and none >= 40
     assert len(wrong) <= 0.02 * len(rows), wrong

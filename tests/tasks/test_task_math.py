@@ -100,7 +100,7 @@ def test_agrees_with_the_labels_of_real_model_answers(real_rows, form, capsys):
         if verify(response, gold(row["reference"].rpartition("A:")[2].strip())) != row["is_correct"]:
             wrong.append(row)
     with capsys.disabled():
-        print(f"\n  gsm8k, {form}: {len(rows) - len(wrong)} of {len(rows)} as labelled, "
+        print(f"\n  gsm8k, {form}: {len(rows) - len(wrong)} of {len(rows)} as labeled, "
               f"{time.perf_counter() - began:.2f} s")
     assert len(wrong) <= 0.005 * len(rows)
     assert {row["is_correct"] for row in rows} == {True, False}

@@ -76,7 +76,7 @@ def test_the_mark_stands_after_the_few_shots(ask):
     assert replies[2].usage.cache_read_tokens > 600
 
 
-def test_two_behaviours_wait_for_their_own_prefix_only(ask):
+def test_two_behaviors_wait_for_their_own_prefix_only(ask):
     with Server(latency_s=0.03) as server:
         remote("anthropic", server, concurrency=20).reply(
             ask(5, prefix="A" + LONG) + ask(5, prefix="B" + LONG, start=9)

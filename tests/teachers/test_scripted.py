@@ -61,7 +61,7 @@ def test_the_example_of_the_demo_is_exact():
 
 @pytest.mark.parametrize("name", ["self-check", "self-conflict", "self-critique", "self-agreement", "self-consultancy"])
 @pytest.mark.parametrize("said", [30, 31])
-def test_sums_reflect_speaks_as_the_behaviour_wants_and_as_its_detector_sees(name, said):
+def test_sums_reflect_speaks_as_the_behavior_wants_and_as_its_detector_sees(name, said):
     response = f"12+7+6+5={said}. So \\boxed{{{said}}}."
     behavior = load_behavior(name)
     reply = one(load_teacher("scripted", rule="sums-reflect"), replace(request([12, 7, 6, 5], response), behavior=name))
@@ -70,7 +70,7 @@ def test_sums_reflect_speaks_as_the_behaviour_wants_and_as_its_detector_sees(nam
     assert boxed_answers(text) == ["30"]
 
 
-def test_sums_reflect_chooses_what_fits_where_the_behaviour_leaves_it_open():
+def test_sums_reflect_chooses_what_fits_where_the_behavior_leaves_it_open():
     teacher = load_teacher("scripted", rule="sums-reflect")
     found = {30: set(), 31: set()}
     for said in found:

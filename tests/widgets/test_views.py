@@ -48,7 +48,7 @@ def test_a_run_shows_its_newest_traces(run):
         token_view(RunFolder.create(run.path / "empty", {}, {}))
 
 
-def test_rarity_is_logarithmic_and_weights_are_clipped_for_the_colours():
+def test_rarity_is_logarithmic_and_weights_are_clipped_for_the_colors():
     assert "--r:0.50" in span("x", False, 1e-3, 1.0) and "--r:1.00" in span("x", True, 0.0, 0.5)
     assert "--r:0.00" in span("x", True, 1.0, 2)
     assert "--w:1.00" in span("x", True, 1.0, 1.2) and "masked" not in span("x", True, 0.5, 0.0, advantage=1.0)
@@ -113,7 +113,7 @@ def test_before_and_after_on_the_same_questions(folder):  # noqa: F811
         side_by_side(RunFolder.create(folder / "fresh", {}, {}))
 
 
-# ---- behaviour studio
+# ---- behavior studio
 
 def send(studio, **message):
     sent = []
@@ -142,7 +142,7 @@ def test_the_studio_says_what_lint_preview_and_test_say(tmp_path, monkeypatch):
     assert studio.report["findings"]
 
 
-def test_saving_a_shipped_behaviour_makes_a_file_of_one_s_own(tmp_path, monkeypatch):
+def test_saving_a_shipped_behavior_makes_a_file_of_one_s_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     studio = BehaviorStudio("self-check")
     original = studio.source.read_text()

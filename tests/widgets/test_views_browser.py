@@ -14,7 +14,7 @@ from thinklab.reports.token_spans import teacher_tokens
 from thinklab.widgets import BehaviorStudio, ReviewPane, side_by_side, token_view
 from thinklab.widgets.aas_explorer import aas_html
 from thinklab.widgets.html import html
-from thinklab.widgets.token_html import COLOURINGS
+from thinklab.widgets.token_html import COLORINGS
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +30,7 @@ def static_views(queue, folder):
     queue.edit("0-1", OTHER)
     queue.reject("0-2")
     yield "review", ReviewPane(queue).to_html()
-    for by in COLOURINGS:
+    for by in COLORINGS:
         yield f"tokens by {by}", token_view([TRACE, {**TRACE, "advantage": 1.2}], by=by).to_html()
     yield "aas", html(aas_html(teacher_tokens([TRACE]), aas.Shaping(), 1.5), "aas_explorer.css")
     yield "side by side", side_by_side(folder, 4).to_html()

@@ -1,4 +1,4 @@
-"""A behaviour: what a teacher should add to a student's answer, and how to tell that the student does it by itself.
+"""A behavior: what a teacher should add to a student's answer, and how to tell that the student does it by itself.
 
     behavior = load_behavior("self-check")
     behavior.messages(question, response)      # the conversation for the teacher
@@ -31,7 +31,7 @@ from thinklab.types import Message
 
 @dataclass(frozen=True, eq=False)
 class Behavior:
-    """One behaviour, as its file says. Made by ``load_behavior``; equal when the resolved contents are equal."""
+    """One behavior, as its file says. Made by ``load_behavior``; equal when the resolved contents are equal."""
 
     spec: BehaviorSpec
     """The file, checked, with what it extends merged in."""
@@ -140,9 +140,9 @@ class Behavior:
         return ""
 
     def check_shown(self, text: str, response: str) -> str:
-        """Why the answer with this guidance spliced on is not the behaviour that is measured, in words; empty when it is.
+        """Why the answer with this guidance spliced on is not the behavior that is measured, in words; empty when it is.
 
-        With ``guidance.must_show`` (the default) the detector must find the behaviour in the very text that is trained on, and
+        With ``guidance.must_show`` (the default) the detector must find the behavior in the very text that is trained on, and
         not in the student's part alone. Nothing is checked where only a judge can tell.
         """
         if not self.spec.guidance.must_show or self.needs_judge:
@@ -150,9 +150,9 @@ class Behavior:
         head = response + self.separator
         found = self.detect(head + text)
         if not found:
-            return f"the detector does not find the behaviour in the guidance behind this answer: {found.why}"
+            return f"the detector does not find the behavior in the guidance behind this answer: {found.why}"
         if found.spans and max(end for _, end in found.spans) <= len(head):
-            return f"the detector does not find the behaviour in the guidance, only in the student's own part: {found.why}"
+            return f"the detector does not find the behavior in the guidance, only in the student's own part: {found.why}"
         return ""
 
     def shown_in(self, text: str) -> bool | None:
@@ -167,7 +167,7 @@ class Behavior:
         return bind_judge(detector, self.judge) if self.judge is not None else detector
 
     def detect(self, text: str) -> Detection:
-        """Whether ``text`` (a response) shows the behaviour, in the right place; ``.spans`` and ``.why`` explain.
+        """Whether ``text`` (a response) shows the behavior, in the right place; ``.spans`` and ``.why`` explain.
 
         Raises:
             BehaviorError: the detector asks a judge and there is none, or needs a package that is not installed.
@@ -189,7 +189,7 @@ class Behavior:
         return [None if self.needs_judge and not d.decided else d.found for d in self.detect_all(texts)]
 
     def bonus_for(self, text: str) -> float:
-        """The reward that ``text`` earns for the behaviour: ``reward.bonus`` or 0.
+        """The reward that ``text`` earns for the behavior: ``reward.bonus`` or 0.
 
         With ``reward.count`` the detection must have exactly that many spans.
         """
@@ -205,7 +205,7 @@ class Behavior:
         return any(isinstance(part, JudgeSpec) for part in walk(self.spec.detector))
 
     def with_judge(self, teacher: Any) -> Behavior:
-        """The same behaviour with ``teacher`` answering for its judge detectors. For probes."""
+        """The same behavior with ``teacher`` answering for its judge detectors. For probes."""
         return Behavior(self.spec, self.path, teacher)
 
     @cached_property
@@ -230,11 +230,11 @@ class Behavior:
 
 def _misplaced(text: str, found: Detection, placement: Placement) -> str:
     if placement == "end" and found.spans[-1][1] <= region(text, "last_sentence")[0]:
-        return "but the behaviour belongs in the last sentence"
+        return "but the behavior belongs in the last sentence"
     if placement == "before_answer":
         answers = boxes(text)
         if not answers or found.spans[0][0] >= answers[-1].start:
-            return "but the behaviour belongs before the boxed answer"
+            return "but the behavior belongs before the boxed answer"
     return ""
 
 
@@ -266,7 +266,7 @@ def summary(behavior: Behavior) -> dict[str, str]:
 
 
 def load_behavior(name_or_path: str | Path) -> Behavior:
-    """A shipped behaviour by its name, or the one in a file.
+    """A shipped behavior by its name, or the one in a file.
 
     Args:
         name_or_path: a bare name (``self-check``), or a path: a ``Path``, or a text with a folder or ``.yaml`` in it.
@@ -279,5 +279,5 @@ def load_behavior(name_or_path: str | Path) -> Behavior:
 
 
 def list_behaviors() -> list[str]:
-    """The names of the shipped behaviours."""
+    """The names of the shipped behaviors."""
     return list(shipped())

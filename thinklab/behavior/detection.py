@@ -8,7 +8,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Detection:
-    """Whether a text shows a behaviour. True in a condition when it does."""
+    """Whether a text shows a behavior. True in a condition when it does."""
 
     found: bool
     spans: tuple[Span, ...] = ()

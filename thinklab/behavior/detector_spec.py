@@ -1,4 +1,4 @@
-"""What a behaviour file may say about its detector: the pydantic models, no behaviour of their own.
+"""What a behavior file may say about its detector: the pydantic models, no behavior of their own.
 
 A detector is a mapping with exactly one of the keys ``phrase``, ``regex``, ``all``, ``any``, ``not``, ``same_as``,
 ``judge`` and ``python``; that key decides what else may be written. ``detect.py`` turns these models into functions.
@@ -23,7 +23,7 @@ Pattern = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Strict(BaseModel):
-    """No unknown keys, no silent conversions, no changes afterwards."""
+    """No unknown keys, no silent conversions, no changes afterward."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False, allow_inf_nan=False)
 
@@ -91,7 +91,7 @@ class NotSpec(Strict):
 
 
 class SameAsSpec(Strict):
-    """The detector of another behaviour. The loader puts that detector in this place, so nothing else meets this."""
+    """The detector of another behavior. The loader puts that detector in this place, so nothing else meets this."""
 
     same_as: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)
 

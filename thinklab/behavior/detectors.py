@@ -1,4 +1,4 @@
-"""Does a text show a behaviour? Detectors compose, explain themselves, and cannot hang a run.
+"""Does a text show a behavior? Detectors compose, explain themselves, and cannot hang a run.
 
     detector = build(PhraseSpec(phrase="I check:", where="between_answers"))
     found = detector("So \\boxed{31}. I check: 12+7=19. So \\boxed{30}.")

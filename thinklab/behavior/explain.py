@@ -60,7 +60,7 @@ def _problem(root: Node, error: Any) -> FileError:
         known = _known_keys(root, path[:-1])
         place = spot.key_place or spot.place
         return FileError(place, f"unknown key {str(path[-1])[:60]!r}{did_you_mean(str(path[-1]), known)}; "
-                                f"{'.'.join(map(str, path[:-1])) or 'a behaviour'} knows {', '.join(known)}")
+                                f"{'.'.join(map(str, path[:-1])) or 'a behavior'} knows {', '.join(known)}")
     if kind == "missing":
         return FileError(spot.place, f"{shown} is missing; `thinklab behaviors new NAME` shows where it goes")
     if kind == "detector_kind":

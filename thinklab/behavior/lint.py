@@ -1,4 +1,4 @@
-"""Lint and test of behaviour files: what `thinklab behaviors lint` and `thinklab behaviors test` run.
+"""Lint and test of behavior files: what `thinklab behaviors lint` and `thinklab behaviors test` run.
 
 Lint reads; test runs the detector over the file's own texts, over its few-shots, and looks into the rendered prompt.
 """
@@ -110,7 +110,7 @@ def _style(spec: BehaviorSpec, path: Path) -> Iterator[tuple[tuple[str | int, ..
             yield keys, f"the text has a character that nobody sees (U+{ord(hidden.group()):04X}); remove it if it is not meant"
     shown = [test.shows for test in spec.tests.all_texts]
     if len(shown) < FEWEST_TESTS or len(set(shown)) < 2:
-        yield ("tests",), (f"{sum(shown)} texts that show the behaviour and {len(shown) - sum(shown)} that do not; "
+        yield ("tests",), (f"{sum(shown)} texts that show the behavior and {len(shown) - sum(shown)} that do not; "
                            f"write at least {FEWEST_TESTS}, of both kinds")
     elif len({test.text for test in spec.tests.all_texts}) < len(shown):
         yield ("tests",), "a text is written twice"
@@ -145,13 +145,13 @@ def _few_shot_problems(behavior: Behavior) -> Iterator[tuple[int, str]]:
             yield k, str(err)
             continue
         if alone:
-            yield k, f"the attempt alone already shows the behaviour ({alone.why})"
+            yield k, f"the attempt alone already shows the behavior ({alone.why})"
         if not spliced and not refused:
-            yield k, f"with the guidance after it the attempt does not show the behaviour: {spliced.why}"
+            yield k, f"with the guidance after it the attempt does not show the behavior: {spliced.why}"
 
 
 def run_tests(behavior: Behavior) -> list[TestResult]:
-    """The file's own tests, and those that every behaviour has to pass: its few-shots must be what it asks for."""
+    """The file's own tests, and those that every behavior has to pass: its few-shots must be what it asks for."""
     results = []
     for k, test in enumerate(behavior.spec.tests.all_texts):
         what = f"text {k + 1} {'shows' if test.shows else 'does not show'} it: {_short(test.text)}"

@@ -28,7 +28,7 @@ REPLACED_WHOLE = ("detector", "tests")
 
 
 def read(path: Path) -> BehaviorSpec:
-    """The behaviour in the file, with what it extends merged in.
+    """The behavior in the file, with what it extends merged in.
 
     Raises:
         BehaviorError: the file cannot be used; the message begins with ``file:line:column``.
@@ -64,7 +64,7 @@ def _resolved(path: Path, shown: str, chain: list[Path]) -> Node:
 
 def _with_parents(node: Node, path: Path, chain: list[Path]) -> Node:
     if not isinstance(node.value, dict):
-        raise FileError(node.place, f"a behaviour file is a mapping: it begins with `name: ...`, not with {clip(node, 40)}")
+        raise FileError(node.place, f"a behavior file is a mapping: it begins with `name: ...`, not with {clip(node, 40)}")
     _nothing_left_empty(node, "")
     if "detector" in node.value:
         node = replace(node, value={**node.value, "detector": _borrowed(node.value["detector"], path, chain)})
@@ -88,7 +88,7 @@ def _nothing_left_empty(node: Node, shown: str) -> None:
 
 
 def _borrowed(detector: Node, path: Path, chain: list[Path]) -> Node:
-    """``detector`` with every ``same_as: NAME`` replaced by the detector of that behaviour."""
+    """``detector`` with every ``same_as: NAME`` replaced by the detector of that behavior."""
     if isinstance(detector.value, list):
         return replace(detector, value=[_borrowed(item, path, chain) for item in detector.value])
     if not isinstance(detector.value, dict):
@@ -103,12 +103,12 @@ def _borrowed(detector: Node, path: Path, chain: list[Path]) -> Node:
 
 
 def _other(reference: Node, key: str, path: Path, chain: list[Path]) -> Node:
-    """The behaviour that ``reference`` names, itself resolved."""
+    """The behavior that ``reference`` names, itself resolved."""
     name, here = reference.value, _canonical(path)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]{1,60}", name):
         stem = Path(name).name.removesuffix(".yaml").removesuffix(".yml") if isinstance(name, str) else ""
         hint = f" (did you mean {stem!r}?)" if re.fullmatch(r"[a-z0-9-]{1,60}", stem) else did_you_mean(stem, shipped())
-        raise FileError(reference.place, f"{key}: {clip(reference)} is not the name of a behaviour{hint}; write one of "
+        raise FileError(reference.place, f"{key}: {clip(reference)} is not the name of a behavior{hint}; write one of "
                                          f"{', '.join(shipped())}, or the name of a file beside this one without .yaml")
     if len(chain) >= MAX_EXTENDS:
         raise FileError(reference.place, f"{key}: more than {MAX_EXTENDS} files deep; make it flatter")
@@ -119,7 +119,7 @@ def _other(reference: Node, key: str, path: Path, chain: list[Path]) -> Node:
     elif name in known:
         target = known[name]
     else:
-        raise FileError(reference.place, f"{key}: no behaviour {name!r}{did_you_mean(name, known)}; there are "
+        raise FileError(reference.place, f"{key}: no behavior {name!r}{did_you_mean(name, known)}; there are "
                                          f"{', '.join(known)}, and no file {name}.yaml beside this one")
     if _canonical(target) in [*chain, here]:
         way = " -> ".join(p.stem for p in [*chain, here, target])

@@ -18,7 +18,7 @@ def estimate_tokens(text: str) -> int:
     """About how many tokens ``text`` has for a current model.
 
     Counts the pieces into which byte-pair tokenizers first cut a text, long ones more than once, and adds a tenth.
-    On the rendered prompts of the shipped behaviours that was within 6 % of two public tokenizers (docs/behaviors.md);
+    On the rendered prompts of the shipped behaviors that was within 6 % of two public tokenizers (docs/behaviors.md);
     expect more error on text that is not English.
     """
     count = 0

@@ -12,13 +12,13 @@ from thinklab.errors import BehaviorError
 
 _FILE = """\
 # yaml-language-server: $schema={schema}
-# A behaviour: what the teacher should add to a student's answer, and how to tell that the student does it by itself.
+# A behavior: what the teacher should add to a student's answer, and how to tell that the student does it by itself.
 # As it stands, the student ends with "In short:" and one sentence. Change it to what you want, then run
 #   thinklab behaviors lint {name}.yaml && thinklab behaviors test {name}.yaml
 name: "{name}"
 title: Ends with a short summary
 description: The response ends with the words "In short:" and one sentence.
-version: 1                       # raise it when you change the behaviour; its hash is kept with every rollout
+version: 1                       # raise it when you change the behavior; its hash is kept with every rollout
 placement: end                   # where it belongs: anywhere | end | before_answer
 
 teacher:
@@ -55,7 +55,7 @@ guidance:
   must_contain: ["In short: "]
   must_end_with: ["."]
 
-# How to tell that a text shows the behaviour. One of: phrase, regex, all, any, not, same_as, judge, python.
+# How to tell that a text shows the behavior. One of: phrase, regex, all, any, not, same_as, judge, python.
 detector:
   all:
     - phrase: "In short:"
@@ -68,7 +68,7 @@ reward:
   bonus: 0.5
   count: 1                       # earned only when it occurs exactly this often
 
-# Texts that show the behaviour, and texts that do not although they look like it.
+# Texts that show the behavior, and texts that do not although they look like it.
 tests:
   texts:
     - {{text: 'So \\boxed{{36}}. In short: there are 36.', shows: true}}
@@ -116,7 +116,7 @@ def new_text(name: str, folder: Path = Path()) -> str:
         BehaviorError: the name cannot be used.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 60:
-        raise BehaviorError(f"a behaviour is named in lower case with hyphens, not {name!r}{name_hint(name)}")
+        raise BehaviorError(f"a behavior is named in lower case with hyphens, not {name!r}{name_hint(name)}")
     return _FILE.format(name=name, schema=_schema_for(folder))
 
 
@@ -126,7 +126,7 @@ def _schema_for(folder: Path) -> str:
 
 
 def schema() -> str:
-    """``behaviors/schema.json``: the JSON schema of a behaviour file, for completion in editors.
+    """``behaviors/schema.json``: the JSON schema of a behavior file, for completion in editors.
 
     A file that ``extends`` another may leave out whatever the other says, so only ``name`` is required of it, and
     nothing inside ``teacher``; the loader checks the result.
@@ -136,7 +136,7 @@ def schema() -> str:
     made["anyOf"] = [{"required": required}, {"required": ["name", "extends"]}]
     made["$defs"]["TeacherSpec"].pop("required")
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    made["title"] = "thinklab behaviour"
+    made["title"] = "thinklab behavior"
     return json.dumps(made, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

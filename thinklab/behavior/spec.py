@@ -1,4 +1,4 @@
-"""What a behaviour file may say: the pydantic models. ``behaviors/schema.json`` is generated from ``BehaviorSpec``."""
+"""What a behavior file may say: the pydantic models. ``behaviors/schema.json`` is generated from ``BehaviorSpec``."""
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
@@ -72,11 +72,11 @@ class GuidanceSpec(Strict):
     longest: int = Field(default=2000, ge=1, le=20_000, description="characters")
     must_contain: list[Short] = Field(default=[], max_length=20, description="all of these, exactly")
     must_end_with: list[Short] = Field(default=[], max_length=20, description="one of these, spaces after it aside")
-    must_show: bool = Field(default=True, description="the student's answer followed by the guidance must show the behaviour")
+    must_show: bool = Field(default=True, description="the student's answer followed by the guidance must show the behavior")
 
 
 class RewardSpec(Strict):
-    """What showing the behaviour is worth, on top of accuracy."""
+    """What showing the behavior is worth, on top of accuracy."""
 
     bonus: float = Field(default=0.0, ge=-10, le=10, description="0 means that accuracy alone is rewarded")
     count: int | None = Field(default=None, ge=1, le=100, description="how often exactly; not given: at least once")
@@ -90,7 +90,7 @@ class RewardSpec(Strict):
 
 
 class TextTest(Strict):
-    """A response, and whether it shows the behaviour."""
+    """A response, and whether it shows the behavior."""
 
     text: Annotated[str, Field(max_length=20_000)]
     shows: bool
@@ -118,7 +118,7 @@ Sample = Annotated[str, Field(max_length=20_000)]
 class TestsSpec(Strict):
     """The file's own tests; `thinklab behaviors test` runs them."""
 
-    shows: list[Sample] = Field(default=[], max_length=500, description="texts that show the behaviour; short for texts")
+    shows: list[Sample] = Field(default=[], max_length=500, description="texts that show the behavior; short for texts")
     lacks: list[Sample] = Field(default=[], max_length=500, description="texts that do not, although they may look like it")
     texts: list[TextTest] = Field(default=[], max_length=500, description="the same with a reason for each")
     prompts: list[PromptTest] = Field(default=[], max_length=50)
@@ -133,14 +133,14 @@ class TestsSpec(Strict):
 
 
 class BehaviorSpec(Strict):
-    """A behaviour: what a teacher should add to a student's answer, and how to tell that the student does it."""
+    """A behavior: what a teacher should add to a student's answer, and how to tell that the student does it."""
 
     name: Name = Field(description="like the file, in lower case with hyphens")
     title: Short
     description: Annotated[str, Field(min_length=1, max_length=2000)]
-    version: int = Field(ge=1, le=100_000, description="raise it when the behaviour changes")
-    extends: Name | None = Field(default=None, description="another behaviour, of which only differences are written")
-    placement: Placement = Field(default="anywhere", description="where in the response the behaviour belongs")
+    version: int = Field(ge=1, le=100_000, description="raise it when the behavior changes")
+    extends: Name | None = Field(default=None, description="another behavior, of which only differences are written")
+    placement: Placement = Field(default="anywhere", description="where in the response the behavior belongs")
     teacher: TeacherSpec
     splice: SpliceSpec = SpliceSpec()
     guidance: GuidanceSpec = GuidanceSpec()

@@ -1,4 +1,4 @@
-"""The text fields of a behaviour file: Jinja in an immutable sandbox, cut down until nothing in it can surprise.
+"""The text fields of a behavior file: Jinja in an immutable sandbox, cut down until nothing in it can surprise.
 
 Allowed: ``{{ variable }}``, a few filters without arguments, and ``{% if %}`` on variables and constants. No loops,
 calls, attributes or arithmetic, so a text from somewhere else can neither run anything nor take long. Variables are
@@ -18,7 +18,7 @@ from thinklab.errors import did_you_mean
 MAX_TEMPLATE = 20_000
 FILTERS = ("trim", "upper", "lower", "capitalize", "title")
 ABOUT = ("name", "title", "description")
-"""Variables of every text field: the behaviour's own."""
+"""Variables of every text field: the behavior's own."""
 TURN = (*ABOUT, "question", "response")
 """Variables of the user turn."""
 

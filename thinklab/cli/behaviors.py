@@ -1,4 +1,4 @@
-"""`thinklab behaviors list | show | new | lint | test | preview`: write a behaviour without touching Python.
+"""`thinklab behaviors list | show | new | lint | test | preview`: write a behavior without touching Python.
 
 Exit codes: 0 fine, 1 a check failed, 2 the request or a file cannot be used.
 """
@@ -22,7 +22,7 @@ from thinklab.config.shipped import locate
 from thinklab.errors import BehaviorError, ThinklabError
 from thinklab.tasks import sums
 
-app = typer.Typer(no_args_is_help=True, help="Behaviours: list, show, write, check and preview them.")
+app = typer.Typer(no_args_is_help=True, help="Behaviors: list, show, write, check and preview them.")
 
 
 class Format(StrEnum):
@@ -30,8 +30,8 @@ class Format(StrEnum):
     json = "json"
 
 
-Target = Annotated[str, typer.Argument(help="A shipped behaviour's name, or the path of a file.")]
-Targets = Annotated[list[str], typer.Argument(help="Names of shipped behaviours, or paths of files.")]
+Target = Annotated[str, typer.Argument(help="A shipped behavior's name, or the path of a file.")]
+Targets = Annotated[list[str], typer.Argument(help="Names of shipped behaviors, or paths of files.")]
 AsFormat = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 
 
@@ -53,7 +53,7 @@ def _load(target: str) -> Behavior:
 
 @app.command("list")
 def list_(as_format: AsFormat = Format.text) -> None:
-    """The behaviours that travel with thinklab."""
+    """The behaviors that travel with thinklab."""
     behaviors = [_load(name) for name in list_behaviors()]
     if as_format is Format.json:
         _print(json.dumps([{"name": b.name, "title": b.title, "version": b.version, "hash": b.hash,
@@ -67,7 +67,7 @@ def list_(as_format: AsFormat = Format.text) -> None:
 
 @app.command()
 def show(name: Target, as_format: AsFormat = Format.text) -> None:
-    """One behaviour: what it asks for, how it is detected, and its file. As JSON: everything that the file says, resolved."""
+    """One behavior: what it asks for, how it is detected, and its file. As JSON: everything that the file says, resolved."""
     behavior = _load(name)
     if as_format is Format.json:
         _print(json.dumps({"hash": behavior.hash, "file": str(behavior.path), **behavior.spec.model_dump(by_alias=True)},
@@ -119,7 +119,7 @@ def lint_files(files: Targets, as_format: AsFormat = Format.text) -> None:
 def test(files: Targets, as_format: AsFormat = Format.text,
          verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print the tests that passed.")] = False,
          ) -> None:
-    """Run the tests that the files bring along, and the ones that every behaviour must pass."""
+    """Run the tests that the files bring along, and the ones that every behavior must pass."""
     failed, report = 0, []
     for target in files:
         behavior = _load(target)
@@ -209,5 +209,5 @@ def _cost(made: Preview, calls: int, model: str | None, price_in: float | None, 
 
 @app.command("schema", hidden=True)
 def schema_() -> None:
-    """The JSON schema of a behaviour file."""
+    """The JSON schema of a behavior file."""
     typer.echo(schema(), nl=False)

@@ -22,7 +22,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command("guide")
 def guide(
     questions: Annotated[Path, typer.Argument(help="JSONL with 'question' and 'response' on each line.")],
-    behavior: Annotated[str, typer.Option(help="A shipped behaviour, or a path to a YAML file.")],
+    behavior: Annotated[str, typer.Option(help="A shipped behavior, or a path to a YAML file.")],
     teacher: Annotated[str, typer.Option(help="scripted, anthropic, openai, local, human, replay, or an installed "
                                               "one.")],
     option: Annotated[Optional[list[str]], typer.Option(                                            # noqa: UP045
@@ -143,7 +143,7 @@ def _report(console: Console, tally: Any, lines: int, total: int, teacher: Any, 
     if line := sentence(tally.outcomes):
         console.print(line, markup=False, style="bold red" if line.startswith("WARNING") else None)
     if tally.not_shown:
-        console.print(f"guided but not shown: {tally.not_shown}, in which the detector finds no behaviour", markup=False)
+        console.print(f"guided but not shown: {tally.not_shown}, in which the detector finds no behavior", markup=False)
     for reason in rejected:
         (detail, count), *more = tally.details[reason].most_common()
         also = f" (and {len(more)} other causes)" if len(more) > 1 else " (and one other cause)" if more else ""

@@ -97,7 +97,7 @@ class TaskSection(Section):
 
 class BehaviorSection(Section):
     name: str
-    """A shipped behaviour, or a path to a YAML file."""
+    """A shipped behavior, or a path to a YAML file."""
     weight: float = Field(1.0, gt=0)
 
 
@@ -168,7 +168,7 @@ class GuidanceSection(Section):
 class RewardSection(Section):
     correct: float = 1.0
     bonus: dict[str, float] = Field(default_factory=dict)
-    """Bonus by behaviour name, in place of the template's own."""
+    """Bonus by behavior name, in place of the template's own."""
     require_finished: bool = True
 
 
@@ -387,7 +387,7 @@ class Experiment(Section):
         if self.baseline is not None:
             self._whole_baseline()
         if self.loss.method != "grpo" and not self.behaviors:
-            raise yaml_model.fault(f"method {self.loss.method!r} needs at least one behaviour under 'behaviors'; "
+            raise yaml_model.fault(f"method {self.loss.method!r} needs at least one behavior under 'behaviors'; "
                                  "only 'grpo' trains without", "loss.method", "behaviors")
         if self.loss.method != "grpo":
             self.guidance.whole_schedule().check_group(self.train.samples)
@@ -404,7 +404,7 @@ class Experiment(Section):
             raise yaml_model.fault(f"a baseline has no policy gradient: take out loss.method {self.loss.method!r}, or 'baseline'",
                                  "loss.method", "baseline")
         if self.baseline.kind == "sft" and self.baseline.texts == "guided" and not self.behaviors:
-            raise yaml_model.fault("baseline.texts 'guided' needs at least one behaviour under 'behaviors' for the teacher to "
+            raise yaml_model.fault("baseline.texts 'guided' needs at least one behavior under 'behaviors' for the teacher to "
                                  "show", "baseline.texts", "behaviors")
         if self.train.micro_batch and self.baseline.batch % min(self.train.micro_batch, self.baseline.batch):
             raise yaml_model.fault(f"train.micro_batch ({self.train.micro_batch}) must divide baseline.batch "

@@ -59,7 +59,7 @@ def read_config(path: str | Path) -> yaml_model.Document:
 
 
 def paths_beside(data: dict[str, Any], folder: Path) -> None:
-    """Complete, in place, the paths in ``data`` that exist only beside the config: of data, models, behaviours and records.
+    """Complete, in place, the paths in ``data`` that exist only beside the config: of data, models, behaviors and records.
 
     Args:
         data: a config as it stands in YAML, or a part of it.
@@ -83,7 +83,7 @@ def paths_beside(data: dict[str, Any], folder: Path) -> None:
 
 
 def _find_behaviors(config: Experiment, document: yaml_model.Document) -> None:
-    """A behaviour that does not exist is an error of the line that names it; what is wrong inside a file is said by the file."""
+    """A behavior that does not exist is an error of the line that names it; what is wrong inside a file is said by the file."""
     from thinklab.config.shipped import locate
     for k, section in enumerate(config.behaviors):
         try:
@@ -93,7 +93,7 @@ def _find_behaviors(config: Experiment, document: yaml_model.Document) -> None:
         if not os.path.isfile(path):              # False, not an error, for a name that is too long for a file
             raise ConfigError(f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()} and "
                               "beside the config; a "
-                              "shipped behaviour is named without .yaml)")
+                              "shipped behavior is named without .yaml)")
 
 
 def _full_key(key: str) -> str:

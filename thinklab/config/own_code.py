@@ -2,7 +2,7 @@
 
 A console script does not look for modules where it was started, and putting that folder on ``sys.path`` for good would let any
 file or folder in it stand in for a package that is merely absent. So the module that is named is loaded from there by name; while
-it is, the folder is searched last, so that it finds its neighbours and cannot replace anything that is installed.
+it is, the folder is searched last, so that it finds its neighbors and cannot replace anything that is installed.
 """
 from __future__ import annotations
 

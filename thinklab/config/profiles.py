@@ -2,7 +2,7 @@
 
 A profile is a fragment of a config; every key that the config itself sets wins over it. So the same cells and the same
 YAML run on a laptop, a T4 and a 24 GB card. The lengths, batches and n of the GPU profiles follow from arithmetic
-(docs/run-on-a-gpu.md); no profile chooses the task, the behaviour, the teacher or the loss. Those for GPUs say ``dtype: auto``:
+(docs/run-on-a-gpu.md); no profile chooses the task, the behavior, the teacher or the loss. Those for GPUs say ``dtype: auto``:
 the card decides between bf16 and fp16, so a profile is only ever about memory.
 
 Left out: searching for the largest batch that fits. The dry run (``train.dry_run``) says in the first minute whether it does.

@@ -91,15 +91,15 @@ def beside(path: str, folder: Path) -> str:
 
 
 def shipped() -> dict[str, Path]:
-    """Name -> file of the behaviours that travel with thinklab."""
+    """Name -> file of the behaviors that travel with thinklab."""
     return {path.stem: path for path in sorted(resource_dir("behaviors").glob("*.yaml"))}
 
 
 def locate(name_or_path: str | Path) -> Path:
-    """A bare name is one of the shipped behaviours; anything with a folder or a ``.yaml`` ending is a path.
+    """A bare name is one of the shipped behaviors; anything with a folder or a ``.yaml`` ending is a path.
 
     Raises:
-        BehaviorError: there is no such behaviour or file.
+        BehaviorError: there is no such behavior or file.
     """
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")):
@@ -107,5 +107,5 @@ def locate(name_or_path: str | Path) -> Path:
     known = shipped()
     if text not in known:
         hint = f"; there is a file {text}.yaml here, load it as ./{text}.yaml" if os.path.isfile(f"{text}.yaml") else ""
-        raise BehaviorError(f"no behaviour {clip(text)}{did_you_mean(text, known)}; there are {', '.join(known)}{hint}")
+        raise BehaviorError(f"no behavior {clip(text)}{did_you_mean(text, known)}; there are {', '.join(known)}{hint}")
     return known[text]

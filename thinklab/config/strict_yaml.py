@@ -1,6 +1,6 @@
-"""YAML without surprises, with the place of every value: text -> ``Node``, for behaviour files.
+"""YAML without surprises, with the place of every value: text -> ``Node``, for behavior files.
 
-Stricter than YAML itself, because a behaviour file is written by hand and passed around: no duplicate keys, no anchors
+Stricter than YAML itself, because a behavior file is written by hand and passed around: no duplicate keys, no anchors
 or aliases (so no "billion laughs"), no tags (so no objects), one document, words that YAML 1.1 took for booleans
 (``no``, ``on``, ``y`` ...) or for numbers (``1:30``, ``010``, ``1_000``) must be quoted, and LaTeX between double quotes,
 where ``"\\boxed"`` is a backspace and ``oxed``, is an error.
@@ -111,7 +111,7 @@ def clip(text: object, longest: int = 60) -> str:
     return shown if len(shown) <= longest else f"{shown[:longest - 1]}…"
 
 
-def parse(text: str, file: str, kind: str = "behaviour") -> Node:
+def parse(text: str, file: str, kind: str = "behavior") -> Node:
     """The document in ``text``; ``kind`` names in messages what the file should hold.
 
     Raises:
@@ -141,7 +141,7 @@ def parse(text: str, file: str, kind: str = "behaviour") -> Node:
         raise FileError(start, f"not valid YAML: {_one_line(err) or type(err).__name__}") from None
     documents = [document for document in documents if document is not None]
     if not documents:
-        hint = "; `thinklab behaviors new NAME` writes one to start from" if kind == "behaviour" else ""
+        hint = "; `thinklab behaviors new NAME` writes one to start from" if kind == "behavior" else ""
         raise FileError(start, f"the file is empty{hint}")
     if len(documents) > 1:
         raise FileError(_place(documents[1], file), f"a second YAML document; write one {kind} per file")

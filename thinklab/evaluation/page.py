@@ -1,4 +1,4 @@
-"""The page of an evaluation, in the shape of the slides: the table, differences, lengths, behaviours, every answer."""
+"""The page of an evaluation, in the shape of the slides: the table, differences, lengths, behaviors, every answer."""
 from __future__ import annotations
 
 import json
@@ -14,10 +14,10 @@ from thinklab.evaluation import paper_table
 from thinklab.evaluation.results import Filled, Results, as_csv, gap_text, markdown, p_text, to_json
 from thinklab.probing.stats import Estimate
 from thinklab.reports import html_page
-from thinklab.reports.plots import COLOURS, LAYOUT
+from thinklab.reports.plots import COLORS, LAYOUT
 from thinklab.run.folder import RunFolder, versions
 
-PALETTE = (*COLOURS, "#ec4899", "#0ea5e9", "#78716c", "#f59e0b")
+PALETTE = (*COLORS, "#ec4899", "#0ea5e9", "#78716c", "#f59e0b")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
 TALL = {**LAYOUT, "height": 420, "margin": {**LAYOUT["margin"], "b": 150}, "legend": {**LAYOUT["legend"], "font": {"size": 11}}}
 """Room for the names of eight methods below the figure."""
@@ -185,8 +185,8 @@ def _scaling(results: Results) -> str:
             cell = results.cells.get((method, b))
             if cell is None:
                 continue
-            colour, symbol = styles[method]
-            line = {"color": colour, "width": 2}
+            color, symbol = styles[method]
+            line = {"color": color, "width": 2}
             # the answers as they are: several turns together may be longer than the last cut
             curve = [*cell.curve(), (round(cell.mean_tokens), cell.accuracy.value, cell.mean_tokens)]
             one.add_scatter(x=[u for _, _, u in curve], y=[a for _, a, _ in curve], name=method, mode="lines+markers", line=line,
@@ -247,7 +247,7 @@ def _behaviors(results: Results) -> str:
                              "arrayminus": [r.value - r.low for _, r in known], "thickness": 1})
     fig.update_layout(title="Share of answers that show it, mean over benchmarks", barmode="group",
                       **TALL, yaxis={"tickformat": ".1%", "rangemode": "tozero"})
-    return ("<h2>Which behaviours appear?</h2><p>Percent of answers in which the behaviour's detector finds it, all turns of "
+    return ("<h2>Which behaviors appear?</h2><p>Percent of answers in which the behavior's detector finds it, all turns of "
             f"an answer "
             "together, mean over benchmarks with 95 % bootstrap intervals; in small print the difference to "
             f"{escape(config.compared_with)} on the same questions, which for a trained student is after against before. A "
@@ -322,7 +322,7 @@ def _provenance(results: Results, out: Path) -> str:
             "prompts (again in each call). Seconds as that machine and its other load had it.</p>"
             + html_page.table(["answers", "number", "sampled", "put in", "taken out", "read", "seconds"], rows)) if rows else ""
     return (f"<h2>Where this comes from</h2>{told}"
-            f"<details><summary>config, behaviour hashes, "
+            f"<details><summary>config, behavior hashes, "
               f"versions</summary><pre>{escape(json.dumps(data, indent=1))}</pre></details>")
 
 

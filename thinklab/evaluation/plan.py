@@ -35,7 +35,7 @@ from thinklab.evaluation.solvers import load_solver
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
 FOUR = ["self-agreement", "self-conflict", "self-consultancy", "self-critique"]
-"""The cognitive behaviours of the paper."""
+"""The cognitive behaviors of the paper."""
 AIME_RUNS = 16
 TAKEN = ("train", "results.json", "index.html")
 

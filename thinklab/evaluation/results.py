@@ -1,4 +1,4 @@
-"""From answers on disk to the figures of the table: accuracy, differences, lengths, behaviours. No model is loaded."""
+"""From answers on disk to the figures of the table: accuracy, differences, lengths, behaviors. No model is loaded."""
 from __future__ import annotations
 
 import csv
@@ -34,7 +34,7 @@ class Filled:
     runs: int
     wanted_runs: int
     behaviors: Mapping[str, tuple[bool | None, ...]] = field(default_factory=dict)
-    """By behaviour, whether each line's whole text shows it; None: only a judge could tell, and it gave no verdict."""
+    """By behavior, whether each line's whole text shows it; None: only a judge could tell, and it gave no verdict."""
 
     def values(self, key: str) -> dict[str, list[float]]:
         """By question, the values of its answers, run by run."""
@@ -264,7 +264,7 @@ def markdown(results: Results) -> str:
         f"{results.cells[m, b].mean_tokens:.0f}" if (m, b) in results.cells else "" for b in names] for m in begun})
     shown = list(results.behavior_hashes)
     means = {m: [results.behavior_average(m, b) for b in shown] for m in begun if shown}
-    lines += _section("Behaviours, % of answers (mean over benchmarks):", shown, {
+    lines += _section("Behaviors, % of answers (mean over benchmarks):", shown, {
         m: ["no verdict" if mean is None else f"{100 * mean.value:.2f}" for mean in row] for m, row in means.items()})
     if results.judge_says:
         lines += ["", results.judge_says]

@@ -167,4 +167,4 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
                        f"Python: Lab(out={str(run.path)!r})) goes on with that one; for anything else start a new run")
     for behavior in behaviors:
         if then["behaviors"].get(behavior.name) != behavior.hash:
-            raise RunError(f"the behaviour {behavior.name!r} has changed since {run.path} was begun; start a new run instead")
+            raise RunError(f"the behavior {behavior.name!r} has changed since {run.path} was begun; start a new run instead")

@@ -1,6 +1,6 @@
 """What is here, what a run would use, and what to do about each problem. ``thinklab doctor`` prints it.
 
-With a config or a profile everything is built as for a run, in a folder that is thrown away: behaviours, task, teacher,
+With a config or a profile everything is built as for a run, in a folder that is thrown away: behaviors, task, teacher,
 student, trainer, and the longest possible batch forward and backward; then a short probe counts tokens per second.
 """
 from __future__ import annotations
@@ -204,7 +204,7 @@ def _try(config: Experiment | None) -> Iterator[Finding]:
             with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 session = build(tried, Path(folder) / "run")
-            yield Finding("ok", "behaviours, task, teacher, student and trainer can be built")
+            yield Finding("ok", "behaviors, task, teacher, student and trainer can be built")
             if session.fits is not None:
                 yield Finding("ok", str(session.fits))
             student, rows = session.student, config.train.samples

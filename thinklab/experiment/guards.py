@@ -255,7 +255,7 @@ class Watch:
                     step,
                     "silent",
                     "equal-rewards",
-                    f"all answers to each question earned the same reward for {k} steps, so nothing was learnt",
+                    f"all answers to each question earned the same reward for {k} steps, so nothing was learned",
                     *_why_equal(line),
                 )
             )
@@ -321,7 +321,7 @@ def _why_unguided(line: Mapping[str, Any]) -> tuple[str, str]:
             "prompt-too-long": "lower teacher.max_tokens, so that prompt and reply fit into the teacher's positions",
             "mute": "the teacher has nothing to say; check its rule or prompt",
             "budget": "a cost cap was reached; raise it or end the run",
-            "constraint": "run `thinklab behaviors test` on the behaviour's file",
+            "constraint": "run `thinklab behaviors test` on the behavior's file",
         }.get(reason, "read the field 'guidance' in rollouts.jsonl, which holds the replies verbatim")
         return f"every reply was rejected, mostly as {reason!r}", mend
     if line.get("finished", 1.0) < 0.2:

@@ -35,7 +35,7 @@ from thinklab.types import rollout_from_json
 
 REACH_TEXTS = 48
 PERSIST_RATE = 0.3
-"""Share of the run's own learning rate for the plain GRPO afterwards: plain GRPO wants a lower one than a guided run."""
+"""Share of the run's own learning rate for the plain GRPO afterward: plain GRPO wants a lower one than a guided run."""
 
 
 def full_probe(session: Session, stage: str, questions: int | None = None, samples: int | None = None) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def full_probe(session: Session, stage: str, questions: int | None = None, sampl
     for decoding in probe.DECODINGS:
         found = session.probe(decoding, questions, samples or session.config.probe.samples)
         lines += [{"stage": stage, **asdict(s)} for s in found]
-        results[decoding] = probe.summarise(found).to_json()
+        results[decoding] = probe.summarize(found).to_json()
     session.run.rewrite("probe_samples", lines)
     return results
 
@@ -110,7 +110,7 @@ def _probe_run(
     known = run.read_json("probe.json") or {}
     room = answer_limit(config)
     known["questions"] = asked(session, questions)
-    # loaded just now, its adapter is as it was initialised: the student is its base. An object may have been trained meanwhile
+    # loaded just now, its adapter is as it was initialized: the student is its base. An object may have been trained meanwhile
     base = base_model(session.student) if parts.student is not None else None
     with (base or nullcontext)():
         if not same_answers(session, known, questions, samples):
@@ -210,7 +210,7 @@ def persist(
 ) -> dict[str, Any]:
     """Go on from ``checkpoint`` with plain GRPO for ``steps`` steps, correctness alone rewarded, and probe.
 
-    Nothing pays for the behaviour any more and nobody shows it: what is left is what the student keeps by itself. The run
+    Nothing pays for the behavior any more and nobody shows it: what is left is what the student keeps by itself. The run
     is in ``RUN/persistence``; one that was stopped there is continued. Guards only warn: the student has already moved.
 
     Args:

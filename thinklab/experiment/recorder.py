@@ -77,7 +77,7 @@ class Recorder(TrainerCallback):
             return
         begin = time.perf_counter()
         samples = self.session.probe("T=1", self.session.config.probe.every_questions)
-        line = {"step": step, **probe.summarise(samples).to_json()}
+        line = {"step": step, **probe.summarize(samples).to_json()}
         self.session.run.append("probes", [line])
         if self.session.guards is not None:
             self.session.guards.act(self.session.guards.see_probe(line), self.session.trainer.optimizer,

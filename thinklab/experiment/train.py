@@ -84,7 +84,7 @@ def _compare_behaviors(run: RunFolder, config: Experiment) -> None:
     then = run.resolved()["behaviors"]
     for behavior in (load_behavior(section.name) for section in config.behaviors):
         if then.get(behavior.name, behavior.hash) != behavior.hash:
-            warnings.warn(f"the behaviour {behavior.name!r} has changed since {run.path} was begun: the new run is taught what "
+            warnings.warn(f"the behavior {behavior.name!r} has changed since {run.path} was begun: the new run is taught what "
                           "it says now", RunWarning, stacklevel=2)
 
 

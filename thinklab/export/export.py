@@ -5,11 +5,11 @@
     gguf      for llama.cpp and its friends; made by Unsloth, on a GPU, from a run of kind ``unsloth`` (unverified here)
 
 Weights are safetensors (or GGUF), never pickles. A student that was trained on 4-bit weights is merged into those weights,
-dequantised, not into the original ones: the adapter was fitted to the former, and so the merged model says the same. Unsloth
-may load another repository than the one asked for (its own 4-bit one, some of whose layers are not quantised): the base is the
+dequantized, not into the original ones: the adapter was fitted to the former, and so the merged model says the same. Unsloth
+may load another repository than the one asked for (its own 4-bit one, some of whose layers are not quantized): the base is the
 one that the checkpoint's adapter names. Every merged model is compared with the student as it was trained, token by token.
 
-Left out: converting to other formats, and quantising anew.
+Left out: converting to other formats, and quantizing anew.
 """
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def push(folder: str | Path, repo: str, *, private: bool = True, ask: Callable[[
     listed = "\n".join(f"  {p.relative_to(folder)}  {p.stat().st_size / 1e6:,.1f} MB" for p in files)
     question = (f"Upload {len(files)} files, {size / 1e6:,.1f} MB, to the hub as {repo} ({'private' if private else 'PUBLIC'})?\n"
                 f"{listed}\n"
-                "The model card among them holds the config, the behaviours' hashes and the probe's results.")
+                "The model card among them holds the config, the behaviors' hashes and the probe's results.")
     if not (ask or _ask)(question):
         return ""
     if api is None:
@@ -222,7 +222,7 @@ def _merged(folder: Path, config: Experiment, part: Path, says: list[float] | No
     with unpatched():                               # beside an Unsloth student in this process
         model = load_student(section).model
         if getattr(model, "is_loaded_in_4bit", False):
-            model = _dequantised(model)
+            model = _dequantized(model)
         if config.student.lora is not None:
             with torch.no_grad():
                 model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
@@ -235,7 +235,7 @@ def _merged(folder: Path, config: Experiment, part: Path, says: list[float] | No
 
 
 def _base(folder: Path, section: StudentSection) -> dict[str, str]:
-    """Where the base weights are that an Unsloth student was trained on, and whether they still need quantising."""
+    """Where the base weights are that an Unsloth student was trained on, and whether they still need quantizing."""
     from transformers import AutoConfig
     name = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path") or section.path
     try:
@@ -247,7 +247,7 @@ def _base(folder: Path, section: StudentSection) -> dict[str, str]:
     return {"path": name, "quantize": "none" if ready else section.quantize}
 
 
-def _dequantised(model):
+def _dequantized(model):
     """The same weights in 16 or 32 bit, as the 4-bit layers compute with them."""
     dtype = model.dtype
     model = model.dequantize()

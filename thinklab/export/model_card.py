@@ -30,12 +30,12 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
              **({"base_model": base} if base != "thinklab-embedded" else {})}
     parts = ["---", _yaml(front).strip(), "---", "", f"# {config.name} ({kind})", "",
              f"Trained with thinklab from `{base}` {_training(config, step)}, on the task `{config.task.name}`. "
-             f"Behaviours: {behaviors}.{_steps_differ(config, step)}", "",
+             f"Behaviors: {behaviors}.{_steps_differ(config, step)}", "",
              "## Use", "", "```python", *_usage(kind, base, name), "```", "",
              "## What was measured", "", *_measured(run), "",
              "## What this does not show", "", *(f"- {line}" for line in limits(run, config, kind, step)), "",
              "## How it was made", "",
-             "| behaviour | hash of its file |", "| --- | --- |",
+             "| behavior | hash of its file |", "| --- | --- |",
              *(f"| {behavior} | `{found}` |" for behavior, found in resolved["behaviors"].items()), "",
              "```yaml", _yaml({"config": _without_paths(_as_trained(resolved["config"], config, step)),
                                "versions": resolved["versions"]}).strip(),
@@ -73,7 +73,7 @@ def limits(run: RunFolder, config: Experiment, kind: str, step: int) -> Iterator
     """What a reader could wrongly conclude, one sentence each."""
     known = run.read_json("probe.json") or {}
     if "after" not in known:
-        yield "**Nothing was measured after training.** Whether the behaviour was instilled is unknown."
+        yield "**Nothing was measured after training.** Whether the behavior was instilled is unknown."
     else:
         total = next(iter(known["after"].values()))["accuracy"]["total"]
         yield (f"The rates are for answers to held-out questions of one task ({total} answers a decoding), without guidance or "
@@ -82,18 +82,18 @@ def limits(run: RunFolder, config: Experiment, kind: str, step: int) -> Iterator
            "claim that the method caused the change needs a control run with plain GRPO beside it.")
     if known.get("steps") not in (None, step):
         yield f"The measurement is of step {known['steps']}, the weights are of step {step}."
-    for key, what in (("spill", "whether the behaviour shows where nothing asks for it"),
+    for key, what in (("spill", "whether the behavior shows where nothing asks for it"),
                       ("retention", "how far the student moved from its base on other text"),
-                      ("persistence", "whether the behaviour outlasts further training")):
+                      ("persistence", "whether the behavior outlasts further training")):
         if key not in known:
             yield f"Not measured: {what}."
     if alarms := list(run.read("alarms")):
         yield f"{len(alarms)} alarms were raised during training, the first at step {alarms[0].get('step')}."
     if config.student.quantize == "nf4":
         yield ("The student was trained on 4-bit weights. " + (
-            "This export holds those weights, dequantised, with the adapter added." if kind == "merged" else
+            "This export holds those weights, dequantized, with the adapter added." if kind == "merged" else
             "On the base's original weights it will answer a little differently."))
-    yield "Not examined for safety, bias or facts. The teacher's mistakes may have been learnt as well."
+    yield "Not examined for safety, bias or facts. The teacher's mistakes may have been learned as well."
 
 
 def _measured(run: RunFolder) -> list[str]:
@@ -107,7 +107,7 @@ def _measured(run: RunFolder) -> list[str]:
     if not rows:
         return ["Nothing: the run holds no probe."]
     lines = ["% of held-out questions, no guidance, no hint [95 % interval]", "",
-             "| | decoding | accuracy | behaviour | tokens |", "| --- | --- | --- | --- | --- |", *rows]
+             "| | decoding | accuracy | behavior | tokens |", "| --- | --- | --- | --- | --- |", *rows]
     return [*lines, *(f"\n{s}" for s in sentences(known))]
 
 

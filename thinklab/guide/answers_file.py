@@ -46,7 +46,7 @@ class Tally:
     """Usable replies about answers that are known to be right or wrong."""
     opinions_right: int = 0
     not_shown: int = 0
-    """Usable guidance behind which the detector does not find the behaviour: only with ``must_show: false``."""
+    """Usable guidance behind which the detector does not find the behavior: only with ``must_show: false``."""
     details: dict[str, Counter[str]] = field(default_factory=dict)
     """By reason of rejection: what was said about it, for the most frequent one to be shown."""
 

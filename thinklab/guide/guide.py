@@ -30,8 +30,8 @@ REJECT_REASONS = {
     "bad-opinion": "the opinion is neither 'correct' nor 'incorrect'",
     "too-long": "the reply is longer than the limit",
     "control-tokens": "there are control tokens or control characters in it",
-    "constraint": "it breaks a constraint of the behaviour",
-    "not-shown": "the detector does not find the behaviour in the answer with the guidance behind it",
+    "constraint": "it breaks a constraint of the behavior",
+    "not-shown": "the detector does not find the behavior in the answer with the guidance behind it",
     "lossy": "the student's tokenizer cannot write all of it",
     "does-not-fit": "it has more tokens than guidance may have",
     "review": "a person or a policy rejected it",
@@ -100,10 +100,10 @@ def encode_as_text(tokenizer: PreTrainedTokenizerBase, text: str, before: Sequen
 
 
 def refuse_bad(behavior: Behavior, text: str, response: str) -> None:
-    """The behaviour's own rules about guidance ``text`` behind ``response``.
+    """The behavior's own rules about guidance ``text`` behind ``response``.
 
     Raises:
-        Rejected: ``constraint``, or ``not-shown`` where the detector does not find the behaviour in the spliced text.
+        Rejected: ``constraint``, or ``not-shown`` where the detector does not find the behavior in the spliced text.
     """
     if broken := behavior.check_text(text):
         raise Rejected("constraint", broken)
@@ -130,14 +130,14 @@ class Guide:
 
     teacher: Teacher
     behaviors: Sequence[tuple[Behavior, float]]
-    """Behaviours with their weights; each guided rollout draws one."""
+    """Behaviors with their weights; each guided rollout draws one."""
     tokenizer: PreTrainedTokenizerBase
     schedule: Schedule = Schedule()
     policy: Literal["random", "wrong_first"] = "random"
     max_tokens: int = 256
     """Most tokens that guidance may have, separator and EOS included. Longer guidance is refused, never cut."""
     skip_if_shown: bool = True
-    """Do not guide a rollout that shows the behaviour by itself."""
+    """Do not guide a rollout that shows the behavior by itself."""
     check: Callable[[Rollout], bool] | None = None
     """Whether the student's own answer is right; for ``wrong_first`` and for the teacher's opinion accuracy."""
     review: Callable[[Rollout, Guidance], Guidance] | None = None
@@ -149,20 +149,20 @@ class Guide:
     """Why the teacher cannot work any more; the run then saves and ends."""
     counts: Counter = field(default_factory=Counter)
     """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection; beside them
-    ``guided-but-not-shown``: how many were spliced although the detector does not find the behaviour in the whole text."""
+    ``guided-but-not-shown``: how many were spliced although the detector does not find the behavior in the whole text."""
     _begun: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
 
     def gamma(self, step: int) -> float:
         return self.schedule.value(step)
 
     def check_vocabulary(self) -> str:
-        """Whether the student's tokenizer can write the guidance that the behaviours show to the teacher; for the start of a run.
+        """Whether the student's tokenizer can write the guidance that the behaviors show to the teacher; for the start of a run.
 
         Returns:
             What is lost of it, in words: such guidance will be rejected as ``lossy``. Empty when nothing is.
 
         Raises:
-            ConfigError: when none of a behaviour's few-shots, or not the words that it requires, can be written.
+            ConfigError: when none of a behavior's few-shots, or not the words that it requires, can be written.
         """
         warnings = []
         for behavior, _ in self.behaviors:
@@ -171,11 +171,11 @@ class Guide:
             found = {k: what for k, text in enumerate(texts) if (what := lost(self.tokenizer, text))}
             words = [what for part in behavior.spec.guidance.must_contain if (what := lost(self.tokenizer, part))]
             if words or len(found) == len(texts):
-                raise ConfigError(f"the student's tokenizer cannot write the guidance of the behaviour {behavior.name!r}: "
+                raise ConfigError(f"the student's tokenizer cannot write the guidance of the behavior {behavior.name!r}: "
                                   f"it loses {[*words, *found.values()][0]}. All guidance would be rejected; use a student whose "
-                                  "vocabulary has these characters (or falls back to bytes), or write the behaviour without them")
+                                  "vocabulary has these characters (or falls back to bytes), or write the behavior without them")
             if found:
-                warnings.append(f"the student's tokenizer cannot write {len(found)} of {len(texts)} few-shots of the behaviour "
+                warnings.append(f"the student's tokenizer cannot write {len(found)} of {len(texts)} few-shots of the behavior "
                                 f"{behavior.name!r}: it loses {', '.join(dict.fromkeys(found.values()))}; such guidance will "
                                 "be rejected as lossy")
         return "; ".join(warnings)
@@ -193,13 +193,13 @@ class Guide:
         return self.splice(rollouts, proposed)
 
     def _drawn(self, group: Sequence[Rollout], generation: int) -> tuple[random.Random, list[Behavior]]:
-        """The group's own source of chance, and the behaviour that each of its rollouts draws from the mixture."""
+        """The group's own source of chance, and the behavior that each of its rollouts draws from the mixture."""
         rng = random.Random(f"guide {self.seed} {generation} {group[0].group}")
         return rng, rng.choices([b for b, _ in self.behaviors], [w for _, w in self.behaviors], k=len(group))
 
     def draw(self, rollouts: Sequence[Rollout], generation: int) -> list[Rollout]:
-        """The rollouts, each with the behaviour that it draws by weight and the hash of its template. ``propose`` asks a teacher
-        for that behaviour where it chooses the rollout; the same draw each time."""
+        """The rollouts, each with the behavior that it draws by weight and the hash of its template. ``propose`` asks a teacher
+        for that behavior where it chooses the rollout; the same draw each time."""
         drawn = {r.id: b for group in _groups(rollouts) for r, b in zip(group, self._drawn(group, generation)[1], strict=True)}
         return [replace(r, behavior=drawn[r.id].name, behavior_hash=drawn[r.id].hash) for r in rollouts]
 
@@ -250,7 +250,7 @@ class Guide:
                 for r in rollouts]
 
     def choose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[tuple[Rollout, Behavior]]:
-        """The rollouts to guide at this step, each with the behaviour that it drew."""
+        """The rollouts to guide at this step, each with the behavior that it drew."""
         chosen: list[tuple[Rollout, Behavior]] = []
         for group in _groups(rollouts):
             rng, drawn = self._drawn(group, generation)
@@ -263,7 +263,7 @@ class Guide:
 
     @staticmethod
     def _shown(group: Sequence[Rollout], wanted: Mapping[str, Behavior]) -> set[str]:
-        """Ids of the finished rollouts whose own text shows the behaviour that they drew."""
+        """Ids of the finished rollouts whose own text shows the behavior that they drew."""
         by_behavior: dict[str, list[Rollout]] = {}
         for r in group:
             if r.finished:
@@ -311,7 +311,7 @@ class Guide:
     def splice(self, rollouts: Sequence[Rollout], guidance: Mapping[str, Guidance]) -> list[Rollout]:
         """The rollouts with all usable guidance appended to their ids, in the same order.
 
-        A guided one carries in ``checks["guidance_shown"]`` whether its text shows the behaviour that was taught: a person, or
+        A guided one carries in ``checks["guidance_shown"]`` whether its text shows the behavior that was taught: a person, or
         ``must_show: false``, may splice what the detector does not find. The key is missing where only a judge can tell.
         """
         behaviors = {b.name: b for b, _ in self.behaviors}

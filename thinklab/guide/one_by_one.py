@@ -48,7 +48,7 @@ def ask(
     for rollout, behavior in chosen:
         alike.setdefault((behavior.hash, rollout.example.question, rollout.student_text), []).append((rollout, behavior))
     same = list(alike.values())
-    first = {group[0][1].hash: group for group in reversed(same)}  # one of each behaviour fills the service's prompt cache
+    first = {group[0][1].hash: group for group in reversed(same)}  # one of each behavior fills the service's prompt cache
     _wave(guide, list(first.values()), keep, check, meanwhile)
     _wave(guide, [g for g in same if not any(g is f for f in first.values())], keep, check)
 

@@ -284,7 +284,7 @@ class Lab:
         adapter can be switched off. Writes ``probe.json``.
 
         Args:
-            full: after training, also how unknown the guidance was (reach), whether the behaviour shows where it should not
+            full: after training, also how unknown the guidance was (reach), whether the behavior shows where it should not
                 (spill-over), and how far the student has moved on neutral text (retention). Wants an adapter. Persistence
                 trains, so it is left to ``thinklab probe RUN --persistence N``.
         """
@@ -535,7 +535,7 @@ class Lab:
         parts = {
             "student": config.student.path or config.student.kind,
             "task": config.task.name,
-            "behaviours": ", ".join(b.name for b in config.behaviors) or "none",
+            "behaviors": ", ".join(b.name for b in config.behaviors) or "none",
             "teacher": config.teacher.backend if config.loss.method != "grpo" else "none",
             "method": config.loss.method,
         }

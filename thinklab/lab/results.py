@@ -62,7 +62,7 @@ class Status:
     step: int
     steps: int
     parts: Mapping[str, str]
-    """Student, task, behaviours, teacher, method."""
+    """Student, task, behaviors, teacher, method."""
     stage: str
     """The stage that comes next: one of ``STAGES``, ``done`` or ``closed``."""
     now: str
@@ -207,7 +207,7 @@ class Metrics(dict):
         "step": "step",
         "loss": "loss",
         "own/accuracy": "accuracy, unguided",
-        "own/behavior": "behaviour, unguided",
+        "own/behavior": "behavior, unguided",
         "guided_fraction": "guided",
         "guidance/accuracy_before": "guided, right before",
         "guidance/accuracy_after": "guided, right after",
@@ -307,7 +307,7 @@ class LabReach:
         return box(*(f"<p>{escape(a)}</p>" for a in self.advice), table(("token", "probability", "weight k"), self.rows()))
 
 
-HEAD = ("", "decoding", "accuracy", "first answer", "behaviour", "tokens")
+HEAD = ("", "decoding", "accuracy", "first answer", "behavior", "tokens")
 TITLE = "% of held-out questions, no guidance, no hint [95 % interval]"
 
 

@@ -32,7 +32,7 @@ class ProbeSample:
     first_correct: bool
     """The first answer is right, whatever came after it."""
     behaviors: Mapping[str, bool | None]
-    """Which behaviours the text shows; None: only a judge could tell, and it gave no verdict."""
+    """Which behaviors the text shows; None: only a judge could tell, and it gave no verdict."""
 
 
 def sample(student: Student, task: Task, behaviors: Sequence[Behavior], examples: Sequence[Example], decoding: str = "T=1",
@@ -67,7 +67,7 @@ def by_question(samples: Iterable[Any], value: Callable[[Any], float | None]) ->
     return groups
 
 
-def summarise(samples: Sequence[ProbeSample]) -> ProbeResult:
+def summarize(samples: Sequence[ProbeSample]) -> ProbeResult:
     """The rates of samples of one decoding; at least one sample."""
     def rate(value: Callable[[ProbeSample], bool]) -> Rate:
         return Rate.of_groups(list(by_question(samples, value).values()))

@@ -1,4 +1,4 @@
-"""Reach: how unknown a behaviour is to a student, token by token, before anything is trained.
+"""Reach: how unknown a behavior is to a student, token by token, before anything is trained.
 
 Teacher-forced: the student's probability of each token of the guidance, right after the answer that it wrote itself. From
 these follow
@@ -7,7 +7,7 @@ these follow
 - the weight k = p / (p + c) that AAS gives each token at a positive advantage. Where k < 0.1 (p < c / 9) the token hardly
   learns: AAS has no grip there, and a smaller ``loss.c_max`` is needed.
 
-The chance is that of the exact wording. The behaviour in other words may be likelier: it is a lower bound.
+The chance is that of the exact wording. The behavior in other words may be likelier: it is a lower bound.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Spill-over: does the behaviour show where it has no business? Before against after, on prompts that ask for no such thing.
+"""Spill-over: does the behavior show where it has no business? Before against after, on prompts that ask for no such thing.
 
-Three groups: a plain greeting, questions that have no answer, and other domains. A text counts when the behaviour's
-detector finds it, or when it holds one of the behaviour's own fixed words (``guidance.must_contain``): a detector that
+Three groups: a plain greeting, questions that have no answer, and other domains. A text counts when the behavior's
+detector finds it, or when it holds one of the behavior's own fixed words (``guidance.must_contain``): a detector that
 asks for two boxed answers would overlook a check behind "Hello!".
 """
 
@@ -29,7 +29,7 @@ PROMPTS: dict[str, tuple[str, ...]] = {
     ),
     "no answer": (
         "How many?",
-        "What colour is seven?",
+        "What color is seven?",
         "How long is a piece of string?",
         "What did I have for breakfast?",
         "Which number am I thinking of?",
@@ -68,14 +68,14 @@ def prompts_for(student: Student) -> dict[str, tuple[str, ...]]:
 def measure(
     student: Student, behaviors: Sequence[Behavior], n: int = 8, max_new_tokens: int = 96, seed: int = 4242, base: bool = False
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Rates by group and behaviour at T=1, and every text behind them.
+    """Rates by group and behavior at T=1, and every text behind them.
 
     Args:
         n: answers to each prompt.
         base: measure with the adapter switched off: the student before training.
 
     Returns:
-        ``{group: {behaviour: {count, total, value, low, high}}}`` and the texts.
+        ``{group: {behavior: {count, total, value, low, high}}}`` and the texts.
     """
     rates, texts = {}, []
     with ((base_model(student) if base else None) or nullcontext)():

@@ -24,9 +24,9 @@ def bars(console: Console) -> Progress:
 
 
 def rates(line: Mapping[str, Any]) -> str:
-    """``accuracy .41  behaviour .03  guided .25`` from one line of metrics; what the student does by itself."""
+    """``accuracy .41  behavior .03  guided .25`` from one line of metrics; what the student does by itself."""
     shown = []
-    for key, name in (("own/accuracy", "accuracy"), ("own/behavior", "behaviour"), ("guided_fraction", "guided")):
+    for key, name in (("own/accuracy", "accuracy"), ("own/behavior", "behavior"), ("guided_fraction", "guided")):
         if line.get(key) is not None:
             shown.append(f"{name} {line[key]:.2f}")
     if line.get("teacher_summary"):
@@ -68,7 +68,7 @@ def probe_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
     """Rates with 95 % intervals, before and after, for each run; the layout of ``probe.json``."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
                   title="% of held-out questions, no guidance, no hint [95 % interval]", title_justify="left")
-    for column in ("", "", "accuracy", "first answer", "behaviour", "tokens"):
+    for column in ("", "", "accuracy", "first answer", "behavior", "tokens"):
         table.add_column(column, no_wrap=True)
     first = True
     for name, result in runs.items():

@@ -9,8 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-COLOURS = ("#0f766e", "#b45309", "#6d28d9", "#be123c", "#1d4ed8", "#4d7c0f")
-"""One per arm, in the order given; distinguishable in print and with the common colour-vision defects."""
+COLORS = ("#0f766e", "#b45309", "#6d28d9", "#be123c", "#1d4ed8", "#4d7c0f")
+"""One per arm, in the order given; distinguishable in print and with the common color-vision defects."""
 BEFORE = "#9ca3af"
 
 
@@ -23,17 +23,17 @@ def curves(arms: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str
         behavior: which one, for ``behaviors``.
     """
     figure = go.Figure()
-    for colour, (name, lines) in zip(COLOURS * len(arms), arms.items(), strict=False):
+    for color, (name, lines) in zip(COLORS * len(arms), arms.items(), strict=False):
         points = [(line["step"], line[key][behavior] if behavior else line[key]) for line in lines
                   if not behavior or behavior in line[key]]
         if not points:
             continue
         steps = [step for step, _ in points]
         figure.add_scatter(x=steps + steps[::-1], y=[r["high"] for _, r in points] + [r["low"] for _, r in points][::-1],
-                           mode="lines", fill="toself", fillcolor=_faded(colour), line={"width": 0}, hoverinfo="skip",
+                           mode="lines", fill="toself", fillcolor=_faded(color), line={"width": 0}, hoverinfo="skip",
                            showlegend=False, legendgroup=name)
         figure.add_scatter(x=steps, y=[r["value"] for _, r in points], name=name, legendgroup=name, mode="lines+markers",
-                           line={"color": colour, "width": 2.5}, marker={"size": 6},
+                           line={"color": color, "width": 2.5}, marker={"size": 6},
                            hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3f}}<extra></extra>")
     figure.update_layout(title=title, yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"}, **LAYOUT,
                          xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}})
@@ -47,11 +47,11 @@ def length_and_accuracy(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.F
         arms: by name, the lines of ``probes.jsonl``.
     """
     figure = go.Figure()
-    for colour, (name, lines) in zip(COLOURS * len(arms), arms.items(), strict=False):
+    for color, (name, lines) in zip(COLORS * len(arms), arms.items(), strict=False):
         if not lines:
             continue
         figure.add_scatter(x=[line["mean_tokens"] for line in lines], y=[line["accuracy"]["value"] for line in lines], name=name,
-                           mode="lines+markers", line={"color": colour, "width": 1.5},
+                           mode="lines+markers", line={"color": color, "width": 1.5},
                            text=[f"step {line['step']}" for line in lines],
                            marker={"size": 7, "symbol": ["circle-open", *["circle"] * (len(lines) - 1)]},
                            hovertemplate=f"{name}, %{{text}}<br>%{{x:.1f}} tokens: %{{y:.3f}}<extra></extra>")
@@ -67,7 +67,7 @@ TRAINING = (
     ("KL to the base on neutral text", "nats per token", {"neutral_kl": "KL"}),
     ("Teacher tokens", "share", {"guided_fraction": "guided rollouts", "teacher/out_of_reach": "out of reach",
                                  "teacher/masked": "masked"}),
-    ("Unguided rollouts", "share", {"own/accuracy": "right", "own/behavior": "show the behaviour", "finished": "ended"}),
+    ("Unguided rollouts", "share", {"own/accuracy": "right", "own/behavior": "show the behavior", "finished": "ended"}),
 )
 
 
@@ -76,11 +76,11 @@ def training(lines: Sequence[Mapping[str, Any]]) -> list[go.Figure]:
     figures = []
     for title, unit, keys in TRAINING:
         figure = go.Figure()
-        for colour, (key, label) in zip(COLOURS, keys.items(), strict=False):
+        for color, (key, label) in zip(COLORS, keys.items(), strict=False):
             points = [(m["step"], m[key]) for m in lines if m.get(key) is not None]
             if points:
                 figure.add_scatter(x=[p[0] for p in points], y=[p[1] for p in points], name=label, mode="lines",
-                                   line={"color": colour, "width": 2})
+                                   line={"color": color, "width": 2})
         if figure.data:
             figure.update_layout(title=f"{title} ({unit})" if unit else title, **LAYOUT, yaxis={"rangemode": "tozero"},
                                  xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}})
@@ -96,7 +96,7 @@ def token_weights(traces: Sequence[Mapping[str, Any]], most: int = 1500) -> go.F
         most: tokens of each sign of the advantage that are drawn, chosen at random with a fixed seed.
     """
     figure = go.Figure()
-    for positive, colour in ((True, COLOURS[0]), (False, COLOURS[3])):
+    for positive, color in ((True, COLORS[0]), (False, COLORS[3])):
         wanted = [t for t in traces if t["advantage"] != 0 and (t["advantage"] > 0) == positive]
         points = [(p, w, t["step"], token) for t in wanted for token, teacher, p, w
                   in zip(t["tokens"], t["teacher"], t["probability"], t["weight"], strict=True) if teacher]
@@ -104,7 +104,7 @@ def token_weights(traces: Sequence[Mapping[str, Any]], most: int = 1500) -> go.F
             points = random.Random(0).sample(points, most)
         if points:
             figure.add_scatter(x=[max(p[0], 1e-12) for p in points], y=[p[1] for p in points], mode="markers", opacity=0.55,
-                               name=f"advantage {'above' if positive else 'below'} 0", marker={"size": 5, "color": colour},
+                               name=f"advantage {'above' if positive else 'below'} 0", marker={"size": 5, "color": color},
                                text=[f"step {p[2]}: {escape(repr(p[3]))}" for p in points],
                                hovertemplate="%{text}<br>p = %{x:.3g}, weight = %{y:.3f}<extra></extra>")
     figure.update_layout(title="Weight of each teacher token", **LAYOUT, xaxis={
@@ -113,8 +113,8 @@ def token_weights(traces: Sequence[Mapping[str, Any]], most: int = 1500) -> go.F
     return figure
 
 
-def _faded(colour: str) -> str:
-    red, green, blue = (int(colour[i:i + 2], 16) for i in (1, 3, 5))
+def _faded(color: str) -> str:
+    red, green, blue = (int(color[i:i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.16)"
 
 
@@ -126,8 +126,8 @@ LAYOUT: dict[str, Any] = {
 }
 
 PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    ("Reward, by part", (("rewards/correct/mean", "correct"), ("rewards/behavior/mean", "behaviour bonus"))),
-    ("Unguided answers", (("own/accuracy", "right"), ("own/behavior", "show the behaviour"))),
+    ("Reward, by part", (("rewards/correct/mean", "correct"), ("rewards/behavior/mean", "behavior bonus"))),
+    ("Unguided answers", (("own/accuracy", "right"), ("own/behavior", "show the behavior"))),
     ("Guidance", (("guided_fraction", "guided"), ("guidance/accuracy_before", "right before"),
                   ("guidance/accuracy_after", "right with it"))),
     ("Entropy by token origin, nats", (("student/entropy", "student's tokens"), ("teacher/entropy", "teacher's tokens"))),
@@ -139,7 +139,7 @@ PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 
 
 def dashboard(lines: Iterable[Mapping[str, Any]]) -> go.Figure:
-    """How a run is going, from the lines of its ``metrics.jsonl``: rewards, behaviour, accuracy, entropy, KL and length.
+    """How a run is going, from the lines of its ``metrics.jsonl``: rewards, behavior, accuracy, entropy, KL and length.
 
     KL by token origin is there when the loss has a KL term (``loss.beta`` above 0); the KL on neutral text while the
     guards measure it.
@@ -149,13 +149,13 @@ def dashboard(lines: Iterable[Mapping[str, Any]]) -> go.Figure:
     for place, (_, keys) in enumerate(PANELS):
         row, column = place // 3 + 1, place % 3 + 1
         drawn = False
-        for colour, (key, name) in zip(COLOURS, keys, strict=False):
+        for color, (key, name) in zip(COLORS, keys, strict=False):
             values = [m.get(key) for m in lines]                  # None leaves a gap: nothing was measured at that step
             if any(v is not None for v in values):
                 drawn = True
                 figure.add_scatter(x=[m["step"] for m in lines], y=values, name=name, row=row, col=column, connectgaps=False,
                                    mode="lines+markers", marker={"size": 3},
-                                   line={"color": colour, "width": 2}, legend=f"legend{place + 1 if place else ''}",
+                                   line={"color": color, "width": 2}, legend=f"legend{place + 1 if place else ''}",
                                    hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3g}}<extra></extra>")
         axis = figure.get_subplot(row, column)
         figure.update_layout({f"legend{place + 1 if place else ''}": {

@@ -64,7 +64,7 @@ def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: 
 
 
 def headline(probes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Yes, no or not clear, for the first arm, with what counts: the behaviour at T=1 against before and against every control.
+    """Yes, no or not clear, for the first arm, with what counts: the behavior at T=1 against before and against every control.
 
     *Yes* needs the whole 95 % interval after training above all of theirs; *no* is a rate that the intervals do not tell
     from before. Anything else is not clear.
@@ -133,7 +133,7 @@ def _table(probes: Mapping[str, Mapping[str, Any]]) -> str:
                             f"<td>{html_page.rate(r.first_accuracy)}<td>{behaviors}<td>{html_page.rate(r.finished)}"
                             f"<td>{html_page.rate(r.boxed) if r.boxed else ''}<td>{r.mean_tokens:.1f}</tr>")
         with_before = with_before and "before" not in found
-    head = "".join(f"<th>{h}" for h in ("", "decoding", "accuracy", "first answer", "behaviour", "ended", "in a box", "tokens"))
+    head = "".join(f"<th>{h}" for h in ("", "decoding", "accuracy", "first answer", "behavior", "ended", "in a box", "tokens"))
     total = next((d["accuracy"]["total"] for p in probes.values() for d in p.get("after", {}).values()), 0)
     return (f"<h2>Measured</h2><p>{total} answers to held-out questions, no guidance and no hint. In brackets: 95 % "
             "Wilson intervals; where nothing was seen, the upper bound by the rule of three.</p>"
@@ -146,7 +146,7 @@ def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     behaviors = list(dict.fromkeys(b for arm in lines.values() for line in arm for b in line["behaviors"]))
     total = next(line["accuracy"]["total"] for arm in lines.values() for line in arm)
     figures = [plots.curves(lines, "accuracy", "Accuracy: the last answer is right")]
-    figures += [plots.curves(lines, "behaviors", f"Shows the behaviour: {b}", b) for b in behaviors]
+    figures += [plots.curves(lines, "behaviors", f"Shows the behavior: {b}", b) for b in behaviors]
     figures += [plots.curves(lines, "first_accuracy", "First answer: what it knows at once"), plots.length_and_accuracy(lines)]
     return (f"<h2>While it learned</h2><p>Small probes on {total} held-out questions at T=1; bands are 95 % intervals.</p>"
             + html_page.figures(figures))
@@ -204,7 +204,7 @@ def _provenance(runs: Mapping[str, RunFolder]) -> str:
     parts = []
     for name, run in runs.items():
         text = json.dumps(run.resolved(), indent=1, ensure_ascii=False)
-        parts.append(f"<details><summary>{escape(name)}: config, behaviour hashes, versions</summary>"
+        parts.append(f"<details><summary>{escape(name)}: config, behavior hashes, versions</summary>"
                      f"<pre>{escape(text)}</pre></details>")
     folders = ", ".join(f"<code>{escape(str(run.path.name))}</code>" for run in runs.values())
     return ("<h2>Where this comes from</h2><p>Raw rollouts, metrics and every probed answer lie beside this page in the run "

@@ -59,7 +59,7 @@ def extended(probes: Mapping[str, Mapping[str, Any]]) -> str:
             ]
             parts.append(
                 f"<h3>Spill-over, {escape(name)}</h3><p>Answers at T=1 to prompts that ask for no such thing; all texts are in "
-                "spill.jsonl.</p>" + html_page.table(["prompts", "behaviour", "before", "after"], rows)
+                "spill.jsonl.</p>" + html_page.table(["prompts", "behavior", "before", "after"], rows)
             )
     return "<h2>How unknown, and where else</h2>" + "".join(parts) if parts else ""
 
@@ -102,11 +102,11 @@ def guidance(runs: Mapping[str, RunFolder]) -> str:
     price = f"<p>Cost:</p><ul>{''.join(costs)}</ul>" if costs else "<p>The teacher cost nothing.</p>"
     return (
         "<h2>Guidance</h2>"
-        + html_page.table(["run", "behaviour", "of the mixture", "template", "outcome", "rollouts", "share"], counts)
+        + html_page.table(["run", "behavior", "of the mixture", "template", "outcome", "rollouts", "share"], counts)
         + price
         + f"<details><summary>The first {EXAMPLES} of each outcome</summary>"
         + html_page.table(
-            ["run", "behaviour", "outcome", "the student's answer", "the teacher's guidance",
+            ["run", "behavior", "outcome", "the student's answer", "the teacher's guidance",
              "as edited, or why it was rejected"],
             shown,
             "answers",
@@ -116,7 +116,7 @@ def guidance(runs: Mapping[str, RunFolder]) -> str:
 
 
 def _shares(behaviors: list) -> dict[str, str]:
-    """What part of the mixture each behaviour of a config is, by its weight; a file goes by its name without the ending."""
+    """What part of the mixture each behavior of a config is, by its weight; a file goes by its name without the ending."""
     weights = {str(b["name"]).replace("\\", "/").split("/")[-1].removesuffix(".yaml"): b["weight"] for b in behaviors}
     return {name: f"{weight / sum(weights.values()):.0%}" for name, weight in weights.items()}
 

@@ -11,7 +11,7 @@ RAREST = 1e-6
 
 
 def span(token: str, teacher: bool, probability: float, weight: float, advantage: float | None = None) -> str:
-    """One token, with what the rules of a page need to colour it.
+    """One token, with what the rules of a page need to color it.
 
     ``--w``: weight, 0 to 1; ``--r``: rarity, from 0 (p = 1) to 1 (p <= ``RAREST``), logarithmic; ``--a``: size of the advantage.
     Classes: ``student`` or ``teacher``; ``masked`` for a teacher's token that the loss leaves alone, ``pos`` and ``neg`` for

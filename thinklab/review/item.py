@@ -23,7 +23,7 @@ class Preview:
 
     text: str
     found: bool | None
-    """Does the whole answer, with this text behind it, show the behaviour? None where only a judge can tell."""
+    """Does the whole answer, with this text behind it, show the behavior? None where only a judge can tell."""
     why: str
     spans: tuple[tuple[int, int], ...]
     """(start, end) within ``text`` of what the detector matched there."""
@@ -34,7 +34,7 @@ class Preview:
     problem: str
     """Why it cannot be spliced, in words; empty when it can."""
     warning: str
-    """The constraint of the behaviour that it breaks; a person may use it all the same."""
+    """The constraint of the behavior that it breaks; a person may use it all the same."""
     rewards: Mapping[str, float] | None
     """The parts of the reward with it (a judge earns nothing); None without a ``Rewards``."""
     rewards_before: Mapping[str, float] | None

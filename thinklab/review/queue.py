@@ -38,14 +38,14 @@ class ReviewQueue:
     Args:
         rollouts: of one or several generations; those without guidance are left out.
         proposals: by rollout id, as ``Guide.propose`` returns them; what it rejected can be written anew.
-        guide: knows the behaviours, the tokenizer and the token budget.
+        guide: knows the behaviors, the tokenizer and the token budget.
         rewards: for the truth and the reward preview.
         run: where ``reviews.jsonl`` lies; None keeps the decisions in memory alone.
         ask: asks the teacher again about one rollout; None when it cannot be asked.
         by: who decides; the name of the account by default.
 
     Raises:
-        ReviewError: for guidance of a behaviour that ``guide`` does not know.
+        ReviewError: for guidance of a behavior that ``guide`` does not know.
     """
 
     def __init__(self, rollouts: Sequence[Rollout], proposals: Mapping[str, Guidance], guide: Guide,
@@ -66,7 +66,7 @@ class ReviewQueue:
             said = proposals.get(rollout.id)
             if said is not None:
                 if said.behavior not in self._behaviors:
-                    raise ReviewError(f"rollout {rollout.id} has guidance of the behaviour {said.behavior!r}, which is not among "
+                    raise ReviewError(f"rollout {rollout.id} has guidance of the behavior {said.behavior!r}, which is not among "
                                       f"those of this run: {', '.join(self._behaviors)}")
                 self._items[rollout.id] = self._fresh(len(self._items), rollout, said)
         self._replay()
@@ -116,7 +116,7 @@ class ReviewQueue:
         Args:
             verdict: the teacher's, or how it compares with the truth.
             behavior: the name of the one that was asked for.
-            detector: whether it finds the behaviour with the text as it stands.
+            detector: whether it finds the behavior with the text as it stands.
             question: a part of the question's text, upper or lower case.
         """
         tests = {None: lambda i: True, "correct": lambda i: i.verdict is True, "incorrect": lambda i: i.verdict is False,

@@ -1,6 +1,6 @@
 """The run folder: everything a run leaves behind, append-only, readable with a text editor.
 
-    config.yaml      the resolved config, hashes of the behaviours, versions of the libraries, parts that came as objects
+    config.yaml      the resolved config, hashes of the behaviors, versions of the libraries, parts that came as objects
     rollouts.jsonl   every rollout: ids, text, guidance raw and as edited, status and reason, reward parts, advantage
     reviews.jsonl    every decision about guidance: raw, edited, who, when; undo is a line too
     tokens.jsonl     a few guided rollouts per generation, token by token: origin, probability, weight

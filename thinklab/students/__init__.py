@@ -26,7 +26,7 @@ def load_student(kind: str | StudentSection | None = None, path: str | None = No
     Args:
         kind: ``embedded`` (the tiny one that travels with thinklab, the default), ``transformers`` or ``unsloth`` (a folder
             or hub id in ``path``), or the name of an entry point of group ``thinklab.students``; or a whole ``StudentSection``.
-        seed: of the LoRA initialisation.
+        seed: of the LoRA initialization.
         profile: ``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in what is not given here.
         max_length: ``unsloth`` only: tokens of prompt, answer and guidance together.
         options: the other fields of ``StudentSection``: dtype, quantize, lora, chat_template_kwargs, fast_inference.

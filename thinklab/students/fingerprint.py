@@ -1,7 +1,7 @@
 """What a model says of one known text, token by token: enough to tell whether another model is the same one.
 
 A checkpoint carries the fingerprint of the student as it was trained; an export is compared with it, so that an adapter that was
-added to another base (a repository quantised afresh, an updated hub model) is found out.
+added to another base (a repository quantized afresh, an updated hub model) is found out.
 """
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _same_weights_in_eval(model) -> None:
 
 
 def lora_to_fp32(model) -> None:
-    """A small learning rate rounds away in 16 bit. (TRL casts a quantised model's adapter down; the trainer undoes it.)"""
+    """A small learning rate rounds away in 16 bit. (TRL casts a quantized model's adapter down; the trainer undoes it.)"""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

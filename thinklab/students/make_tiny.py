@@ -86,7 +86,7 @@ def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, mix: M
 @torch.no_grad()
 def report(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, questions: int = 400, unprompted: int = 5000,
            voices: bool = False) -> dict[str, float]:
-    """What the student can and does do on held-out sums: rates, and log10-probabilities of the two behaviours.
+    """What the student can and does do on held-out sums: rates, and log10-probabilities of the two behaviors.
 
     Args:
         voices: whether its corpus held the other ``REFLECTIONS``, which are then forced as well.
@@ -180,7 +180,7 @@ two-number sums (11 to 49 plus 2 to 9) and of all four-number sums occurs nowher
 knowledge, no other language. What holds for it need not hold for a large model.
 
 Measured on held-out sums (`thinklab.students.make_tiny.report`), {len(made["figures"])} figures; log10 probabilities are means
-over questions, the two behaviours written after the student's own answer:
+over questions, the two behaviors written after the student's own answer:
 
 | figure | value |
 | --- | --- |

@@ -79,7 +79,7 @@ def run_demo(out: Path, behavior: str, method: str, seed: int, steps: int | None
     """Run the demo into ``out`` (a folder per arm and ``report.html``); returns the report's path.
 
     Raises:
-        ConfigError: unknown behaviour or method, or a folder that holds something else.
+        ConfigError: unknown behavior or method, or a folder that holds something else.
         RunError: when an arm fails, with the end of its log; or another process writes there.
         Interrupted: by SIGINT or SIGTERM; both arms have saved where they stand, and the text says how to continue.
     """

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from thinklab.probing.stats import Rate
 from thinklab.reports import html_page
-from thinklab.reports.plots import COLOURS, LAYOUT
+from thinklab.reports.plots import COLORS, LAYOUT
 from thinklab.run.folder import RunFolder
 from thinklab.studies.study import Cell, Study
 from thinklab.studies.table import MEASURES, Row, across, against_control, as_csv, by_arm, difference, finished_rows, markdown
@@ -44,7 +44,7 @@ def write_study(study: Study, cells: Sequence[Cell], out: Path) -> tuple[Path, P
 def _across(study: Study, rows: Sequence[Row]) -> str:
     """Groups against arms, for a study that has groups: two tables and their figures."""
     parts, figures = [], []
-    for measure in ("accuracy T=1", "behaviour T=1"):
+    for measure in ("accuracy T=1", "behavior T=1"):
         head, lines = across(study, rows, measure)
         if not lines:
             return ""
@@ -53,14 +53,14 @@ def _across(study: Study, rows: Sequence[Row]) -> str:
         for k, arm in enumerate(study.arms):
             mine = [r for r in rows if r.cell.arm == arm]
             means = [[MEASURES[measure](r) for r in mine if r.cell.base == place] for place in places]
-            colour = COLOURS[k % len(COLOURS)]
+            color = COLORS[k % len(COLORS)]
             fig.add_scatter(
                 x=places,
                 y=[sum(v) / len(v) if v else None for v in means],
                 name=arm,
                 legendgroup=arm,
                 mode="lines",
-                line={"color": colour, "width": 2, "dash": _dash(k)},
+                line={"color": color, "width": 2, "dash": _dash(k)},
             )
             fig.add_scatter(
                 x=[r.cell.base for r in mine],
@@ -68,7 +68,7 @@ def _across(study: Study, rows: Sequence[Row]) -> str:
                 legendgroup=arm,
                 showlegend=False,
                 mode="markers",
-                marker={"color": colour, "size": 6, "opacity": 0.6},
+                marker={"color": color, "size": 6, "opacity": 0.6},
                 text=[f"seed {r.cell.seed}" for r in mine],
                 hovertemplate=f"{escape(arm)}, %{{text}}: %{{y:.3f}}<extra></extra>",
             )
@@ -97,7 +97,7 @@ def _table(study: Study, rows: Sequence[Row], base: str) -> str:
             each = " ".join(f"{r.value:.2f}" for r in rates)
             return f"<b>{pooled.value:.3f}</b><br><small>{each}</small>"
 
-        gap = {m: against_control(study, rows, base, arm, m) for m in ("accuracy T=1", "behaviour T=1")}
+        gap = {m: against_control(study, rows, base, arm, m) for m in ("accuracy T=1", "behavior T=1")}
 
         def shown(g) -> str:
             return "" if g is None else escape(difference(g))
@@ -111,7 +111,7 @@ def _table(study: Study, rows: Sequence[Row], base: str) -> str:
                 cell("before", "behavior"),
                 cell("after", "behavior"),
                 shown(gap["accuracy T=1"]),
-                shown(gap["behaviour T=1"]),
+                shown(gap["behavior T=1"]),
                 f"{tokens:.0f}",
             ]
         )
@@ -119,10 +119,10 @@ def _table(study: Study, rows: Sequence[Row], base: str) -> str:
         "arm",
         "accuracy before",
         "accuracy after",
-        "behaviour before",
-        "behaviour after",
+        "behavior before",
+        "behavior after",
         "accuracy against control",
-        "behaviour against control",
+        "behavior against control",
         "tokens",
     ]
     return (
@@ -132,7 +132,7 @@ def _table(study: Study, rows: Sequence[Row], base: str) -> str:
 
 
 def _curves(rows: Sequence[Row]) -> list[go.Figure]:
-    """One line per run, one colour per arm, for every measure that the small probes hold."""
+    """One line per run, one color per arm, for every measure that the small probes hold."""
     figures = []
     behaviors = list(dict.fromkeys(b for r in rows for b in next(iter(r.after.values())).behaviors))
     wanted = [
@@ -148,7 +148,7 @@ def _curves(rows: Sequence[Row]) -> list[go.Figure]:
             points = [
                 (x["step"], x[key] if key == "mean_tokens" else (x[key][behavior] if behavior else x[key])["value"])
                 for x in lines
-                if behavior is None or behavior in x[key]  # arms may teach different behaviours
+                if behavior is None or behavior in x[key]  # arms may teach different behaviors
             ]
             if not points:
                 continue
@@ -160,7 +160,7 @@ def _curves(rows: Sequence[Row]) -> list[go.Figure]:
                 legendgroup=arm,
                 showlegend=arm not in named,
                 mode="lines",
-                line={"color": COLOURS[(k := arms.index(arm)) % len(COLOURS)], "width": 1.8, "dash": _dash(k)},
+                line={"color": COLORS[(k := arms.index(arm)) % len(COLORS)], "width": 1.8, "dash": _dash(k)},
                 opacity=0.85,
                 hovertemplate=f"{arm}, seed {row.cell.seed}<br>step %{{x}}: %{{y:.3f}}<extra></extra>",
             )
@@ -178,8 +178,8 @@ def _curves(rows: Sequence[Row]) -> list[go.Figure]:
 
 
 def _dash(k: int) -> str:
-    """Line k's: the colours begin again after six."""
-    return ("solid", "dash", "dot")[k // len(COLOURS) % 3]
+    """Line k's: the colors begin again after six."""
+    return ("solid", "dash", "dot")[k // len(COLORS) % 3]
 
 
 def _length(points: Sequence[tuple[float, float, Row]]) -> go.Figure:
@@ -193,7 +193,7 @@ def _length(points: Sequence[tuple[float, float, Row]]) -> go.Figure:
             name=arm,
             mode="markers",
             text=[f"seed {p[2].cell.seed}" for p in mine],
-            marker={"size": 9, "color": COLOURS[k % len(COLOURS)], "symbol": ("circle", "diamond", "x")[k // len(COLOURS) % 3]},
+            marker={"size": 9, "color": COLORS[k % len(COLORS)], "symbol": ("circle", "diamond", "x")[k // len(COLORS) % 3]},
             hovertemplate=f"{arm}, %{{text}}: %{{y:.3f}}<extra></extra>",
         )
     fig.update_layout(
@@ -232,7 +232,7 @@ def _runs(rows: Sequence[Row], out: Path) -> str:
                 files,
             ]
         )
-    head = ["run", "accuracy", "first answer", "behaviour", "tokens", "seconds", "guided", "KL", "first alarm", "raw files"]
+    head = ["run", "accuracy", "first answer", "behavior", "tokens", "seconds", "guided", "KL", "first alarm", "raw files"]
     return html_page.table(head, lines)
 
 

@@ -33,10 +33,10 @@ class Row:
     alarm: str | None = ""
     """The first sign of collapse and its step, as the guards saw it; empty where they saw none, None where none looked."""
     any_shown: Mapping[tuple[str, str], Rate] = field(default_factory=dict)
-    """(stage, decoding) -> answers that show at least one behaviour, in a run that has several."""
+    """(stage, decoding) -> answers that show at least one behavior, in a run that has several."""
 
     def behavior(self, stage: str, decoding: str) -> Rate:
-        """The behaviour's rate; of a mixture the rate of any of them. Each by itself is in ``mixtures``."""
+        """The behavior's rate; of a mixture the rate of any of them. Each by itself is in ``mixtures``."""
         rates = getattr(self, stage)[decoding].behaviors
         return self.any_shown.get((stage, decoding)) or next(iter(rates.values()), Rate(0, 0))
 
@@ -87,8 +87,8 @@ def _any_shown(run: RunFolder) -> dict[tuple[str, str], Rate]:
 MEASURES = {
     "accuracy T=1": lambda r: r.after["T=1"].accuracy.value,
     "accuracy greedy": lambda r: r.after["greedy"].accuracy.value,
-    "behaviour T=1": lambda r: r.behavior("after", "T=1").value,
-    "behaviour greedy": lambda r: r.behavior("after", "greedy").value,
+    "behavior T=1": lambda r: r.behavior("after", "T=1").value,
+    "behavior greedy": lambda r: r.behavior("after", "greedy").value,
     "first answer T=1": lambda r: r.after["T=1"].first_accuracy.value,
     "tokens T=1": lambda r: r.after["T=1"].mean_tokens,
 }
@@ -150,8 +150,8 @@ HEAD = [
     "seeds",
     "accuracy T=1 / greedy, mean",
     "accuracy T=1, each seed",
-    "behaviour T=1 / greedy, mean",
-    "behaviour T=1, each seed",
+    "behavior T=1 / greedy, mean",
+    "behavior T=1, each seed",
     "tokens",
     "accuracy T=1 against control",
     "guided rollouts",
@@ -163,7 +163,7 @@ HEAD = [
 def markdown(study: Study, rows: Sequence[Row]) -> str:
     """The table as Markdown, one per base; rates as fractions, differences in percentage points."""
     parts = []
-    for measure in ("accuracy T=1", "behaviour T=1"):
+    for measure in ("accuracy T=1", "behavior T=1"):
         head, found = across(study, rows, measure)
         if found:
             lines = [f"### {measure}, mean and range over seeds", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
@@ -177,13 +177,13 @@ def markdown(study: Study, rows: Sequence[Row]) -> str:
                 lines.append("| " + " | ".join(arm_line(study, rows, base, arm, found)) + " |")
         parts.append("\n".join(lines))
         if mixed := mixtures([r for r in rows if r.cell.base == base]):
-            lines = [f"### {base}: each behaviour of a mixture, T=1, mean and range over seeds", "", *mixed]
+            lines = [f"### {base}: each behavior of a mixture, T=1, mean and range over seeds", "", *mixed]
             parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
 def mixtures(rows: Sequence[Row]) -> list[str]:
-    """One line per arm that trains several behaviours, one column per behaviour; nothing without such an arm."""
+    """One line per arm that trains several behaviors, one column per behavior; nothing without such an arm."""
     groups = {arm: found for (_, arm), found in by_arm(rows).items() if len(found[0].after["T=1"].behaviors) > 1}
     names = list(dict.fromkeys(name for found in groups.values() for name in found[0].after["T=1"].behaviors))
     if not names:
@@ -229,8 +229,8 @@ def arm_line(study: Study, rows: Sequence[Row], base: str, arm: str, found: Sequ
         str(len(found)),
         f"{mean('accuracy T=1')} / {mean('accuracy greedy')}",
         each("accuracy T=1"),
-        f"{mean('behaviour T=1')} / {mean('behaviour greedy')}",
-        each("behaviour T=1"),
+        f"{mean('behavior T=1')} / {mean('behavior greedy')}",
+        each("behavior T=1"),
         span([MEASURES["tokens T=1"](r) for r in found], 0),
         shown,
         str(round(sum(r.guided for r in found) / len(found))),

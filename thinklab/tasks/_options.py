@@ -24,7 +24,7 @@ def lettered(row: Row, question: str, options: Sequence[str], right: int,
 def from_choices(row: Row) -> Example:
     """Rows with ``question``, ``choices`` {text, label} and ``answerKey`` (ARC, CommonsenseQA).
 
-    Labels that are no letters from A on (some of ARC's are 1 to 4) are relabelled in their order.
+    Labels that are no letters from A on (some of ARC's are 1 to 4) are relabeled in their order.
     """
     choices, key = row["choices"], row["answerKey"]
     if not isinstance(choices, Mapping) or not {"text", "label"} <= set(choices):

@@ -13,7 +13,7 @@ class Task:
     """Plain functions under one name. ``load(split)`` gives the examples, ``verify(response, example)`` judges.
 
     ``instruction`` is appended to every question (after a space, or a blank line where the question has several lines);
-    it says how to write the answer and never hints at a behaviour.
+    it says how to write the answer and never hints at a behavior.
     """
 
     name: str

@@ -40,7 +40,7 @@ REFLECTIONS = {
     "self-agreement": "I am sure of it:",
     "self-consultancy": "An aunt would ask:",
 }
-"""How somebody begins who works a sum again, by the behaviour whose detector sees it."""
+"""How somebody begins who works a sum again, by the behavior whose detector sees it."""
 SPLITS = ("train", "test")
 SIZE = {"train": 6000, "test": 2000}
 TEST_SHARE = 4             # one in four

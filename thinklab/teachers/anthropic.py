@@ -1,6 +1,6 @@
 """The ``anthropic`` teacher: Claude through the official SDK's async client.
 
-The system text and the few-shots are the same in every call of one behaviour, so they are marked for the service's
+The system text and the few-shots are the same in every call of one behavior, so they are marked for the service's
 prompt cache, when they are long enough for the model to cache at all. Retries, limits and money are ours
 (``remote.py``); the SDK's own retries are off.
 
@@ -44,7 +44,7 @@ def anthropic_teacher(model: str = DEFAULT_MODEL, temperature: float | None = No
         temperature: only for models that still take one; None leaves it out.
         effort: how hard the model tries, for models that know it; None: the model's default.
         thinking: ``auto`` switches it off where the table of prices says that one can (a comment needs none, and
-            thinking is paid for and counts towards ``max_tokens``); ``default`` sends nothing.
+            thinking is paid for and counts toward ``max_tokens``); ``default`` sends nothing.
         base_url: another address with the same protocol; None: the service's own, or ANTHROPIC_BASE_URL.
         key_env: name of the environment variable (or Colab secret) with the key. Needed where ``base_url`` is neither
             the service's own address nor on this machine: a config from somebody else must not send your key to them.

@@ -112,7 +112,7 @@ class HumanTeacher:
 
 
 def request_id(request: TeacherRequest) -> str:
-    """Short id of what is asked: the same question, answer and behaviour have the same one in every run."""
+    """Short id of what is asked: the same question, answer and behavior have the same one in every run."""
     what = json.dumps([request.example.question, request.response, request.behavior, request.behavior_hash])
     return hashlib.sha256(what.encode()).hexdigest()[:12]
 

@@ -95,7 +95,7 @@ class Gate:
 
 
 async def _either(a: Coroutine[Any, Any, Any], b: Coroutine[Any, Any, Any]) -> None:
-    """Until one of them is done; the other is cancelled."""
+    """Until one of them is done; the other is canceled."""
     tasks = [asyncio.ensure_future(a), asyncio.ensure_future(b)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -19,7 +19,7 @@ _pid = 0
 
 
 def start(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-    """Starts ``work`` on the background loop; cancelling the future cancels it."""
+    """Starts ``work`` on the background loop; canceling the future cancels it."""
     return asyncio.run_coroutine_threadsafe(work, _running_loop())
 
 

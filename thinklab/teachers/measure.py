@@ -26,7 +26,7 @@ def shot_tokens(request: TeacherRequest) -> int | None:
 
 
 def prefix_of(request: TeacherRequest) -> tuple[tuple[str, str], ...]:
-    """Everything but the last message: the same for all requests of one behaviour."""
+    """Everything but the last message: the same for all requests of one behavior."""
     return tuple((m["role"], m["content"]) for m in request.messages[:-1])
 
 

@@ -167,7 +167,7 @@ class RemoteTeacher:
                 "refused)") if self.budget.refused else ""
 
     def settle(self, at_most_s: float = 2.0) -> None:
-        """After an interrupt: waits until every cancelled call has been put on the account, so that ``totals`` hold."""
+        """After an interrupt: waits until every canceled call has been put on the account, so that ``totals`` hold."""
         until = time.monotonic() + at_most_s
         while self.budget.reserved.calls and time.monotonic() < until:
             time.sleep(0.01)
@@ -298,7 +298,7 @@ class RemoteTeacher:
             flight.set_result(reply)
             return reply
         except BaseException as error:
-            flight.set_exception(error if isinstance(error, Fault) else Fault("connection", "the call was cancelled"))
+            flight.set_exception(error if isinstance(error, Fault) else Fault("connection", "the call was canceled"))
             flight.exception()                        # retrieved, in case nobody waits
             raise
         finally:

@@ -1,6 +1,6 @@
 """The ``replay`` teacher: says again what a teacher said in an earlier run. No key, no cost, the same every time.
 
-A reply is found by the question, the student's answer and the behaviour (its hash, where both sides know one), so it
+A reply is found by the question, the student's answer and the behavior (its hash, where both sides know one), so it
 is given again exactly where the same thing is asked again. Anything else gets ``not-recorded`` and stays unguided. A judge's
 verdicts (``judge.jsonl``) are replayed in the same way, by its question and the text.
 """
@@ -65,7 +65,7 @@ class ReplayTeacher:
         hashed = request.behavior_hash if request.behavior_hash in self._hashes.get(key, ()) else ""
         if hashed != request.behavior_hash and "" not in self._hashes.get(key, ("",)):
             return TeacherReply(request.id, error="not-recorded", model="replay",
-                                detail=f"{self.path.name} has this answer, but the behaviour {request.behavior!r} has "
+                                detail=f"{self.path.name} has this answer, but the behavior {request.behavior!r} has "
                                        "changed since")
         found = self._exact.get((*key, hashed, request.id)) or self._known.get((*key, hashed))
         if found is None:

@@ -1,7 +1,7 @@
 """Teachers that run in this process: ``self``, the student's own frozen base, and ``local``, another HF model.
 
 ``self`` is the paper's teacher of the same size without a second model in memory: the adapter is switched off, the base
-answers greedily, and afterwards adapter, gradients' flags, the mode of every module and the random state are as found.
+answers greedily, and afterward adapter, gradients' flags, the mode of every module and the random state are as found.
 """
 from __future__ import annotations
 

@@ -43,10 +43,10 @@ def sums_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int =
 
 
 def sums_reflect(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
-    """The same in the words of the behaviour that is asked for: ``Wait, does it fit? 12+7=19. ... So \\boxed{30}.``
+    """The same in the words of the behavior that is asked for: ``Wait, does it fit? 12+7=19. ... So \\boxed{30}.``
 
-    A behaviour that is called after one of ``tasks.sums.REFLECTIONS`` (``self-conflict-line``) counts as that one.
-    Where the behaviour leaves the choice to the teacher (``cognitive-mix``), a right answer gets agreement and a wrong one any of
+    A behavior that is called after one of ``tasks.sums.REFLECTIONS`` (``self-conflict-line``) counts as that one.
+    Where the behavior leaves the choice to the teacher (``cognitive-mix``), a right answer gets agreement and a wrong one any of
     the three others, chosen by the request's id.
     """
     begin = next((words for name, words in REFLECTIONS.items() if request.behavior.startswith(name)), None)

@@ -25,7 +25,7 @@ MAX_CHARS = 12_000
 CONTROL_TOKENS = re.compile(
     r"<\|[^<>\n]{0,64}?\|>|<｜[^<>\n]{0,64}?｜>|</?s>|<(?:bos|eos|pad|unk|mask|start_of_turn|end_of_turn)>"
     r"|\[/?INST\]|<</?SYS>>|\[(?:CLS|SEP|PAD|MASK|UNK)\]")
-"""Control tokens of the usual chat templates, which servers may honour even inside a message."""
+"""Control tokens of the usual chat templates, which servers may honor even inside a message."""
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """C0/C1 controls but tab and newline, text-direction overrides, and lone surrogates, which no UTF-8 can carry."""
 
@@ -61,7 +61,7 @@ def marked(text: str) -> str:
 def shielded(request: TeacherRequest, max_chars: int = MAX_CHARS, control_tokens: Iterable[str] = ()) -> TeacherRequest:
     """The request as a model may read it: the student's answer cleaned, cut and marked, and the prompt saying so.
 
-    The answer is looked for in the last message, where behaviours put it; a last message that does not contain it
+    The answer is looked for in the last message, where behaviors put it; a last message that does not contain it
     verbatim is marked as a whole.
     """
     control_tokens = tuple(control_tokens)

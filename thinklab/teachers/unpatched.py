@@ -16,7 +16,7 @@ _ABSENT = object()
 
 @contextmanager
 def unpatched() -> Iterator[None]:
-    """Within, the classes are as transformers wrote them; afterwards as they were found. Nothing happens without Unsloth."""
+    """Within, the classes are as transformers wrote them; afterward as they were found. Nothing happens without Unsloth."""
     found: list[tuple[Any, str, Any]] = []
     for name, module in list(sys.modules.items()):
         if not name.startswith("transformers.models.") or "_unsloth_pre_patch_originals" not in getattr(module, "__dict__", {}):

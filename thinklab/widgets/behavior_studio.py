@@ -1,4 +1,4 @@
-"""The behaviour studio: write a behaviour file and see, as one types, what it does.
+"""The behavior studio: write a behavior file and see, as one types, what it does.
 
     BehaviorStudio("self-check")             # a shipped one: saving writes ./self-check.yaml, a file of your own
     BehaviorStudio("mine/thanks.yaml")       # made from the commented template where there is none
@@ -37,13 +37,13 @@ class BehaviorStudio(View):
     """Traits: ``text`` (the file), ``file`` (where it is saved), ``samples``, ``question``, ``answer``, ``report``.
 
     Args:
-        name_or_path: a shipped behaviour, or a file that is there or will be.
+        name_or_path: a shipped behavior, or a file that is there or will be.
         samples: answers to try the detector on; the first texts of the file's own tests by default.
         question, answer: what the rendered prompt is about.
-        save_as: where to save; default the file itself, or ``./NAME.yaml`` for a shipped behaviour.
+        save_as: where to save; default the file itself, or ``./NAME.yaml`` for a shipped behavior.
 
     Raises:
-        BehaviorError: there is no such behaviour, or the file cannot be read.
+        BehaviorError: there is no such behavior, or the file cannot be read.
     """
 
     _esm = static("behavior_studio.js")
@@ -76,7 +76,7 @@ class BehaviorStudio(View):
 
     @property
     def behavior(self) -> Behavior:
-        """The text as it stands as a behaviour; raises BehaviorError with file, line and column while it cannot be used."""
+        """The text as it stands as a behavior; raises BehaviorError with file, line and column while it cannot be used."""
         return Behavior(files.read_text(self.text, str(self.source)), self.path)
 
     def handle(self, message: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ class BehaviorStudio(View):
 
 
 def studio_report(path: Path, text: str, samples: Sequence[str], question: str, answer: str) -> dict[str, Any]:
-    """What there is to say about a behaviour file whose content is ``text``.
+    """What there is to say about a behavior file whose content is ``text``.
 
     Returns:
         ``findings`` (level, line, column, message; line 0 for another file), and where it loads ``messages`` (role, content),
@@ -177,7 +177,7 @@ def _read(path: Path) -> str | None:
 
 
 def _own_texts(text: str, path: Path) -> list[str]:
-    """Two texts of the file's tests that show the behaviour, and two that do not."""
+    """Two texts of the file's tests that show the behavior, and two that do not."""
     try:
         tests = files.read_text(text, str(path)).tests.texts
     except BehaviorError:

@@ -1,4 +1,4 @@
-"""Views as static HTML: the shared colours, and an object that shows itself in a notebook and can be saved as a page."""
+"""Views as static HTML: the shared colors, and an object that shows itself in a notebook and can be saved as a page."""
 from __future__ import annotations
 
 import re
@@ -15,7 +15,7 @@ def static(name: str) -> str:
 
 
 def css(name: str) -> str:
-    """The shared colours and the view's own rules."""
+    """The shared colors and the view's own rules."""
     return static("theme.css") + static(name)
 
 

@@ -1,9 +1,9 @@
-"""Guided rollouts token by token, coloured by origin, probability, advantage, weight or mask. Static HTML, no script.
+"""Guided rollouts token by token, colored by origin, probability, advantage, weight or mask. Static HTML, no script.
 
     token_view(lab.run)                      # the newest traced rollouts of a run
     token_view(trace, by="weight")           # one line of tokens.jsonl
 
-The switch between colourings is a row of radio buttons and CSS alone, so it works in a saved notebook too.
+The switch between colorings is a row of radio buttons and CSS alone, so it works in a saved notebook too.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from thinklab.reports.token_spans import spans
 from thinklab.run.folder import RunFolder
 from thinklab.widgets.html import Html
 
-COLOURINGS = {
+COLORINGS = {
     "origin": "The teacher's tokens are tinted, the student's are plain.",
     "probability": "The stronger the tint, the less likely the student found the token when it was trained on it.",
     "advantage": "Green: the answer did better than its group and is pushed up; red: worse, and pushed down. One per answer.",
@@ -33,14 +33,14 @@ def token_view(source: RunFolder | Mapping[str, Any] | Iterable[Mapping[str, Any
 
     Args:
         source: a run folder, one line of its ``tokens.jsonl``, or several.
-        by: which colouring is switched on at first: one of ``COLOURINGS``.
+        by: which coloring is switched on at first: one of ``COLORINGS``.
 
     Raises:
-        ConfigError: for another colouring.
+        ConfigError: for another coloring.
         RunError: for a run that has traced nothing (it had no teacher, or has not begun).
     """
-    if by not in COLOURINGS:
-        raise ConfigError(f"unknown colouring {by!r}{did_you_mean(by, COLOURINGS)}; one of {', '.join(COLOURINGS)}")
+    if by not in COLORINGS:
+        raise ConfigError(f"unknown coloring {by!r}{did_you_mean(by, COLORINGS)}; one of {', '.join(COLORINGS)}")
     if isinstance(source, RunFolder):
         traces = list(deque(source.read("tokens"), maxlen=shown))
         if not traces:
@@ -49,9 +49,9 @@ def token_view(source: RunFolder | Mapping[str, Any] | Iterable[Mapping[str, Any
         traces = [source] if isinstance(source, Mapping) else list(source)
     name = f"tl-tokens-{next(_number)}"
     switch = "".join(f"<label><input type=radio name={name} value={key}{' checked' if key == by else ''}>{key}</label>"
-                     for key in COLOURINGS)
-    legend = "".join(f"<p class='tl-soft tl-{key}'>{escape(text)}</p>" for key, text in COLOURINGS.items())
-    return Html(f"<div class='tl tl-tokens'><div class=tl-switch role=radiogroup aria-label=colouring>{switch}</div>{legend}"
+                     for key in COLORINGS)
+    legend = "".join(f"<p class='tl-soft tl-{key}'>{escape(text)}</p>" for key, text in COLORINGS.items())
+    return Html(f"<div class='tl tl-tokens'><div class=tl-switch role=radiogroup aria-label=coloring>{switch}</div>{legend}"
                 f"{''.join(map(_trace, traces))}</div>", "tokens.css", "Tokens")
 
 

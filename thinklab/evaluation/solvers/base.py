@@ -68,7 +68,7 @@ class Answer:
 
     @property
     def whole_text(self) -> str:
-        """Every turn, a blank line between them: what detectors of behaviours look at."""
+        """Every turn, a blank line between them: what detectors of behaviors look at."""
         return "\n\n".join(t.text for t in self.turns)
 
     @property

@@ -2,7 +2,7 @@
 
 An experiment with a ``baseline`` section trains on texts in place of the policy gradient:
 
-    baseline: {kind: sft, texts: gold}             # or texts: guided, with a teacher and behaviours
+    baseline: {kind: sft, texts: gold}             # or texts: guided, with a teacher and behaviors
     baseline: {kind: star, rounds: 3}
 
 Everything else means what it means for GRPO. The questions are those that the GRPO run with the same ``train`` section and

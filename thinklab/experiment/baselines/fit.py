@@ -141,5 +141,5 @@ class Records(TrainerCallback):
             return
         begin = time.perf_counter()
         samples = self.session.probe("T=1", p.every_questions)
-        self.session.run.append("probes", [{"step": step, **probe.summarise(samples).to_json()}])
+        self.session.run.append("probes", [{"step": step, **probe.summarize(samples).to_json()}])
         self.probing += time.perf_counter() - begin

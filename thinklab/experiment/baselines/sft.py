@@ -70,7 +70,7 @@ def _guided(session: Session, questions: Sequence[Example], place: int) -> list[
     lines = []
     for r in guided:
         text = Text(r.example.id, "guided", r.prompt_ids, r.completion_ids if r.guided else (), r.text)
-        why = "" if r.guided else r.guidance.reason if r.guidance else "not asked: unfinished, or it shows the behaviour already"
+        why = "" if r.guided else r.guidance.reason if r.guidance else "not asked: unfinished, or it shows the behavior already"
         lines.append({**text.to_json(), "left_out": why, "student_tokens": len(r.student_ids),
                       "guidance": to_json(r.guidance) if r.guidance else None})
     return lines

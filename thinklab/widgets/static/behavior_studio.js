@@ -1,4 +1,4 @@
-// The behaviour studio: a text box with line numbers, and what Python says about its content. Model and file text only ever goes
+// The behavior studio: a text box with line numbers, and what Python says about its content. Model and file text only ever goes
 // through textContent and the value of a box.
 const PAUSE = 300; // ms without typing before Python is asked
 
@@ -13,7 +13,7 @@ function make(parent, tag, className, text) {
 function render({ model, el }) {
   let report = model.get("report"), sent = 0, heardOf = 0, timer = 0, unsaved = false;
   const root = make(el, "div", "tl tl-studio"), top = make(root, "div", "tl-top");
-  make(top, "h3", "", "Behaviour");
+  make(top, "h3", "", "Behavior");
   make(top, "code", "tl-file", model.get("file"));
   const state = make(top, "span", "tl-state"), save = button(top, "Save", () => ask("save"), "tl-primary");
   make(save, "kbd", "", "Ctrl S");
@@ -22,7 +22,7 @@ function render({ model, el }) {
   const body = make(root, "div", "tl-body"), left = make(body, "div"), right = make(body, "div", "tl-right");
   const editor = make(left, "div", "tl-editor"), gutter = make(editor, "div", "tl-gutter"), box = make(editor, "textarea", "tl-yaml");
   gutter.setAttribute("aria-hidden", "true");
-  box.value = model.get("text"); box.spellcheck = false; box.wrap = "off"; box.setAttribute("aria-label", "behaviour file, YAML");
+  box.value = model.get("text"); box.spellcheck = false; box.wrap = "off"; box.setAttribute("aria-label", "behavior file, YAML");
   const findings = make(left, "div", "tl-findings");
   const tests = section("Its own tests");
   const detector = section("Detector on answers of yours"), samples = make(detector, "div");

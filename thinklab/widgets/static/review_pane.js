@@ -76,7 +76,7 @@ function render({ model, el }) {
   const filter = {
     verdict: choice("verdict", [["", "any verdict"], ["agrees", "verdict is right"], ["disagrees", "verdict is wrong"],
       ["correct", "teacher: correct"], ["incorrect", "teacher: incorrect"]]),
-    behavior: choice("behaviour", [["", "any behaviour"], ...[...new Set(items.map(i => i.behavior))].map(b => [b, b])]),
+    behavior: choice("behavior", [["", "any behavior"], ...[...new Set(items.map(i => i.behavior))].map(b => [b, b])]),
     found: choice("detector", [["", "any detection"], ["yes", "detected"], ["no", "not detected"]]),
     state: choice("decision", [["", "any decision"], ["todo", "undecided"], ...Object.entries(WORDS)]),
   };
@@ -95,7 +95,7 @@ function render({ model, el }) {
   box.spellcheck = false;
   const changes = section("", "tl-text tl-diff"), changesLabel = changes.previousSibling;
   const facts = make(side, "div", "tl-facts"), fact = {}; // no dl: notebooks have rules of their own for dt
-  for (const [key, name] of [["verdict", "Verdict on the student's answer"], ["behavior", "Behaviour asked for"],
+  for (const [key, name] of [["verdict", "Verdict on the student's answer"], ["behavior", "Behavior asked for"],
     ["detector", "Detector, with this text"], ["reward", "Reward"], ["tokens", "Tokens"]]) {
     const row = make(facts, "div");
     make(row, "span", "tl-label", name);

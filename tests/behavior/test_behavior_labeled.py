@@ -21,7 +21,7 @@ spec.loader.exec_module(detectors)
 
 
 @pytest.mark.parametrize("name", list_behaviors())
-def test_labelled_texts(name):
+def test_labeled_texts(name):
     rows = detectors.read(detectors.TEXTS / f"{name}.jsonl")
     assert len(rows) >= 60 and len({row["text"] for row in rows}) == len(rows)
     assert 0.45 <= sum(not row["shows"] for row in rows) / len(rows) <= 0.55
