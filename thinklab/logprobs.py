@@ -5,7 +5,8 @@ The backbone gives hidden states; the head turns them into log-probs and entropi
 vocabulary: the derivative of a token's log-prob by its hidden state is a vector that is known when the log-prob is, and
 backward only scales it. That is two products with the head's weights, as many as the plain path has. A head that is
 trained itself goes through TRL's chunked function (``_ChunkedLogProbFunction``, Apache-2.0), which computes the logits
-twice; it is private to TRL, which is why TRL is pinned exactly and ``tests/method/test_logprobs.py`` compares both with the plain path.
+twice; it is private to TRL, which is why TRL is pinned exactly and ``tests/method/test_logprobs.py`` compares both with
+the plain path.
 
 Rows are rotated first so that all padding is on the right. Under causal attention that is exact even where a model
 drops the attention mask (Unsloth's kernels do), and positions start at 0 in every row.

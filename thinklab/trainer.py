@@ -4,8 +4,9 @@ The idea: keep TRL's loss and change what goes into it. On a teacher token the o
 so the ratio is 1 and carries the gradient of log pi, and the advantage is multiplied by the weight w of ``aas``. TRL's
 clipped loss then has the gradient -A * w * grad log pi there, which is that of -A * pi / (sg(pi) + c(A)).
 
-Without a guide every hook below is a pass-through and the trainer equals TRL's (tests/method/test_trainer_is_trl.py), except where a
-step or a group has nothing to learn from: TRL then moves the weights by rounding errors and by momentum, this trainer does not.
+Without a guide every hook below is a pass-through and the trainer equals TRL's (tests/method/test_trainer_is_trl.py), except
+where a step or a group has nothing to learn from: TRL then moves the weights by rounding errors and by momentum, this trainer
+does not.
 """
 from __future__ import annotations
 

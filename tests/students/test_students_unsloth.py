@@ -119,7 +119,8 @@ def test_a_run_folder_says_which_student_it_had(tmp_path, monkeypatch):
 
 def test_nothing_that_unsloth_patches_is_imported_before_the_student_is_known():
     """The command line and the Lab read the config, then call ``import_first``: until then none of these may be there."""
-    code = ("import sys, thinklab, thinklab.cli.app, thinklab.lab.lab; thinklab.load_student; from thinklab.config.experiment import load_config; "
+    code = ("import sys, thinklab, thinklab.cli.app, thinklab.lab.lab; thinklab.load_student; "
+            "from thinklab.config.load import load_config; "
             "from thinklab.config.shipped import resource_dir; load_config(resource_dir('examples') / 'gsm8k.yaml', [], 't4'); "
             f"print([m for m in {unsloth_first.PATCHED!r} if m in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

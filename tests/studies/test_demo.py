@@ -56,5 +56,6 @@ def test_every_rollout_is_on_disk_and_guidance_is_what_the_loss_saw(demo):
 
 def test_the_process_that_shows_the_demo_loads_nothing_heavy():
     """It would delay both arms by the seconds that PyTorch takes to import."""
-    code = "import sys, thinklab.cli.app, thinklab.studies.demo; print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
+    code = "import sys, thinklab.cli.app, thinklab.studies.demo; " \
+           "print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""A pytest plugin (``-p tests.support.unsloth_first``): imports Unsloth before anything that it patches, on a machine without a GPU.
+"""A pytest plugin (``-p tests.support.unsloth_first``): imports Unsloth before anything that it patches, without a GPU.
 
 ``UNSLOTH_ALLOW_CPU=1`` leaves TRL unpatched, so the patching is called by hand. What runs on a GPU alone is left out: the
 kernels, 4-bit loading, Unsloth's gradient checkpointing; its two mode switches become PyTorch's.

@@ -207,7 +207,9 @@ class VllmSection(Section):
     @model_validator(mode="after")
     def _server(self):
         if self.mode == "server" and not self.server:
-            raise yaml_model.fault("mode server needs the server's base URL under 'server', such as http://localhost:8000", "mode")
+            raise yaml_model.fault(
+                "mode server needs the server's base URL under 'server', such as http://localhost:8000", "mode"
+            )
         return self
 
 

@@ -248,11 +248,10 @@ def _behaviors(results: Results) -> str:
     fig.update_layout(title="Share of answers that show it, mean over benchmarks", barmode="group",
                       **TALL, yaxis={"tickformat": ".1%", "rangemode": "tozero"})
     return ("<h2>Which behaviors appear?</h2><p>Percent of answers in which the behavior's detector finds it, all turns of "
-            f"an answer "
-            "together, mean over benchmarks with 95 % bootstrap intervals; in small print the difference to "
+            "an answer together, mean over benchmarks with 95 % bootstrap intervals; in small print the difference to "
             f"{escape(config.compared_with)} on the same questions, which for a trained student is after against before. A "
-            f"solver that asks "
-            "for a check in its prompt gets one; that is no sign of a habit.</p>" + html_page.table(["", *map(escape, names)], rows)
+            "solver that asks for a check in its prompt gets one; that is no sign of a habit.</p>"
+            + html_page.table(["", *map(escape, names)], rows)
             + _figures([fig]))
 
 

@@ -93,8 +93,8 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
     """Train as ``config`` says into the run folder ``out``; returns what ``probe.json`` then holds.
 
     ``{"before": {decoding: result}, "after": {...}, "steps": N, "difference": {...}}``, each result as
-    ``ProbeResult.to_json`` gives it. ``thinklab probe`` measures more; see ``thinklab/experiment/probe_run.py``. ``stopped`` says why a
-    run ended early, ``failed`` that its teacher ended it (``check_teacher_lasted``). A finished run is left as it is.
+    ``ProbeResult.to_json`` gives it. ``thinklab probe`` measures more; see ``thinklab/experiment/probe_run.py``. ``stopped`` says
+    why a run ended early, ``failed`` that its teacher ended it (``check_teacher_lasted``). A finished run is left as it is.
 
     Raises:
         ThinklabError: when something cannot be used, or the run cannot go on.

@@ -127,7 +127,8 @@ def _table(study: Study, rows: Sequence[Row], base: str) -> str:
     ]
     return (
         "<p>Means over seeds at T=1, each seed in small print. Differences to the control: percentage points, paired by seed, "
-        "with a 95 % t-interval over seeds; all seeds share one student and one set of questions.</p>" + html_page.table(head, lines)
+        "with a 95 % t-interval over seeds; all seeds share one student and one set of questions.</p>"
+        + html_page.table(head, lines)
     )
 
 
@@ -255,6 +256,7 @@ def _samples(rows: Sequence[Row]) -> str:
     note = f" {left_out} answers are only in the runs' probe_samples.jsonl, to keep the page small." if left_out else ""
     return (
         f"<h2>Every answer</h2><p>{sum(map(len, found.values()))} answers to held-out questions after training.{note}</p>"
-        f"<div id=samples data-packed='{html_page.packed(found)}'><noscript>They need JavaScript; the same answers are in the runs' "
+        f"<div id=samples data-packed='{html_page.packed(found)}'><noscript>They need JavaScript; the same answers are "
+        "in the runs' "
         "probe_samples.jsonl.</noscript></div>"
     )
