@@ -4,6 +4,7 @@
 
 The tests draw 600 such pairs; this tries them all, both ways round, and prints those that are accepted although the texts differ.
 """
+
 from __future__ import annotations
 
 import json

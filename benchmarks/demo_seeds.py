@@ -3,6 +3,7 @@
 Runs ``thinklab demo`` for each behavior and seed (a finished one is not run again) and prints a table in Markdown with the
 targets. Times are wall clock, both arms side by side, and depend on what else the machine does.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -27,8 +28,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--behaviors", nargs="+", default=list(BEHAVIORS), choices=BEHAVIORS)
     args = parser.parse_args()
-    print("| behavior | seed | arm | decoding | accuracy before | accuracy after | behavior before | behavior after "
-          "| seconds |")
+    print("| behavior | seed | arm | decoding | accuracy before | accuracy after | behavior before | behavior after | seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for behavior in args.behaviors:
         for seed in args.seeds:
@@ -36,8 +36,11 @@ def main() -> None:
             clock = folder.with_suffix(".seconds")
             if not clock.exists():
                 begin = time.perf_counter()
-                subprocess.run([sys.executable, "-m", "thinklab", "demo", "--behavior", behavior, "--seed", str(seed),
-                                "--out", str(folder)], check=True, stdout=subprocess.DEVNULL)
+                subprocess.run(
+                    [sys.executable, "-m", "thinklab", "demo", "--behavior", behavior, "--seed", str(seed), "--out", str(folder)],
+                    check=True,
+                    stdout=subprocess.DEVNULL,
+                )
                 clock.write_text(f"{time.perf_counter() - begin:.0f}")
             for arm in ("aas", "grpo"):
                 found = json.loads((folder / arm / "probe.json").read_text("utf-8"))
@@ -45,8 +48,9 @@ def main() -> None:
                     before, after = found["before"][decoding], found["after"][decoding]
                     rates = [rate(x["accuracy"]) for x in (before, after)]
                     rates += [rate(x["behaviors"][behavior]) for x in (before, after)]
-                    print("|", " | ".join([behavior, str(seed), arm, decoding, *rates, clock.read_text().strip()]), "|",
-                          flush=True)
+                    print(
+                        "|", " | ".join([behavior, str(seed), arm, decoding, *rates, clock.read_text().strip()]), "|", flush=True
+                    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Three sets of labeled texts, all written by hand by the author of the patterns (
 - form: written after the patterns, in the words that the behavior's prompt asks the teacher for. Never tuned on;
 - paraphrase: written after the patterns, and putting the behavior in other words on purpose. Never tuned on.
 """
+
 from __future__ import annotations
 
 import argparse

@@ -5,6 +5,7 @@
 4-bit nf4, LoRA r=16, n=8, 512 + 1,024 tokens, guidance 256: what the profile ``t4`` says. The dry run puts the longest possible
 batch through, one real step follows with answers of full length. Needs an NVIDIA GPU; not run yet. Exit 1 above the limit.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -30,6 +31,7 @@ def main() -> None:
     except StudentError as error:
         sys.exit(str(error))
     import torch
+
     if not torch.cuda.is_available():
         sys.exit("gpu_peak.py needs an NVIDIA GPU; there is none here, so nothing was measured")
     from tests.support.tiny_llama import make_llama
@@ -38,12 +40,19 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         path = make_llama(Path(folder) / "llama", 3072, 8192, args.layers, 24, 8, vocabulary=128_256)
-        config = Experiment.model_validate({
-            "profile": args.profile, "student": {"kind": args.kind, "path": str(path)},
-            "task": {"name": "sums", "terms": [2, 4]}, "behaviors": ["self-check"],
-            "teacher": {"backend": "scripted", "rule": "sums-check"}, "guards": {"action": "off"},
-            "reward": {"require_finished": False}, "probe": {"questions": 2, "every": 0},
-            "train": {"steps": args.steps, "questions": 1, "dry_run": True, "checkpoint_every": 0}})
+        config = Experiment.model_validate(
+            {
+                "profile": args.profile,
+                "student": {"kind": args.kind, "path": str(path)},
+                "task": {"name": "sums", "terms": [2, 4]},
+                "behaviors": ["self-check"],
+                "teacher": {"backend": "scripted", "rule": "sums-check"},
+                "guards": {"action": "off"},
+                "reward": {"require_finished": False},
+                "probe": {"questions": 2, "every": 0},
+                "train": {"steps": args.steps, "questions": 1, "dry_run": True, "checkpoint_every": 0},
+            }
+        )
         torch.cuda.reset_peak_memory_stats()
         session = build(config, Path(folder) / "run")
         loaded, dry = torch.cuda.memory_allocated(), session.fits.peak_bytes
@@ -51,13 +60,19 @@ def main() -> None:
         session.train()
         step, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
         lengths = [len(line["student_ids"]) for line in session.run.read("rollouts")]
-    print(f"Llama-3.2-3B shape ({args.layers} layers), {args.kind}, {config.student.quantize}, LoRA r={config.student.lora.r}, n="
-          f"{config.train.samples}, {config.train.max_prompt_tokens} + {config.train.max_completion_tokens} tokens, guidance "
-          f"{config.guidance.max_tokens}, micro-batch {config.train.micro_batch}, {torch.cuda.get_device_name()}"
-          f", longest answer {max(lengths)} tokens\n")
+    print(
+        f"Llama-3.2-3B shape ({args.layers} layers), {args.kind}, {config.student.quantize}, LoRA r={config.student.lora.r}, n="
+        f"{config.train.samples}, {config.train.max_prompt_tokens} + {config.train.max_completion_tokens} tokens, guidance "
+        f"{config.guidance.max_tokens}, micro-batch {config.train.micro_batch}, {torch.cuda.get_device_name()}"
+        f", longest answer {max(lengths)} tokens\n"
+    )
     print("| stage | GB |\n| --- | --- |")
-    for name, value in (("weights and adapter, loaded", loaded), ("dry run, peak allocated", dry),
-                        ("a real step, peak allocated", step), ("a real step, peak reserved", reserved)):
+    for name, value in (
+        ("weights and adapter, loaded", loaded),
+        ("dry run, peak allocated", dry),
+        ("a real step, peak allocated", step),
+        ("a real step, peak reserved", reserved),
+    ):
         print(f"| {name} | {value / 2**30:.2f} |")
     if max(dry, step) > args.limit * 2**30:
         sys.exit(f"above {args.limit} GB")

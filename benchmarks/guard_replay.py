@@ -4,6 +4,7 @@ Reads the lines of ``metrics.jsonl`` and ``probes.jsonl`` as the guards read the
 Markdown: the first two signs of collapse, the first cap and the first silent nothing, and the step at which accuracy on
 rollouts (mean of five steps) fell below half of its best.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -19,7 +20,7 @@ def halved(accuracy: list[float]) -> int | None:
     """The step, counted from 1; None where it never did."""
     best = 0.0
     for end in range(WINDOW, len(accuracy) + 1):
-        now = fmean(accuracy[end - WINDOW:end])
+        now = fmean(accuracy[end - WINDOW : end])
         best = max(best, now)
         if now < best / 2:
             return end

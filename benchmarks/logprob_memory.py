@@ -7,6 +7,7 @@ Compares, in the same run and interleaved, each time in a process of its own: TR
 are frozen, as with LoRA. Peak: what is added to the inputs and the weights. Time on a CPU: processor time of one thread,
 which hardly depends on what else the machine does; on a GPU: wall clock.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -28,6 +29,7 @@ def measure(path: str, args) -> dict:
     from trl.trainer.utils import _ChunkedLogProbFunction, selective_log_softmax_and_entropy
 
     from thinklab.logprobs import head_logprobs
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -50,14 +52,14 @@ def measure(path: str, args) -> dict:
         (logps * pull).sum().backward()
         return logps.detach(), entropy.detach()
 
-    small = slice(0, 8)                                                     # libraries warm up outside the measurement
+    small = slice(0, 8)  # libraries warm up outside the measurement
     once(hidden[small].detach().requires_grad_(True), targets[small], pull[small])
     if device == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         base, begin = torch.cuda.memory_allocated(), time.perf_counter()
     else:
-        Path("/proc/self/clear_refs").write_text("5")                       # the high-water mark starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
         base, begin = _high_water(), time.process_time()
     logps, entropy = once(hidden, targets, pull)
     if device == "cuda":
@@ -65,9 +67,14 @@ def measure(path: str, args) -> dict:
         seconds, peak = time.perf_counter() - begin, torch.cuda.max_memory_allocated() - base
     else:
         seconds, peak = time.process_time() - begin, _high_water() - base
-    return {"seconds": seconds, "peak": peak, "logps": logps.float()[:64].tolist(), "entropy": entropy.float()[:64].tolist(),
-            "grad": hidden.grad.float()[:64, :16].flatten().tolist(),
-            "device": torch.cuda.get_device_name() if device == "cuda" else "CPU, 1 thread"}
+    return {
+        "seconds": seconds,
+        "peak": peak,
+        "logps": logps.float()[:64].tolist(),
+        "entropy": entropy.float()[:64].tolist(),
+        "grad": hidden.grad.float()[:64, :16].flatten().tolist(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "CPU, 1 thread",
+    }
 
 
 def _high_water() -> int:
@@ -93,15 +100,21 @@ def main() -> None:
         return
     found: dict[str, list[dict]] = {path: [] for path in args.paths}
     for repeat in range(args.repeats):
-        for path in args.paths[repeat % len(args.paths):] + args.paths[:repeat % len(args.paths)]:
+        for path in args.paths[repeat % len(args.paths) :] + args.paths[: repeat % len(args.paths)]:
             out = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one", path], capture_output=True, text=True)
             if out.returncode:
                 sys.exit(f"{NAMES[path]} ended with exit code {out.returncode} (out of memory?)\n{out.stderr[-500:]}")
             found[path].append(json.loads(out.stdout.splitlines()[-1]))
-            print(f"# {repeat + 1}/{args.repeats} {NAMES[path]}: {found[path][-1]['seconds']:.2f} s, "
-                  f"{found[path][-1]['peak'] / 2**20:.0f} MB", file=sys.stderr, flush=True)
-    print(f"V={args.vocabulary:,}, H={args.hidden:,}, {args.tokens:,} tokens, {args.dtype}, {found['plain'][0]['device']}, "
-          f"{args.repeats} interleaved repeats, medians\n")
+            print(
+                f"# {repeat + 1}/{args.repeats} {NAMES[path]}: {found[path][-1]['seconds']:.2f} s, "
+                f"{found[path][-1]['peak'] / 2**20:.0f} MB",
+                file=sys.stderr,
+                flush=True,
+            )
+    print(
+        f"V={args.vocabulary:,}, H={args.hidden:,}, {args.tokens:,} tokens, {args.dtype}, {found['plain'][0]['device']}, "
+        f"{args.repeats} interleaved repeats, medians\n"
+    )
     print("| path | peak, MB | of plain | seconds | of plain | largest difference: log-prob, entropy, gradient |")
     print("| --- | --- | --- | --- | --- | --- |")
     plain = found["plain"]
@@ -110,8 +123,10 @@ def main() -> None:
         seconds = statistics.median(f["seconds"] for f in found[path])
         ratio = statistics.median(f["seconds"] / p["seconds"] for f, p in zip(found[path], plain, strict=True))
         share = peak / statistics.median(p["peak"] for p in plain)
-        gaps = ", ".join(f"{max(abs(a - b) for a, b in zip(found[path][0][k], plain[0][k], strict=True)):.1e}"
-                         for k in ("logps", "entropy", "grad"))
+        gaps = ", ".join(
+            f"{max(abs(a - b) for a, b in zip(found[path][0][k], plain[0][k], strict=True)):.1e}"
+            for k in ("logps", "entropy", "grad")
+        )
         print(f"| {NAMES[path]} | {peak / 2**20:,.0f} | {share:.1%} | {seconds:.2f} | {ratio:.2f} | {gaps} |")
 
 

@@ -5,6 +5,7 @@ training, answer fresh sums of 2, 3, 4, 5, 6 and 8 numbers at T=1. Those of two 
 every single step may occur in training, so that the length is what is new. Prints a Markdown table: last answer right, first
 answer right, share that shows the behavior.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -40,10 +41,12 @@ def questions(terms: int, count: int) -> list[Example]:
                 continue
         if sum(operands) >= HIGHEST:
             continue
-        text = rng.choice(TEMPLATES).format(name=rng.choice(NAMES), item=rng.choice(ITEMS), first=operands[0],
-                                            rest=" and ".join(map(str, operands[1:])))
-        found.setdefault(text, Example(id=f"{terms}-{len(found)}", question=text, gold=str(sum(operands)),
-                                       meta={"operands": list(operands)}))
+        text = rng.choice(TEMPLATES).format(
+            name=rng.choice(NAMES), item=rng.choice(ITEMS), first=operands[0], rest=" and ".join(map(str, operands[1:]))
+        )
+        found.setdefault(
+            text, Example(id=f"{terms}-{len(found)}", question=text, gold=str(sum(operands)), meta={"operands": list(operands)})
+        )
     return list(found.values())
 
 

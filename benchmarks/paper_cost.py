@@ -12,6 +12,7 @@ optimizer steps), and one batch of answers of each solver to each benchmark. The
 
 Left out: loading models, grading, and what another machine does: there is no figure for a machine that this has not run on.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -107,8 +108,10 @@ def main() -> None:
     print(f"machine: {device}\ntraining: {args.train} {' '.join(args.overrides)}\ntable: {args.table}\n")
     with tempfile.TemporaryDirectory() as folder:
         t = measure_training(args.train, args.overrides, Path(folder) / "run")
-        print(f"one generation: {t.seconds:.1f} s, {t.tokens:.0f} tokens sampled, {t.tokens / t.seconds:.0f} tokens/s over all "
-              f"of it")
+        print(
+            f"one generation: {t.seconds:.1f} s, {t.tokens:.0f} tokens sampled, {t.tokens / t.seconds:.0f} tokens/s over all "
+            f"of it"
+        )
         print(f"training: {t.generations} generations x {t.seconds:.1f} s = {t.hours:.2f} h\n")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -121,9 +124,11 @@ def main() -> None:
         print(f"| {method} | {' | '.join(rates)} | {sum(c.hours for c in mine):.2f} |")
     trained = sum(m.train is not None for m in load_evaluation(args.table).methods.values())
     total = sum(c.hours for c in cells)
-    print(f"\nanswering: {total:.2f} h; {trained} trained methods, if each took as long as the one measured: "
-          f"{trained * t.hours:.2f} h; "
-          f"together {total + trained * t.hours:.2f} h")
+    print(
+        f"\nanswering: {total:.2f} h; {trained} trained methods, if each took as long as the one measured: "
+        f"{trained * t.hours:.2f} h; "
+        f"together {total + trained * t.hours:.2f} h"
+    )
 
 
 if __name__ == "__main__":

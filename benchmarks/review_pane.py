@@ -8,6 +8,7 @@ Both in the same JupyterLab, in the same headless Chromium, on the same 200 guid
 Measured in the browser: from the key that runs the cell until the widget stands there with all its rollouts, and from each
 key press (or click) until the frame that shows what it did.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -132,21 +133,40 @@ class Lab:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             port = s.getsockname()[1]
-        env = {**os.environ, "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data"),
-               "PYTHONPATH": str(ROOT), "JUPYTER_TOKEN": "bench"}
+        env = {
+            **os.environ,
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_DATA_DIR": str(folder / "data"),
+            "PYTHONPATH": str(ROOT),
+            "JUPYTER_TOKEN": "bench",
+        }
         self.server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
-             f"--ServerApp.root_dir={folder}",
-             "--LabApp.news_url=", "--ServerApp.log_level=ERROR"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--allow-root",
+                f"--port={port}",
+                f"--ServerApp.root_dir={folder}",
+                "--LabApp.news_url=",
+                "--ServerApp.log_level=ERROR",
+            ],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         address = f"http://127.0.0.1:{port}"
         self._wait(f"{address}/api?token=bench")
-        self.chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"),
-                                                   args=["--no-sandbox", "--disable-gpu"])
+        self.chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
         self.page = self.chromium.new_page(viewport={"width": 1300, "height": 900})
         self.page.goto(f"{address}/lab/tree/bench.ipynb?token=bench&reset")
         self.page.wait_for_selector(".jp-CodeCell", timeout=120_000)
-        self.page.wait_for_function("document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')",
-                                    timeout=120_000)
+        self.page.wait_for_function(
+            "document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')", timeout=120_000
+        )
         self.page.wait_for_timeout(3000)
 
     def _wait(self, url: str) -> None:
@@ -169,8 +189,9 @@ class Lab:
         except TimeoutError as error:
             self.page.screenshot(path="review-pane-benchmark.png")
             raise SystemExit(f"cell {cell} did not show {selector}; see review-pane-benchmark.png") from error
-        self.page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status === 'idle'",
-                                    timeout=180_000)
+        self.page.wait_for_function(
+            "document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status === 'idle'", timeout=180_000
+        )
         return self.page.evaluate("window.opened")
 
     def press(self, keys: list[str]) -> None:
@@ -204,11 +225,11 @@ def main() -> None:
             presses = ["a", "x", " ", "j", "k", "Backspace"] * 10
             lab.press(presses)
             work = page.evaluate(WORK, presses)
-            keys = page.evaluate("window.times")[:len(presses)]
+            keys = page.evaluate("window.times")[: len(presses)]
             page.wait_for_function("document.querySelector('.tl-saved').textContent === 'all saved'")
             decided = page.locator(".tl-progress").inner_text()
             lab.page.locator(".jp-CodeCell .jp-InputArea-editor").nth(4).click()
-            page.keyboard.press("Control+Enter")                 # the kernel sleeps
+            page.keyboard.press("Control+Enter")  # the kernel sleeps
             page.wait_for_selector("[data-status=busy]", state="attached")
             page.locator(".tl-question").click()
             page.evaluate("window.times = []")
@@ -237,26 +258,44 @@ def main() -> None:
 
     def p95(x):
         return sorted(x)[int(0.95 * (len(x) - 1))]
+
     rows = [
-        ("opens with 200 rollouts, median", f"{statistics.median(opened):.0f} ms", f"{statistics.median(form):.0f} ms",
-         statistics.median(form) / statistics.median(opened)),
+        (
+            "opens with 200 rollouts, median",
+            f"{statistics.median(opened):.0f} ms",
+            f"{statistics.median(form):.0f} ms",
+            statistics.median(form) / statistics.median(opened),
+        ),
         ("the same, slowest", f"{max(opened):.0f} ms", f"{max(form):.0f} ms", max(form) / max(opened)),
-        ("a decision is on screen, median", f"{statistics.median(keys):.1f} ms", f"{statistics.median(clicks):.1f} ms",
-         statistics.median(clicks) / statistics.median(keys)),
+        (
+            "a decision is on screen, median",
+            f"{statistics.median(keys):.1f} ms",
+            f"{statistics.median(clicks):.1f} ms",
+            statistics.median(clicks) / statistics.median(keys),
+        ),
         ("the same, 95th percentile", f"{p95(keys):.1f} ms", f"{p95(clicks):.1f} ms", p95(clicks) / p95(keys)),
         ("the same, slowest", f"{max(keys):.1f} ms", f"{max(clicks):.1f} ms", max(clicks) / max(keys)),
         ("while a cell runs for 12 s, slowest", f"{max(busy):.1f} ms", f"{waited:.0f} ms", waited / max(busy)),
     ]
     rows.insert(5, ("of it the pane's own script and layout, median", f"{statistics.median(work):.1f} ms", "", None))
-    lines = ["| | review pane | plain ipywidgets | ratio |", "| --- | --- | --- | --- |",
-             *(f"| {what} | {ours} | {theirs} | {f'{ratio:.1f}' if ratio else ''} |" for what, ours, theirs, ratio in rows)]
+    lines = [
+        "| | review pane | plain ipywidgets | ratio |",
+        "| --- | --- | --- | --- |",
+        *(f"| {what} | {ours} | {theirs} | {f'{ratio:.1f}' if ratio else ''} |" for what, ours, theirs, ratio in rows),
+    ]
     text = "\n".join(lines)
     print(text)
     print(f"{len(keys)} key presses; the pane then said: {decided}")
     if args.out:
         machine = f"{os.cpu_count()} CPU cores, {platform.machine()}"
-        head = HEAD.format(date=datetime.date.today(), machine=machine, keys=len(keys), clicks=len(clicks), openings=OPENINGS,
-                           load=os.getloadavg()[0])
+        head = HEAD.format(
+            date=datetime.date.today(),
+            machine=machine,
+            keys=len(keys),
+            clicks=len(clicks),
+            openings=OPENINGS,
+            load=os.getloadavg()[0],
+        )
         args.out.write_text(head + text + "\n", "utf-8")
 
 

@@ -3,6 +3,7 @@
 Spill-over and retention alone, as ``thinklab probe`` measures them, without its thousands of held-out questions. Prints Markdown:
 answers that show the behavior, before and after, by group of prompts, and KL to the base on neutral text.
 """
+
 from __future__ import annotations
 
 import argparse

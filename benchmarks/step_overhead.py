@@ -8,6 +8,7 @@ token ids, with the same rewards (a spread in every group, so no row is idle), a
 the records, the log-prob path and the weights. Runs are interleaved; each step's processor time (wall clock on a GPU)
 counts from the second step on.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -89,30 +90,65 @@ def main() -> None:
     behavior, whole = load_behavior("self-check"), []
 
     def reward(completions, **_):
-        return rewards[:len(completions)]
+        return rewards[: len(completions)]
 
     def run(kind) -> tuple[list[float], int]:
         batches = []
         torch.manual_seed(0)
-        model = LlamaForCausalLM(LlamaConfig(
-            hidden_size=args.hidden, intermediate_size=3 * args.hidden, num_hidden_layers=4, num_attention_heads=4,
-            num_key_value_heads=4, vocab_size=args.vocabulary, pad_token_id=0, bos_token_id=2, eos_token_id=eos))
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                hidden_size=args.hidden,
+                intermediate_size=3 * args.hidden,
+                num_hidden_layers=4,
+                num_attention_heads=4,
+                num_key_value_heads=4,
+                vocab_size=args.vocabulary,
+                pad_token_id=0,
+                bos_token_id=2,
+                eos_token_id=eos,
+            )
+        )
         model = get_peft_model(model, LoraConfig(r=16, target_modules="all-linear"))
         rows = [{"prompt": [{"role": "user", "content": e.question}], "example_id": e.id} for e in examples]
         clock = Clock(time.perf_counter if cuda else time.process_time)
         with tempfile.TemporaryDirectory() as folder:
             config = GRPOConfig(
-                output_dir=folder, max_steps=args.steps, per_device_train_batch_size=count, num_generations=SAMPLES,
-                max_completion_length=args.answer + args.guidance, report_to="none", save_strategy="no", use_cpu=not cuda,
-                bf16=cuda, logging_steps=1, disable_tqdm=True, beta=0.0, gradient_checkpointing=False, shuffle_dataset=False,
-                log_level="error", remove_unused_columns=False)
+                output_dir=folder,
+                max_steps=args.steps,
+                per_device_train_batch_size=count,
+                num_generations=SAMPLES,
+                max_completion_length=args.answer + args.guidance,
+                report_to="none",
+                save_strategy="no",
+                use_cpu=not cuda,
+                bf16=cuda,
+                logging_steps=1,
+                disable_tqdm=True,
+                beta=0.0,
+                gradient_checkpointing=False,
+                shuffle_dataset=False,
+                log_level="error",
+                remove_unused_columns=False,
+            )
             more = {}
             if kind is Ours:
-                guide = Guide(load_teacher("scripted", rule="sums-check"), [(behavior, 1.0)], tokenizer, Schedule(0.25),
-                              max_tokens=args.guidance)
+                guide = Guide(
+                    load_teacher("scripted", rule="sums-check"),
+                    [(behavior, 1.0)],
+                    tokenizer,
+                    Schedule(0.25),
+                    max_tokens=args.guidance,
+                )
                 more = {"guide": guide, "examples": {e.id: e for e in examples}, "on_batch": batches.append}
-            trainer = kind(model=model, args=config, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
-                           reward_funcs=[reward], callbacks=[clock], **more)
+            trainer = kind(
+                model=model,
+                args=config,
+                processing_class=tokenizer,
+                train_dataset=Dataset.from_list(rows),
+                reward_funcs=[reward],
+                callbacks=[clock],
+                **more,
+            )
             trainer.answers = whole if kind is Stock else [[*s, eos] for s in students]
             trainer.remove_callback(PrinterCallback)
             trainer.train()
@@ -122,21 +158,23 @@ def main() -> None:
         return clock.seconds[1:], trainer.trained_on
 
     teachers: list[int] = []
-    run(Ours)                                                   # records what stock TRL will get
+    run(Ours)  # records what stock TRL will get
     found: dict[str, list[float]] = {"TRL's GRPO": [], "ThinkTuning, free teacher": []}
     kinds, tokens = dict(zip(found, (Stock, Ours), strict=True)), {}
     for repeat in range(args.repeats):
-        for name in list(found)[::1 if repeat % 2 else -1]:
+        for name in list(found)[:: 1 if repeat % 2 else -1]:
             seconds, tokens[name] = run(kinds[name])
             found[name].append(statistics.median(seconds))
     base = found["TRL's GRPO"]
     if len(set(tokens.values())) > 1:
         raise SystemExit(f"not the same tokens: {tokens}")
     where = torch.cuda.get_device_name() if cuda else "CPU, 1 thread"
-    print(f"{count} rollouts a step, {sum(map(len, whole)) // args.steps:,} answer tokens of which {sum(teachers) // args.steps} "
-          f"are the teacher's; Llama 4 x {args.hidden}, {args.vocabulary:,} tokens of vocabulary, LoRA r=16, {where}; "
-          f"{args.repeats} interleaved runs of {args.steps} steps, medians; both trained on {max(tokens.values()):,} answer "
-          "tokens a run\n")
+    print(
+        f"{count} rollouts a step, {sum(map(len, whole)) // args.steps:,} answer tokens of which {sum(teachers) // args.steps} "
+        f"are the teacher's; Llama 4 x {args.hidden}, {args.vocabulary:,} tokens of vocabulary, LoRA r=16, {where}; "
+        f"{args.repeats} interleaved runs of {args.steps} steps, medians; both trained on {max(tokens.values()):,} answer "
+        "tokens a run\n"
+    )
     print("| trainer | seconds a step | ratio |")
     print("| --- | --- | --- |")
     for name, seconds in found.items():

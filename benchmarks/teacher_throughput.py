@@ -6,6 +6,7 @@ Runs the real Anthropic SDK against a server on this machine that answers after 
 checks nothing, since the figures depend on the machine. The sequential loop takes requests x latency seconds. The last
 table is a training step: the peer that asks one by one, asking all at once when sampling has ended, and what a run does.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -27,7 +28,7 @@ from thinklab.teachers.remote import RemoteTeacher
 from thinklab.types import Example
 
 T = TypeVar("T")
-LONG = "Rules and few-shots stand here. " * 100      # enough for the service's prompt cache
+LONG = "Rules and few-shots stand here. " * 100  # enough for the service's prompt cache
 
 
 def requests(count: int, system: str, start: int) -> list[TeacherRequest]:
@@ -35,8 +36,11 @@ def requests(count: int, system: str, start: int) -> list[TeacherRequest]:
     for k in range(start, start + count):
         example = Example(f"e{k}", f"What is 12+7? ({k})", "19")
         text = f"12+7=18. So \\boxed{{18}}. ({k})"
-        out.append(TeacherRequest(f"0-{k}", ({"role": "system", "content": system}, {"role": "user", "content": text}),
-                                  example, text, "self-check"))
+        out.append(
+            TeacherRequest(
+                f"0-{k}", ({"role": "system", "content": system}, {"role": "user", "content": text}), example, text, "self-check"
+            )
+        )
     return out
 
 
@@ -48,7 +52,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def teacher(server: Server, concurrency: int) -> RemoteTeacher:
     made = load_teacher("anthropic", base_url=server.url, concurrency=concurrency, cache=False)
-    made.check()                                     # opens a connection, as a run does before it starts
+    made.check()  # opens a connection, as a run does before it starts
     return made
 
 
@@ -69,29 +73,44 @@ def main() -> None:
         one_by_one = teacher(server, 1)
         loop = seconds(lambda: [one_by_one.reply([r]) for r in requests(count, "You teach.", 3000)])
 
-        arms = {"one by one": step(server, 1, early=False),
-                "at once, when all are sampled": step(server, args.concurrency, early=False),
-                "at once, each group when it has ended": step(server, args.concurrency, early=True),
-                "the same, sampled in 4 parts (sample_rows=64)": step(server, args.concurrency, early=True, rows=64)}
+        arms = {
+            "one by one": step(server, 1, early=False),
+            "at once, when all are sampled": step(server, args.concurrency, early=False),
+            "at once, each group when it has ended": step(server, args.concurrency, early=True),
+            "the same, sampled in 4 parts (sample_rows=64)": step(server, args.concurrency, early=True, rows=64),
+        }
 
     print(f"{count} requests, {latency:g} s each, concurrency {args.concurrency}")
-    for name, took in (("one by one", loop), ("at once", short), ("at once, prefix cached", warm),
-                       ("at once, prefix not cached yet (1 call first)", cold)):
+    for name, took in (
+        ("one by one", loop),
+        ("at once", short),
+        ("at once, prefix cached", warm),
+        ("at once, prefix not cached yet (1 call first)", cold),
+    ):
         print(f"  {name:<50} {took:8.2f} s   {loop / took:6.1f} x")
     print("stages 1 and 2 of a real training step, 32 questions x 8 answers, 64 of them guided")
     slow = arms["one by one"][0]
     for name, (took, sampling) in arms.items():
-        print(f"  {name:<50} {took:8.2f} s   {slow / took:6.1f} x   "
-              f"sampling {sampling:.2f} s, then {took - sampling:.2f} s")
+        print(f"  {name:<50} {took:8.2f} s   {slow / took:6.1f} x   sampling {sampling:.2f} s, then {took - sampling:.2f} s")
 
 
 def step(server: Server, concurrency: int, early: bool, rows: int = 0, steps: int = 2) -> tuple[float, float]:
     """Mean seconds of (sampling and guidance, sampling alone) over ``steps`` real steps of the demo's student; one warms up."""
     with tempfile.TemporaryDirectory() as folder:
-        config = load_config(Path(__file__).parents[1] / "examples" / "demo-self-check.yaml", [
-            f"teacher={{backend: anthropic, cache: false, concurrency: {concurrency}}}", f"teacher.base_url={server.url}",
-            f"steps={steps + 1}", "questions=32", "samples=8", f"sample_rows={rows}", "probe.every=0", "checkpoint_every=0",
-            "guards.action=off"])
+        config = load_config(
+            Path(__file__).parents[1] / "examples" / "demo-self-check.yaml",
+            [
+                f"teacher={{backend: anthropic, cache: false, concurrency: {concurrency}}}",
+                f"teacher.base_url={server.url}",
+                f"steps={steps + 1}",
+                "questions=32",
+                "samples=8",
+                f"sample_rows={rows}",
+                "probe.every=0",
+                "checkpoint_every=0",
+                "guards.action=off",
+            ],
+        )
         session = build(config, Path(folder) / "run")
         trainer, took, sampled = session.trainer, [], []
         if not early:

@@ -3,6 +3,7 @@
 A probe counts what was taught. This looks for every reflection that the sums' teacher knows (``tasks.sums.REFLECTIONS``) in the
 recorded answers at T=1 after training, and prints Markdown: the share of answers with each, with any, and accuracy.
 """
+
 from __future__ import annotations
 
 import argparse

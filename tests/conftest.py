@@ -1,4 +1,5 @@
 """Shared pieces of the tests."""
+
 from __future__ import annotations
 
 import os
@@ -16,12 +17,13 @@ from transformers import LlamaForCausalLM
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
-torch.set_num_threads(1)          # make test runs one worker per core
+torch.set_num_threads(1)  # make test runs one worker per core
 
 
 @pytest.fixture(scope="session")
 def tokenizer():
     from thinklab.students.make_tiny import build_tokenizer
+
     return build_tokenizer()
 
 
@@ -29,6 +31,7 @@ def tokenizer():
 def model():
     """The embedded student in fp32: small enough for exact checks, and its answers end by themselves."""
     from thinklab.students import TINY
+
     return LlamaForCausalLM.from_pretrained(TINY, dtype=torch.float32)
 
 
@@ -43,5 +46,6 @@ def shared_data():
 def chromium():
     """A headless browser; skips with a reason where there is none."""
     from tests.support.widget_page import browser
+
     with browser() as found:
         yield found

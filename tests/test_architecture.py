@@ -70,8 +70,12 @@ def test_every_room_has_its_floor(graph):
 
 
 def test_no_import_runs_up(graph):
-    up = [f"{a} -> {b}" for a, bs in graph.items() for b in bs
-          if room(a) in ORDER and room(b) in ORDER and room(a) != room(b) and ORDER[room(b)] > ORDER[room(a)]]
+    up = [
+        f"{a} -> {b}"
+        for a, bs in graph.items()
+        for b in bs
+        if room(a) in ORDER and room(b) in ORDER and room(a) != room(b) and ORDER[room(b)] > ORDER[room(a)]
+    ]
     assert not up, "\n".join(up)
 
 
@@ -85,6 +89,9 @@ def test_no_circle(graph):
 
 def test_the_page_shows_every_file():
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    missing = [str(f.relative_to(ROOT)) for f in PACKAGE.rglob("*.py")
-               if f.name not in ("__init__.py", "__main__.py") and f"{f.name} " not in page]
+    missing = [
+        str(f.relative_to(ROOT))
+        for f in PACKAGE.rglob("*.py")
+        if f.name not in ("__init__.py", "__main__.py") and f"{f.name} " not in page
+    ]
     assert not missing

@@ -2,17 +2,34 @@
 
 Names are loaded when they are first used, so that ``import thinklab`` costs nothing.
 """
+
 from importlib import import_module
 
 _NAMES = {
-    "Behavior": "thinklab.behavior.behavior", "load_behavior": "thinklab.behavior.behavior",
-    "Task": "thinklab.tasks.base", "load_task": "thinklab.tasks",
-    "Teacher": "thinklab.teachers.base", "load_teacher": "thinklab.teachers",
-    "Lab": "thinklab.lab.lab", "load_student": "thinklab.students", "ThinkTuningTrainer": "thinklab.trainer",
+    "Behavior": "thinklab.behavior.behavior",
+    "load_behavior": "thinklab.behavior.behavior",
+    "Task": "thinklab.tasks.base",
+    "load_task": "thinklab.tasks",
+    "Teacher": "thinklab.teachers.base",
+    "load_teacher": "thinklab.teachers",
+    "Lab": "thinklab.lab.lab",
+    "load_student": "thinklab.students",
+    "ThinkTuningTrainer": "thinklab.trainer",
     "probe": "thinklab.experiment.probe_api",
 }
-__all__ = ["Behavior", "Lab", "Task", "Teacher", "ThinkTuningTrainer", "aas", "load_behavior", "load_student", "load_task",
-           "load_teacher", "probe"]
+__all__ = [
+    "Behavior",
+    "Lab",
+    "Task",
+    "Teacher",
+    "ThinkTuningTrainer",
+    "aas",
+    "load_behavior",
+    "load_student",
+    "load_task",
+    "load_teacher",
+    "probe",
+]
 
 
 def __getattr__(name: str):

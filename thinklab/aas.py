@@ -13,6 +13,7 @@ Variants for comparison: ``luffy`` (arXiv 2504.14945), ``ratio`` and ``authors``
 
 Shapes: every tensor argument is (B, T) or broadcasts to it; B sequences, T tokens.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -43,8 +44,10 @@ class Shaping:
         if self.c_max < 0 or self.a_max <= 0:
             raise ValueError(f"c_max must be at least 0 and a_max above 0, not {self.c_max} and {self.a_max}")
         if not self.c_max < self.floor < 1:
-            raise ValueError(f"floor ({self.floor}) must lie between c_max ({self.c_max}) and 1: with A < 0 the weight "
-                             "pi / (pi - c) has a pole at pi = c, which the floor keeps out of reach")
+            raise ValueError(
+                f"floor ({self.floor}) must lie between c_max ({self.c_max}) and 1: with A < 0 the weight "
+                "pi / (pi - c) has a pole at pi = c, which the floor keeps out of reach"
+            )
         if self.luffy_gamma <= 0:
             raise ValueError(f"luffy_gamma must be above 0, not {self.luffy_gamma}")
 
@@ -59,8 +62,9 @@ def masked(logp: torch.Tensor, advantage: torch.Tensor, floor: float = 0.01) -> 
     return (advantage < 0) & (logp.detach().exp() < floor)
 
 
-def weight(logp: torch.Tensor, advantage: torch.Tensor, c_max: float = 1e-3, a_max: float = 4.0, floor: float = 0.01
-           ) -> torch.Tensor:
+def weight(
+    logp: torch.Tensor, advantage: torch.Tensor, c_max: float = 1e-3, a_max: float = 4.0, floor: float = 0.01
+) -> torch.Tensor:
     """k = sg(pi / (pi + c(A))), 0 where masked: how a token's gradient compares with a plain policy gradient's.
 
     Args:
@@ -76,8 +80,9 @@ def weight(logp: torch.Tensor, advantage: torch.Tensor, c_max: float = 1e-3, a_m
     return torch.where(masked(logp, advantage, floor), 0.0, k)
 
 
-def loss(logp: torch.Tensor, advantage: torch.Tensor, c_max: float = 1e-3, a_max: float = 4.0, floor: float = 0.01
-         ) -> torch.Tensor:
+def loss(
+    logp: torch.Tensor, advantage: torch.Tensor, c_max: float = 1e-3, a_max: float = 4.0, floor: float = 0.01
+) -> torch.Tensor:
     """Per-token loss -A * pi / (sg(pi) + c(A)), exactly 0 and without gradient where masked. (B, T), with gradient."""
     pi = logp.to(torch.promote_types(logp.dtype, torch.float32)).exp()
     bottom = (pi.detach() + coefficient(advantage, c_max, a_max)).clamp(min=torch.finfo(pi.dtype).tiny)

@@ -4,6 +4,7 @@ GRPO's advantage is ``(r - mean) / (std + 1e-4)``. In fp32 the mean of n equal r
 dividing by 1e-4 makes up to 1e-3 of that: eight times 1.3 gives 6e-4. Adam divides by the size of the gradient, so that a batch
 of such groups trains at the full learning rate on nothing.
 """
+
 from __future__ import annotations
 
 import torch

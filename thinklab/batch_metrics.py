@@ -1,4 +1,5 @@
 """Figures about one scored batch, for ``metrics.jsonl`` and the progress line. Plain functions over records."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -27,7 +28,7 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
         "mean_student_tokens": fmean(len(r.student_ids) for r in batch.rollouts),
     }
     for name, check in (("own/accuracy", "correct"), ("own/behavior", "behavior")):
-        if known := [r.checks[check] for r in own if check in r.checks]:       # reward functions of one's own say neither
+        if known := [r.checks[check] for r in own if check in r.checks]:  # reward functions of one's own say neither
             figures[name] = fmean(known)
     if asked:
         figures["guidance/accepted"] = len(guided) / len(asked)

@@ -3,6 +3,7 @@
 When every group of a step earned equal rewards, or nobody was guided in a step of pure imitation, every gradient is 0. Adam goes
 on all the same, on its momentum and with its weight decay, in a direction that nothing supports.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from typing import Any
 import torch
 
 
-def skip_empty_steps(optimizer: torch.optim.Optimizer, anywhere: Callable[[torch.Tensor], torch.Tensor] = lambda found: found
-                     ) -> None:
+def skip_empty_steps(
+    optimizer: torch.optim.Optimizer, anywhere: Callable[[torch.Tensor], torch.Tensor] = lambda found: found
+) -> None:
     """Make ``optimizer.step`` do nothing where every gradient is exactly 0: no update, no decay, no change of its state.
 
     The check runs inside the step, after gradients were accumulated, clipped and, under fp16, unscaled: the loss scaler has seen
@@ -22,6 +24,7 @@ def skip_empty_steps(optimizer: torch.optim.Optimizer, anywhere: Callable[[torch
         anywhere: makes a () bool of this process one of all processes. They must decide alike, because each holds but a part of
             the weights under FSDP.
     """
+
     def hook(inner: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         held = [p for group in inner.param_groups for p in group["params"] if p.grad is not None]
         if not held:

@@ -3,6 +3,7 @@
 A message says what is wrong, where, and how to mend it. On the command line a ``ThinklabError`` becomes one line on
 stderr and the exit code of its class; a traceback there is a bug.
 """
+
 from __future__ import annotations
 
 import difflib

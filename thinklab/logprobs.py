@@ -16,6 +16,7 @@ Left out: gradients of the entropy (it is only logged; the trainer refuses TRL's
 Shapes: B sequences, P prompt tokens (left padded), C completion tokens (right padded), L = P + C; N wanted tokens, H
 hidden size, V vocabulary.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -33,8 +34,14 @@ VOCABULARY_TILE = 8192
 """Vocabulary entries at once where TRL's function is used."""
 
 
-def chosen_logprobs(model: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_length: int,
-                    temperature: float = 1.0, context=nullcontext) -> tuple[torch.Tensor, torch.Tensor]:
+def chosen_logprobs(
+    model: nn.Module,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    completion_length: int,
+    temperature: float = 1.0,
+    context=nullcontext,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-prob of every completion token and the entropy at its place.
 
     Args:
@@ -49,7 +56,7 @@ def chosen_logprobs(model: nn.Module, input_ids: torch.Tensor, attention_mask: t
         logps (B, C) and entropies (B, C), fp32, 0 on padding. Entropies carry no gradient.
     """
     length = input_ids.shape[1]
-    left_pads = (attention_mask.cumsum(1) == 0).sum(1)                               # (B,)
+    left_pads = (attention_mask.cumsum(1) == 0).sum(1)  # (B,)
     width = int((length - left_pads).max())
     columns = torch.arange(length, device=input_ids.device)
     rotate = (columns[None] + left_pads[:, None]) % length
@@ -57,17 +64,16 @@ def chosen_logprobs(model: nn.Module, input_ids: torch.Tensor, attention_mask: t
     mask = attention_mask.gather(1, rotate)[:, :width]
 
     wanted = attention_mask.bool().clone()
-    wanted[:, :length - completion_length] = False
+    wanted[:, : length - completion_length] = False
     rows, places = wanted.nonzero(as_tuple=True)
     targets = input_ids[rows, places]
-    before = places - left_pads[rows] - 1                       # the hidden state that predicts each wanted token
+    before = places - left_pads[rows] - 1  # the hidden state that predicts each wanted token
 
     with context():
         logps, entropies = _head(model, ids, mask, rows, before, targets, temperature)
     index = (rows, places - (length - completion_length))
     shape = (len(input_ids), completion_length)
-    return (logps.new_zeros(shape).index_put(index, logps),
-            entropies.new_zeros(shape).index_put(index, entropies.detach()))
+    return (logps.new_zeros(shape).index_put(index, logps), entropies.new_zeros(shape).index_put(index, entropies.detach()))
 
 
 def _head(model, ids, mask, rows, before, targets, temperature) -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,9 +108,15 @@ def _causal(backbone: nn.Module) -> dict[str, Any]:
     return {"causal_mask": LowerTriangularMask()}
 
 
-def head_logprobs(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor,
-                  temperature: float = 1.0, softcap: float | None = None, scale: float = 1.0
-                  ) -> tuple[torch.Tensor, torch.Tensor]:
+def head_logprobs(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    targets: torch.Tensor,
+    temperature: float = 1.0,
+    softcap: float | None = None,
+    scale: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) log-probs of ``targets`` and entropies, fp32, from hidden states (N, H) and the head's ``weight`` (V, H).
 
     ``bias`` is (V,), ``targets`` (N,). Logits are ``scale`` * (W h + b), then soft-capped, then divided by ``temperature``.
@@ -125,17 +137,17 @@ class _FrozenHead(torch.autograd.Function):
         count, vocabulary = len(hidden), len(weight)
         weight = weight.to(dtype)
         logps, entropies = (torch.empty(count, device=hidden.device, dtype=torch.float32) for _ in range(2))
-        slope = torch.empty_like(hidden) if wanted else None                                    # (N, H)
+        slope = torch.empty_like(hidden) if wanted else None  # (N, H)
         size = max(1, TILE // vocabulary)
         for start in range(0, count, size):
             part = slice(start, start + size)
-            logits = hidden[part].to(dtype) @ weight.t()                                        # (n, V)
+            logits = hidden[part].to(dtype) @ weight.t()  # (n, V)
             if bias is not None:
                 logits += bias.to(dtype)
             logits = logits.float()
             if scale != 1.0:
                 logits *= scale
-            bend = None                                                                         # d capped / d uncapped
+            bend = None  # d capped / d uncapped
             if softcap is not None:
                 logits.div_(softcap).tanh_()
                 bend = 1 - logits.square() if wanted else None
@@ -145,14 +157,14 @@ class _FrozenHead(torch.autograd.Function):
             chosen = targets[part, None]
             logits -= logits.amax(-1, keepdim=True)
             probs = logits.exp()
-            total = probs.sum(-1, keepdim=True)                                                 # (n, 1)
+            total = probs.sum(-1, keepdim=True)  # (n, 1)
             norm = total.log()
             logps[part] = (logits.gather(-1, chosen) - norm)[:, 0]
             entropies[part] = (norm - logits.mul_(probs).sum(-1, keepdim=True) / total)[:, 0]
             if not wanted:
                 continue
             del logits
-            probs.mul_(-1 / total).scatter_add_(-1, chosen, torch.ones_like(total))             # 1[target] - p
+            probs.mul_(-1 / total).scatter_add_(-1, chosen, torch.ones_like(total))  # 1[target] - p
             if bend is not None:
                 probs *= bend
             slope[part] = (probs.to(dtype) @ weight).to(hidden.dtype) * (scale / temperature)

@@ -1,4 +1,5 @@
 """What a rollout earns: correctness by the task's rule, and the behavior's bonus where there is one."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +30,7 @@ class Rewards:
     _known: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
-        shown = {b.name: b.shown([r.text for r in rollouts]) for b in self.behaviors}        # a judge is asked about all at once
+        shown = {b.name: b.shown([r.text for r in rollouts]) for b in self.behaviors}  # a judge is asked about all at once
         return [self.score(r, {name: found[k] for name, found in shown.items()}) for k, r in enumerate(rollouts)]
 
     @property
@@ -57,10 +58,11 @@ class Rewards:
         correct = self.verify(text, example)
         counts = correct and (rollout.finished or not self.require_finished)
         shown = {b.name: b.shown([text])[0] for b in self.behaviors} if shown is None else shown
-        bonus = sum(self.bonus[b.name] * bool(shown[b.name]) if b.name in self.bonus else b.bonus_for(text)
-                    for b in self.behaviors)
+        bonus = sum(
+            self.bonus[b.name] * bool(shown[b.name]) if b.name in self.bonus else b.bonus_for(text) for b in self.behaviors
+        )
         checks = {**rollout.checks, "correct": correct, "student_correct": self.verify(rollout.student_text, example)}
-        if any(shown.values()) or None not in shown.values():        # otherwise only a judge could tell
+        if any(shown.values()) or None not in shown.values():  # otherwise only a judge could tell
             checks["behavior"] = any(shown.values())
         return replace(rollout, rewards={"correct": self.weight * counts, "behavior": float(bonus)}, checks=checks)
 

@@ -5,6 +5,7 @@ back as sampled, the EOS included, so nothing is ever decoded and encoded again.
 
 Left out: speculative decoding, beams, logit processors. TRL's own generation (``sampler=None`` in the trainer) has them.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from transformers import DynamicCache, PreTrainedModel
 from thinklab.errors import TrainingError
 
 Done = Callable[[int, list[list[int]]], None]
-COMPACT_BELOW = 0.8       # share of rows still running under which the finished ones are dropped from the cache
+COMPACT_BELOW = 0.8  # share of rows still running under which the finished ones are dropped from the cache
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,15 @@ class Sampler:
     """At most this many answers at once; 0 = all. Smaller needs less memory; the draws differ with it."""
 
     @torch.no_grad()
-    def __call__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], n: int = 1, seed: int = 0,
-                 limits: Sequence[int] | None = None, on_done: Done | None = None) -> list[list[int]]:
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        n: int = 1,
+        seed: int = 0,
+        limits: Sequence[int] | None = None,
+        on_done: Done | None = None,
+    ) -> list[list[int]]:
         """Sample ``n`` answers to each prompt.
 
         Args:
@@ -70,20 +78,22 @@ class Sampler:
         """True when the answer ends in an EOS id."""
         return bool(ids) and ids[-1] in self.eos_ids
 
-    def _sample(self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
-                ) -> list[list[int]]:
+    def _sample(
+        self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
+    ) -> list[list[int]]:
         ids, mask = _left_padded(prompts, self.pad_id, device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = DynamicCache(config=model.config)
-        logits = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
-                       logits_to_keep=1).logits[:, -1]
+        logits = model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+        ).logits[:, -1]
         last = positions[:, -1:]
         if n > 1:
             cache.batch_repeat_interleave(n)
             logits, mask, last = (x.repeat_interleave(n, 0) for x in (logits, mask, last))
 
         eos = torch.tensor(self.eos_ids, device=device, dtype=torch.long)
-        rows = torch.arange(len(prompts) * n, device=device)         # which answer each row of the cache belongs to
+        rows = torch.arange(len(prompts) * n, device=device)  # which answer each row of the cache belongs to
         running = torch.ones_like(rows, dtype=torch.bool)
         out = torch.full((len(rows), self.max_new_tokens), self.pad_id, device=device)
         length = torch.zeros_like(rows)
@@ -113,9 +123,10 @@ class Sampler:
                 if waiting:
                     tell(set((rows // n).tolist()))
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
-            last = last + running[:, None]          # an ended row stays where it is: never past the model's positions
-            logits = model(input_ids=token[:, None], attention_mask=mask, position_ids=last, past_key_values=cache,
-                           use_cache=True).logits[:, -1]
+            last = last + running[:, None]  # an ended row stays where it is: never past the model's positions
+            logits = model(
+                input_ids=token[:, None], attention_mask=mask, position_ids=last, past_key_values=cache, use_cache=True
+            ).logits[:, -1]
         tell(set())
         return [row[:count] for row, count in zip(out.tolist(), length.tolist())]
 
@@ -126,16 +137,17 @@ class Sampler:
         probs = torch.softmax(logits.float() / self.temperature, -1)
         if self.top_p < 1:
             ordered, index = probs.sort(-1, descending=True)
-            ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0   # keeps the token that crosses the line
+            ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0  # keeps the token that crosses the line
             probs = torch.zeros_like(probs).scatter(-1, index, ordered)
         try:
             return torch.multinomial(probs, 1, generator=generator)[:, 0]
         except RuntimeError as error:
             if torch.isfinite(probs).all():
                 raise
-            raise TrainingError("the model gives probabilities that are not finite, so nothing can be sampled from it; its "
-                                "weights are broken. What was saved is kept; start a new run with a lower train.learning_rate"
-                                ) from error
+            raise TrainingError(
+                "the model gives probabilities that are not finite, so nothing can be sampled from it; its "
+                "weights are broken. What was saved is kept; start a new run with a lower train.learning_rate"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -146,21 +158,33 @@ class GenerateSampler(Sampler):
     from the distribution that is trained.
     """
 
-    def _sample(self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
-                ) -> list[list[int]]:
+    def _sample(
+        self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
+    ) -> list[list[int]]:
         ids, mask = _left_padded(prompts, self.pad_id, device)
-        chosen = {"do_sample": False, "temperature": 1.0, "top_p": 1.0} if self.temperature == 0 else {
-            "do_sample": True, "temperature": self.temperature, "top_p": self.top_p}
+        chosen = (
+            {"do_sample": False, "temperature": 1.0, "top_p": 1.0}
+            if self.temperature == 0
+            else {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p}
+        )
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
-            out = model.generate(input_ids=ids.repeat_interleave(n, 0), attention_mask=mask.repeat_interleave(n, 0),
-                                 max_new_tokens=self.max_new_tokens, pad_token_id=self.pad_id, top_k=0, repetition_penalty=1.0,
-                                 use_cache=True, **self._ends(), **chosen)
+            out = model.generate(
+                input_ids=ids.repeat_interleave(n, 0),
+                attention_mask=mask.repeat_interleave(n, 0),
+                max_new_tokens=self.max_new_tokens,
+                pad_token_id=self.pad_id,
+                top_k=0,
+                repetition_penalty=1.0,
+                use_cache=True,
+                **self._ends(),
+                **chosen,
+            )
         most = [self.max_new_tokens] * len(prompts) if limits is None else limits
-        answers = [self._until_eos(row)[:most[k // n]] for k, row in enumerate(out[:, ids.shape[1]:].tolist())]
+        answers = [self._until_eos(row)[: most[k // n]] for k, row in enumerate(out[:, ids.shape[1] :].tolist())]
         for k in range(len(prompts) if on_done is not None else 0):
-            on_done(k, answers[k * n:(k + 1) * n])
+            on_done(k, answers[k * n : (k + 1) * n])
         return answers
 
     def _ends(self) -> dict[str, Any]:
@@ -170,7 +194,7 @@ class GenerateSampler(Sampler):
     def _until_eos(self, ids: list[int]) -> list[int]:
         for place, token in enumerate(ids):
             if token in self.eos_ids:
-                return ids[:place + 1]
+                return ids[: place + 1]
         return ids
 
 
@@ -185,8 +209,8 @@ def _left_padded(prompts, pad_id: int, device) -> tuple[torch.Tensor, torch.Tens
     ids = torch.full((len(prompts), width), pad_id, device=device)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt):] = torch.tensor(prompt, device=device)
-        mask[row, width - len(prompt):] = 1
+        ids[row, width - len(prompt) :] = torch.tensor(prompt, device=device)
+        mask[row, width - len(prompt) :] = 1
     return ids, mask
 
 

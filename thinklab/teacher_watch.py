@@ -1,4 +1,5 @@
 """What a script that uses ``ThinkTuningTrainer`` by itself is told about its teacher: that it failed, or reached its cap."""
+
 from __future__ import annotations
 
 import warnings

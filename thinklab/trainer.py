@@ -8,6 +8,7 @@ Without a guide every hook below is a pass-through and the trainer equals TRL's 
 where a step or a group has nothing to learn from: TRL then moves the weights by rounding errors and by momentum, this trainer
 does not.
 """
+
 from __future__ import annotations
 
 import shutil
@@ -82,12 +83,22 @@ class ThinkTuningTrainer(GRPOTrainer):
         TeacherError: from ``train``, when the teacher cannot work any more; a checkpoint was saved.
     """
 
-    def __init__(self, *args: Any, guide: Guide | None = None, score: Score | None = None,
-                 shaping: aas.Shaping = aas.Shaping(), scope: Literal["guidance", "trajectory"] = "guidance",
-                 imitate: bool = False, skip_empty_steps: bool = True, sampler: Sampler | None = None,
-                 examples: Mapping[str, Example] | None = None,
-                 on_batch: Callable[[Batch], None] | None = None, raise_on_teacher_failure: bool = True,
-                 on_tokens: Callable[[list[dict]], None] | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        guide: Guide | None = None,
+        score: Score | None = None,
+        shaping: aas.Shaping = aas.Shaping(),
+        scope: Literal["guidance", "trajectory"] = "guidance",
+        imitate: bool = False,
+        skip_empty_steps: bool = True,
+        sampler: Sampler | None = None,
+        examples: Mapping[str, Example] | None = None,
+        on_batch: Callable[[Batch], None] | None = None,
+        raise_on_teacher_failure: bool = True,
+        on_tokens: Callable[[list[dict]], None] | None = None,
+        **kwargs: Any,
+    ):
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
         self.on_tokens, self.skip_empty_steps = on_tokens, skip_empty_steps
@@ -101,20 +112,20 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._figures: list[dict] = []
         self._skipping: Any = None
         if isinstance(given := kwargs.get("args"), TrainingArguments):
-            one_gpu(given)                         # nn.DataParallel has no way into the loss
+            one_gpu(given)  # nn.DataParallel has no way into the loss
         super().__init__(*args, **kwargs)
         _refuse_what_breaks(self.args)
         self.raise_on_teacher_failure = raise_on_teacher_failure
         if raise_on_teacher_failure:
             self.add_callback(TeacherWatch(self))
-        if hasattr(self.model, "peft_config"):     # TRL casts a quantized model's adapter to bf16, where a small step rounds away
+        if hasattr(self.model, "peft_config"):  # TRL casts a quantized model's adapter to bf16, where a small step rounds away
             for parameter in self.model.parameters():
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(*args, **kwargs)
-        inner = getattr(optimizer, "optimizer", optimizer)      # accelerate's wrapper, when training goes on in this process
+        inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper, when training goes on in this process
         if self.skip_empty_steps and self._skipping is not inner:
             skip_in(inner, lambda found: self.accelerator.gather(found[None]).any())
             self._skipping = inner
@@ -127,12 +138,14 @@ class ThinkTuningTrainer(GRPOTrainer):
         if schedule := getattr(self.guide, "schedule", None):
             schedule.check_group(self.num_generations)
         if getattr(self.guide, "failed", ""):
-            self.guide.failed = ""                     # called again: it may work by now
+            self.guide.failed = ""  # called again: it may work by now
         done = super().train(*args, **kwargs)
         if why := getattr(self.guide, "failed", ""):
-            raise TeacherError(f"{why}. Training stopped at step {self.state.global_step} and was saved under "
-                               f"{self.args.output_dir}; when the teacher works again, go on with "
-                               "trainer.train(resume_from_checkpoint=True)")
+            raise TeacherError(
+                f"{why}. Training stopped at step {self.state.global_step} and was saved under "
+                f"{self.args.output_dir}; when the teacher works again, go on with "
+                "trainer.train(resume_from_checkpoint=True)"
+            )
         if many := many_rejected(getattr(self.guide, "counts", {})):
             warnings.warn(many, RuntimeWarning, stacklevel=2)
         return done
@@ -161,15 +174,20 @@ class ThinkTuningTrainer(GRPOTrainer):
         model = self.accelerator.unwrap_model(self.model)
         seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
         begin = getattr(self.guide, "begin", None) if self.model.training else None
-        ended = None if begin is None else lambda group, ids: begin(
-            self._group(group, prompt_ids, ids), self.state.global_step, self.generation)
+        ended = (
+            None
+            if begin is None
+            else lambda group, ids: begin(self._group(group, prompt_ids, ids), self.state.global_step, self.generation)
+        )
         return self.sampler(model, prompt_ids[::num_generations], num_generations, seed, on_done=ended), None
 
     def _group(self, group: int, prompt_ids, ids: list[list[int]]) -> list[Rollout]:
         """The rollouts of one question, while others are still being sampled; the same as ``_as_rollouts`` makes of them."""
         first, texts = group * len(ids), self._texts(ids)
-        return [self._rollout(first + k, group, len(prompt_ids), prompt_ids[first + k], one, text)
-                for k, (one, text) in enumerate(zip(ids, texts, strict=True))]
+        return [
+            self._rollout(first + k, group, len(prompt_ids), prompt_ids[first + k], one, text)
+            for k, (one, text) in enumerate(zip(ids, texts, strict=True))
+        ]
 
     def _generate(self, prompts):
         out = list(super()._generate(prompts))
@@ -180,8 +198,9 @@ class ThinkTuningTrainer(GRPOTrainer):
         if self.score is not None:
             rollouts = self.score(rollouts)
         elif behaviors := getattr(self.guide, "behaviors", ()):
-            rollouts = [replace(r, checks={**r.checks, "behavior": any(b.detect(r.text) for b, _ in behaviors)})
-                        for r in rollouts]
+            rollouts = [
+                replace(r, checks={**r.checks, "behavior": any(b.detect(r.text) for b, _ in behaviors)}) for r in rollouts
+            ]
         for row, rollout in enumerate(rollouts):
             if not rollout.guided:
                 continue
@@ -190,7 +209,7 @@ class ThinkTuningTrainer(GRPOTrainer):
                 completions[row] = [self._message(rollout)]
             else:
                 completions[row] = rollout.text
-            if logprobs is not None:       # vLLM's log-probs; TRL reads None as "unknown" and corrects nothing there
+            if logprobs is not None:  # vLLM's log-probs; TRL reads None as "unknown" and corrects nothing there
                 kept = len(rollout.kept_student_ids)
                 logprobs[row] = list(logprobs[row][:kept]) + [None] * len(rollout.teacher_ids)
         self._rollouts = rollouts
@@ -211,17 +230,27 @@ class ThinkTuningTrainer(GRPOTrainer):
     def _as_rollouts(self, prompt_ids, completion_ids) -> list[Rollout]:
         n = self.num_generations if self.model.training else self.num_generations_eval
         if len(completion_ids) % n:
-            raise ConfigError(f"{len(completion_ids)} rollouts on this process do not form whole groups of {n}; make "
-                              "per_device_train_batch_size * steps_per_generation a multiple of num_generations")
-        return [self._rollout(row, row // n, len(prompt_ids), prompt, ids, text) for row, (prompt, ids, text)
-                in enumerate(zip(prompt_ids, completion_ids, self._texts(completion_ids), strict=True))]
+            raise ConfigError(
+                f"{len(completion_ids)} rollouts on this process do not form whole groups of {n}; make "
+                "per_device_train_batch_size * steps_per_generation a multiple of num_generations"
+            )
+        return [
+            self._rollout(row, row // n, len(prompt_ids), prompt, ids, text)
+            for row, (prompt, ids, text) in enumerate(zip(prompt_ids, completion_ids, self._texts(completion_ids), strict=True))
+        ]
 
     def _rollout(self, row: int, group: int, rows: int, prompt, ids, text: str) -> Rollout:
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
         return Rollout(
-            id=f"{self.generation}-{self.accelerator.process_index * rows + row}", group=group, example=self._example(row),
-            prompt_ids=tuple(prompt), student_ids=tuple(ids), finished=bool(ids) and ids[-1] in ends, text=text,
-            student_text=text)
+            id=f"{self.generation}-{self.accelerator.process_index * rows + row}",
+            group=group,
+            example=self._example(row),
+            prompt_ids=tuple(prompt),
+            student_ids=tuple(ids),
+            finished=bool(ids) and ids[-1] in ends,
+            text=text,
+            student_text=text,
+        )
 
     def _example(self, row: int) -> Example:
         inputs = self._rows[row]
@@ -240,19 +269,25 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._rows = inputs
         out = super()._generate_and_score_completions(inputs)
         spans = [_teacher_span(r, self.scope) for r in self._rollouts]
-        teacher_mask = pad([torch.tensor(s) for s in spans], padding_value=0, padding_side="right",
-                           pad_to_multiple_of=self.pad_to_multiple_of).to(out["completion_ids"].device)
-        out["teacher_mask"] = teacher_mask * out["completion_mask"]      # TRL shuffles and splits both with the rest
+        teacher_mask = pad(
+            [torch.tensor(s) for s in spans], padding_value=0, padding_side="right", pad_to_multiple_of=self.pad_to_multiple_of
+        ).to(out["completion_ids"].device)
+        out["teacher_mask"] = teacher_mask * out["completion_mask"]  # TRL shuffles and splits both with the rest
         share = self._equal_rewards_earn_nothing(out)
         out["rollout_row"] = torch.arange(len(self._rollouts), device=teacher_mask.device)
         self._to_trace = set([k for k, r in enumerate(self._rollouts) if r.guided][:TRACED])
         if self.imitate:
             out["advantages"] = torch.tensor([float(r.guided) for r in self._rollouts]).to(out["advantages"])
         first = self.accelerator.process_index * len(self._rollouts)
-        given = self._rewards[first: first + len(self._rollouts)].tolist()
-        self._rollouts = [r if r.rewards else replace(r, rewards={
-            name: value for name, value in zip(self.reward_func_names, row, strict=True) if value == value})     # NaN: none given
-            for r, row in zip(self._rollouts, given, strict=True)]
+        given = self._rewards[first : first + len(self._rollouts)].tolist()
+        self._rollouts = [
+            r
+            if r.rewards
+            else replace(
+                r, rewards={name: value for name, value in zip(self.reward_func_names, row, strict=True) if value == value}
+            )  # NaN: none given
+            for r, row in zip(self._rollouts, given, strict=True)
+        ]
         self._rollouts = [replace(r, advantage=a) for r, a in zip(self._rollouts, out["advantages"].tolist(), strict=True)]
         if self.model.training:
             gamma = getattr(self.guide, "gamma", lambda step: 0.0)(self.state.global_step)
@@ -270,19 +305,20 @@ class ThinkTuningTrainer(GRPOTrainer):
         super().log(logs, *args, **kwargs)
 
     def _calculate_rewards(self, *args, **kwargs):
-        self._rewards = super()._calculate_rewards(*args, **kwargs)      # (N, F) over all processes
+        self._rewards = super()._calculate_rewards(*args, **kwargs)  # (N, F) over all processes
         return self._rewards
 
     def _equal_rewards_earn_nothing(self, out: dict) -> float:
         """Advantage 0 where TRL's is a rounding error, in the loss and in what is logged; returns the share of such rollouts."""
         mode = "train" if self.model.training else "eval"
         size = self.num_generations if mode == "train" else self.num_generations_eval
-        equal = equal_groups(self._rewards, self.reward_weights, size,
-                             each=self.multi_objective_aggregation == "normalize_then_sum")
+        equal = equal_groups(
+            self._rewards, self.reward_weights, size, each=self.multi_objective_aggregation == "normalize_then_sum"
+        )
         first = self.accelerator.process_index * len(out["advantages"])
-        out["advantages"] = out["advantages"].masked_fill(equal[first: first + len(out["advantages"])], 0.0)
+        out["advantages"] = out["advantages"].masked_fill(equal[first : first + len(out["advantages"])], 0.0)
         logged = self._logs["advantages"]
-        recent = [0.0 if same else a for a, same in zip(list(logged)[-len(equal):], equal.tolist(), strict=False)]
+        recent = [0.0 if same else a for a, same in zip(list(logged)[-len(equal) :], equal.tolist(), strict=False)]
         for _ in recent:
             logged.pop()
         logged.extend(recent)
@@ -296,11 +332,13 @@ class ThinkTuningTrainer(GRPOTrainer):
         plain = self.accelerator.unwrap_model(model)
         if plain is model:
             loss = self._compute_loss(model, inputs)
-        else:              # go in through the data-parallel wrapper, so that its gradient hooks run
+        else:  # go in through the data-parallel wrapper, so that its gradient hooks run
             loss = self._forward_redirection(model, plain, self._compute_loss, plain, inputs)
         if not torch.isfinite(loss):
-            raise TrainingError(f"the loss became {loss.item()} at step {self.state.global_step}. Everything up to the last "
-                                "checkpoint is kept; start a new run with a lower train.learning_rate or train.max_grad_norm")
+            raise TrainingError(
+                f"the loss became {loss.item()} at step {self.state.global_step}. Everything up to the last "
+                "checkpoint is kept; start a new run with a lower train.learning_rate or train.max_grad_norm"
+            )
         return loss
 
     def _compute_loss(self, model, inputs):
@@ -310,7 +348,8 @@ class ThinkTuningTrainer(GRPOTrainer):
             # TRL's dapo divides by a number that it is given, and by nothing that hangs on the micro-batch
             self.loss_type = "dapo"
             inputs["num_items_in_batch"] = tokens * (
-                self.accelerator.num_processes * self.args.steps_per_generation / self.current_gradient_accumulation_steps)
+                self.accelerator.num_processes * self.args.steps_per_generation / self.current_gradient_accumulation_steps
+            )
         try:
             return super()._compute_loss(model, inputs)
         finally:
@@ -323,25 +362,30 @@ class ThinkTuningTrainer(GRPOTrainer):
             return None
         every = self.args.gradient_accumulation_steps
         first = self._step % self.args.steps_per_generation // every * every
-        masks = [x["completion_mask"] * x.get("tool_mask", 1) for x in self._buffered_inputs[first: first + micros]]
+        masks = [x["completion_mask"] * x.get("tool_mask", 1) for x in self._buffered_inputs[first : first + micros]]
         return torch.stack([m.sum() for m in masks]).sum().float()
 
-    def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, batch_size=None,
-                                           compute_entropy=False, **_):
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **_
+    ):
         model = self.accelerator.unwrap_model(model)
         inputs, step = self._loss_inputs, batch_size or len(input_ids)
 
         def forward(rows):
-            parts = [chosen_logprobs(model, input_ids[r], attention_mask[r], logits_to_keep, self.temperature,
-                                     self.accelerator.autocast) for r in rows.split(step)]
+            parts = [
+                chosen_logprobs(
+                    model, input_ids[r], attention_mask[r], logits_to_keep, self.temperature, self.accelerator.autocast
+                )
+                for r in rows.split(step)
+            ]
             return tuple(torch.cat(x) for x in zip(*parts, strict=True))
 
         every = torch.arange(len(input_ids), device=input_ids.device)
         if inputs is None or self.beta != 0.0 or not torch.is_grad_enabled():
             logps, entropies = forward(every)
-        else:                    # rows without an advantage have no gradient: a forward pass is enough for their metrics
+        else:  # rows without an advantage have no gradient: a forward pass is enough for their metrics
             live = inputs["advantages"].reshape(len(every), -1).ne(0).any(1)
-            live[0] |= ~live.any()                                     # the loss must hang on the graph
+            live[0] |= ~live.any()  # the loss must hang on the graph
             with torch.no_grad():
                 idle = forward(every[~live]) if not live.all() else None
             logps, entropies = forward(every[live])
@@ -359,7 +403,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._log_by_origin(inputs, teacher, now, entropies, advantage)
         if not teacher.any():
             return
-        if "importance_sampling_ratio" in inputs:      # (B, 1) or (B, T): what vLLM sampled; the teacher's tokens it did not
+        if "importance_sampling_ratio" in inputs:  # (B, 1) or (B, T): what vLLM sampled; the teacher's tokens it did not
             ratio = inputs["importance_sampling_ratio"].expand_as(now)
             inputs["importance_sampling_ratio"] = torch.where(teacher, 1.0, ratio)
         plain = self.shaping.variant == "ratio" or self.imitate
@@ -383,12 +427,17 @@ class ThinkTuningTrainer(GRPOTrainer):
             self._to_trace.discard(row)
             rollout = self._rollouts[row]
             size = len(rollout.completion_ids)
-            traces.append({
-                "rollout": rollout.id, "step": self.state.global_step, "advantage": rollout.advantage,
-                "tokens": [self._tokenizer.decode([i]) for i in rollout.completion_ids],
-                "teacher": inputs["teacher_mask"][place, :size].tolist(),
-                "probability": [float(f"{p:.4g}") for p in logps[place, :size].exp().tolist()],
-                "weight": [float(f"{w:.4g}") for w in weights[place, :size].tolist()]})
+            traces.append(
+                {
+                    "rollout": rollout.id,
+                    "step": self.state.global_step,
+                    "advantage": rollout.advantage,
+                    "tokens": [self._tokenizer.decode([i]) for i in rollout.completion_ids],
+                    "teacher": inputs["teacher_mask"][place, :size].tolist(),
+                    "probability": [float(f"{p:.4g}") for p in logps[place, :size].exp().tolist()],
+                    "weight": [float(f"{w:.4g}") for w in weights[place, :size].tolist()],
+                }
+            )
         if traces:
             self.on_tokens(traces)
 
@@ -398,7 +447,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         gap = inputs["ref_per_token_logps"] - logps if "ref_per_token_logps" in inputs else None
         for origin, mask in (("student", student), ("teacher", teacher)):
             if mask.any():
-                if gap is not None:           # the estimator of TRL's own KL
+                if gap is not None:  # the estimator of TRL's own KL
                     metrics[f"{origin}/kl"].append((gap.exp() - gap - 1)[mask].mean().item())
                 metrics[f"{origin}/entropy"].append(entropies[mask].mean().item())
                 metrics[f"{origin}/probability"].append(logps[mask].exp().mean().item())
@@ -406,7 +455,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             return
         k = aas.gradient_weight(logps, advantage, self.shaping)
         metrics["teacher/masked"].append((k[teacher] == 0).float().mean().item())
-        unlikely = logps.exp() < 0.1      # LUFFY gives a small weight to nearly certain tokens as well: those are learned already
+        unlikely = logps.exp() < 0.1  # LUFFY gives a small weight to nearly certain tokens as well: those are learned already
         metrics["teacher/out_of_reach"].append(((k < 0.1) & unlikely)[teacher].float().mean().item())
         for sign, side in (("pos", advantage > 0), ("neg", advantage < 0)):
             if (teacher & side).any():
@@ -416,12 +465,14 @@ class ThinkTuningTrainer(GRPOTrainer):
         """TRL's, but one that cannot be written whole leaves nothing behind."""
         try:
             super()._save_checkpoint(model, trial)
-        except Exception as error:      # safetensors and torch.save each report a full disk in their own words
+        except Exception as error:  # safetensors and torch.save each report a full disk in their own words
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             shutil.rmtree(folder, ignore_errors=True)
             free = shutil.disk_usage(self.args.output_dir).free
-            raise RunError(f"cannot write the checkpoint {folder}: {str(error).splitlines()[0]} ({free / 1e6:.1f} MB free on the "
-                           "disk). The checkpoint before it is kept; free some space and continue with --resume") from error
+            raise RunError(
+                f"cannot write the checkpoint {folder}: {str(error).splitlines()[0]} ({free / 1e6:.1f} MB free on the "
+                "disk). The checkpoint before it is kept; free some space and continue with --resume"
+            ) from error
 
 
 def _teacher_span(rollout: Rollout, scope: str) -> list[int]:
@@ -445,6 +496,8 @@ def _refuse_what_breaks(args) -> None:
             value = getattr(args, name.split(" ")[0])
             raise ConfigError(f"{name}={value!r} does not work with teacher tokens in the loss; set it to {needed}")
     if args.loss_type == "bnpo" and args.steps_per_generation % args.gradient_accumulation_steps:
-        raise ConfigError(f"loss_type='bnpo' needs a steps_per_generation (now {args.steps_per_generation}) that is a multiple "
-                          f"of gradient_accumulation_steps (now {args.gradient_accumulation_steps}): its mean is over the tokens "
-                          "of an optimizer step, which must come from one generation")
+        raise ConfigError(
+            f"loss_type='bnpo' needs a steps_per_generation (now {args.steps_per_generation}) that is a multiple "
+            f"of gradient_accumulation_steps (now {args.gradient_accumulation_steps}): its mean is over the tokens "
+            "of an optimizer step, which must come from one generation"
+        )

@@ -3,6 +3,7 @@
 Every record is frozen. A stage takes records and returns new ones, so whatever was written to disk stays true.
 Shapes: P = prompt tokens, T = tokens that the student sampled, G = tokens that the teacher added (its EOS included).
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -156,8 +157,11 @@ class Batch:
 
 def to_json(record: Any) -> dict[str, Any]:
     """A record as a dict of what ``json`` can write; nested records become dicts too."""
-    return {f.name: to_json(value) if dataclasses.is_dataclass(value) else value
-            for f in dataclasses.fields(record) for value in (getattr(record, f.name),)}
+    return {
+        f.name: to_json(value) if dataclasses.is_dataclass(value) else value
+        for f in dataclasses.fields(record)
+        for value in (getattr(record, f.name),)
+    }
 
 
 def guidance_from_json(data: Mapping[str, Any]) -> Guidance:
@@ -174,7 +178,6 @@ def rollout_from_json(data: Mapping[str, Any]) -> Rollout:
     for key in ("prompt_ids", "student_ids", "teacher_ids"):
         data[key] = tuple(data.get(key) or ())
     return Rollout(**data)
-
 
 
 @dataclass(frozen=True)

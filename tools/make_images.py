@@ -2,6 +2,7 @@
 
 Needs playwright (in the extra ``dev``) and a Chromium on the PATH.
 """
+
 import shutil
 import sys
 from pathlib import Path

@@ -1,7 +1,8 @@
 """Screenshots of the Lab in JupyterLab, in its light and its dark theme: docs/images/lab-*.png.
 
-    python tools/make_lab_images.py     # needs a Chromium on the PATH
+python tools/make_lab_images.py     # needs a Chromium on the PATH
 """
+
 from __future__ import annotations
 
 import json
@@ -17,8 +18,12 @@ from tests.support.jupyter_page import Notebook, server, write_notebook  # noqa:
 from tests.support.widget_page import browser  # noqa: E402
 
 CONFIG = {**SMALL, "name": "start-here", "train": {**SMALL["train"], "questions": 4}}
-CELLS = [f"from thinklab import Lab\nlab = Lab({json.dumps(CONFIG)}, out='runs/start-here')",
-         "batch = lab.rollout()\nlab.guide(batch);", "lab", "lab.review(batch)"]
+CELLS = [
+    f"from thinklab import Lab\nlab = Lab({json.dumps(CONFIG)}, out='runs/start-here')",
+    "batch = lab.rollout()\nlab.guide(batch);",
+    "lab",
+    "lab.review(batch)",
+]
 
 
 def main() -> None:

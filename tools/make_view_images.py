@@ -3,6 +3,7 @@
 Needs playwright (in the extra ``dev``) and a Chromium on the PATH. No kernel runs: the widgets are shown in a plain page with
 JupyterLab's colors, and with their real Python behind them.
 """
+
 import sys
 import tempfile
 from pathlib import Path
@@ -49,9 +50,11 @@ def main(folder: Path) -> None:
             page.locator(".tl").screenshot(path=OUT / f"review-pane-{theme}.png")
             page.close()
         page = chromium.new_page(viewport={"width": 900, "height": 700})
-        shots = {"token-view": (token_view(list(run.read("tokens"))[:3], by="probability").to_html(), "light"),
-                 "aas-explorer": (AasExplorer(run).to_html(), "light"),
-                 "side-by-side": (side_by_side({"ThinkTuning": run}, 4).to_html(), "dark")}
+        shots = {
+            "token-view": (token_view(list(run.read("tokens"))[:3], by="probability").to_html(), "light"),
+            "aas-explorer": (AasExplorer(run).to_html(), "light"),
+            "side-by-side": (side_by_side({"ThinkTuning": run}, 4).to_html(), "dark"),
+        }
         for name, (html, theme) in shots.items():
             mount_html(page, html, theme)
             page.locator(".tl").screenshot(path=OUT / f"{name}.png")

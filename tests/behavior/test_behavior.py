@@ -1,4 +1,5 @@
 """Loading behaviors, and what a loaded one does."""
+
 from __future__ import annotations
 
 import pickle
@@ -33,8 +34,16 @@ def test_shipped_behaviors_pass_lint_and_their_own_tests(name):
 
 
 def test_the_shipped_ones():
-    assert {"self-conflict", "self-critique", "self-agreement", "self-consultancy", "cognitive-mix", "thalapathy-vijay",
-            "thalapathy-vijay-aside", "self-check"} < set(list_behaviors())
+    assert {
+        "self-conflict",
+        "self-critique",
+        "self-agreement",
+        "self-consultancy",
+        "cognitive-mix",
+        "thalapathy-vijay",
+        "thalapathy-vijay-aside",
+        "self-check",
+    } < set(list_behaviors())
     assert len(list_behaviors()) >= 12
 
 
@@ -59,17 +68,24 @@ def test_splice_of_the_demo():
     fields = {"reason": " I check: 12+7=19. 19+6=25. 25+5=30.\n", "phrase": "So \\boxed{30}."}
     assert check.separator + check.splice(fields) == " I check: 12+7=19. 19+6=25. 25+5=30. So \\boxed{30}."
     vijay = load_behavior("thalapathy-vijay")
-    assert vijay.splice({"reason": "well done", "phrase": "Thalapathy Vijay says: hit hard."}) == \
-        "Thalapathy Vijay says: hit hard."
+    assert (
+        vijay.splice({"reason": "well done", "phrase": "Thalapathy Vijay says: hit hard."}) == "Thalapathy Vijay says: hit hard."
+    )
     with pytest.raises(KeyError):
         check.splice({"reason": "no phrase"})
 
 
-@pytest.mark.parametrize("text, why", [
-    ("", "empty"), ("I check: 1+1=2.", "boxed"), ("So \\boxed{2}.", "I check:"),
-    ("I check: 1+1=2. So \\boxed{2}. Done.", "does not end with"), ("x" * 1201, "at most 1200"),
-    ("So \\boxed{2}. As before, \"I check: 1+1=2.\" So \\boxed{2}.", "does not find the behavior"),
-])
+@pytest.mark.parametrize(
+    "text, why",
+    [
+        ("", "empty"),
+        ("I check: 1+1=2.", "boxed"),
+        ("So \\boxed{2}.", "I check:"),
+        ("I check: 1+1=2. So \\boxed{2}. Done.", "does not end with"),
+        ("x" * 1201, "at most 1200"),
+        ('So \\boxed{2}. As before, "I check: 1+1=2." So \\boxed{2}.', "does not find the behavior"),
+    ],
+)
 def test_guidance_is_refused_with_a_reason(text, why):
     assert why in load_behavior("self-check").check_guidance(text, "So \\boxed{0}.")
 
@@ -104,11 +120,17 @@ def test_detection_explains_itself():
     assert not missed and "not between two boxed answers" in missed.why and missed.spans == ((0, 8),)
 
 
-@pytest.mark.parametrize("placement, text, shows", [
-    ("end", "Yes. I check: it.", True), ("end", "I check: it. Yes.", False),
-    ("before_answer", "I check: it. So \\boxed{1}.", True), ("before_answer", "So \\boxed{1}. I check: it.", False),
-    ("before_answer", "I check: it.", False), ("anywhere", "So \\boxed{1}. I check: it. Yes.", True),
-])
+@pytest.mark.parametrize(
+    "placement, text, shows",
+    [
+        ("end", "Yes. I check: it.", True),
+        ("end", "I check: it. Yes.", False),
+        ("before_answer", "I check: it. So \\boxed{1}.", True),
+        ("before_answer", "So \\boxed{1}. I check: it.", False),
+        ("before_answer", "I check: it.", False),
+        ("anywhere", "So \\boxed{1}. I check: it. Yes.", True),
+    ],
+)
 def test_placement(tmp_path, placement, text, shows):
     file = f"extends: self-check\nname: mine\nplacement: {placement}\ndetector: {{phrase: 'I check:'}}\n"
     assert bool(load_behavior(write(tmp_path, file)).detect(text)) is shows
@@ -127,7 +149,8 @@ def test_hash_is_the_content(tmp_path):
 
 def test_short_tests_are_tests(tmp_path):
     text = "name: mine\nextends: self-check\ntests:\n" + (
-        "  shows: ['So \\boxed{1}. I check: it. So \\boxed{1}.', nothing]\n  lacks: [x]\n")
+        "  shows: ['So \\boxed{1}. I check: it. So \\boxed{1}.', nothing]\n  lacks: [x]\n"
+    )
     mine = load_behavior(write(tmp_path, text))
     assert [(r.passed, r.what[:6]) for r in run_tests(mine)][:3] == [(True, "text 1"), (False, "text 2"), (True, "text 3")]
     assert mine.hash != load_behavior(write(tmp_path, text.replace("[x]", "[other]"))).hash
@@ -143,8 +166,11 @@ def test_hash_sees_what_is_inherited(tmp_path):
 
 
 def test_extends_replaces_lists_and_the_detector_and_keeps_the_rest(tmp_path):
-    path = write(tmp_path, "name: mine\nextends: thalapathy-vijay\nreward: {bonus: 1}\n"
-                           "detector: {phrase: Vijay}\nguidance: {must_contain: [Vijay]}\n")
+    path = write(
+        tmp_path,
+        "name: mine\nextends: thalapathy-vijay\nreward: {bonus: 1}\n"
+        "detector: {phrase: Vijay}\nguidance: {must_contain: [Vijay]}\n",
+    )
     mine, base = load_behavior(path), load_behavior("thalapathy-vijay")
     assert (mine.name, mine.reward.bonus, mine.reward.count) == ("mine", 1.0, 1)
     assert mine.detect("Vijay says no.") and not base.detect("Vijay says no.")

@@ -1,4 +1,5 @@
 """Every mistake in a file is an error with file, line, column, the offending text and what to do."""
+
 from __future__ import annotations
 
 import re
@@ -32,7 +33,7 @@ detector:
 reward: {bonus: 0.5}
 """
 
-CASES = [   # what is replaced, by what, line:column, what the message says
+CASES = [  # what is replaced, by what, line:column, what the message says
     ("count: 1", "cuont: 1", "16:7", r"unknown key 'cuont' \(did you mean 'count'\?\)"),
     ("version: 1", "verson: 1", "4:1", r"unknown key 'verson' \(did you mean 'version'\?\)"),
     ("title: A title", "title: A title\ntitle: B", "3:1", r"'title' is written twice \(first in line 2\)"),
@@ -96,8 +97,7 @@ CASES = [   # what is replaced, by what, line:column, what the message says
     ("count: 1", "count:", "16:7", r"detector\.all\.0\.count: nothing is written after the colon"),
     ("check \\w+", "''", "17:14", r"regex: the text must have at least 1 character, not ''$"),
     ("check \\w+", "[a, 1]", "17:18", r"regex\.1: must be a valid string; write \"1\" in quotes for a text$"),
-    ("check \\w+", "a" + "\n    - {regex: b, timeout_ms: 1000}" * 4, "14:3",
-     r"time limits of its patterns add up to 4050 ms"),
+    ("check \\w+", "a" + "\n    - {regex: b, timeout_ms: 1000}" * 4, "14:3", r"time limits of its patterns add up to 4050 ms"),
     ("version: 1", "'#': 1\nversion: 1", "4:1", r"unknown key '#';"),
     ("version: 1", "version: '1'", "4:10", r"version: must be a valid integer, not '1'; write 1 without quotes"),
     ("teacher:\n", "teacher: you\nrest:\n", "5:10", r"teacher: must be keys and values, not 'you'"),
@@ -120,7 +120,7 @@ def test_mistakes(old, new, where, what):
 
 
 def test_missing_few_shots():
-    before, after = GOOD[:GOOD.index("  few_shots:")], GOOD[GOOD.index("detector:"):]
+    before, after = GOOD[: GOOD.index("  few_shots:")], GOOD[GOOD.index("detector:") :]
     with pytest.raises(BehaviorError, match=r"mine\.yaml:6:3: teacher\.few_shots is missing"):
         read_text(before + after, "mine.yaml")
     with pytest.raises(BehaviorError, match=r"mine\.yaml:7:14: teacher\.few_shots: the list must have at least 1 item"):
@@ -139,8 +139,9 @@ def test_escapes_that_are_meant():
 
 def test_lint_names_the_missing_package_and_what_nobody_sees(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text(GOOD.replace("count: 1", "count: 1\n    - not: {python: not.here}").replace("A title", "A\u202e title"),
-                    encoding="utf-8")
+    path.write_text(
+        GOOD.replace("count: 1", "count: 1\n    - not: {python: not.here}").replace("A title", "A\u202e title"), encoding="utf-8"
+    )
     found = {(f.level, f.line, f.column): f.message for f in lint(path)}
     assert "no installed package has a detector 'not.here'" in found["error", 17, 13]
     assert "nobody sees (U+202E)" in found["warning", 2, 1]
@@ -200,8 +201,12 @@ def test_lint_warns_and_reads_the_few_shots(tmp_path):
     found = lint(path)
     assert {f.level for f in found} == {"warning", "error"}
     text = "\n".join(map(str, found))
-    for part in ("other.yaml:1:1: warning: the name is 'mine' but the file is 'other.yaml'", "every few-shot is incorrect",
-                 "write at least 10", "few-shot 1: the detector does not find the behavior in the guidance"):
+    for part in (
+        "other.yaml:1:1: warning: the name is 'mine' but the file is 'other.yaml'",
+        "every few-shot is incorrect",
+        "write at least 10",
+        "few-shot 1: the detector does not find the behavior in the guidance",
+    ):
         assert part in text
 
 

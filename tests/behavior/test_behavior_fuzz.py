@@ -1,4 +1,5 @@
 """Whatever is in a file: a valid behavior, or a BehaviorError with a place. Never anything else, never over 2 s."""
+
 from __future__ import annotations
 
 import random
@@ -16,12 +17,64 @@ from thinklab.config.shipped import resource_dir
 from thinklab.errors import BehaviorError
 
 FILES = [path.read_text(encoding="utf-8") for path in sorted(resource_dir("behaviors").glob("*.yaml"))]
-PIECES = ["\n", "  ", "\t", ":", " : ", "- ", "[", "]", "{", "}", '"', "'", "|", ">", "&a", "*a", "!!python/object:os.system",
-          "%YAML 1.1\n", "---\n", "...\n", "no", "on", "1:30", "010", "{{ x }}", "{% for i in range(9) %}", "{{", "}}", "{#",
-          "\x00", "\ufeff", "é", "\U0001f600", "\\", "\\x", "? ", "<<: ", "null", "~", "1e999", "-", "#", "regex: '(a|a)*$'",
-          "((((((((", "extends: self-check", "same_as: cognitive-mix", "\ud800", "\x85", "\u2028", "@", "`", "{" * 50,
-          "[" * 500, "- " * 300, "a: " * 30]
-SLOWEST = 2.0      # seconds of processor time: the machine may be busy with something else
+PIECES = [
+    "\n",
+    "  ",
+    "\t",
+    ":",
+    " : ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    '"',
+    "'",
+    "|",
+    ">",
+    "&a",
+    "*a",
+    "!!python/object:os.system",
+    "%YAML 1.1\n",
+    "---\n",
+    "...\n",
+    "no",
+    "on",
+    "1:30",
+    "010",
+    "{{ x }}",
+    "{% for i in range(9) %}",
+    "{{",
+    "}}",
+    "{#",
+    "\x00",
+    "\ufeff",
+    "é",
+    "\U0001f600",
+    "\\",
+    "\\x",
+    "? ",
+    "<<: ",
+    "null",
+    "~",
+    "1e999",
+    "-",
+    "#",
+    "regex: '(a|a)*$'",
+    "((((((((",
+    "extends: self-check",
+    "same_as: cognitive-mix",
+    "\ud800",
+    "\x85",
+    "\u2028",
+    "@",
+    "`",
+    "{" * 50,
+    "[" * 500,
+    "- " * 300,
+    "a: " * 30,
+]
+SLOWEST = 2.0  # seconds of processor time: the machine may be busy with something else
 
 
 def attempt(text: str) -> Behavior | None:
@@ -56,8 +109,28 @@ def test_any_pieces_of_yaml(text):
 
 def yaml_values():
     leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-    keys = st.sampled_from(["name", "title", "version", "teacher", "detector", "regex", "phrase", "all", "not", "where", "count",
-                            "tests", "splice", "reward", "extends", "same_as", "few_shots", "system"]) | st.text(max_size=5)
+    keys = st.sampled_from(
+        [
+            "name",
+            "title",
+            "version",
+            "teacher",
+            "detector",
+            "regex",
+            "phrase",
+            "all",
+            "not",
+            "where",
+            "count",
+            "tests",
+            "splice",
+            "reward",
+            "extends",
+            "same_as",
+            "few_shots",
+            "system",
+        ]
+    ) | st.text(max_size=5)
     return st.recursive(leaf, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5), max_leaves=25)
 
 
@@ -83,41 +156,78 @@ def mutated(text: str, rng: random.Random) -> str:
     if kind < 0.4:
         return text[:at] + rng.choice(PIECES) + text[at:]
     if kind < 0.6:
-        return text[:at] + text[at + rng.choice([1, 1, 3, 20, 300]):]
+        return text[:at] + text[at + rng.choice([1, 1, 3, 20, 300]) :]
     if kind < 0.75:
         to = rng.randrange(len(text) + 1)
-        return text[:to] + text[at: at + rng.choice([5, 40, 400])] + text[to:]
+        return text[:to] + text[at : at + rng.choice([5, 40, 400])] + text[to:]
     if kind < 0.9:
         lines = text.split("\n")
         k = rng.randrange(len(lines))
-        lines[k] = rng.choice([lines[k][1:], f" {lines[k]}", lines[k] * 2, rng.choice(lines),
-                               f"{lines[k].split(':')[0]}: {rng.choice(PIECES)}"])
+        lines[k] = rng.choice(
+            [lines[k][1:], f" {lines[k]}", lines[k] * 2, rng.choice(lines), f"{lines[k].split(':')[0]}: {rng.choice(PIECES)}"]
+        )
         return "\n".join(lines)
-    return text[:at] + chr(rng.choice([rng.randrange(32, 127), rng.randrange(0x110000)])) + text[at + 1:]
+    return text[:at] + chr(rng.choice([rng.randrange(32, 127), rng.randrange(0x110000)])) + text[at + 1 :]
 
 
 CHECK = FILES[[f.find("\nname: self-check\n") > 0 for f in FILES].index(True)]
 
 
 def with_detector(detector: str) -> str:
-    return CHECK[: CHECK.index("detector:")] + f"detector:\n  {detector}\n" + CHECK[CHECK.index("tests:"):]
+    return CHECK[: CHECK.index("detector:")] + f"detector:\n  {detector}\n" + CHECK[CHECK.index("tests:") :]
 
 
 def with_system(system: str) -> str:
-    return CHECK[: CHECK.index("  system:")] + f"  system: {system}\n" + CHECK[CHECK.index("  few_shots:"):]
+    return CHECK[: CHECK.index("  system:")] + f"  system: {system}\n" + CHECK[CHECK.index("  few_shots:") :]
 
 
-@pytest.mark.parametrize("text", [
-    "[" * 60_000, "[" * 3000 + "]" * 3000, "- " * 30_000, "{a: " * 15_000, "? " * 20_000, ": " * 30_000, "\n" * 65_000,
-    "\n".join(f"k{i}: 1" for i in range(5800)), "[" + "a," * 30_000 + "]", "{" + "a: 1," * 12_000, "&a " * 20_000, "!a " * 20_000,
-    "'" * 60_001, "a: |\n" + " x\n" * 20_000, "\n".join(" " * i + "a:" for i in range(340)), '"' + "\\n" * 30_000,
-    *map(with_detector, ["regex: '((a{1000}){1000}){1000}'", "regex: '" + "(" * 450 + "a" + ")" * 450 + "'",
-                         "regex: '(?:(?:x{99}){99}y{9,}){1,2}'", "regex: '\\L<x>a'", "regex: '[z-a]'",
-                         "{not: " * 200 + "{phrase: a}" + "}" * 200, "all: [" + "{phrase: a}," * 2000 + "]"]),
-    *map(with_system, ["'{{ 9**9**9 }}'", "'{{ \"a\" * 99999999999 }}'", "'{{ " + "(" * 200 + "title" + ")" * 200 + " }}'",
-                       "'" + "{% if title %}" * 60 + "{% endif %}" * 60 + "'", "'{{ 1" + "9" * 5000 + " }}'",
-                       "'{{ title.__class__.__mro__ }}'", "'{% include \"/etc/passwd\" %}'", "'{{ range(99999) | list }}'"]),
-], ids=lambda text: re.sub(r"\W+", "_", text[:20] if len(text) > 60_000 or not text.startswith("#") else text[-400:])[:30])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 60_000,
+        "[" * 3000 + "]" * 3000,
+        "- " * 30_000,
+        "{a: " * 15_000,
+        "? " * 20_000,
+        ": " * 30_000,
+        "\n" * 65_000,
+        "\n".join(f"k{i}: 1" for i in range(5800)),
+        "[" + "a," * 30_000 + "]",
+        "{" + "a: 1," * 12_000,
+        "&a " * 20_000,
+        "!a " * 20_000,
+        "'" * 60_001,
+        "a: |\n" + " x\n" * 20_000,
+        "\n".join(" " * i + "a:" for i in range(340)),
+        '"' + "\\n" * 30_000,
+        *map(
+            with_detector,
+            [
+                "regex: '((a{1000}){1000}){1000}'",
+                "regex: '" + "(" * 450 + "a" + ")" * 450 + "'",
+                "regex: '(?:(?:x{99}){99}y{9,}){1,2}'",
+                "regex: '\\L<x>a'",
+                "regex: '[z-a]'",
+                "{not: " * 200 + "{phrase: a}" + "}" * 200,
+                "all: [" + "{phrase: a}," * 2000 + "]",
+            ],
+        ),
+        *map(
+            with_system,
+            [
+                "'{{ 9**9**9 }}'",
+                "'{{ \"a\" * 99999999999 }}'",
+                "'{{ " + "(" * 200 + "title" + ")" * 200 + " }}'",
+                "'" + "{% if title %}" * 60 + "{% endif %}" * 60 + "'",
+                "'{{ 1" + "9" * 5000 + " }}'",
+                "'{{ title.__class__.__mro__ }}'",
+                "'{% include \"/etc/passwd\" %}'",
+                "'{{ range(99999) | list }}'",
+            ],
+        ),
+    ],
+    ids=lambda text: re.sub(r"\W+", "_", text[:20] if len(text) > 60_000 or not text.startswith("#") else text[-400:])[:30],
+)
 def test_bombs(text):
     assert attempt(text) is None
 

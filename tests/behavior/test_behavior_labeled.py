@@ -1,4 +1,5 @@
 """Are the shipped detectors good enough? The figures of docs/behaviors.md, the real answers, and the few-shots' origin."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -40,8 +41,12 @@ def test_unseen_texts(name):
 
 def test_the_sets_do_not_overlap():
     for name in list_behaviors():
-        texts = [row["text"] for folder in detectors.SETS.values() if (folder / f"{name}.jsonl").is_file()
-                 for row in detectors.read(folder / f"{name}.jsonl")]
+        texts = [
+            row["text"]
+            for folder in detectors.SETS.values()
+            if (folder / f"{name}.jsonl").is_file()
+            for row in detectors.read(folder / f"{name}.jsonl")
+        ]
         assert len(set(texts)) == len(texts), name
 
 
@@ -70,7 +75,7 @@ def test_at_most_one_percent_false_alarms_in_real_answers(name, answers):
 
 def runs_of_words(text: str, length: int = 8) -> set[str]:
     words = re.findall(r"[a-z0-9]+", text.lower())
-    return {" ".join(words[k: k + length]) for k in range(len(words) - length + 1)}
+    return {" ".join(words[k : k + length]) for k in range(len(words) - length + 1)}
 
 
 def test_no_few_shot_comes_from_a_benchmark():

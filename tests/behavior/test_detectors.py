@@ -1,4 +1,5 @@
 """Detectors: where and how often they look, what they explain, and that no text can hang them."""
+
 from __future__ import annotations
 
 import time
@@ -25,19 +26,38 @@ def made(**spec):
     return build(TypeAdapter(DetectorSpec).validate_python(spec))
 
 
-@pytest.mark.parametrize("where, text, shows", [
-    ("anywhere", "a Ha b", True), ("anywhere", "a b", False),
-    ("start", "  Ha b", True), ("start", "\"Ha\" b", True), ("start", "a Ha", False),
-    ("end", "a Ha.\n", True), ("end", "a \"Ha!\"", True), ("end", "a Ha b", False),
-    ("first_sentence", "a Ha. B.", True), ("first_sentence", "A. Ha.", False), ("first_sentence", "Ha", True),
-    ("last_sentence", "A. b Ha c.", True), ("last_sentence", "Ha. B.", False), ("last_sentence", "A 3.5 Ha c", True),
-    ("last_line", "a\nb Ha. c", True), ("last_line", "Ha\nb", False),
-    ("before_answer", f"Ha {A}", True), ("before_answer", f"{A} Ha {B}", True), ("before_answer", f"{A} Ha", False),
-    ("before_answer", "Ha", False),
-    ("after_answer", f"{A} Ha", True), ("after_answer", f"{A} Ha {B}", True), ("after_answer", f"Ha {A}", False),
-    ("between_answers", f"{A} Ha {B}", True), ("between_answers", f"{A} Ha", False), ("between_answers", f"Ha {A} {B}", False),
-    ("between_answers", f"{A} {B} Ha \\boxed{{3", False),
-])
+@pytest.mark.parametrize(
+    "where, text, shows",
+    [
+        ("anywhere", "a Ha b", True),
+        ("anywhere", "a b", False),
+        ("start", "  Ha b", True),
+        ("start", '"Ha" b', True),
+        ("start", "a Ha", False),
+        ("end", "a Ha.\n", True),
+        ("end", 'a "Ha!"', True),
+        ("end", "a Ha b", False),
+        ("first_sentence", "a Ha. B.", True),
+        ("first_sentence", "A. Ha.", False),
+        ("first_sentence", "Ha", True),
+        ("last_sentence", "A. b Ha c.", True),
+        ("last_sentence", "Ha. B.", False),
+        ("last_sentence", "A 3.5 Ha c", True),
+        ("last_line", "a\nb Ha. c", True),
+        ("last_line", "Ha\nb", False),
+        ("before_answer", f"Ha {A}", True),
+        ("before_answer", f"{A} Ha {B}", True),
+        ("before_answer", f"{A} Ha", False),
+        ("before_answer", "Ha", False),
+        ("after_answer", f"{A} Ha", True),
+        ("after_answer", f"{A} Ha {B}", True),
+        ("after_answer", f"Ha {A}", False),
+        ("between_answers", f"{A} Ha {B}", True),
+        ("between_answers", f"{A} Ha", False),
+        ("between_answers", f"Ha {A} {B}", False),
+        ("between_answers", f"{A} {B} Ha \\boxed{{3", False),
+    ],
+)
 @pytest.mark.parametrize("kind", ["phrase", "regex"])
 def test_where(kind, where, text, shows):
     found = made(**{kind: "Ha"}, where=where)(text)
@@ -52,11 +72,22 @@ def test_a_pattern_sees_only_its_part():
     assert not made(regex="^Ha")("A. Ha b.")
 
 
-@pytest.mark.parametrize("limits, times, shows", [
-    ({}, 1, True), ({}, 3, True), ({"count": 2}, 2, True), ({"count": 2}, 1, False), ({"count": 2}, 3, False),
-    ({"at_least": 2}, 1, False), ({"at_least": 2}, 5, True), ({"at_most": 2}, 2, True), ({"at_most": 2}, 3, False),
-    ({"at_most": 2}, 0, False), ({"at_least": 2, "at_most": 3}, 4, False),
-])
+@pytest.mark.parametrize(
+    "limits, times, shows",
+    [
+        ({}, 1, True),
+        ({}, 3, True),
+        ({"count": 2}, 2, True),
+        ({"count": 2}, 1, False),
+        ({"count": 2}, 3, False),
+        ({"at_least": 2}, 1, False),
+        ({"at_least": 2}, 5, True),
+        ({"at_most": 2}, 2, True),
+        ({"at_most": 2}, 3, False),
+        ({"at_most": 2}, 0, False),
+        ({"at_least": 2, "at_most": 3}, 4, False),
+    ],
+)
 def test_counting(limits, times, shows):
     found = made(phrase="Ha", **limits)("Ha " * times)
     assert bool(found) is shows and len(found.spans) == times
@@ -105,8 +136,10 @@ def test_any_text_is_decided(text):
         assert found.why and all(0 <= a < b <= len(text) for a, b in found.spans)
 
 
-@pytest.mark.parametrize("pattern, text", [("(a+)+b", "a" * 5000), ("(?:a|aa)+$x", "a" * 3000),
-                                           ("(?:a?){900}(?:a){900}b", "a" * 5000), ("(.*,){20}x", "a," * 3000)])
+@pytest.mark.parametrize(
+    "pattern, text",
+    [("(a+)+b", "a" * 5000), ("(?:a|aa)+$x", "a" * 3000), ("(?:a?){900}(?:a){900}b", "a" * 5000), ("(.*,){20}x", "a," * 3000)],
+)
 def test_no_pattern_hangs(pattern, text):
     start = time.process_time()
     found = made(regex=pattern)(text)
@@ -119,11 +152,14 @@ def test_no_pattern_hangs(pattern, text):
 @pytest.mark.parametrize("name", ["self-check", "thalapathy-vijay"])
 def test_short_texts_cost_well_under_a_millisecond(name):
     behavior = load_behavior(name)
-    texts = [f"12+7+6+{k}={25 + k}. So \\boxed{{{25 + k}}}. I check: 12+7=19. 19+6=25. So \\boxed{{{25 + k}}}. "
-             "Thalapathy Vijay says: hit hard." for k in range(300)]
+    texts = [
+        f"12+7+6+{k}={25 + k}. So \\boxed{{{25 + k}}}. I check: 12+7=19. 19+6=25. So \\boxed{{{25 + k}}}. "
+        "Thalapathy Vijay says: hit hard."
+        for k in range(300)
+    ]
     behavior.detect(texts[0])
     best = float("inf")
-    for _ in range(3):         # the best of three: the machine may be busy with something else
+    for _ in range(3):  # the best of three: the machine may be busy with something else
         start = time.process_time()
         assert all(map(behavior.detect, texts))
         best = min(best, time.process_time() - start)
@@ -154,10 +190,15 @@ def test_a_judge_needs_a_teacher_and_quotes():
     assert "zero one two" in teacher.asked[0].messages[-1]["content"]
 
 
-@pytest.mark.parametrize("reply, decided", [
-    ("<found>no</found><quote></quote>", True), ("Yes!", False), ("<found>maybe</found><quote></quote>", False),
-    ("<found>no</found><quote></quote> <found>yes</found><quote>x</quote>", False),
-])
+@pytest.mark.parametrize(
+    "reply, decided",
+    [
+        ("<found>no</found><quote></quote>", True),
+        ("Yes!", False),
+        ("<found>maybe</found><quote></quote>", False),
+        ("<found>no</found><quote></quote> <found>yes</found><quote>x</quote>", False),
+    ],
+)
 def test_a_judge_that_says_no_or_rambles(reply, decided):
     found = bind_judge(made(judge="Does it count?"), Replies(reply))("one two")
     assert not found and found.decided is decided
@@ -174,8 +215,10 @@ def test_a_text_cannot_close_the_judges_markers():
 
 
 def test_python_detectors_come_by_entry_point_only(monkeypatch):
-    points = [EntryPoint("shouting", f"{__name__}:shouting", detectors.ENTRY_POINTS),
-              EntryPoint("broken", f"{__name__}:nothing", detectors.ENTRY_POINTS)]
+    points = [
+        EntryPoint("shouting", f"{__name__}:shouting", detectors.ENTRY_POINTS),
+        EntryPoint("broken", f"{__name__}:nothing", detectors.ENTRY_POINTS),
+    ]
     monkeypatch.setattr(detectors, "entry_points", lambda group: [p for p in points if p.group == group])
     loud = made(python="shouting", options={"least": 3})
     assert loud("say NO now").spans == () and loud("say NOW").spans == ((4, 7),) and "shouting" in loud("say NOW").why
@@ -190,7 +233,9 @@ def test_python_detectors_come_by_entry_point_only(monkeypatch):
 def shouting(least: int = 2):
     def spans(text: str):
         import re
+
         return [m.span() for m in re.finditer(rf"\b[A-Z]{{{least},}}\b", text)]
+
     return spans
 
 

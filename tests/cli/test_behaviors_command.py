@@ -1,4 +1,5 @@
 """The commands `thinklab behaviors ...`."""
+
 from __future__ import annotations
 
 import json
@@ -61,8 +62,10 @@ def test_names_that_cannot_be():
 
 
 @settings(max_examples=25, deadline=None)
-@given(name=st.from_regex(r"[a-z0-9]{1,6}(-[a-z0-9]{1,6}){0,2}", fullmatch=True)
-       | st.sampled_from(["no", "on", "1e5", "007", "null"]))
+@given(
+    name=st.from_regex(r"[a-z0-9]{1,6}(-[a-z0-9]{1,6}){0,2}", fullmatch=True)
+    | st.sampled_from(["no", "on", "1e5", "007", "null"])
+)
 def test_any_name_makes_a_file_that_passes(tmp_path_factory, name):
     folder = tmp_path_factory.mktemp("new")
     path = new_file(name, folder)
@@ -85,11 +88,20 @@ def test_lint_in_both_formats(tmp_path):
 
 def test_failing_tests_say_why(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("name: mine\nextends: self-check\ntests:\n  texts: [{text: nothing, shows: true, because: I say so}]\n"
-                    "  prompts: [{question: q, response: r, contains: [zebra], lacks: [\"I check\"]}]\n", encoding="utf-8")
+    path.write_text(
+        "name: mine\nextends: self-check\ntests:\n  texts: [{text: nothing, shows: true, because: I say so}]\n"
+        '  prompts: [{question: q, response: r, contains: [zebra], lacks: ["I check"]}]\n',
+        encoding="utf-8",
+    )
     output = run("test", path, code=1).output
-    for part in ("FAILED   text 1 shows it: nothing", "does not occur", "expected because: I say so",
-                 "the prompt does not contain 'zebra'", "the prompt contains 'I check'", "mine: 4 ok, 2 failed"):
+    for part in (
+        "FAILED   text 1 shows it: nothing",
+        "does not occur",
+        "expected because: I say so",
+        "the prompt does not contain 'zebra'",
+        "the prompt contains 'I check'",
+        "mine: 4 ok, 2 failed",
+    ):
         assert part in output
     report = json.loads(run("test", "--format", "json", path, "self-check", code=1).output)
     assert [len(r["failed"]) for r in report] == [2, 0] and report[1]["passed"] == 18
@@ -98,15 +110,33 @@ def test_failing_tests_say_why(tmp_path):
 
 def test_a_judge_is_not_run(tmp_path):
     path = tmp_path / "judged.yaml"
-    path.write_text("name: judged\nextends: self-check\ndetector: {judge: Does it check?}\n"
-                    "tests: {texts: [{text: x, shows: true}]}\n", encoding="utf-8")
+    path.write_text(
+        "name: judged\nextends: self-check\ndetector: {judge: Does it check?}\ntests: {texts: [{text: x, shows: true}]}\n",
+        encoding="utf-8",
+    )
     output = run("test", path).output
     assert "not run" in output and "with_judge" in output and "judged: 4 ok, 1 not run" in output
 
 
 def test_preview_shows_all_and_counts():
-    made = json.loads(run("preview", "self-check", "--question", "Q?", "--response", "R.", "--calls", "10", "--price-in", "1",
-                          "--price-out", "5", "--format", "json").output)
+    made = json.loads(
+        run(
+            "preview",
+            "self-check",
+            "--question",
+            "Q?",
+            "--response",
+            "R.",
+            "--calls",
+            "10",
+            "--price-in",
+            "1",
+            "--price-out",
+            "5",
+            "--format",
+            "json",
+        ).output
+    )
     assert made["messages"] == load_behavior("self-check").messages("Q?", "R.")
     expected = 10 * (made["input_tokens"] + 5 * made["output_tokens"]) / 1e6
     assert made["cost"].startswith(f"${expected:,.4f}")
@@ -143,6 +173,10 @@ def test_schema_accepts_what_the_loader_accepts(tmp_path):
     for path in paths:
         assert list(validator.iter_errors(YAML(typ="safe").load(path))) == [], path.name
     assert not list(validator.iter_errors({"name": "x", "extends": "self-check", "teacher": {"system": "s"}}))
-    for bad in ({"name": "x"}, {"name": "x", "extends": "y", "titel": "z"}, {"name": "x", "extends": "y", "version": "1"},
-                {"name": "x", "extends": "y", "detector": {"phrase": "a", "cuont": 1}}):
+    for bad in (
+        {"name": "x"},
+        {"name": "x", "extends": "y", "titel": "z"},
+        {"name": "x", "extends": "y", "version": "1"},
+        {"name": "x", "extends": "y", "detector": {"phrase": "a", "cuont": 1}},
+    ):
         assert list(validator.iter_errors(bad)), bad

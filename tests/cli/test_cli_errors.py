@@ -1,4 +1,5 @@
 """Bad input: one clear line, the right exit code, never a traceback, nothing lost."""
+
 from __future__ import annotations
 
 import json
@@ -23,6 +24,7 @@ class Done:
 @pytest.fixture
 def thinklab(monkeypatch, capfd):
     """The command line in this process: an exception that is not an exit fails the test by itself."""
+
     def run(*args, cwd):
         monkeypatch.chdir(cwd)
         monkeypatch.setattr(sys, "argv", ["thinklab", *map(str, args)])
@@ -35,6 +37,7 @@ def thinklab(monkeypatch, capfd):
         out, err = capfd.readouterr()
         assert "Traceback" not in out + err
         return Done(code, err)
+
     return run
 
 
@@ -43,19 +46,22 @@ def write(path, text):
     return path
 
 
-@pytest.mark.parametrize("line, where, says", [
-    ("trian: {steps: 3}", ":2:1", "did you mean 'train'?"),
-    ("train: {stepz: 3}", ":2:9", "did you mean 'steps'?"),
-    ("train: {steps: many}", ":2:9", "valid integer"),
-    ("train: {steps: 3}\ntrain: {steps: 4}", ":3:1", "train"),
-    ("loss: {method: aaas}", ":2:8", "'aas'"),
-    ("guidance: {gamma: 2.5}", ":2:1", "cannot exceed 1.0"),
-    ("behaviors: []", ":2:1", "needs at least one behavior"),
-    ("behaviors: [self-chek]", ":2:13", "did you mean 'self-check'?"),
-    ("behaviors:\n  - {name: ./mine.yaml, weight: 2}", ":3:5", "there is no file ./mine.yaml (looked in"),
-    ("behaviors: [self-check, self-check]\nteacher: {rule: sums-check}", "", "two of them are named 'self-check'"),
-    ("train: [", ":", "not valid YAML"),
-])
+@pytest.mark.parametrize(
+    "line, where, says",
+    [
+        ("trian: {steps: 3}", ":2:1", "did you mean 'train'?"),
+        ("train: {stepz: 3}", ":2:9", "did you mean 'steps'?"),
+        ("train: {steps: many}", ":2:9", "valid integer"),
+        ("train: {steps: 3}\ntrain: {steps: 4}", ":3:1", "train"),
+        ("loss: {method: aaas}", ":2:8", "'aas'"),
+        ("guidance: {gamma: 2.5}", ":2:1", "cannot exceed 1.0"),
+        ("behaviors: []", ":2:1", "needs at least one behavior"),
+        ("behaviors: [self-chek]", ":2:13", "did you mean 'self-check'?"),
+        ("behaviors:\n  - {name: ./mine.yaml, weight: 2}", ":3:5", "there is no file ./mine.yaml (looked in"),
+        ("behaviors: [self-check, self-check]\nteacher: {rule: sums-check}", "", "two of them are named 'self-check'"),
+        ("train: [", ":", "not valid YAML"),
+    ],
+)
 def test_a_wrong_config_names_the_line_and_the_mend(thinklab, tmp_path, line, where, says):
     config = write(tmp_path / "c.yaml", f"name: x\n{line}\n")
     done = thinklab("train", config, "--out", tmp_path / "run", cwd=tmp_path)
@@ -64,15 +70,22 @@ def test_a_wrong_config_names_the_line_and_the_mend(thinklab, tmp_path, line, wh
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("override, says", [
-    ("train.stepz=3", "override 'train.stepz=3': unknown key 'train.stepz' (did you mean 'steps'?)"),
-    ("stepz=3", "did you mean 'steps'?"), ("nonsense", "key=value"),
-    ("path=x", "ambiguous: write student.path or task.path"),
-    ("train.steps=0", "greater than or equal to 1"), ("task.name=summs", "did you mean 'sums'?"),
-    ("student=tiny", "unknown student"), ("teacher.rule=sums", "rule"), ("behaviors=[self-chek]", "self-check"),
-    ("train.max_prompt_tokens=10", "more than train.max_prompt_tokens=10"),
-    ("train.max_completion_tokens=500", "512 positions"),
-])
+@pytest.mark.parametrize(
+    "override, says",
+    [
+        ("train.stepz=3", "override 'train.stepz=3': unknown key 'train.stepz' (did you mean 'steps'?)"),
+        ("stepz=3", "did you mean 'steps'?"),
+        ("nonsense", "key=value"),
+        ("path=x", "ambiguous: write student.path or task.path"),
+        ("train.steps=0", "greater than or equal to 1"),
+        ("task.name=summs", "did you mean 'sums'?"),
+        ("student=tiny", "unknown student"),
+        ("teacher.rule=sums", "rule"),
+        ("behaviors=[self-chek]", "self-check"),
+        ("train.max_prompt_tokens=10", "more than train.max_prompt_tokens=10"),
+        ("train.max_completion_tokens=500", "512 positions"),
+    ],
+)
 def test_a_wrong_override_is_one_line(thinklab, tmp_path, override, says):
     done = thinklab("train", DEMO, override, "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 2 and says in done.stderr, done.stderr
@@ -102,9 +115,22 @@ def test_a_missing_config_and_a_missing_run(thinklab, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_done(thinklab, tmp_path):
-    done = thinklab("train", DEMO, "train.learning_rate=1e30", "train.max_grad_norm=1e30", "train.optimizer=sgd", "train.steps=6",
-                    "train.checkpoint_every=1", "train.warmup_steps=0", "train.questions=2", "probe.questions=4", "probe.every=0",
-                    "--out", "run", cwd=tmp_path)
+    done = thinklab(
+        "train",
+        DEMO,
+        "train.learning_rate=1e30",
+        "train.max_grad_norm=1e30",
+        "train.optimizer=sgd",
+        "train.steps=6",
+        "train.checkpoint_every=1",
+        "train.warmup_steps=0",
+        "train.questions=2",
+        "probe.questions=4",
+        "probe.every=0",
+        "--out",
+        "run",
+        cwd=tmp_path,
+    )
     assert done.returncode == 1 and "learning_rate" in done.stderr, done.stderr
     lines = (tmp_path / "run" / "rollouts.jsonl").read_text().splitlines()
     assert len(lines) >= 16 and all(json.loads(line)["text"] is not None for line in lines)
@@ -121,23 +147,37 @@ def test_resuming_with_another_config_is_refused(thinklab, tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_keeps_the_one_before(tmp_path):
     """A limit on the size of files stands for the full disk: the optimizer's state does not fit under it."""
-    arguments = ["train", DEMO, "train.steps=2", "train.questions=2", "probe.questions=4", "probe.every=0",
-                 "train.checkpoint_every=1",
-                 "student.lora.r=4", "--quiet", "--out", "run"]
-    code = ("import resource, sys; from thinklab.cli.app import main\n"
-            "from transformers import Trainer; real = Trainer._save_optimizer_and_scheduler\n"
-            "def tight(self, folder):\n"
-            "    if self.state.global_step == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
-            "    real(self, folder)\n"
-            "Trainer._save_optimizer_and_scheduler = tight; main()")
+    arguments = [
+        "train",
+        DEMO,
+        "train.steps=2",
+        "train.questions=2",
+        "probe.questions=4",
+        "probe.every=0",
+        "train.checkpoint_every=1",
+        "student.lora.r=4",
+        "--quiet",
+        "--out",
+        "run",
+    ]
+    code = (
+        "import resource, sys; from thinklab.cli.app import main\n"
+        "from transformers import Trainer; real = Trainer._save_optimizer_and_scheduler\n"
+        "def tight(self, folder):\n"
+        "    if self.state.global_step == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+        "    real(self, folder)\n"
+        "Trainer._save_optimizer_and_scheduler = tight; main()"
+    )
     done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "cannot write the checkpoint" in done.stderr and "--resume" in done.stderr
     assert [p.name for p in (tmp_path / "run" / "checkpoints").glob("checkpoint-*")] == ["checkpoint-1"]
 
 
-@pytest.mark.parametrize("arguments, says", [
-    (("--behavior", "self-chek"), "did you mean 'self-check'?"), (("--method", "aass"), "did you mean 'aas'?")])
+@pytest.mark.parametrize(
+    "arguments, says",
+    [(("--behavior", "self-chek"), "did you mean 'self-check'?"), (("--method", "aass"), "did you mean 'aas'?")],
+)
 def test_a_wrong_demo_argument(thinklab, tmp_path, arguments, says):
     done = thinklab("demo", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and says in done.stderr
@@ -151,8 +191,9 @@ def test_a_demo_never_removes_strange_files(thinklab, tmp_path):
 
 
 def test_the_process_itself_ends_with_the_code_and_one_line(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "thinklab", "train", "nowhere.yaml"], capture_output=True, text=True,
-                          cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "thinklab", "train", "nowhere.yaml"], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("error: there is no config nowhere.yaml; give a YAML")

@@ -1,4 +1,5 @@
 """One lookup of configs for every command and the Lab, paths beside a config, and faults that name the key they are about."""
+
 from __future__ import annotations
 
 import json
@@ -31,16 +32,32 @@ def thinklab(monkeypatch, capfd, tmp_path):
         out, err = capfd.readouterr()
         assert "Traceback" not in out + err
         return code, out + err
+
     return run
 
 
-@pytest.mark.parametrize(("kind", "inner"), [("experiment", "demo-self-check"), ("experiment", "paper/lora"),
-                                             ("evaluation", "eval/tiny-grid"), ("study", "experiments/six-losses")])
+@pytest.mark.parametrize(
+    ("kind", "inner"),
+    [
+        ("experiment", "demo-self-check"),
+        ("experiment", "paper/lora"),
+        ("evaluation", "eval/tiny-grid"),
+        ("study", "experiments/six-losses"),
+    ],
+)
 def test_every_way_to_name_a_shipped_example(kind, inner, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = inner.rpartition("/")[2]
-    asked = [name, f"{name}.yaml", inner, f"{inner}.yaml", f"examples/{inner}", f"examples/{inner}.yaml",
-             f"./examples/{inner}.yaml", f"../examples/{inner}.yaml"]
+    asked = [
+        name,
+        f"{name}.yaml",
+        inner,
+        f"{inner}.yaml",
+        f"examples/{inner}",
+        f"examples/{inner}.yaml",
+        f"./examples/{inner}.yaml",
+        f"../examples/{inner}.yaml",
+    ]
     assert {find_config(a, kind) for a in asked} == {shipped_configs()[kind][name]}
     (tmp_path / f"{name}.yaml").write_text("name: mine\n")
     for own in (name, f"{name}.yaml", f"./{name}"):
@@ -56,20 +73,23 @@ def test_every_shipped_config_has_one_kind_and_one_name_and_can_be_read():
             assert load(name)
 
 
-@pytest.mark.parametrize(("command", "says"), [
-    (["train", "demo-selfcheck"], "did you mean 'demo-self-check'?"),
-    (["train", "nowhere.yaml"], "there is no config nowhere.yaml; give a YAML file, or the name of a shipped example: demo"),
-    (["doctor", "gsm8"], "did you mean 'gsm8k'?"),
-    (["eval", "tiny-gird"], "did you mean 'tiny-grid'?"),
-    (["study", "six-lossess"], "did you mean 'six-losses'?"),
-    (["harness", "export", "embedded", "tiny-gird"], "did you mean 'tiny-grid'?"),
-    (["train", "six-losses"], "thinklab study six-losses"),
-    (["experiment", "tiny-grid"], "thinklab eval tiny-grid"),
-    (["eval", "examples/demo-self-check.yaml"], "thinklab train demo-self-check"),
-    (["train", "mine"], "did you mean 'mine1'?"),
-    (["train", "folder"], "folder is a folder, not a YAML file"),
-    (["train", "x" * 5000], "cannot read xxx"),
-])
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["train", "demo-selfcheck"], "did you mean 'demo-self-check'?"),
+        (["train", "nowhere.yaml"], "there is no config nowhere.yaml; give a YAML file, or the name of a shipped example: demo"),
+        (["doctor", "gsm8"], "did you mean 'gsm8k'?"),
+        (["eval", "tiny-gird"], "did you mean 'tiny-grid'?"),
+        (["study", "six-lossess"], "did you mean 'six-losses'?"),
+        (["harness", "export", "embedded", "tiny-gird"], "did you mean 'tiny-grid'?"),
+        (["train", "six-losses"], "thinklab study six-losses"),
+        (["experiment", "tiny-grid"], "thinklab eval tiny-grid"),
+        (["eval", "examples/demo-self-check.yaml"], "thinklab train demo-self-check"),
+        (["train", "mine"], "did you mean 'mine1'?"),
+        (["train", "folder"], "folder is a folder, not a YAML file"),
+        (["train", "x" * 5000], "cannot read xxx"),
+    ],
+)
 def test_a_miss_lists_near_names(thinklab, tmp_path, command, says):
     (tmp_path / "mine1.yaml").write_text("name: x\n")
     (tmp_path / "folder").mkdir()
@@ -92,8 +112,9 @@ def test_paths_are_taken_from_here_and_else_from_beside_the_config(tmp_path, mon
     shipped = (ROOT / "behaviors" / "self-check.yaml").read_text()
     (made / "mine.yaml").write_text(shipped.replace("name: self-check", "name: mine"))
     (made / "c.yaml").write_text("task: {name: gsm8k, path: q.jsonl}\nbehaviors: [mine.yaml]\nstudent: {path: some/hub-id}\n")
-    (made / "e.yaml").write_text("name: e\nbenchmarks: {b: {task: {name: gsm8k, path: q.jsonl}}}\n"
-                                 "methods: {a: {}, r: {run: [runs/x, other]}}\n")
+    (made / "e.yaml").write_text(
+        "name: e\nbenchmarks: {b: {task: {name: gsm8k, path: q.jsonl}}}\nmethods: {a: {}, r: {run: [runs/x, other]}}\n"
+    )
     (made / "runs" / "x").mkdir(parents=True)
     away = tmp_path / "away"
     away.mkdir()
@@ -107,16 +128,26 @@ def test_paths_are_taken_from_here_and_else_from_beside_the_config(tmp_path, mon
     assert load_config(made / "c.yaml").task.path == "q.jsonl", "as before: what is here comes first"
 
 
-@pytest.mark.parametrize(("text", "arguments", "where"), [
-    ("name: x\nbehaviors: [self-check]\n", ["--profile", "t5"], "--profile t5: unknown profile 't5'; known: tiny"),
-    ("name: x\nbehaviors: [self-check]\n", ["profile=t5"], "override 'profile=t5': unknown profile"),
-    ("name: x\nbehaviors: [self-check]\nprofile: t5\n", [], "c.yaml:3:1: unknown profile"),
-    ("name: x\nloss: {method: grpo}\n", ["loss.method=aas"], "override 'loss.method=aas': method 'aas' needs at least one"),
-    ("name: x\nloss: {method: aas}\n", [], "c.yaml:2:8: method 'aas' needs at least one"),
-    ("name: x\nloss: {method: grpo}\ntrain:\n  samples: 4\n", ["train.questions=3", "minibatches=5"],
-     "override 'minibatches=5': train: minibatches (5) must divide"),
-    ("name: x\nloss: {method: grpo}\ntrain:\n  samples: 4\n  micro_batch: 5\n", [], "c.yaml:5:3: train: micro_batch (5) must"),
-])
+@pytest.mark.parametrize(
+    ("text", "arguments", "where"),
+    [
+        ("name: x\nbehaviors: [self-check]\n", ["--profile", "t5"], "--profile t5: unknown profile 't5'; known: tiny"),
+        ("name: x\nbehaviors: [self-check]\n", ["profile=t5"], "override 'profile=t5': unknown profile"),
+        ("name: x\nbehaviors: [self-check]\nprofile: t5\n", [], "c.yaml:3:1: unknown profile"),
+        ("name: x\nloss: {method: grpo}\n", ["loss.method=aas"], "override 'loss.method=aas': method 'aas' needs at least one"),
+        ("name: x\nloss: {method: aas}\n", [], "c.yaml:2:8: method 'aas' needs at least one"),
+        (
+            "name: x\nloss: {method: grpo}\ntrain:\n  samples: 4\n",
+            ["train.questions=3", "minibatches=5"],
+            "override 'minibatches=5': train: minibatches (5) must divide",
+        ),
+        (
+            "name: x\nloss: {method: grpo}\ntrain:\n  samples: 4\n  micro_batch: 5\n",
+            [],
+            "c.yaml:5:3: train: micro_batch (5) must",
+        ),
+    ],
+)
 def test_a_fault_is_blamed_on_the_key_that_it_is_about(thinklab, tmp_path, text, arguments, where):
     (tmp_path / "c.yaml").write_text(text)
     code, said = thinklab("train", "c.yaml", *arguments)
@@ -130,5 +161,6 @@ def test_a_wrong_profile_alone_is_one_line(thinklab):
 
 def test_the_lab_says_the_same(tmp_path):
     from thinklab.lab.settings import experiment
+
     with pytest.raises(ConfigError, match="override 'profile=t5': unknown profile"):
         experiment("demo-self-check", [], "t5", {}, tmp_path)

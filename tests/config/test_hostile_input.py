@@ -1,4 +1,5 @@
 """Ids that clash, names that would leave the folder, NaN, huge numbers and endless names: words and not tracebacks."""
+
 from __future__ import annotations
 
 import json
@@ -34,6 +35,7 @@ def task(*examples: Example, test: tuple[Example, ...] = ()) -> Task:
 
 
 # --- ids -----------------------------------------------------------------------------------------------------------
+
 
 def test_two_questions_with_one_id_are_refused_with_both_places():
     same = (Example("q", "1+1?", "2"), Example("p", "2+2?", "4"), Example("q", "3+3?", "6"))
@@ -72,7 +74,7 @@ def test_a_guide_file_with_two_questions_under_one_id(tmp_path):
     file = tmp_path / "a.jsonl"
     rows = [{"id": "7", "question": "1+1?", "response": "2"}, {"id": "7", "question": "1+1?", "response": "3"}]
     file.write_text("\n".join(map(json.dumps, rows)))
-    assert len(read_answers(file)) == 2                        # two answers to one question
+    assert len(read_answers(file)) == 2  # two answers to one question
     file.write_text("\n".join(map(json.dumps, [*rows, {**rows[0], "question": "2+2?"}])))
     with pytest.raises(ConfigError, match=r"a\.jsonl:3: another question with the id '7' stands in line 1"):
         read_answers(file)
@@ -80,8 +82,33 @@ def test_a_guide_file_with_two_questions_under_one_id(tmp_path):
 
 # --- names that become folders -------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/b", "..", ".", ".hidden", "a\\b", "C:x", "x\ny", "x\0", "", " ",
-                                  "a/../b", "nul", "CON.txt", "x.", "x ", "~root", "-rf", LONG, "ü" * 150])
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../x",
+        "/etc/x",
+        "a/b",
+        "..",
+        ".",
+        ".hidden",
+        "a\\b",
+        "C:x",
+        "x\ny",
+        "x\0",
+        "",
+        " ",
+        "a/../b",
+        "nul",
+        "CON.txt",
+        "x.",
+        "x ",
+        "~root",
+        "-rf",
+        LONG,
+        "ü" * 150,
+    ],
+)
 def test_a_name_that_is_no_folder(name):
     with pytest.raises(ValueError, match="becomes a folder"):
         folder_name(name)
@@ -120,9 +147,26 @@ def test_no_config_can_write_elsewhere(tmp_path, bad):
 
 # --- NaN, infinity, endless numbers and names ----------------------------------------------------------------------
 
-FLOATS = ["train.learning_rate", "train.weight_decay", "train.temperature", "train.max_grad_norm", "loss.c_max", "loss.a_max",
-          "loss.beta", "loss.floor", "reward.correct", "guidance.gamma", "guidance.schedule.end", "guards.kl", "guards.lower_to",
-          "student.lora.alpha", "teacher.wrong_share", "task.short_share", "reward.bonus.self-check", "train.betas"]
+FLOATS = [
+    "train.learning_rate",
+    "train.weight_decay",
+    "train.temperature",
+    "train.max_grad_norm",
+    "loss.c_max",
+    "loss.a_max",
+    "loss.beta",
+    "loss.floor",
+    "reward.correct",
+    "guidance.gamma",
+    "guidance.schedule.end",
+    "guards.kl",
+    "guards.lower_to",
+    "student.lora.alpha",
+    "teacher.wrong_share",
+    "task.short_share",
+    "reward.bonus.self-check",
+    "train.betas",
+]
 
 
 @pytest.mark.parametrize("key", FLOATS)
@@ -130,15 +174,27 @@ FLOATS = ["train.learning_rate", "train.weight_decay", "train.temperature", "tra
 def test_no_setting_takes_a_number_that_is_not_finite(tmp_path, key, value):
     file = tmp_path / "a.yaml"
     file.write_text("loss: {method: grpo}\n")
-    if key in ("teacher.wrong_share", "task.short_share") and value in ("NaN", "inf"):      # a text, which the part refuses
+    if key in ("teacher.wrong_share", "task.short_share") and value in ("NaN", "inf"):  # a text, which the part refuses
         value = ".nan"
     with pytest.raises(ConfigError) as error:
         load_config(file, [f"{key}=[{value}, 0.9]" if key == "train.betas" else f"{key}={value}"])
     assert key.rpartition(".")[2] in str(error.value)
 
 
-@pytest.mark.parametrize("text", [f"steps={DIGITS}", f"learning_rate={DIGITS}", f"name={LONG}", f"{LONG}=1", f"profile={LONG}",
-                                  f"behaviors=[{LONG}]", f"behaviors=[./{LONG}.yaml]", f"seed=-{DIGITS}", f"gamma={DIGITS}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"steps={DIGITS}",
+        f"learning_rate={DIGITS}",
+        f"name={LONG}",
+        f"{LONG}=1",
+        f"profile={LONG}",
+        f"behaviors=[{LONG}]",
+        f"behaviors=[./{LONG}.yaml]",
+        f"seed=-{DIGITS}",
+        f"gamma={DIGITS}",
+    ],
+)
 def test_overrides_of_any_length_get_words(tmp_path, text):
     file = tmp_path / "a.yaml"
     file.write_text("loss: {method: grpo}\n")
@@ -161,9 +217,13 @@ def test_yaml_numbers_of_any_length_get_words(tmp_path):
         experiment.TrainSection(learning_rate=math.nan)
 
 
-ROWS = [("NaN", r"q\.jsonl:1:32: not JSON: NaN is no number"), ("-Infinity", r":1:32: not JSON: -Infinity"),
-        ("1e999", r":1:32: not JSON: 1e999 is too large"), (DIGITS, r":1:32: not JSON: a number of 5,000 digits"),
-        ("[" * 100_000, r":1:1: not JSON: nested too deeply")]
+ROWS = [
+    ("NaN", r"q\.jsonl:1:32: not JSON: NaN is no number"),
+    ("-Infinity", r":1:32: not JSON: -Infinity"),
+    ("1e999", r":1:32: not JSON: 1e999 is too large"),
+    (DIGITS, r":1:32: not JSON: a number of 5,000 digits"),
+    ("[" * 100_000, r":1:1: not JSON: nested too deeply"),
+]
 
 
 @pytest.mark.parametrize(("value", "message"), ROWS, ids=[r[0][:9] for r in ROWS])
@@ -179,6 +239,7 @@ def test_rows_with_numbers_that_are_none(tmp_path, value, message):
 def test_rows_of_a_table_with_empty_cells(tmp_path):
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet
+
     file = tmp_path / "q.parquet"
     for value, word in ((float("nan"), "nan"), (float("inf"), "inf")):
         rows = [{"question": "?", "answer": 1.0}, {"question": "?", "answer": value}]
@@ -190,18 +251,35 @@ def test_rows_of_a_table_with_empty_cells(tmp_path):
         load_task("gsm8k", path=tmp_path / "g.jsonl").load("train")
 
 
-@pytest.mark.parametrize("options", [{"terms": 5}, {"terms": ["2"]}, {"terms": [float("nan")]}, {"terms": [True]},
-                                     {"short_share": float("nan")}, {"short_share": "half"}, {"short_share": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"terms": 5},
+        {"terms": ["2"]},
+        {"terms": [float("nan")]},
+        {"terms": [True]},
+        {"short_share": float("nan")},
+        {"short_share": "half"},
+        {"short_share": 2},
+    ],
+)
 def test_options_of_the_sums(options):
     with pytest.raises(TaskError, match="the task 'sums' takes"):
         load_task("sums", **options)
 
 
 def test_long_names_everywhere(tmp_path):
-    for call in (lambda: load_task(LONG), lambda: load_task("own", path=f"{LONG}.jsonl").load("train"),
-                 lambda: load_behavior(LONG), lambda: load_behavior(f"./{LONG}.yaml"), lambda: RunFolder.open(tmp_path / LONG),
-                 lambda: RunFolder.create(tmp_path / LONG, {}, {}), lambda: lab_experiment(LONG, [], None, {}, None),
-                 lambda: load_config(tmp_path / LONG), lambda: read_answers(tmp_path / LONG)):
+    for call in (
+        lambda: load_task(LONG),
+        lambda: load_task("own", path=f"{LONG}.jsonl").load("train"),
+        lambda: load_behavior(LONG),
+        lambda: load_behavior(f"./{LONG}.yaml"),
+        lambda: RunFolder.open(tmp_path / LONG),
+        lambda: RunFolder.create(tmp_path / LONG, {}, {}),
+        lambda: lab_experiment(LONG, [], None, {}, None),
+        lambda: load_config(tmp_path / LONG),
+        lambda: read_answers(tmp_path / LONG),
+    ):
         with pytest.raises(ThinklabError):
             call()
     with pytest.raises(StudentError):
@@ -223,11 +301,21 @@ def test_strict_json_takes_what_is_json():
     assert (error.value.lineno, error.value.colno) == (2, 7)
 
 
-@pytest.mark.parametrize("words", [["train", "a.yaml", f"name={LONG}"], ["train", f"{LONG}.yaml"], ["probe", LONG],
-                                   ["report", LONG],
-                                   ["train", "a.yaml", f"steps={DIGITS}"], ["behaviors", "show", LONG], ["eval", f"{LONG}.yaml"],
-                                   ["train", "a.yaml", "name=../../x"], ["behaviors", "new", "../../x"]],
-                         ids=lambda w: " ".join(w)[:30])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "a.yaml", f"name={LONG}"],
+        ["train", f"{LONG}.yaml"],
+        ["probe", LONG],
+        ["report", LONG],
+        ["train", "a.yaml", f"steps={DIGITS}"],
+        ["behaviors", "show", LONG],
+        ["eval", f"{LONG}.yaml"],
+        ["train", "a.yaml", "name=../../x"],
+        ["behaviors", "new", "../../x"],
+    ],
+    ids=lambda w: " ".join(w)[:30],
+)
 def test_the_command_line_says_it_in_a_line(tmp_path, words):
     (tmp_path / "a.yaml").write_text("loss: {method: grpo}\n")
     command = [sys.executable, "-m", "thinklab", *words]

@@ -1,4 +1,5 @@
 """A function of the user's own is found where the config or the shell stands, and only for as long as it takes to load it."""
+
 from __future__ import annotations
 
 import json
@@ -38,8 +39,9 @@ def test_the_console_script_finds_a_rule_in_the_working_folder(tmp_path):
     (tmp_path / "myrules.py").write_text(RULE)
     (tmp_path / "a.jsonl").write_text(json.dumps({"question": "1?", "response": "1"}) + "\n")
     command = [script, "guide", "a.jsonl", "--behavior", "self-check", "--teacher", "scripted", "-o", "rule=myrules:f"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
     assert done.returncode == 0 and "replies: all 1 used" in done.stderr, done.stderr
 
 
@@ -68,19 +70,26 @@ def test_a_file_with_the_name_of_an_installed_module_replaces_nothing(tmp_path, 
     (tmp_path / "json.py").write_text("def loads(): return 'mine'\n")
     with pytest.raises(ConfigError, match="give the file another name"):
         find_function("json:loads", "the rule")
-    (tmp_path / "wandb_d").mkdir()                                    # a folder of results is no package
+    (tmp_path / "wandb_d").mkdir()  # a folder of results is no package
     assert find_function("math:sqrt", "the rule")(4) == 2
     with pytest.raises(ConfigError, match=r"no module 'wandb_d(\.x)?'"):
         find_function("wandb_d.x:f", "the rule")
 
 
-@pytest.mark.parametrize("text, name, said", [
-    ("def f(: pass", "bad_e:f", "bad_e.py:1: SyntaxError"), ("x = 1\n1/0\n", "bad_e2:f", "bad_e2.py:2: ZeroDivisionError"),
-    ("import no_such_thing\n", "bad_e3:f", "bad_e3.py:1: No module named 'no_such_thing'"),
-    ("f = 3\n", "bad_e4:f", "f is not a function in"), ("g = 3\n", "bad_e5:f", "f does not exist in"),
-    ("", "bad_e6:", "write module:function"), ("", "a/b.py:f", "write module:function"), ("", ":f", "write module:function"),
-    ("", "no_such_e7:f", "no module 'no_such_e7' in"),
-])
+@pytest.mark.parametrize(
+    "text, name, said",
+    [
+        ("def f(: pass", "bad_e:f", "bad_e.py:1: SyntaxError"),
+        ("x = 1\n1/0\n", "bad_e2:f", "bad_e2.py:2: ZeroDivisionError"),
+        ("import no_such_thing\n", "bad_e3:f", "bad_e3.py:1: No module named 'no_such_thing'"),
+        ("f = 3\n", "bad_e4:f", "f is not a function in"),
+        ("g = 3\n", "bad_e5:f", "f does not exist in"),
+        ("", "bad_e6:", "write module:function"),
+        ("", "a/b.py:f", "write module:function"),
+        ("", ":f", "write module:function"),
+        ("", "no_such_e7:f", "no module 'no_such_e7' in"),
+    ],
+)
 def test_what_is_wrong_is_one_line_with_its_place(tmp_path, monkeypatch, text, name, said):
     monkeypatch.chdir(tmp_path)
     module = name.partition(":")[0]

@@ -1,4 +1,5 @@
 """Profiles: what they fill in, and that the config's own keys win."""
+
 from __future__ import annotations
 
 import pytest
@@ -59,8 +60,12 @@ def test_an_embedded_student_keeps_its_own_precision(student):
 
 def test_a_transformers_student_takes_the_profile_s_precision():
     config = Experiment.model_validate({**BASE, "student": {"kind": "transformers", "path": "X"}, "profile": "t4"})
-    assert (config.student.kind, config.student.path, config.student.dtype, config.student.quantize) == ("transformers", "X",
-                                                                                                          "auto", "nf4")
+    assert (config.student.kind, config.student.path, config.student.dtype, config.student.quantize) == (
+        "transformers",
+        "X",
+        "auto",
+        "nf4",
+    )
 
 
 def test_a_resolved_config_reads_back_as_itself():

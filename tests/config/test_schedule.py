@@ -1,4 +1,5 @@
 """A schedule that would do nothing, or something other than it says, is refused with what to write."""
+
 from __future__ import annotations
 
 import sys
@@ -46,11 +47,24 @@ def override(settings):
     return found
 
 
-@pytest.mark.parametrize("settings", [
-    "gamma=.25", "gamma=1", "gamma=1.0", "gamma=0", "gamma=8", "schedule={off_at: 3}", "gamma=.25 samples=2",
-    "schedule={kind: linear, end: 0, steps: 30}", "schedule={kind: linear, end: 1.0, steps: 30}",
-    "gamma=2 schedule={kind: cosine, end: 0, steps: 30}", "gamma=2 schedule={kind: exp, end: 6, steps: 30}",
-    "gamma=0 schedule={kind: linear, end: .5, steps: 4}", "schedule={kind: exp, end: 0, steps: 9, off_at: 7}"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "gamma=.25",
+        "gamma=1",
+        "gamma=1.0",
+        "gamma=0",
+        "gamma=8",
+        "schedule={off_at: 3}",
+        "gamma=.25 samples=2",
+        "schedule={kind: linear, end: 0, steps: 30}",
+        "schedule={kind: linear, end: 1.0, steps: 30}",
+        "gamma=2 schedule={kind: cosine, end: 0, steps: 30}",
+        "gamma=2 schedule={kind: exp, end: 6, steps: 30}",
+        "gamma=0 schedule={kind: linear, end: .5, steps: 4}",
+        "schedule={kind: exp, end: 0, steps: 9, off_at: 7}",
+    ],
+)
 def test_a_schedule_that_does_what_it_says_is_taken(settings):
     config = load_config(DEMO, override(settings))
     assert config.guidance.whole_schedule().start == config.guidance.gamma
@@ -70,8 +84,9 @@ def test_plain_grpo_asks_nothing_of_gamma():
 
 
 def test_the_command_line_says_it_in_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["thinklab", "train", str(DEMO), "guidance.schedule={kind: linear}", "--out",
-                                      str(tmp_path / "run")])
+    monkeypatch.setattr(
+        sys, "argv", ["thinklab", "train", str(DEMO), "guidance.schedule={kind: linear}", "--out", str(tmp_path / "run")]
+    )
     with pytest.raises(SystemExit) as ended:
         main()
     said = capsys.readouterr().err

@@ -9,6 +9,7 @@ rule without a command.
 Commands in thinklab's messages and docstrings, the examples' comments, the notebooks and docs/measurements are checked against
 the command line: subcommand, options, shipped files.
 """
+
 from __future__ import annotations
 
 import ast
@@ -31,8 +32,10 @@ from tests.support.fake_server import GOOD, KEY, Server
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACEHOLDERS = {"RUN": "runs/mine", "NAME": "self-check"}
 STARTS = r"(?:thinklab|python|pip|make|lm-eval)"
-REPLY = ("<opinion>incorrect</opinion><reason>Hmm... I rushed and did not check. I should have added step by step.</reason>"
-         "<phrase>12+7=19. So \\boxed{19}.</phrase>")
+REPLY = (
+    "<opinion>incorrect</opinion><reason>Hmm... I rushed and did not check. I should have added step by step.</reason>"
+    "<phrase>12+7=19. So \\boxed{19}.</phrase>"
+)
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,14 @@ class Mention:
 
 
 TRAIN = "train.steps=2 train.questions=2 train.samples=4 probe.questions=6 probe.every=0 train.checkpoint_every=1"
-OWN = ("steps=1 train.questions=1 train.samples=2 train.micro_batch=2 train.max_prompt_tokens=160 train.max_completion_tokens=40 "
-       "guidance.max_tokens=40 probe.questions=2 train.warmup_steps=0 train.checkpoint_every=1")
+OWN = (
+    "steps=1 train.questions=1 train.samples=2 train.micro_batch=2 train.max_prompt_tokens=160 train.max_completion_tokens=40 "
+    "guidance.max_tokens=40 probe.questions=2 train.warmup_steps=0 train.checkpoint_every=1"
+)
 CHECKOUT = Skip("a script of the repository, not part of the wheel")
 
 RULES: list[tuple[str, Run | Skip | Mention]] = [
-    (r"make demo", Run("--steps 2 --questions 6", "Report: runs/demo/report.html", lane=1)),          # as `thinklab demo`
+    (r"make demo", Run("--steps 2 --questions 6", "Report: runs/demo/report.html", lane=1)),  # as `thinklab demo`
     (r"make (test|test-unsloth)", Skip("these very tests")),
     (r"make( PYTHON=\S+ demo)?", Skip("the command's name, and the choice of the interpreter that makes .venv")),
     (r"pip install \.", Skip("what the fixture `installed` does")),
@@ -77,10 +82,14 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"python -m pytest .*", CHECKOUT),
     (r"thinklab demo .*luffy.*", Run("--steps 2 --questions 6 --out runs/luffy", "Report: runs/luffy/report.html", lane=1)),
     (r"thinklab demo .*vijay.*", Run("--steps 2 --questions 6 --out runs/ending", "Report: runs/ending/report.html", lane=1)),
-    (r"thinklab train examples/gsm8k.yaml .*student.kind=unsloth.*",
-     Run("", "nsloth", (1, 2), fresh=True)),    # needs a GPU: it says so
-    (r"thinklab train examples/gsm8k.yaml .*--profile t4.*",
-     Run(OWN + " student.quantize=none student.dtype=float32 --out runs/t4", "run folder: runs/t4")),
+    (
+        r"thinklab train examples/gsm8k.yaml .*student.kind=unsloth.*",
+        Run("", "nsloth", (1, 2), fresh=True),
+    ),  # needs a GPU: it says so
+    (
+        r"thinklab train examples/gsm8k.yaml .*--profile t4.*",
+        Run(OWN + " student.quantize=none student.dtype=float32 --out runs/t4", "run folder: runs/t4"),
+    ),
     (r"thinklab train examples/gsm8k.yaml .*", Run(OWN, "run folder: runs/gsm8k")),
     (r"thinklab train examples/demo-self-check.yaml .*", Run(TRAIN, "run folder: runs/mine")),
     (r"thinklab train (--resume )?runs/\S+( --resume)?", Run("", "run folder: runs/mine")),
@@ -95,18 +104,20 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"thinklab behaviors new ends-with-thanks", Run("", "wrote ends-with-thanks.yaml")),
     (r"thinklab behaviors (lint|test) ends-with-thanks.yaml", Run("", "")),
     (r"thinklab behaviors preview self-critique", Run("", "1,000 calls: about")),
-    (r"thinklab behaviors .*(draft|weakest-step|spot-check|louder|wrong)\.yaml.*|thinklab behaviors new draft",
-     Skip("with the files of its page, by tests/docs/test_docs_write_a_behavior.py")),
+    (
+        r"thinklab behaviors .*(draft|weakest-step|spot-check|louder|wrong)\.yaml.*|thinklab behaviors new draft",
+        Skip("with the files of its page, by tests/docs/test_docs_write_a_behavior.py"),
+    ),
     (r"thinklab guide .*--dry-run", Run("", "Before: 3 calls")),
-    (r"thinklab guide .*anthropic.*", Run("", "3 of 3 answers asked about, 3 usable replies")),   # of a server on this machine
+    (r"thinklab guide .*anthropic.*", Run("", "3 of 3 answers asked about, 3 usable replies")),  # of a server on this machine
     (r"thinklab guide .*scripted.*", Run("", "opinion right: 3 of 3")),
     (r"thinklab study \S+ --dry-run", Run("", "self-check/aas/seed-0")),
-    (r"thinklab study .*", Run("--dry-run", "self-check/aas/seed-0")),       # hours; test_study.py runs a small one
+    (r"thinklab study .*", Run("--dry-run", "self-check/aas/seed-0")),  # hours; test_study.py runs a small one
     (r"thinklab eval \S*tiny-grid\S* --dry-run", Run("", "runs  thinktuning/strategyqa", lane=1)),
     (r"thinklab eval \S*tiny-grid\S* --only 'sft/\*' --report-only", Run("", "Not run yet: self-verify/*", lane=1)),
-    (r"thinklab eval \S*tiny-grid\S*", Run("--only '[sz][fe][tr]*/*'", "sft against zero-shot", lane=1)),   # zero-shot and sft
+    (r"thinklab eval \S*tiny-grid\S*", Run("--only '[sz][fe][tr]*/*'", "sft against zero-shot", lane=1)),  # zero-shot and sft
     (r"thinklab eval examples/paper/table.yaml --dry-run", Run("", "runs  thinktuning/mmlu_pro", lane=1)),
-    (r"thinklab eval examples/paper/table.yaml", Run("", "from the Hugging Face Hub", (2,), lane=1)),       # offline
+    (r"thinklab eval examples/paper/table.yaml", Run("", "from the Hugging Face Hub", (2,), lane=1)),  # offline
     (r"thinklab harness export .*", Run("", "lm-eval run --model hf")),
     (r"thinklab harness check runs/harness", Run("", "run the harness with --log_samples", (1,))),
     (r"thinklab( [a-z]+)*( --\w[\w-]*)*", Mention()),
@@ -165,8 +176,12 @@ def every_command() -> list[Command]:
 
 def python_blocks() -> list[tuple[str, str]]:
     """(name, code) of the pages' Python blocks; those of write-a-behavior.md run in their own test, with its files."""
-    return [(f"{page.stem}-{k}", code) for page in PAGES if page.name != "write-a-behavior.md"
-            for k, code in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE))]
+    return [
+        (f"{page.stem}-{k}", code)
+        for page in PAGES
+        if page.name != "write-a-behavior.md"
+        for k, code in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE))
+    ]
 
 
 COMMANDS, BLOCKS = every_command(), python_blocks()
@@ -185,9 +200,15 @@ class Runner:
 
     def __init__(self, python: Path, folder: Path, logs: Path, env: dict[str, str]):
         self.folder, self.logs, self.env = folder, logs, env
-        self.process = subprocess.Popen([str(python), str(ROOT / "tests" / "wheel_runner.py")], cwd=folder, text=True,
-                                        env={**clean(), **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [str(python), str(ROOT / "tests" / "wheel_runner.py")],
+            cwd=folder,
+            text=True,
+            env={**clean(), **env},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         self.ready = json.loads(self.process.stdout.readline())
         self.done: dict[str, int] = {}
         self.news = threading.Condition()
@@ -205,8 +226,9 @@ class Runner:
         log.touch()
         name = log.name
         with self.news:
-            self.process.stdin.write(json.dumps({"id": name, "cwd": str(self.folder), "env": env or {}, "log": str(log),
-                                                 "stdin": stdin, **job}) + "\n")
+            self.process.stdin.write(
+                json.dumps({"id": name, "cwd": str(self.folder), "env": env or {}, "log": str(log), "stdin": stdin, **job}) + "\n"
+            )
             self.process.stdin.flush()
             assert self.news.wait_for(lambda: name in self.done, timeout=240), f"{name} does not end"
         return self.done[name], log.read_text("utf-8", "replace")
@@ -220,17 +242,24 @@ class Runner:
 def installed(tmp_path_factory):
     """(python, folder): a fresh environment with the wheel, and an empty folder."""
     base = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(base)], cwd=ROOT, check=True,
-                   capture_output=True)
-    wheel, = base.glob("*.whl")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(base)], cwd=ROOT, check=True, capture_output=True
+    )
+    (wheel,) = base.glob("*.whl")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(base / "env")], check=True)
     python = base / "env" / "bin" / "python"
-    site = Path(subprocess.run([python, "-c", "import site; print(site.getsitepackages()[0])"], check=True, capture_output=True,
-                               text=True).stdout.strip())
+    site = Path(
+        subprocess.run(
+            [python, "-c", "import site; print(site.getsitepackages()[0])"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+    )
     below = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
     (site / "below.pth").write_text("".join(f"{p}\n" for p in below))  # .pth files there are not read: no editable thinklab
-    subprocess.run([sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index",
-                    str(wheel)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)],
+        check=True,
+        capture_output=True,
+    )
     folder = base / "empty"
     folder.mkdir()
     return python, folder
@@ -239,10 +268,13 @@ def installed(tmp_path_factory):
 def what_the_reader_brings(folder: Path) -> None:
     """A model folder ``DIR``, questions, and answers to comment on."""
     from thinklab.students import TINY
+
     shutil.copytree(TINY, folder / "DIR")
     shutil.copy(ROOT / "examples" / "eval" / "tiny-questions" / "gsm8k.jsonl", folder / "train.jsonl")
-    answers = [{"question": f"What is {a}+{b}?", "response": f"{a}+{b}={said}. So \\boxed{{{said}}}.", "gold": str(a + b)}
-               for a, b, said in ((12, 7, 20), (20, 5, 25), (8, 9, 19))]
+    answers = [
+        {"question": f"What is {a}+{b}?", "response": f"{a}+{b}={said}. So \\boxed{{{said}}}.", "gold": str(a + b)}
+        for a, b, said in ((12, 7, 20), (20, 5, 25), (8, 9, 19))
+    ]
     (folder / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in answers))
 
 
@@ -261,13 +293,19 @@ def played(installed, tmp_path_factory):
 
         def call(command: Command, more: str, stdin: str, name: str) -> None:
             words = shlex.split(command.text)
-            if words[0] == "make":                                                   # what the Makefile's recipe calls
+            if words[0] == "make":  # what the Makefile's recipe calls
                 words = ["thinklab", *words[1:]]
             command.called = shlex.join(words + shlex.split(more))
             more_env = paid if "anthropic" in command.text else {}
             if isinstance(command.rule, Run) and command.rule.fresh:
-                done = subprocess.run([python.parent / "thinklab", *words[1:], *shlex.split(more)], cwd=folder, text=True,
-                                      env={**clean(), **env, **more_env}, stdin=subprocess.DEVNULL, capture_output=True)
+                done = subprocess.run(
+                    [python.parent / "thinklab", *words[1:], *shlex.split(more)],
+                    cwd=folder,
+                    text=True,
+                    env={**clean(), **env, **more_env},
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                )
                 command.result, command.output = done.returncode, done.stdout + done.stderr
             else:
                 command.result, command.output = runner(name, argv=words + shlex.split(more), stdin=stdin, env=more_env)
@@ -283,8 +321,12 @@ def played(installed, tmp_path_factory):
         other = threading.Thread(target=lane, args=(1,))
         other.start()
         lane(0)
-        advised = [Command(text, f"printed by {c.text}") for c in COMMANDS for text in dict.fromkeys(c.advised)
-                   if c.text.startswith("thinklab behaviors new")]
+        advised = [
+            Command(text, f"printed by {c.text}")
+            for c in COMMANDS
+            for text in dict.fromkeys(c.advised)
+            if c.text.startswith("thinklab behaviors new")
+        ]
         for command in advised:
             call(command, "", "", command.text)
         other.join()
@@ -296,12 +338,17 @@ def played(installed, tmp_path_factory):
 def shrunk(block: tuple[str, str]) -> tuple[str, str]:
     """A Python block whose training takes seconds, in which a policy decides in place of the person at the pane."""
     name, code = block
-    code = code.replace('Lab("demo-self-check", out="runs/mine")', f'Lab("demo-self-check", out="runs/block-{name}", train={{'
-                        '"questions": 2, "samples": 4, "warmup_steps": 1}, probe={"questions": 4, "every": 0})')
+    code = code.replace(
+        'Lab("demo-self-check", out="runs/mine")',
+        f'Lab("demo-self-check", out="runs/block-{name}", train={{'
+        '"questions": 2, "samples": 4, "warmup_steps": 1}, probe={"questions": 4, "every": 0})',
+    )
     code = code.replace("lab.review(batch)", 'lab.review(batch, auto="accept")').replace("lab.train(20)", "lab.train(1)")
-    if name == "views-1":            # the second block of views.md goes on from a Lab whose batch has guidance
-        code = ('from thinklab import Lab\nlab = Lab("demo-self-check", out="runs/block-views", train={"questions": 2, '
-                '"samples": 4})\nlab.guide(lab.rollout())\n' + code)
+    if name == "views-1":  # the second block of views.md goes on from a Lab whose batch has guidance
+        code = (
+            'from thinklab import Lab\nlab = Lab("demo-self-check", out="runs/block-views", train={"questions": 2, '
+            '"samples": 4})\nlab.guide(lab.rollout())\n' + code
+        )
     return name, code
 
 
@@ -317,8 +364,7 @@ def test_every_command_has_a_rule():
 def test_every_rule_has_a_command():
     optional = r"thinklab train (--resume )?runs/", r"thinklab behaviors (lint|test) ends"
     texts = [c.text for c in COMMANDS]
-    stale = [p for p, _ in RULES if not p.startswith(optional) and
-             next((t for t in texts if re.fullmatch(p, t)), None) is None]
+    stale = [p for p, _ in RULES if not p.startswith(optional) and next((t for t in texts if re.fullmatch(p, t)), None) is None]
     assert not stale, f"no page has such a command any more: {stale}"
 
 
@@ -332,8 +378,10 @@ def test_it_does_what_the_page_says(played, command):
 
 @pytest.mark.slow
 def test_commands_that_it_prints_work_as_well(played):
-    assert [c.text for c in played["advised"]] == ["thinklab behaviors lint ends-with-thanks.yaml",
-                                                   "thinklab behaviors test ends-with-thanks.yaml"]
+    assert [c.text for c in played["advised"]] == [
+        "thinklab behaviors lint ends-with-thanks.yaml",
+        "thinklab behaviors test ends-with-thanks.yaml",
+    ]
     for command in played["advised"]:
         assert command.result == 0, command.output
     for command in COMMANDS:
@@ -355,13 +403,20 @@ def test_the_script_itself_and_what_needs_a_key(played):
     env = clean() | {"HOME": str(played["folder"])}
     done = subprocess.run([script, "behaviors", "list"], cwd=played["folder"], env=env, capture_output=True, text=True)
     assert done.returncode == 0 and "self-check" in done.stdout
-    done = subprocess.run([script, "guide", "answers.jsonl", "--behavior", "self-check", "--teacher", "anthropic"], env=env,
-                          cwd=played["folder"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [script, "guide", "answers.jsonl", "--behavior", "self-check", "--teacher", "anthropic"],
+        env=env,
+        cwd=played["folder"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 1 and "set the environment variable ANTHROPIC_API_KEY" in done.stderr, done.stderr
 
 
 def test_make_and_the_extras_are_there():
     import tomllib
+
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert "\ndemo: $(STAMP)\n\t$(BIN)/thinklab demo\n" in makefile
@@ -380,8 +435,10 @@ def elsewhere() -> list[tuple[str, str]]:
     for file in sorted((ROOT / "thinklab").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts = [*re.findall(r"`+(thinklab [a-z][^`]*)`+", node.value),
-                         *re.findall(r"^ *#? {2,}(thinklab [a-z].*)$", node.value, re.MULTILINE)]
+                texts = [
+                    *re.findall(r"`+(thinklab [a-z][^`]*)`+", node.value),
+                    *re.findall(r"^ *#? {2,}(thinklab [a-z].*)$", node.value, re.MULTILINE),
+                ]
                 found += [(f"{file.name}:{node.lineno}", t) for t in texts]
     for file in sorted((ROOT / "examples").rglob("*.yaml")):
         for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
@@ -406,6 +463,7 @@ def check_against_the_command_line(text: str, place: str) -> None:
 
     from thinklab.cli import app
     from thinklab.config.shipped import find_config
+
     at = typer.main.get_command(app)
     words = text.split()
     for word in words[1:]:

@@ -1,4 +1,5 @@
 """The figures of docs/how-thinktuning-works.md are computed, not typed."""
+
 from __future__ import annotations
 
 import re

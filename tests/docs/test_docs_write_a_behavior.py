@@ -5,6 +5,7 @@
 - ``console``: each ``$`` line is run, and the lines after it must be in its output; ``# fails`` marks a failing one;
 - ``python`` is executed.
 """
+
 from __future__ import annotations
 
 import re
@@ -63,6 +64,7 @@ def python(text: str) -> None:
 
 def test_the_experiment_of_the_page_is_a_config(tmp_path):
     from thinklab.config.experiment import Experiment
+
     text = next(text for kind, text in BLOCKS if "experiment.yaml" in text)
     names = re.findall(r"name: ([\w./-]+), weight: (\d)", text)
     config = Experiment.model_validate({"name": "x", "behaviors": [{"name": n, "weight": float(w)} for n, w in names]})

@@ -1,4 +1,5 @@
 """These tests sample with a tiny model, for which a second thread costs more than it gives."""
+
 from __future__ import annotations
 
 import pytest

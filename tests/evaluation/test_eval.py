@@ -1,4 +1,5 @@
 """``thinklab eval``: what is asked, what is written down, that a killed one goes on, and what the page says."""
+
 from __future__ import annotations
 
 import json
@@ -78,7 +79,8 @@ def test_every_cell_has_every_question_once_a_run_and_is_graded_by_the_task(done
         first, second = ([x["response"] for x in lines if x["run"] == r] for r in (0, min(1, config.runs_of(benchmark) - 1)))
         assert (first != second) == (config.runs_of(benchmark) > 1), "every run draws anew"
     assert [x["response"] for x in RunFolder(out / "zero-shot/sums").read("answers")][:4] == student.answer(
-        [load_task("sums", terms=[2]).prompt(by) for by in _first(questions, 4)], 1, 32, seed=_seed(0, 0))
+        [load_task("sums", terms=[2]).prompt(by) for by in _first(questions, 4)], 1, 32, seed=_seed(0, 0)
+    )
 
 
 def _first(questions, n):
@@ -88,21 +90,23 @@ def _first(questions, n):
 
 def _seed(run, place):
     from thinklab.run.chunks import seed_of
+
     return seed_of("eval", 0, "sums", run, place) * 1009
 
 
 def test_killed_it_goes_on_and_ends_with_the_same_answers(done, tmp_path):
     config, file, out = done
     command = [sys.executable, "-m", "thinklab", "eval", str(file), "--out", str(tmp_path / "out"), "--quiet"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     answers, deadline = tmp_path / "out" / "zero-shot" / "sums" / "answers.jsonl", time.time() + 300
     while not (answers.exists() and answers.read_bytes().count(b"\n") >= 4):
         assert process.poll() is None and time.time() < deadline, "it ended before it could be killed"
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    with open(answers, "ab") as tail:                     # what a power cut may leave: half a chunk, half a line
+    with open(answers, "ab") as tail:  # what a power cut may leave: half a chunk, half a line
         tail.write(json.dumps({"chunk": [9, 9], "of": 2, "run": 9}).encode() + b"\n" + b'{"chunk": [9')
     evaluate(config, file, tmp_path / "out")
     for method, benchmark in config.cells():
@@ -114,6 +118,7 @@ def test_nothing_is_asked_twice_and_more_runs_only_add(done, tmp_path, monkeypat
     import shutil
 
     from thinklab.evaluation import grid as module
+
     _, _, out = done
     shutil.copytree(out, tmp_path / "out")
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("answers.jsonl")}
@@ -126,10 +131,15 @@ def test_nothing_is_asked_twice_and_more_runs_only_add(done, tmp_path, monkeypat
     assert all(p.read_bytes().startswith(data) for p, data in before.items())
 
 
-@pytest.mark.parametrize(("old", "new", "named"), [
-    ("max_new_tokens: 32", "max_new_tokens: 33", "max_new_tokens"), ("rows: 4", "rows: 5", "rows"), ("budget: 30", "budget: "
-     "31", "solver"),
-    ("terms: [4]", "terms: [2]", "task")])
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("max_new_tokens: 32", "max_new_tokens: 33", "max_new_tokens"),
+        ("rows: 4", "rows: 5", "rows"),
+        ("budget: 30", "budget: 31", "solver"),
+        ("terms: [4]", "terms: [2]", "task"),
+    ],
+)
 def test_answers_made_with_something_else_are_not_mixed_in(done, tmp_path, old, new, named):
     _, _, out = done
     file = write(tmp_path, MINI.replace(old, new, 1))
@@ -149,12 +159,22 @@ def test_the_page_the_table_and_the_figures_agree_with_the_answers(done, tmp_pat
         assert cell["mean_tokens"] == pytest.approx(sum(x["tokens"] for x in lines) / len(lines))
         shown = cell["behaviors"]["self-check"]["count"]
         from thinklab.behavior.behavior import load_behavior
+
         detect = load_behavior("self-check").detect
         assert shown == sum(bool(detect("\n\n".join(t["text"] for t in x["turns"]))) for x in lines)
     assert any(c["behaviors"]["self-check"]["count"] for c in found["cells"] if c["method"] == "s1"), "forced to check, some do"
     text = page.read_text()
-    for said in ("The table", "Against zero-shot", "Does it think longer?", "Does longer help?", "Inference scaling",
-                 "Which behaviors appear?", "What was asked", "Every answer", "self-critique"):
+    for said in (
+        "The table",
+        "Against zero-shot",
+        "Does it think longer?",
+        "Does longer help?",
+        "Inference scaling",
+        "Which behaviors appear?",
+        "What was asked",
+        "Every answer",
+        "self-critique",
+    ):
         assert said in text
     assert "zero-shot" in table.read_text() and (out / "table.csv").read_text().count("\n") == 1 + 4
     assert "http" not in text.split("<body>")[1].split("__")[0].split("<script")[0], "no network"
@@ -162,12 +182,13 @@ def test_the_page_the_table_and_the_figures_agree_with_the_answers(done, tmp_pat
 
 def test_a_half_filled_grid_says_what_is_missing_and_counts_whole_runs_only(done, tmp_path):
     import shutil
+
     config, file, out = done
     shutil.copytree(out, tmp_path / "out")
     shutil.rmtree(tmp_path / "out" / "s1" / "long")
     answers = tmp_path / "out" / "zero-shot" / "sums" / "answers.jsonl"
     lines = answers.read_bytes().splitlines(keepends=True)
-    answers.write_bytes(b"".join(lines[:17]))                       # the second run breaks off in its third chunk
+    answers.write_bytes(b"".join(lines[:17]))  # the second run breaks off in its third chunk
     results = collect(config, tmp_path / "out")
     assert results.missing == ("s1/long",) and results.average("s1") is None
     cell = results.cells["zero-shot", "sums"]
@@ -177,19 +198,25 @@ def test_a_half_filled_grid_says_what_is_missing_and_counts_whole_runs_only(done
     evaluate(config, file, tmp_path / "out")
     again = collect(config, tmp_path / "out")
     assert not again.missing and again.cells["zero-shot", "sums"].lines == tuple(
-        {**x, "seconds": y["seconds"]} for x, y in zip(collect(config, out).cells["zero-shot", "sums"].lines,
-                                                       again.cells["zero-shot", "sums"].lines, strict=True))
+        {**x, "seconds": y["seconds"]}
+        for x, y in zip(
+            collect(config, out).cells["zero-shot", "sums"].lines, again.cells["zero-shot", "sums"].lines, strict=True
+        )
+    )
 
 
 @pytest.mark.slow
 def test_a_method_can_be_trained_first_and_is_trained_once(tmp_path):
     (tmp_path / "sft.yaml").write_text(
         "name: sft\ntask: {name: sums, terms: [4]}\nbaseline: {kind: sft, batch: 8, epochs: 3}\nprobe: {questions: 2}\n"
-        "train: {steps: 4, questions: 6, samples: 4, max_prompt_tokens: 60, max_completion_tokens: 32, warmup_steps: 0}\n")
+        "train: {steps: 4, questions: 6, samples: 4, max_prompt_tokens: 60, max_completion_tokens: 32, warmup_steps: 0}\n"
+    )
     own = tmp_path / "own.jsonl"
     trained_on = load_task("sums", terms=[4]).load("train")[:3]
     own.write_text("".join(json.dumps({"question": e.question, "answer": e.gold}) + "\n" for e in trained_on))
-    file = write(tmp_path, f"""
+    file = write(
+        tmp_path,
+        f"""
 name: trained
 threads: 1
 max_new_tokens: 24
@@ -200,7 +227,8 @@ methods:
   zero-shot: {{}}
   sft: {{train: sft.yaml, set: {{train.learning_rate: 0.002}}, train_seeds: [1]}}
 behaviors: [self-check]
-""")
+""",
+    )
     config, said = load_evaluation(file), []
     evaluate(config, file, tmp_path / "out", say=said.append)
     run = RunFolder(tmp_path / "out" / "train" / "sft" / "seed-1")
@@ -226,8 +254,9 @@ def test_questions_that_are_too_long_are_left_out_for_all_and_counted(tmp_path):
     assert all(len(student.encode(task.prompt(e))) <= 15 for e in asked.examples) and len(asked.examples) == 10
     assert draw_questions(config, tmp_path, ["sums"])["sums"].examples == asked.examples, "the same draw again"
     with pytest.raises(TaskError, match="none of the 2000 prompts has at most 3 tokens"):
-        draw_questions(load_evaluation(write(tmp_path, MINI.replace("max_prompt_tokens: 60", "max_prompt_tokens: "
-                                                                    "3"))), tmp_path, ["sums"])
+        draw_questions(
+            load_evaluation(write(tmp_path, MINI.replace("max_prompt_tokens: 60", "max_prompt_tokens: 3"))), tmp_path, ["sums"]
+        )
 
 
 def test_runs_of_aime_and_of_greedy_decoding(tmp_path):
@@ -238,13 +267,18 @@ def test_runs_of_aime_and_of_greedy_decoding(tmp_path):
     assert load_evaluation(write(tmp_path, text + "temperature: 0\n")).runs_of("aime") == 1
 
 
-@pytest.mark.parametrize(("old", "new", "said"), [
-    ("zero-shot: {}", "zero-shot: {solver: zeroshot}", "did you mean 'zero_shot'"),
-    ("zero-shot: {}", "zero-shot: {run: a, train: b.yaml}", "name different students"),
-    ("zero-shot: {}", "zero-shot: {set: {a: 1}}", "needs 'train'"),
-    ("zero-shot: {}", "train: {}", "becomes a folder"),
-    ("name: mini", "name: mini\nreference: zero", "did you mean 'zero-shot'"),
-    ("runs: 2", "runs: 0", "runs"), ("rows: 4", "row: 4", "unknown key 'row'")])
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("zero-shot: {}", "zero-shot: {solver: zeroshot}", "did you mean 'zero_shot'"),
+        ("zero-shot: {}", "zero-shot: {run: a, train: b.yaml}", "name different students"),
+        ("zero-shot: {}", "zero-shot: {set: {a: 1}}", "needs 'train'"),
+        ("zero-shot: {}", "train: {}", "becomes a folder"),
+        ("name: mini", "name: mini\nreference: zero", "did you mean 'zero-shot'"),
+        ("runs: 2", "runs: 0", "runs"),
+        ("rows: 4", "row: 4", "unknown key 'row'"),
+    ],
+)
 def test_a_file_that_makes_no_sense_is_refused_with_its_place(tmp_path, old, new, said):
     with pytest.raises(ConfigError, match=said) as error:
         load_evaluation(write(tmp_path, MINI.replace(old, new, 1)))
@@ -261,8 +295,9 @@ def test_an_unknown_cell_and_a_missing_run_are_named(tmp_path):
 
 def test_questions_that_are_missing_are_noticed_before_anything_is_trained(tmp_path):
     (tmp_path / "sft.yaml").write_text("name: sft\ntask: sums\nbaseline: {kind: sft}\n")
-    file = write(tmp_path, "name: x\nbenchmarks: {gsm8k: {task: {name: gsm8k, path: no/such.jsonl}}}\nmethods: {sft: {train: "
-                           "sft.yaml}}\n")
+    file = write(
+        tmp_path, "name: x\nbenchmarks: {gsm8k: {task: {name: gsm8k, path: no/such.jsonl}}}\nmethods: {sft: {train: sft.yaml}}\n"
+    )
     said = []
     with pytest.raises(TaskError, match=r"no/such\.jsonl: no such file"):
         evaluate(load_evaluation(file), file, tmp_path / "out", say=said.append)
@@ -274,6 +309,7 @@ def test_shipped_evaluations_are_valid():
     grids = [f for f in files if "benchmarks:" in f.read_text()]
     assert grids
     from thinklab.evaluation.students import training_runs
+
     for file in grids:
         config = load_evaluation(file)
         for method in config.methods:
@@ -290,6 +326,7 @@ def test_whole_chunks_can_be_read_while_they_are_written(tmp_path):
 def test_the_paper_s_run_has_the_authors_figures():
     """Against the authors' script; a figure that is changed by accident should be noticed."""
     from thinklab.config.load import load_config
+
     full, lora = (load_config(ROOT / "examples" / "paper" / f"{name}.yaml") for name in ("full", "lora"))
     for c in (full, lora):
         t = c.train
@@ -303,8 +340,16 @@ def test_the_paper_s_run_has_the_authors_figures():
     assert full.train.learning_rate == 1e-6 and full.train.weight_decay == 0.01 and full.student.lora is None
     assert full.student.dtype == "float32" and full.train.autocast
     table = load_evaluation(ROOT / "examples" / "paper" / "table.yaml")
-    assert [b.task.name for b in table.benchmarks.values()] == ["gsm8k", "math500", "aime", "commonsense_qa", "arc_challenge",
-                                                               "gpqa_diamond", "strategyqa", "mmlu_pro"]
+    assert [b.task.name for b in table.benchmarks.values()] == [
+        "gsm8k",
+        "math500",
+        "aime",
+        "commonsense_qa",
+        "arc_challenge",
+        "gpqa_diamond",
+        "strategyqa",
+        "mmlu_pro",
+    ]
     assert table.runs_of("aime") == 16 and len(table.methods) == 8
 
 
@@ -313,6 +358,7 @@ def test_full_fine_tuning_computes_in_16_bit_over_32_bit_weights(monkeypatch):
 
     from thinklab.config.load import load_config
     from thinklab.experiment.trl_arguments import precision
+
     full = load_config(ROOT / "examples" / "paper" / "full.yaml")
     assert precision(full) == {"bf16": False, "fp16": False}, "on a CPU"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -1,4 +1,5 @@
 """The statistics of an evaluation against textbook cases and hand counts."""
+
 from __future__ import annotations
 
 from math import comb
@@ -80,8 +81,10 @@ def test_length_within_a_question_ignores_how_hard_it_is():
 
 
 def test_curves_and_quarters_are_counted_right():
-    lines = tuple({"run": 0, "example_id": str(k), "tokens": t, "correct": c, "correct_at": {"10": a, "20": c}}
-                  for k, (t, c, a) in enumerate([(5, True, True), (20, True, False), (15, False, False), (8, False, False)]))
+    lines = tuple(
+        {"run": 0, "example_id": str(k), "tokens": t, "correct": c, "correct_at": {"10": a, "20": c}}
+        for k, (t, c, a) in enumerate([(5, True, True), (20, True, False), (15, False, False), (8, False, False)])
+    )
     cell = Filled("m", "b", "sums", lines, 1, 1)
     assert cell.curve() == [(10, 0.25, (5 + 10 + 10 + 8) / 4), (20, 0.5, 12.0)]
     assert [(t, r.count) for t, r in cell.by_length()] == [(5, 1), (8, 0), (15, 0), (20, 1)]

@@ -1,4 +1,5 @@
 """What ``thinklab eval`` prints when a grid is empty, half filled or full: no table without rows, and nothing said twice."""
+
 from __future__ import annotations
 
 import re
@@ -27,6 +28,7 @@ def printed(monkeypatch, capfd, tmp_path):
         said = capfd.readouterr()
         assert bool(end.value.code) == fails, said.err
         return (said.err, "") if fails else (said.out, (tmp_path / "runs" / "mini" / "index.html").read_text())
+
     return run
 
 
@@ -37,24 +39,27 @@ def tables_without_rows(text):
     for k, line in enumerate(lines):
         if line.startswith("| ---"):
             rows = []
-            for row in lines[k + 1:]:
+            for row in lines[k + 1 :]:
                 if not row.startswith("|"):
                     break
                 rows.append([cell.strip() for cell in row.strip("|").split("|")][1:])
             if not any(cell for row in rows for cell in row):
                 empty.append(lines[k - 1])
     for body in re.findall(r"<table.*?</table>", text, re.DOTALL):
-        cells = re.split(r"<td[^>]*>", body)[1:]                       # the page leaves out </td>
+        cells = re.split(r"<td[^>]*>", body)[1:]  # the page leaves out </td>
         if not any(re.sub(r"<[^>]+>", "", c).strip() for c in cells):
             empty.append(body[:120])
     return empty
 
 
-@pytest.mark.parametrize(("options", "missing"), [
-    (["--only", "zero-shot/long"], "Not run yet: s1/*, zero-shot/sums."),
-    (["--only", "zero-shot/*"], "Not run yet: s1/*."),
-    ([], ""),
-])
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        (["--only", "zero-shot/long"], "Not run yet: s1/*, zero-shot/sums."),
+        (["--only", "zero-shot/*"], "Not run yet: s1/*."),
+        ([], ""),
+    ],
+)
 def test_no_empty_table_and_what_is_missing_once(printed, options, missing):
     text, page = printed(*options)
     assert not tables_without_rows(text) and not tables_without_rows(page)

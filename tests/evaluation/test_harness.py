@@ -1,4 +1,5 @@
 """The export for an established harness, and that it scores the same student the same way."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -42,10 +43,12 @@ def exported(tmp_path_factory):
     (folder / "sft.yaml").write_text(
         "name: x\ntask: {name: sums, terms: [4]}\nbaseline: {kind: sft, batch: 8}\nprobe: {questions: 2}\n"
         "train: {steps: 2, questions: 8, samples: 2, learning_rate: 0.003, warmup_steps: 0, max_prompt_tokens: 60, "
-        "max_completion_tokens: 48, threads: 1}\n")
+        "max_completion_tokens: 48, threads: 1}\n"
+    )
     train_baseline(build(load_config(folder / "sft.yaml"), folder / "run"))
-    (folder / "own.jsonl").write_text("".join(json.dumps({"question": f"Is {k} "
-              f"odd?", "answer": bool(k % 2)}) + "\n" for k in range(3)))
+    (folder / "own.jsonl").write_text(
+        "".join(json.dumps({"question": f"Is {k} odd?", "answer": bool(k % 2)}) + "\n" for k in range(3))
+    )
     (folder / "grid.yaml").write_text(GRID % json.dumps(str(folder / "own.jsonl")))
     harness.export_model(str(folder / "run"), folder / "export")
     harness.export_tasks(load_evaluation(folder / "grid.yaml"), folder / "export")
@@ -81,9 +84,18 @@ def test_the_tasks_hold_the_very_questions_and_prompts(exported):
     assert task["task"] == "thinklab_yes_no" and task["generation_kwargs"]["max_gen_toks"] == 40
 
 
-@pytest.mark.parametrize("text", ["So \\boxed{18}.", "\\boxed{1} no, \\boxed{ 2 "
-                         "}", "\\boxed{\\frac{1}{\\sqrt{2}}}", "\\boxed{\\text{B}}",
-                                  "none", "\\boxed{3", "\\boxed{3} and \\boxed{4"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "So \\boxed{18}.",
+        "\\boxed{1} no, \\boxed{ 2 }",
+        "\\boxed{\\frac{1}{\\sqrt{2}}}",
+        "\\boxed{\\text{B}}",
+        "none",
+        "\\boxed{3",
+        "\\boxed{3} and \\boxed{4",
+    ],
+)
 def test_the_harness_reads_the_same_box_as_we_do(text):
     found = regex.findall(harness.LAST_BOX, text)
     assert (found[-1] if found else None) == (final_answer(text).strip() if final_answer(text) else None)
@@ -93,13 +105,17 @@ def log(folder, texts, scores):
     target = folder / "results" / "model"
     target.mkdir(parents=True)
     docs = [json.loads(line) for line in (folder / "tasks" / "sums.jsonl").read_text().splitlines()][: len(texts)]
-    (target / "samples_thinklab_sums_1.jsonl").write_text("".join(
-        json.dumps({"doc": d, "resps": [[t]], "exact_match": s}) + "\n" for d, t, s in zip(docs, texts, scores, strict=True)))
+    (target / "samples_thinklab_sums_1.jsonl").write_text(
+        "".join(
+            json.dumps({"doc": d, "resps": [[t]], "exact_match": s}) + "\n" for d, t, s in zip(docs, texts, scores, strict=True)
+        )
+    )
     return docs
 
 
 def test_the_check_finds_what_differs(exported, tmp_path):
     import shutil
+
     folder = tmp_path / "export"
     shutil.copytree(exported[0], folder)
     with pytest.raises(RunError, match="holds no samples"):
@@ -110,7 +126,7 @@ def test_the_check_finds_what_differs(exported, tmp_path):
     texts = student.answer([task.prompt(by_id[d["example_id"]]) for d in docs], 1, 40, temperature=0.0)
     right = [task.verify(t, by_id[d["example_id"]]) for t, d in zip(texts, docs, strict=True)]
     log(folder, [*texts[:5], texts[5] + " What?"], [float(r) for r in right[:4]] + [1.0 - right[4], float(right[5])])
-    found, = harness.check(folder)
+    (found,) = harness.check(folder)
     assert (found.items, found.same_text, found.same_grade) == (6, 5, 5) and len(found.differing) == 2
     assert found.ours == sum(right) / 6
     with pytest.raises(RunError, match="holds no export"):

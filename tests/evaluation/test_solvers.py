@@ -1,4 +1,5 @@
 """The prompting baselines: what they ask, what they keep, and that every token is counted."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -68,9 +69,13 @@ def test_zero_shot_is_the_sampler_and_nothing_else(student, task):
 
 
 def test_self_verify_answers_again_only_when_it_calls_itself_wrong(student, task):
-    writer, examples = scripted(student, task, ["So \\boxed{1}." + EOS, "Verdict: correct" + EOS],
-                                ["So \\boxed{2}." + EOS, "No. Verdict: wrong" + EOS, "So \\boxed{3}." + EOS],
-                                ["So \\boxed{4}." + EOS, "I see." + EOS])
+    writer, examples = scripted(
+        student,
+        task,
+        ["So \\boxed{1}." + EOS, "Verdict: correct" + EOS],
+        ["So \\boxed{2}." + EOS, "No. Verdict: wrong" + EOS, "So \\boxed{3}." + EOS],
+        ["So \\boxed{4}." + EOS, "I see." + EOS],
+    )
     a, b, c = SelfVerify()(writer, task, examples)
     assert [x.text for x in (a, b, c)] == ["So \\boxed{1}.", "So \\boxed{3}.", "So \\boxed{4}."]
     assert [t.kind for t in b.turns] == ["answer", "check", "answer"] and all(x.finished for x in (a, b, c))
@@ -79,16 +84,29 @@ def test_self_verify_answers_again_only_when_it_calls_itself_wrong(student, task
     assert examples[1].question in last and "So \\boxed{2}." in last and "Verdict: wrong" in last
 
 
-@pytest.mark.parametrize(("text", "wanted"), [
-    ("Verdict: correct", True), ("**Verdict:** Wrong.", False), ("verdict: right\nVerdict: incorrect", False), ("", None),
-    ("It is correct.", None), ("Verdict: not correct", False), ("My verdict: I do not know", None)])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Verdict: correct", True),
+        ("**Verdict:** Wrong.", False),
+        ("verdict: right\nVerdict: incorrect", False),
+        ("", None),
+        ("It is correct.", None),
+        ("Verdict: not correct", False),
+        ("My verdict: I do not know", None),
+    ],
+)
 def test_verdicts(text, wanted):
     assert verdict(text) is wanted
 
 
 def test_self_correct_always_answers_again_and_the_last_counts(student, task):
-    writer, examples = scripted(student, task, ["So \\boxed{1}." + EOS, "None." + EOS, "So \\boxed{2}."],
-                                ["So \\boxed{5}." + EOS, "None." + EOS, "None." + EOS])
+    writer, examples = scripted(
+        student,
+        task,
+        ["So \\boxed{1}." + EOS, "None." + EOS, "So \\boxed{2}."],
+        ["So \\boxed{5}." + EOS, "None." + EOS, "None." + EOS],
+    )
     a, b = SelfCorrect()(writer, task, examples)
     assert a.text == "So \\boxed{2}." and not a.finished
     assert b.text == "None.", "a worse last answer counts as well"
@@ -98,7 +116,7 @@ def test_self_correct_always_answers_again_and_the_last_counts(student, task):
 def test_s1_puts_wait_where_the_student_ends_too_early(student, task):
     solver = S1(budget=60, waits=2, wait=" Wait", end=" Final: \\boxed{")
     writer, examples = scripted(student, task, ["So \\boxed{1}." + EOS, " no." + EOS, " So \\boxed{2}." + EOS])
-    answer, = solver(writer, task, examples)
+    (answer,) = solver(writer, task, examples)
     assert answer.text == "So \\boxed{1}. Wait no. Wait So \\boxed{2}." and answer.finished
     assert answer.inserted == 2 * count(student, " Wait") and answer.dropped == 2
     assert answer.sampled == count(student, "So \\boxed{1}.") + count(student, " no.") + count(student, " So \\boxed{2}.") + 1
@@ -126,10 +144,10 @@ def test_s1_never_spends_more_than_the_budget_on_thinking(student, task):
     end = tuple(student.tokenizer(solver.end, add_special_tokens=False)["input_ids"])
     forced = waited = 0
     for answer in answers:
-        turn, = answer.turns
+        (turn,) = answer.turns
         ids = [p.ids for p in turn.pieces]
         at = ids.index(end) if end in ids else len(ids)
-        assert sum(map(len, ids[:at])) <= 50 and sum(len(p) for p in ids[at + 1:]) <= 8
+        assert sum(map(len, ids[:at])) <= 50 and sum(len(p) for p in ids[at + 1 :]) <= 8
         assert sum(map(len, ids)) == answer.tokens == answer.sampled + answer.inserted == len(turn.ids)
         eos = [i for p in ids for i in p if i in student.eos_ids]
         assert len(eos) == answer.finished, "an EOS stands at the very end or nowhere"
@@ -141,11 +159,11 @@ def test_s1_never_spends_more_than_the_budget_on_thinking(student, task):
 def test_no_room_in_the_context_is_said_and_nothing_is_lost(student, task):
     example = task.load("test")[0]
     size = len(student.encode(task.prompt(example)))
-    full, = ZeroShot()(Writer(student, 40, max_context=size), task, [example])
+    (full,) = ZeroShot()(Writer(student, 40, max_context=size), task, [example])
     assert full.out_of_room and full.turns == () and full.text == "" and not full.finished
-    short, = SelfCorrect()(Writer(student, 40, max_context=size + 60), task, [example])
+    (short,) = SelfCorrect()(Writer(student, 40, max_context=size + 60), task, [example])
     assert short.out_of_room and short.turns[0].kind == "answer" and short.text
-    forced, = S1(budget=500, waits=None)(Writer(student, 40, max_context=size + 60), task, [example])
+    (forced,) = S1(budget=500, waits=None)(Writer(student, 40, max_context=size + 60), task, [example])
     assert forced.tokens - forced.inserted <= 60
 
 
@@ -166,7 +184,7 @@ def test_the_same_seed_gives_the_same_answers(student, task):
 
 def test_cut_at_grades_what_there_was(student, task):
     writer, examples = scripted(student, task, ["So \\boxed{1}." + EOS, "None." + EOS, "So \\boxed{2}." + EOS])
-    answer, = SelfCorrect()(writer, task, examples)
+    (answer,) = SelfCorrect()(writer, task, examples)
     first = len(answer.turns[0].ids)
     assert answer.cut_at(first, writer.decode) == "So \\boxed{1}." == answer.cut_at(answer.tokens - 1, writer.decode)
     assert answer.cut_at(answer.tokens, writer.decode) == "So \\boxed{2}."
@@ -174,10 +192,17 @@ def test_cut_at_grades_what_there_was(student, task):
     assert answer.cut_at(0, writer.decode) == ""
 
 
-@pytest.mark.parametrize(("name", "options", "said"), [
-    ("self_verfy", {}, "did you mean 'self_verify'"), ("s1", {"budgets": 3}, "did you mean 'budget'"),
-    ("s1", {"budget": 0}, "at least 1"), ("s1", {"budget": "2k"}, "whole number"), ("self_verify", {"verify": 3}, "must be text"),
-    ("zero_shot", {"n": 1}, "it takes none")])
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("self_verfy", {}, "did you mean 'self_verify'"),
+        ("s1", {"budgets": 3}, "did you mean 'budget'"),
+        ("s1", {"budget": 0}, "at least 1"),
+        ("s1", {"budget": "2k"}, "whole number"),
+        ("self_verify", {"verify": 3}, "must be text"),
+        ("zero_shot", {"n": 1}, "it takes none"),
+    ],
+)
 def test_a_wrong_option_is_named(name, options, said):
     with pytest.raises(ConfigError, match=said):
         load_solver(name, **options)

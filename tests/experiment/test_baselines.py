@@ -1,4 +1,5 @@
 """SFT and STaR: what they train on, that TRL's loss is the one over these tokens, budgets, and resuming."""
+
 from __future__ import annotations
 
 import pytest
@@ -18,8 +19,10 @@ from thinklab.students import load_student
 from thinklab.tasks import load_task
 from thinklab.types import Example
 
-TRAIN = ("train: {steps: 4, questions: 6, samples: 4, max_prompt_tokens: 60, max_completion_tokens: 48, checkpoint_every: 2, "
-         "threads: 1, seed: 3}\nprobe: {questions: 4}\n")
+TRAIN = (
+    "train: {steps: 4, questions: 6, samples: 4, max_prompt_tokens: 60, max_completion_tokens: 48, checkpoint_every: 2, "
+    "threads: 1, seed: 3}\nprobe: {questions: 4}\n"
+)
 
 
 def config(tmp_path, head, *overrides):
@@ -34,7 +37,7 @@ def nll(student, texts):
     for t in texts:
         ids = torch.tensor([[*t.prompt_ids, *t.answer_ids]])
         with torch.no_grad():
-            logp = student.model(input_ids=ids).logits[0, len(t.prompt_ids) - 1:-1].log_softmax(-1)
+            logp = student.model(input_ids=ids).logits[0, len(t.prompt_ids) - 1 : -1].log_softmax(-1)
         total -= logp.gather(-1, torch.tensor(t.answer_ids)[:, None]).sum().item()
         count += len(t.answer_ids)
     return total / count
@@ -60,11 +63,18 @@ def test_sft_sees_the_questions_of_grpo_and_its_loss_is_that_of_the_gold_answers
     run, base = session.run, load_student("embedded")
     texts = texts_of(run)
     assert steps == 1 and [t.example_id for t in texts] == asked and {t.source for t in texts} == {"gold-solution"}
-    first, = run.read("metrics")
+    (first,) = run.read("metrics")
     assert first["loss"] == pytest.approx(nll(base, texts), abs=2e-4), "over answer tokens, EOS included, prompts left out"
     assert run.read_json("budget.json") | {"texts": None} == {
-        "student_answers": 0, "student_tokens": 0, "teacher_texts": 0, "teacher_tokens": 0, "texts": None, "optimizer_steps": 1,
-        "questions": 24, "different_questions": len(set(asked))}
+        "student_answers": 0,
+        "student_tokens": 0,
+        "teacher_texts": 0,
+        "teacher_tokens": 0,
+        "texts": None,
+        "optimizer_steps": 1,
+        "questions": 24,
+        "different_questions": len(set(asked)),
+    }
     assert "forward" not in session.student.model.get_base_model().__dict__, "TRL's patch is taken off again"
 
 
@@ -78,6 +88,7 @@ def test_an_interrupted_baseline_ends_with_the_same_weights(tmp_path, lora):
     def die(line):
         if line["step"] == 5:
             raise KeyboardInterrupt
+
     killed.listeners.append(die)
     with pytest.raises(KeyboardInterrupt):
         train_baseline(killed)
@@ -95,8 +106,11 @@ def test_an_interrupted_baseline_ends_with_the_same_weights(tmp_path, lora):
 
 
 def test_guided_sft_trains_on_the_student_s_answer_and_the_comment(tmp_path):
-    c = config(tmp_path, "behaviors: [self-check]\nteacher: {backend: scripted, rule: sums-check}\nguidance: {max_tokens: 60}\n"
-               "baseline: {kind: sft, texts: guided, batch: 8}")
+    c = config(
+        tmp_path,
+        "behaviors: [self-check]\nteacher: {backend: scripted, rule: sums-check}\nguidance: {max_tokens: 60}\n"
+        "baseline: {kind: sft, texts: guided, batch: 8}",
+    )
     result = run_experiment(c, tmp_path / "run")
     run = RunFolder.open(tmp_path / "run")
     lines = list(run.read("texts"))
@@ -144,11 +158,13 @@ def test_star_keeps_what_is_right_and_starts_each_round_from_the_untrained_stude
 
 def test_every_round_of_star_begins_at_the_untrained_weights(tmp_path, monkeypatch):
     from thinklab.experiment.baselines import star
+
     seen = []
 
     def fit(session, texts, folder, before, resume):
         seen.append(_trainable(session))
         return _spoil(session)
+
     monkeypatch.setattr(star, "fit", fit)
     session = build(config(tmp_path, "baseline: {kind: star, rounds: 3}"), tmp_path / "run")
     before = _trainable(session)
@@ -175,14 +191,17 @@ def test_star_says_so_when_nothing_is_right(tmp_path):
     assert len(list(session.run.read("rationales"))) == 24 * 4, "what was sampled is kept"
 
 
-@pytest.mark.parametrize(("head", "said"), [
-    ("baseline: {kind: sft, texts: guided}", "at least one behavior"),
-    ("baseline: {kind: sft}\nloss: {method: aas}\nbehaviors: [self-check]", "no policy gradient"),
-    ("baseline: {kind: star, hint: It is 7}", "must contain"),
-    ("baseline: {kind: star, hint: '{answer} {x}'}", "must contain"),
-    ("baseline: {kind: sfd}", "baseline.kind"),
-    ("baseline: {kind: sft, rounds: 0}", "rounds"),
-])
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("baseline: {kind: sft, texts: guided}", "at least one behavior"),
+        ("baseline: {kind: sft}\nloss: {method: aas}\nbehaviors: [self-check]", "no policy gradient"),
+        ("baseline: {kind: star, hint: It is 7}", "must contain"),
+        ("baseline: {kind: star, hint: '{answer} {x}'}", "must contain"),
+        ("baseline: {kind: sfd}", "baseline.kind"),
+        ("baseline: {kind: sft, rounds: 0}", "rounds"),
+    ],
+)
 def test_a_baseline_that_makes_no_sense_is_refused(tmp_path, head, said):
     with pytest.raises(ConfigError, match=said):
         config(tmp_path, head)
@@ -217,6 +236,7 @@ def test_weights_of_another_student_are_refused(tmp_path):
     student = load_student("embedded")
     student.model.save_pretrained(tmp_path / "r16")
     from thinklab.config.experiment import LoraSection
+
     with pytest.raises(RunError, match="do not fit"):
         load_weights(load_student("embedded", lora=LoraSection(r=2)).model, tmp_path / "r16")
     with pytest.raises(RunError, match="no complete checkpoint"):
@@ -226,9 +246,9 @@ def test_weights_of_another_student_are_refused(tmp_path):
 
 def test_the_budget_of_a_policy_gradient_run_is_counted_from_its_rollouts(tmp_path):
     from thinklab.run.usage import budget
+
     head = "behaviors: [self-check]\nteacher: {backend: scripted, rule: sums-check}\nguidance: {gamma: 1, max_tokens: 60}"
-    c = config(tmp_path, head,
-               "train.steps=2")
+    c = config(tmp_path, head, "train.steps=2")
     session = build(c, tmp_path / "run")
     session.train()
     used, rollouts = budget(session.run), list(session.run.read("rollouts"))

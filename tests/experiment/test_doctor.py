@@ -1,4 +1,5 @@
 """The doctor names what is wrong and how to mend it, and fails exactly when a run would."""
+
 from __future__ import annotations
 
 import pytest
@@ -65,8 +66,11 @@ def test_pins_are_those_that_thinklab_declares(monkeypatch):
 def t4(monkeypatch):
     """What PyTorch says on a T4 of which half is taken."""
     for name, value in {
-        "is_available": lambda: True, "device_count": lambda: 1, "mem_get_info": lambda i=0: (7 * 2**30, 15 * 2**30),
-        "get_device_capability": lambda i=0: (7, 5), "get_device_name": lambda i=0: "Tesla T4",
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "mem_get_info": lambda i=0: (7 * 2**30, 15 * 2**30),
+        "get_device_capability": lambda i=0: (7, 5),
+        "get_device_name": lambda i=0: "Tesla T4",
         "is_bf16_supported": lambda including_emulation=True: including_emulation,
         "get_device_properties": lambda i=0: type("P", (), {"total_memory": 15 * 2**30})(),
     }.items():
@@ -89,10 +93,14 @@ def test_a_driver_without_a_cuda_build_of_pytorch(monkeypatch):
     assert len(found) == 1 and "finds no GPU" in found[0].what and "PyTorch's build" in found[0].advice
 
 
-@pytest.mark.parametrize("student, text", [
-    ({"kind": "transformers"}, "student.path is missing"),
-    ({"kind": "transformers", "path": "./nowhere"}, "no model in ./nowhere"),
-    ({"kind": "transformers", "path": "me/model", "dtype": "float16"}, "a CPU cannot train")])
+@pytest.mark.parametrize(
+    "student, text",
+    [
+        ({"kind": "transformers"}, "student.path is missing"),
+        ({"kind": "transformers", "path": "./nowhere"}, "no model in ./nowhere"),
+        ({"kind": "transformers", "path": "me/model", "dtype": "float16"}, "a CPU cannot train"),
+    ],
+)
 def test_a_student_that_cannot_be(student, text, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert any(text in f.what for f in problems(experiment(student=student)))

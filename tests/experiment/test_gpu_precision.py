@@ -1,4 +1,5 @@
 """In what a GPU computes: it follows the weights' type, whatever the card could do besides. The cards here are mocked."""
+
 from __future__ import annotations
 
 import pytest
@@ -13,8 +14,14 @@ from thinklab.experiment.trl_arguments import precision
 from thinklab.students.make_tiny import build_tokenizer
 from thinklab.teachers import load_teacher
 
-CARDS = {"T4": (False, 14.6), "V100 16 GB": (False, 15.8), "RTX 4080": (True, 15.6), "RTX 8000": (False, 44.5),
-         "L4": (True, 22.0), "H100": (True, 79.2)}
+CARDS = {
+    "T4": (False, 14.6),
+    "V100 16 GB": (False, 15.8),
+    "RTX 4080": (True, 15.6),
+    "RTX 8000": (False, 44.5),
+    "L4": (True, 22.0),
+    "H100": (True, 79.2),
+}
 """Has it bf16, and GiB of memory as PyTorch reports them."""
 
 
@@ -24,15 +31,16 @@ def card(monkeypatch):
         bf16, size = CARDS[name]
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation)
-        monkeypatch.setattr(torch.cuda, "get_device_properties",
-                            lambda i=0: type("P", (), {"total_memory": int(size * 2**30)})())
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i=0: type("P", (), {"total_memory": int(size * 2**30)})())
         return bf16
+
     return become
 
 
 def experiment(profile=None, autocast=False, **student):
-    return Experiment.model_validate({"behaviors": ["self-check"], "profile": profile, "student": student,
-                                      "train": {"autocast": autocast}})
+    return Experiment.model_validate(
+        {"behaviors": ["self-check"], "profile": profile, "student": student, "train": {"autocast": autocast}}
+    )
 
 
 def test_a_profile_computes_in_what_unsloth_loads_on_every_card(card):
@@ -63,7 +71,7 @@ def test_bfloat16_on_a_card_without_it_is_one_error(card):
 def test_float32_stays_float32_unless_autocast_is_asked_for(card):
     card("L4")
     assert not any(precision(experiment(kind="transformers", path="x", dtype="float32")).values())
-    assert not any(precision(experiment(kind="embedded")).values())          # which load_student loads in float32
+    assert not any(precision(experiment(kind="embedded")).values())  # which load_student loads in float32
     assert precision(experiment(kind="transformers", path="x", dtype="float32", autocast=True))["bf16"]
     card("T4")
     assert precision(experiment(kind="transformers", path="x", dtype="float32", autocast=True))["fp16"]
@@ -94,6 +102,7 @@ def test_a_local_teacher_computes_in_what_the_card_has(name, dtype, card, tmp_pa
     def load(path, **how):
         asked.update(how)
         raise OSError("far enough")
+
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", load)
     teacher = load_teacher("local", model=str(tmp_path), bits=4)
     with pytest.raises(Exception, match="far enough"):

@@ -171,7 +171,7 @@ def test_lower_multiplies_the_rate_now_and_in_the_schedule():
     scheduler.step()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.27)
     Guards.act(guard, [replace(a, step=4) for a in alarm], optimizer, scheduler)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.27)        # another sign of the same collapse
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.27)  # another sign of the same collapse
     Guards.act(guard, [replace(a, step=6) for a in alarm], optimizer, scheduler)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.081)
     guard = Blank("warn")
@@ -179,9 +179,9 @@ def test_lower_multiplies_the_rate_now_and_in_the_schedule():
     assert not guard.save_wanted
     Guards.act(guard, alarm, optimizer, scheduler)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.081) and not guard.stopped and guard.save_wanted
-    guard.save_wanted = False           # the trainer has saved
+    guard.save_wanted = False  # the trainer has saved
     Guards.act(guard, alarm, optimizer, scheduler)
-    assert not guard.save_wanted        # later checkpoints of a sick run would only push out the healthy ones
+    assert not guard.save_wanted  # later checkpoints of a sick run would only push out the healthy ones
 
 
 @pytest.mark.slow

@@ -85,7 +85,8 @@ def behavior(tmp_path):
 def config(behavior, tmp_path):
     """``config(judge=...)``: a small experiment with the judged behavior."""
     return lambda judge=None, **more: Experiment.model_validate(
-        {**SMALL, **more, "behaviors": [str(behavior)], **({} if judge is None else {"judge": judge})})
+        {**SMALL, **more, "behaviors": [str(behavior)], **({} if judge is None else {"judge": judge})}
+    )
 
 
 @pytest.fixture
@@ -151,24 +152,27 @@ def test_train_and_probe_ask_the_judge_in_batches_once_and_write_everything_down
     assert len(texts) == len(set(texts)) == len(server.calls) and set(texts) == {s["text"] for s in samples}
     assert all(line["found"] is even(line["text"]) and line["reply"] in (YES, NO) for line in lines)
     assert {line["question"] for line in lines} == {QUESTION}
-    assert server.most_running > 1                                     # a batch, side by side
+    assert server.most_running > 1  # a batch, side by side
     totals = run.read_json("judge.json")
     assert totals["spent"]["calls"] == len(server.calls) and totals["usd"] > 0
     assert said[0].startswith("judge, before the run: 24 calls") and said[-1].startswith("judge, after the run: $")
     assert KEY not in "".join(p.read_text("utf-8", "replace") for p in run.path.glob("*.json*"))
 
     calls = len(server.calls)
-    known = probe_run(run.path)                                        # the same answers again: nothing to ask about them
+    known = probe_run(run.path)  # the same answers again: nothing to ask about them
     spill = list(run.read("spill"))
     assert {t["text"]: t["shows"]["judged"] for t in spill if "check" not in t["text"]}.items() <= {
-        t["text"]: even(t["text"]) for t in spill}.items()
+        t["text"]: even(t["text"]) for t in spill
+    }.items()
     assert known["after"] == result["after"] and {line["text"] for line in list(run.read("judge"))[calls:]} <= {
-        t["text"] for t in spill}
-    assert run.read_json("judge.json")["spent"]["calls"] == len(server.calls)        # the account went on from train's
+        t["text"] for t in spill
+    }
+    assert run.read_json("judge.json")["spent"]["calls"] == len(server.calls)  # the account went on from train's
 
 
 def test_the_judge_is_not_asked_about_rollouts_unless_the_config_says_so(config, tmp_path):
     from thinklab.config.ready_made import Parts
+
     for rollouts in (False, True):
         judge, out = Scripted(), tmp_path / str(rollouts)
         session = build(config({"teacher": "scripted-judge", "rollouts": rollouts}), out, parts=Parts(judge=judge))
@@ -180,7 +184,7 @@ def test_the_judge_is_not_asked_about_rollouts_unless_the_config_says_so(config,
             assert all("own/behavior" not in m for m in metrics)
             continue
         assert all(r["checks"]["behavior"] is even(r["text"]) for r in rows) and len(judge.texts) == len(set(judge.texts))
-        assert not any(r["teacher_ids"] and even(r["student_text"]) for r in rows)      # skip_if_shown has a verdict
+        assert not any(r["teacher_ids"] and even(r["student_text"]) for r in rows)  # skip_if_shown has a verdict
         own = [even(r["text"]) for r in rows if r["step"] == 0 and not r["teacher_ids"]]
         assert metrics[0]["own/behavior"] == pytest.approx(sum(own) / len(own))
 
@@ -215,8 +219,9 @@ def test_the_account_holds_over_a_resumed_run(config, server, tmp_path):
 def test_a_judge_whose_key_is_withdrawn_ends_the_run_in_order(config, server, tmp_path):
     server.script = lambda number, body: "ok" if number < 6 else "401"
     said = []
-    result = run_experiment(config(remote(server), probe={"questions": 6, "every": 1, "every_questions": 6}), tmp_path / "run",
-                            say=said.append)
+    result = run_experiment(
+        config(remote(server), probe={"questions": 6, "every": 1, "every_questions": 6}), tmp_path / "run", say=said.append
+    )
     run = RunFolder.open(tmp_path / "run")
     assert result["steps"] < 2 and result["stopped"].startswith("the judge: ") and run.last_checkpoint()[1] == result["steps"]
     assert any("The judge cannot work any more" in text for text in said)
@@ -232,6 +237,7 @@ def test_an_interrupted_judge_has_its_verdicts_on_disk_and_its_calls_on_the_acco
         if len(judge.calls) == 2:
             raise KeyboardInterrupt
         return ask(requests)
+
     judge.reply = stop_at_the_third
     desk = judge_for(None, [load_behavior(behavior)], judge)
     desk.attach(RunFolder(tmp_path / "run"))
@@ -252,6 +258,7 @@ def test_verdicts_of_another_judge_are_not_taken_over(behavior, tmp_path):
     for options, asked in [(made, True), ({**made, "cap_usd": 5, "rollouts": True}, False), ({**made, "model": "two"}, True)]:
         judge = Scripted()
         from thinklab.config.experiment import JudgeSection
+
         desk = RunJudge(lambda judge=judge: judge, JudgeSection(teacher="openai", **options))
         desk.attach(RunFolder(tmp_path / "run"))
         assert load_behavior(behavior).with_judge(desk).detect("even") and bool(judge.calls) is asked
@@ -259,8 +266,11 @@ def test_verdicts_of_another_judge_are_not_taken_over(behavior, tmp_path):
 
 def test_a_reply_that_nobody_can_read_is_open_and_a_combined_detector_asks_only_where_it_must(tmp_path):
     path = tmp_path / "mixed.yaml"
-    path.write_text(JUDGED.replace("name: judged", "name: mixed").replace(
-        f"judge: {QUESTION}", f"all: [{{phrase: sum}}, {{judge: {QUESTION}}}]"))
+    path.write_text(
+        JUDGED.replace("name: judged", "name: mixed").replace(
+            f"judge: {QUESTION}", f"all: [{{phrase: sum}}, {{judge: {QUESTION}}}]"
+        )
+    )
     judge = Scripted(lambda text: "Well, yes and no." if "hm" in text else YES)
     desk = judge_for(None, [load_behavior(path)], judge)
     found = load_behavior(path).with_judge(desk).shown(["no s-word", "a sum", "a sum, hm", "a sum"])
@@ -274,12 +284,13 @@ def test_a_reply_that_nobody_can_read_is_open_and_a_combined_detector_asks_only_
 def test_a_scripted_judge_from_yaml_and_an_earlier_run_s_verdicts_replayed(config, behavior, tmp_path, monkeypatch):
     (tmp_path / "judge_rules.py").write_text(
         "def even(request):\n    odd = sum(map(ord, request.response)) % 2\n"
-        "    return '<found>%s</found><quote></quote>' % ('no' if odd else 'yes')\n")
+        "    return '<found>%s</found><quote></quote>' % ('no' if odd else 'yes')\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     first = run_experiment(config({"teacher": "scripted", "rule": "judge_rules:even"}), tmp_path / "run")
     verdicts = [(line["text"], line["found"]) for line in RunFolder(tmp_path / "run").read("judge")]
     assert verdicts and all(found is even(text) for text, found in verdicts)
-    assert not (tmp_path / "run" / "judge.json").exists()              # nobody is paid
+    assert not (tmp_path / "run" / "judge.json").exists()  # nobody is paid
     second = run_experiment(config({"teacher": "replay", "run": str(tmp_path / "run")}), tmp_path / "again")
     assert second["before"] == first["before"] and second["after"] == first["after"]
 
@@ -309,7 +320,7 @@ def test_the_lab_asks_the_judge_in_probes_and_nobody_while_a_person_types(behavi
     samples = [s for s in made.run.read("probe_samples") if s["stage"] == "after" and s["decoding"] == "T=1"]
     assert found.sampled.behaviors["judged"].count == sum(even(s["text"]) for s in samples)
     assert set(judge.texts) == {s["text"] for s in made.run.read("probe_samples")}
-    assert len(judge.calls) <= 4 and len(judge.texts) == len(set(judge.texts))         # stages x decodings, no text twice
+    assert len(judge.calls) <= 4 and len(judge.texts) == len(set(judge.texts))  # stages x decodings, no text twice
 
 
 # ---- eval
@@ -341,7 +352,7 @@ def test_eval_refuses_binds_and_asks_nothing_twice(behavior, server, tmp_path, m
     texts = ["\n\n".join(t["text"] for t in line["turns"]) for line in cell.lines]
     assert len(texts) == 8 and cell.behaviors["judged"] == tuple(map(even, texts))
     assert len(server.calls) == len(set(texts)) and results.judge_says.startswith("judge: $")
-    monkeypatch.delenv("ANTHROPIC_API_KEY")                            # `--report-only` somewhere else: no key, no call
+    monkeypatch.delenv("ANTHROPIC_API_KEY")  # `--report-only` somewhere else: no key, no call
     again = collect(config, out)
     assert again.cells["zero-shot", "sums"].behaviors == cell.behaviors and len(server.calls) == len(set(texts))
 

@@ -1,4 +1,5 @@
 """The dry run leaves no trace, takes the longest batch, and turns a lack of memory into advice."""
+
 from __future__ import annotations
 
 import copy
@@ -14,8 +15,16 @@ from thinklab.experiment import longest_batch as module
 from thinklab.experiment.build import build
 from thinklab.experiment.train import run_experiment
 
-SMALL = ["train.steps=2", "train.questions=3", "train.samples=4", "probe.questions=8", "probe.every=0",
-         "train.checkpoint_every=0", "guards.action=off", "train.micro_batch=6"]
+SMALL = [
+    "train.steps=2",
+    "train.questions=3",
+    "train.samples=4",
+    "probe.questions=8",
+    "probe.every=0",
+    "train.checkpoint_every=0",
+    "guards.action=off",
+    "train.micro_batch=6",
+]
 
 
 def config(*more):
@@ -50,24 +59,33 @@ def test_every_stage_is_as_large_as_the_config_allows(tmp_path, monkeypatch):
     session = build(config("train.sample_rows=8"), tmp_path / "run")
     seen = []
     forward = session.student.model.forward
-    monkeypatch.setattr(session.student.model, "forward", lambda *a, **k: seen.append(
-        (tuple(k["input_ids"].shape), k["past_key_values"].get_seq_length())) or forward(*a, **k))
+    monkeypatch.setattr(
+        session.student.model,
+        "forward",
+        lambda *a, **k: seen.append((tuple(k["input_ids"].shape), k["past_key_values"].get_seq_length())) or forward(*a, **k),
+    )
     losses = []
     real = logprobs.chosen_logprobs
-    monkeypatch.setattr("thinklab.trainer.chosen_logprobs",
-                        lambda m, ids, *rest: losses.append(tuple(ids.shape)) or real(m, ids, *rest))
+    monkeypatch.setattr(
+        "thinklab.trainer.chosen_logprobs", lambda m, ids, *rest: losses.append(tuple(ids.shape)) or real(m, ids, *rest)
+    )
     module.dry_run(session.trainer, session.config)
     assert seen[0] == ((2, 40), 0) and {shape[0] for shape, _ in seen[1:]} == {8}
-    assert seen[-1][1] + seen[-1][0][1] == 40 + 72 - 1         # the last token is never put back in
+    assert seen[-1][1] + seen[-1][0][1] == 40 + 72 - 1  # the last token is never put back in
     assert losses == [(6, 172)]
 
 
-@pytest.mark.parametrize("stage, keys", [
-    ("sampling", ["train.sample_rows (now 12", "train.max_completion_tokens (now 72)", "student.quantize=nf4"]),
-    ("training", ["train.micro_batch (now 6", "train.gradient_checkpointing=true", "guidance.max_tokens (now 60)"])])
+@pytest.mark.parametrize(
+    "stage, keys",
+    [
+        ("sampling", ["train.sample_rows (now 12", "train.max_completion_tokens (now 72)", "student.quantize=nf4"]),
+        ("training", ["train.micro_batch (now 6", "train.gradient_checkpointing=true", "guidance.max_tokens (now 60)"]),
+    ],
+)
 def test_no_memory_is_one_error_with_advice_and_leaves_no_run_behind(stage, keys, tmp_path, monkeypatch):
     def fails(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
     monkeypatch.setattr(module, "_sample" if stage == "sampling" else "_train", fails)
     with pytest.raises(TrainingError) as caught:
         build(config("train.dry_run=true"), tmp_path / "run")
@@ -80,6 +98,7 @@ def test_no_memory_is_one_error_with_advice_and_leaves_no_run_behind(stage, keys
 def test_other_errors_are_not_called_memory(tmp_path, monkeypatch):
     def fails(*_, **__):
         raise RuntimeError("shape mismatch")
+
     monkeypatch.setattr(module, "_train", fails)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         build(config("train.dry_run=true"), tmp_path / "run")

@@ -1,4 +1,5 @@
 """Whole runs with the real Anthropic SDK against a server on loopback: faults, caps, a key that stops working."""
+
 from __future__ import annotations
 
 import json
@@ -24,12 +25,25 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def start(server, *overrides, resume=False):
-        config = load_config(ROOT / "examples" / "demo-self-check.yaml", [
-            "teacher={backend: anthropic, first_wait_s: 0.01, attempts: 2}", f"teacher.base_url={server.url}", "steps=6",
-            "questions=3", "samples=4", "probe.questions=4", "probe.every=0", "checkpoint_every=1", "decay=constant", *overrides])
+        config = load_config(
+            ROOT / "examples" / "demo-self-check.yaml",
+            [
+                "teacher={backend: anthropic, first_wait_s: 0.01, attempts: 2}",
+                f"teacher.base_url={server.url}",
+                "steps=6",
+                "questions=3",
+                "samples=4",
+                "probe.questions=4",
+                "probe.every=0",
+                "checkpoint_every=1",
+                "decay=constant",
+                *overrides,
+            ],
+        )
         said = []
         result = run_experiment(config, tmp_path / "run", resume, say=said.append)
         return result, RunFolder.open(tmp_path / "run"), said
+
     return start
 
 
@@ -46,8 +60,11 @@ def test_a_run_ends_normally_when_a_third_of_the_calls_fail(run):
     assert all(g["reason"] for g in outcomes if g["status"] == "rejected")
     totals = folder.read_json("teacher.json")
     assert totals["spent"] and totals["outcomes"] and "before the run" in said[0] and "$" in said[0]
-    text = "".join(p.read_text("utf-8", "replace") for p in folder.path.rglob("*")
-                   if p.is_file() and p.suffix in (".jsonl", ".json", ".yaml"))
+    text = "".join(
+        p.read_text("utf-8", "replace")
+        for p in folder.path.rglob("*")
+        if p.is_file() and p.suffix in (".jsonl", ".json", ".yaml")
+    )
     assert KEY not in text
 
 
@@ -55,8 +72,9 @@ def test_a_run_ends_normally_when_a_third_of_the_calls_fail(run):
 def test_fifty_steps_with_three_calls_in_ten_failing_lose_nothing(run):
     rng = random.Random(0)
     with Server(lambda number, body: rng.choice(KINDS) if rng.random() < 0.3 else "ok") as server:
-        result, folder, _ = run(server, "steps=50", "questions=2", "samples=4", "checkpoint_every=0", "teacher.attempts=3",
-                                "guards.action=off")
+        result, folder, _ = run(
+            server, "steps=50", "questions=2", "samples=4", "checkpoint_every=0", "teacher.attempts=3", "guards.action=off"
+        )
     rows, totals = list(folder.read("rollouts")), folder.read_json("teacher.json")
     assert result["steps"] == 50 and len(rows) == 400 and len(list(folder.read("metrics"))) == 50
     asked = [r for r in rows if r["guidance"]]
@@ -77,17 +95,31 @@ def test_groups_are_asked_about_while_others_are_sampled_and_checks_wait_for_the
             result = function(*args, **named)
             order.extend([name] if after else [])
             return result
+
         return with_note
 
     for early in (True, False):
         with Server() as server:
-            session = build(load_config(ROOT / "examples" / "demo-self-check.yaml", [
-                "teacher={backend: anthropic, cache: false}", f"teacher.base_url={server.url}", "steps=1", "questions=6",
-                "samples=4", "probe.every=0", "checkpoint_every=0", "guards.action=off"]), tmp_path / str(early))
+            session = build(
+                load_config(
+                    ROOT / "examples" / "demo-self-check.yaml",
+                    [
+                        "teacher={backend: anthropic, cache: false}",
+                        f"teacher.base_url={server.url}",
+                        "steps=1",
+                        "questions=6",
+                        "samples=4",
+                        "probe.every=0",
+                        "checkpoint_every=0",
+                        "guards.action=off",
+                    ],
+                ),
+                tmp_path / str(early),
+            )
             guide = session.guide
             if early:
                 sampler = session.trainer.sampler
-                object.__setattr__(session.task, "verify", noted("verify", session.task.verify))      # frozen
+                object.__setattr__(session.task, "verify", noted("verify", session.task.verify))  # frozen
                 session.trainer.sampler = noted("sampled", sampler, after=True)
                 guide.begin = noted("ask", guide.begin)
             else:
@@ -95,7 +127,7 @@ def test_groups_are_asked_about_while_others_are_sampled_and_checks_wait_for_the
             session.train()
             rows = list(session.run.read("rollouts"))
             for guided in (r["guidance"] for r in rows if r["guidance"]):
-                guided.pop("latency_s"), guided.pop("usage")        # which call fills the service's cache may differ
+                guided.pop("latency_s"), guided.pop("usage")  # which call fills the service's cache may differ
             records.append(rows)
     assert records[0] == records[1] and any(r["teacher_ids"] for r in records[0])
     assert order.count("ask") == 6 and order.index("ask") < order.index("sampled") < order.index("verify")

@@ -21,17 +21,25 @@ from thinklab.run.folder import RunFolder
 def rows(tmp_path):
     """A task of 30 training and 5 test questions."""
     for split, start, count in (("train", 10, 30), ("test", 50, 5)):
-        lines = ({"question": f"Ann had {k} bags and got 3 more bags. How many?", "answer": str(k + 3)}
-                 for k in range(start, start + count))
+        lines = (
+            {"question": f"Ann had {k} bags and got 3 more bags. How many?", "answer": str(k + 3)}
+            for k in range(start, start + count)
+        )
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return {"name": str(tmp_path / "train.jsonl"),
-            "path": {split: str(tmp_path / f"{split}.jsonl") for split in ("train", "test")}}
+    return {
+        "name": str(tmp_path / "train.jsonl"),
+        "path": {split: str(tmp_path / f"{split}.jsonl") for split in ("train", "test")},
+    }
 
 
 def small(rows, questions, every=0):
-    return {**lab.SMALL, "task": rows, "train": {**lab.SMALL["train"], "steps": 1, "questions": 1, "samples": 2,
-            "max_prompt_tokens": 80}, "guidance": {"gamma": 1, "max_tokens": 60},
-            "probe": {"questions": questions, "every": every, "every_questions": 7}}
+    return {
+        **lab.SMALL,
+        "task": rows,
+        "train": {**lab.SMALL["train"], "steps": 1, "questions": 1, "samples": 2, "max_prompt_tokens": 80},
+        "guidance": {"gamma": 1, "max_tokens": 60},
+        "probe": {"questions": questions, "every": every, "every_questions": 7},
+    }
 
 
 def test_ten_that_became_five_are_said_once_and_recorded(rows, tmp_path):
@@ -64,9 +72,15 @@ def test_the_lab_says_it_too(rows, tmp_path, capsys):
 
 
 def test_a_benchmark_with_too_few_questions_says_it(rows, tmp_path):
-    config = Evaluation.model_validate({
-        "name": "x", "benchmarks": {"mine": {"task": rows, "questions": 9}}, "methods": {"zero-shot": {}}, "behaviors": [],
-        "max_new_tokens": 16})
+    config = Evaluation.model_validate(
+        {
+            "name": "x",
+            "benchmarks": {"mine": {"task": rows, "questions": 9}},
+            "methods": {"zero-shot": {}},
+            "behaviors": [],
+            "max_new_tokens": 16,
+        }
+    )
     said = []
     evaluate(config, tmp_path / "eval.yaml", tmp_path / "out", say=said.append)
     assert said == ["WARNING: 9 questions were asked for in 'mine', but only 5 of its 5 fit: 5 are asked"]

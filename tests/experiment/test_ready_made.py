@@ -18,8 +18,12 @@ from thinklab.evaluation.questions import Questions, seen_in_training
 from thinklab.experiment.train import run_experiment
 from thinklab.run.folder import RunFolder
 
-SMALL = {**lab.SMALL, "train": {**lab.SMALL["train"], "steps": 2, "checkpoint_every": 1, "questions": 1, "samples": 2},
-         "guidance": {"gamma": 1, "max_tokens": 60}, "probe": {"questions": 4}}
+SMALL = {
+    **lab.SMALL,
+    "train": {**lab.SMALL["train"], "steps": 2, "checkpoint_every": 1, "questions": 1, "samples": 2},
+    "guidance": {"gamma": 1, "max_tokens": 60},
+    "probe": {"questions": 4},
+}
 
 
 def four():
@@ -48,7 +52,7 @@ def test_a_probe_of_a_run_with_a_ready_made_task_is_refused_with_the_way_to_pass
     assert isinstance(done.exception, RunError)
     assert f"ready-made task ({type(task).__name__})" in str(done.exception)
     assert f"thinklab.probe('{run.path}', task=...)" in str(done.exception)
-    assert asked(run) == before and run.read_json("probe.json") == probed        # nothing was measured or written
+    assert asked(run) == before and run.read_json("probe.json") == probed  # nothing was measured or written
     known = thinklab.probe(run.path, questions=6, persistence=1, task=task, say=lambda text: None)
     assert known["after"]["T=1"]["accuracy"]["total"] == 6 and asked(run) <= held_out and len(asked(run)) == 6
     assert asked(RunFolder(run.path / "persistence")) <= held_out
@@ -102,10 +106,16 @@ def test_a_ready_made_student_is_measured_from_its_base_and_not_scored_by_eval(t
     with pytest.raises(RunError, match=r"ready-made student \(Student\)"):
         thinklab.probe(run.path)
     before = run.read_json("probe.json")["before"]
-    known = thinklab.probe(run.path, student=student, say=str)           # the object has been trained: its base is measured
+    known = thinklab.probe(run.path, student=student, say=str)  # the object has been trained: its base is measured
     assert known["before"] == before and known["retention"]["kl"]["value"] > 0
-    config = Evaluation.model_validate({"name": "x", "benchmarks": {"sums": {"task": "sums", "questions": 2}},
-                                        "methods": {"mine": {"run": str(run.path)}}, "behaviors": []})
+    config = Evaluation.model_validate(
+        {
+            "name": "x",
+            "benchmarks": {"sums": {"task": "sums", "questions": 2}},
+            "methods": {"mine": {"run": str(run.path)}},
+            "behaviors": [],
+        }
+    )
     with pytest.raises(RunError, match="ready-made student"):
         evaluate(config, tmp_path / "eval.yaml", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -115,8 +125,9 @@ def test_eval_knows_the_training_questions_of_a_ready_made_task_from_the_records
     run = run_with(tmp_path / "run", task=four())
     used = [line["example"]["question"] for line in run.read("rollouts")]
     examples = tuple(e for e in four().load("train") if e.question in used)
-    config = Evaluation.model_validate({"name": "x", "benchmarks": {"sums": {"task": "sums"}},
-                                        "methods": {"mine": {"run": str(run.path)}}})
+    config = Evaluation.model_validate(
+        {"name": "x", "benchmarks": {"sums": {"task": "sums"}}, "methods": {"mine": {"run": str(run.path)}}}
+    )
     questions = {"sums": Questions(four(), examples, len(examples), 0)}
     assert examples and seen_in_training(config, tmp_path, tmp_path, "mine", questions) == {"sums": len(examples)}
 

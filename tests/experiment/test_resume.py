@@ -1,4 +1,5 @@
 """Killed with SIGKILL and resumed, a run ends with the same weights as one that was left alone."""
+
 from __future__ import annotations
 
 import json

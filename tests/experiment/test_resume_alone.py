@@ -1,4 +1,5 @@
 """``--resume``: a finished run is left alone, the run alone says how it was begun, and one folder has one writer."""
+
 from __future__ import annotations
 
 import json
@@ -43,7 +44,7 @@ def test_a_finished_run_is_left_as_it_is(run, monkeypatch, capfd):
     monkeypatch.setattr("thinklab.teachers.scripted.ScriptedTeacher.reply", lambda *_: pytest.fail("a teacher was asked"))
     done = in_this_process(monkeypatch, capfd, "train", "--resume", run)
     assert done.returncode == 0 and "is finished: all 4 steps are trained and probed" in done.stderr
-    assert "before" in done.stdout and "after" in done.stdout        # the table of what is known
+    assert "before" in done.stdout and "after" in done.stdout  # the table of what is known
     assert files(run) == before
 
 
@@ -67,6 +68,7 @@ def test_session_train_of_a_finished_run_samples_nothing_and_keeps_the_weights(r
 
     from thinklab.config.experiment import Experiment
     from thinklab.experiment.build import build
+
     config = Experiment.model_validate(RunFolder(run).resolved()["config"])
     before = files(run)
     session = build(config, run, resume=True)
@@ -116,9 +118,12 @@ def test_a_new_run_like_it_is_warned_of_a_behavior_that_has_changed(run, tmp_pat
 
 
 def test_what_cannot_be_meant_is_refused_in_words(run, tmp_path, monkeypatch, capfd):
-    for arguments, says in (((run,), "continues it"), (("--resume", run, "--out", tmp_path / "x"), "leave out --out"),
-                            (("--resume", tmp_path), "not a run folder"),
-                            ((run / "config.yaml", "train.frob=1", "--out", tmp_path / "x"), "override 'train.frob=1'")):
+    for arguments, says in (
+        ((run,), "continues it"),
+        (("--resume", run, "--out", tmp_path / "x"), "leave out --out"),
+        (("--resume", tmp_path), "not a run folder"),
+        ((run / "config.yaml", "train.frob=1", "--out", tmp_path / "x"), "override 'train.frob=1'"),
+    ):
         done = in_this_process(monkeypatch, capfd, "train", *arguments)
         assert done.returncode in (1, 2) and says in done.stderr, (arguments, done.stderr)
     assert not (tmp_path / "x").exists()
@@ -140,6 +145,7 @@ def test_one_folder_has_one_writer_and_a_dead_one_does_not_count(run, tmp_path, 
         reads_only = in_this_process(monkeypatch, capfd, "report", run, "--out", tmp_path / "page.html")
         assert reads_only.returncode == 0
         from thinklab import Lab
+
         with pytest.raises(RunError, match=f"process {first.pid} "):
             Lab(out=run, quiet=True)
         assert files(run) == at_work and held_elsewhere(run)
@@ -171,6 +177,7 @@ def test_where_the_system_has_no_locks_the_owner_in_the_file_counts(tmp_path, mo
 
     def none(*_):
         raise OSError("no locks here")
+
     monkeypatch.setattr(fcntl, "flock", none)
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     (tmp_path / LOCK).write_text(f"process {other.pid} on {platform.node()}\n")

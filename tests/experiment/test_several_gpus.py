@@ -1,4 +1,5 @@
 """Two visible GPUs: a plain launch trains on one and says how to use both; a distributed launch is refused before it writes."""
+
 from __future__ import annotations
 
 import pytest
@@ -15,8 +16,15 @@ from thinklab.experiment.build import build
 from thinklab.experiment.train import run_experiment
 from thinklab.experiment.trl_arguments import grpo_config
 
-SMALL = ["train.steps=1", "train.questions=2", "train.samples=2", "probe.questions=2", "probe.every=0", "guards.action=off",
-         "train.checkpoint_every=0"]
+SMALL = [
+    "train.steps=1",
+    "train.questions=2",
+    "train.samples=2",
+    "probe.questions=2",
+    "probe.every=0",
+    "guards.action=off",
+    "train.checkpoint_every=0",
+]
 
 
 def config(*more):
@@ -27,12 +35,14 @@ def config(*more):
 def two_gpus(monkeypatch):
     """What transformers finds in a plain launch where two are visible."""
     from transformers import TrainingArguments
+
     real = TrainingArguments._setup_devices.func
 
     def found(args):
         device = real(args)
         args._n_gpu = 2
         return device
+
     prop = type(TrainingArguments.__dict__["_setup_devices"])(found)
     prop.__set_name__(TrainingArguments, "_setup_devices")
     monkeypatch.setattr(TrainingArguments, "_setup_devices", prop)
@@ -55,9 +65,14 @@ def test_a_run_and_the_doctor_say_how_to_use_both(tmp_path, monkeypatch):
     said = []
     run_experiment(config(), tmp_path / "run", say=said.append)
     assert "2 GPUs are visible" in said
-    for name, value in {"is_available": lambda: True, "device_count": lambda: 2, "mem_get_info": lambda i=0: (15 * 2**30,) * 2,
-                        "get_device_capability": lambda i=0: (7, 5), "get_device_name": lambda i=0: "Tesla T4",
-                        "is_bf16_supported": lambda including_emulation=True: False}.items():
+    for name, value in {
+        "is_available": lambda: True,
+        "device_count": lambda: 2,
+        "mem_get_info": lambda i=0: (15 * 2**30,) * 2,
+        "get_device_capability": lambda i=0: (7, 5),
+        "get_device_name": lambda i=0: "Tesla T4",
+        "is_bf16_supported": lambda including_emulation=True: False,
+    }.items():
         monkeypatch.setattr(torch.cuda, name, value)
     finding = next(f for f in doctor._machine() if "trains on the first alone" in f.what)
     assert finding.level == "note" and "CUDA_VISIBLE_DEVICES=1" in finding.advice and "teacher.device=cuda:1" in finding.advice

@@ -1,4 +1,5 @@
 """What the end of a run says and returns when its teacher gave out, was too dear, or was hardly ever usable."""
+
 from __future__ import annotations
 
 import json
@@ -13,10 +14,25 @@ from thinklab.guide.rejections import sentence
 from thinklab.run.folder import RunFolder
 from thinklab.studies.study import Cell
 
-CREDIT = Raw(400, {"type": "error", "error": {"type": "invalid_request_error", "message":
-             "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing."}})
-SMALL = ["questions=2", "samples=4", "probe.questions=4", "probe.every=0", "checkpoint_every=1", "decay=constant",
-         "guards.action=off"]
+CREDIT = Raw(
+    400,
+    {
+        "type": "error",
+        "error": {
+            "type": "invalid_request_error",
+            "message": "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.",
+        },
+    },
+)
+SMALL = [
+    "questions=2",
+    "samples=4",
+    "probe.questions=4",
+    "probe.every=0",
+    "checkpoint_every=1",
+    "decay=constant",
+    "guards.action=off",
+]
 
 
 @pytest.fixture
@@ -37,13 +53,21 @@ def thinklab(monkeypatch, capfd, tmp_path):
         out, err = capfd.readouterr()
         assert "Traceback" not in out + err, err
         return code, out, err
+
     return run
 
 
 def train(thinklab, server, *more):
-    return thinklab("train", ROOT / "examples" / "demo-self-check.yaml", "--out", "run", *SMALL,
-                    "teacher={backend: anthropic, first_wait_s: 0.01, attempts: 2, concurrency: 1}",
-                    f"teacher.base_url={server.url}", *more)
+    return thinklab(
+        "train",
+        ROOT / "examples" / "demo-self-check.yaml",
+        "--out",
+        "run",
+        *SMALL,
+        "teacher={backend: anthropic, first_wait_s: 0.01, attempts: 2, concurrency: 1}",
+        f"teacher.base_url={server.url}",
+        *more,
+    )
 
 
 def test_an_account_without_credit_ends_the_run_with_its_own_exit_code_and_resumes(thinklab, tmp_path):
@@ -80,7 +104,7 @@ def test_an_estimate_above_the_cap_is_refused_before_anything_is_spent(thinklab,
             words = " ".join(err.split())
             assert code == 2 and not server.calls and cap.partition("=")[0] in words
             assert "lower train.steps" in words and "on_cap=stop" in words
-    with Server() as server:                                   # the folder is free again, and an explicit word is enough
+    with Server() as server:  # the folder is free again, and an explicit word is enough
         code, _, err = train(thinklab, server, "steps=2", "teacher.cap_calls=2", "teacher.on_cap=plain")
     assert code == 0 and len(server.calls) == 2, err
 
@@ -95,8 +119,9 @@ def test_the_end_of_every_run_says_what_became_of_the_replies(thinklab):
     with Server() as server:
         _, _, err = train(thinklab, server, "steps=1")
     assert "replies: all " in err and "WARNING" not in err
-    code, _, err = thinklab("train", ROOT / "examples" / "demo-self-check.yaml", "--out", "run2", *SMALL, "steps=1",
-                            "teacher.mute_share=1.0")
+    code, _, err = thinklab(
+        "train", ROOT / "examples" / "demo-self-check.yaml", "--out", "run2", *SMALL, "steps=1", "teacher.mute_share=1.0"
+    )
     assert code == 0 and "WARNING: no reply was usable" in err and "mute" in err and "plain GRPO" in err
 
 
@@ -113,14 +138,31 @@ def test_guide_says_it_too_and_ends_with_the_account(thinklab, tmp_path):
 def test_guide_refuses_what_the_cap_is_too_small_for(thinklab, tmp_path):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"question": f"{k}?", "response": "1"}) + "\n" for k in range(4)))
     with Server() as server:
-        code, _, err = thinklab("guide", "a.jsonl", "--behavior", "self-check", "--teacher", "anthropic", "-o", "cap_calls=3",
-                                "-o", f"base_url={server.url}", "--out", "o.jsonl")
+        code, _, err = thinklab(
+            "guide",
+            "a.jsonl",
+            "--behavior",
+            "self-check",
+            "--teacher",
+            "anthropic",
+            "-o",
+            "cap_calls=3",
+            "-o",
+            f"base_url={server.url}",
+            "--out",
+            "o.jsonl",
+        )
     assert code == 2 and not server.calls and "--limit" in err and not (tmp_path / "o.jsonl").exists()
 
 
-@pytest.mark.parametrize("teacher, more", [
-    ("anthropic", []), ("openai", ["-o", "model=gpt-x", "-o", "price={input: 1, output: 2}"]),
-    ("scripted", ["-o", "rule=hit-hard"])])
+@pytest.mark.parametrize(
+    "teacher, more",
+    [
+        ("anthropic", []),
+        ("openai", ["-o", "model=gpt-x", "-o", "price={input: 1, output: 2}"]),
+        ("scripted", ["-o", "rule=hit-hard"]),
+    ],
+)
 def test_a_dry_run_needs_no_key(thinklab, tmp_path, monkeypatch, teacher, more):
     for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -133,16 +175,27 @@ def test_a_dry_run_needs_no_key(thinklab, tmp_path, monkeypatch, teacher, more):
         assert code == 1 and "no key" in err
 
 
-@pytest.mark.parametrize("options, said", [
-    (["temperature=none"], "option temperature: a valid number, not 'none'; for no value write null, or leave the option out"),
-    (["model=401"], "option model: a valid string, not 401; in quotes it is a text: \"401\""),
-    (["model="], "option model is empty"),
-    (["temperature=.nan"], "option temperature"), (["effort=banana"], "option effort: one of low, medium"),
-    (["base_url=5"], "base_url"),
-    (["key_env=3"], "key_env"), (["cache=none"], "cache: true, false, or a path"), (["cap_usd=.inf"], "cap_usd"),
-    (["attempts=none"], "attempts"), (["price={input: 1, output: 2, long: 3}"], "long must name its rates and above"),
-    (["price=free"], "price"), (["concurrency=many"], "concurrency"),
-])
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (
+            ["temperature=none"],
+            "option temperature: a valid number, not 'none'; for no value write null, or leave the option out",
+        ),
+        (["model=401"], 'option model: a valid string, not 401; in quotes it is a text: "401"'),
+        (["model="], "option model is empty"),
+        (["temperature=.nan"], "option temperature"),
+        (["effort=banana"], "option effort: one of low, medium"),
+        (["base_url=5"], "base_url"),
+        (["key_env=3"], "key_env"),
+        (["cache=none"], "cache: true, false, or a path"),
+        (["cap_usd=.inf"], "cap_usd"),
+        (["attempts=none"], "attempts"),
+        (["price={input: 1, output: 2, long: 3}"], "long must name its rates and above"),
+        (["price=free"], "price"),
+        (["concurrency=many"], "concurrency"),
+    ],
+)
 def test_an_option_of_the_wrong_type_is_one_line(thinklab, tmp_path, options, said):
     (tmp_path / "a.jsonl").write_text(json.dumps({"question": "1?", "response": "1"}) + "\n")
     given = [x for o in options for x in ("-o", o)]
@@ -150,9 +203,18 @@ def test_an_option_of_the_wrong_type_is_one_line(thinklab, tmp_path, options, sa
     assert code == 2 and said in " ".join(err.split()), err
 
 
-@pytest.mark.parametrize("teacher, option", [("human", "wait_s=soon"), ("scripted", "mute_share=none"), ("replay", "run=5"),
-                                             ("local", "model=7"), ("local", "rows=x"), ("openai", "model=401"),
-                                             ("openai", "temperature=none")])
+@pytest.mark.parametrize(
+    "teacher, option",
+    [
+        ("human", "wait_s=soon"),
+        ("scripted", "mute_share=none"),
+        ("replay", "run=5"),
+        ("local", "model=7"),
+        ("local", "rows=x"),
+        ("openai", "model=401"),
+        ("openai", "temperature=none"),
+    ],
+)
 def test_so_is_one_of_the_other_teachers(thinklab, tmp_path, teacher, option):
     (tmp_path / "a.jsonl").write_text(json.dumps({"question": "1?", "response": "1"}) + "\n")
     extra = {"scripted": ["-o", "rule=hit-hard"], "local": ["-o", "model=x"], "openai": ["-o", "model=x"]}.get(teacher, [])

@@ -1,4 +1,5 @@
 """What is taken away says what the trained student says, holds no pickle, and nothing leaves the machine unasked."""
+
 from __future__ import annotations
 
 import json
@@ -19,9 +20,18 @@ from thinklab.export.export import push, save
 from thinklab.run.folder import RunFolder
 from thinklab.students import TINY, load_student
 
-SMALL = ["train.steps=2", "train.questions=3", "train.samples=4", "probe.questions=8", "probe.every=0",
-         "train.checkpoint_every=0", "guards.action=off", "train.learning_rate=0.02", "train.warmup_steps=0",
-         "train.decay=constant"]
+SMALL = [
+    "train.steps=2",
+    "train.questions=3",
+    "train.samples=4",
+    "probe.questions=8",
+    "probe.every=0",
+    "train.checkpoint_every=0",
+    "guards.action=off",
+    "train.learning_rate=0.02",
+    "train.warmup_steps=0",
+    "train.decay=constant",
+]
 QUESTIONS = ["Tom has 12 figs and finds 4 more. How many?", "Zoe buys 37 pens, then 9 and 8 and 2 more. Total?", "Say a line"]
 
 
@@ -39,10 +49,11 @@ def session(tmp_path_factory):
 def greedy(model, tokenizer):
     texts = []
     for question in QUESTIONS:
-        ids = tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True,
-                                            return_tensors="pt", return_dict=True)["input_ids"]
+        ids = tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )["input_ids"]
         out = model.eval().generate(input_ids=ids, max_new_tokens=40, do_sample=False, pad_token_id=tokenizer.pad_token_id)
-        texts.append(tokenizer.decode(out[0, ids.shape[1]:]))
+        texts.append(tokenizer.decode(out[0, ids.shape[1] :]))
     return texts
 
 
@@ -86,8 +97,16 @@ def test_the_card_says_what_is_known_and_what_is_not(session, tmp_path):
     assert session.behaviors[0].hash in card and "learning_rate: 0.02" in card and "torch:" in card
     assert "Nothing was measured after training" in card and str(tmp_path) not in card and "seed (0)" in card
     rate = {"count": 3, "total": 8, "value": 0.375, "low": 0.1, "high": 0.7}
-    result = {"T=1": {"decoding": "T=1", "accuracy": rate, "first_accuracy": rate, "finished": rate,
-                      "behaviors": {"self-check": rate}, "mean_tokens": 20.0}}
+    result = {
+        "T=1": {
+            "decoding": "T=1",
+            "accuracy": rate,
+            "first_accuracy": rate,
+            "finished": rate,
+            "behaviors": {"self-check": rate},
+            "mean_tokens": 20.0,
+        }
+    }
     run.write_json("probe.json", {"before": result, "after": result, "steps": 1})
     run.append("alarms", [{"step": 2, "what": "kl"}])
     card = (save(run, "adapter", tmp_path / "b") / "README.md").read_text()
@@ -96,9 +115,14 @@ def test_the_card_says_what_is_known_and_what_is_not(session, tmp_path):
     assert card.startswith("---\n") and "Not measured: whether the behavior outlasts" in card
 
 
-@pytest.mark.parametrize("kind, error, text", [
-    ("merge", ConfigError, "did you mean 'merged'"), ("gguf", ConfigError, "save it as merged"),
-    ("adapter", RunError, "exists already")])
+@pytest.mark.parametrize(
+    "kind, error, text",
+    [
+        ("merge", ConfigError, "did you mean 'merged'"),
+        ("gguf", ConfigError, "save it as merged"),
+        ("adapter", RunError, "exists already"),
+    ],
+)
 def test_what_cannot_be_saved_is_one_clear_error(kind, error, text, session, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine.txt").write_text("mine")
@@ -142,6 +166,7 @@ def test_push_without_anybody_there_uploads_nothing(session, tmp_path, monkeypat
 
     def nobody(_):
         raise EOFError
+
     monkeypatch.setattr("builtins.input", nobody)
     assert push(folder, "me/it", api=hub) == "" and hub.calls == []
 
@@ -170,6 +195,7 @@ def test_the_commands(session, tmp_path, monkeypatch):
 
 def test_a_lab_saves_and_pushes_what_its_folder_holds(session, tmp_path):
     from thinklab import Lab
+
     run = shutil.copytree(session.run.path, tmp_path / "run")
     hub, asked = Hub(), []
     with Lab(out=run, quiet=True) as lab:

@@ -1,4 +1,5 @@
 """The model card and its config agree about how long the student was trained."""
+
 from __future__ import annotations
 
 import re
@@ -9,8 +10,19 @@ import pytest
 from thinklab.cli.app import main
 from thinklab.export.export import save
 
-SMALL = ["train.questions=2", "train.samples=2", "train.decay=constant", "train.warmup_steps=0", "train.checkpoint_every=1",
-         "probe.questions=2", "probe.every=0", "student.lora.r=2", "--quiet", "--out", "run"]
+SMALL = [
+    "train.questions=2",
+    "train.samples=2",
+    "train.decay=constant",
+    "train.warmup_steps=0",
+    "train.checkpoint_every=1",
+    "probe.questions=2",
+    "probe.every=0",
+    "student.lora.r=2",
+    "--quiet",
+    "--out",
+    "run",
+]
 
 
 @pytest.fixture
@@ -24,6 +36,7 @@ def train(monkeypatch, tmp_path):
         except SystemExit as end:
             assert not end.code
         return tmp_path / "run"
+
     return run
 
 
@@ -42,9 +55,11 @@ def test_a_run_that_went_on_has_one_number_of_steps(train):
 
 def test_weights_from_the_middle_of_a_run_say_so(train):
     from thinklab.run.folder import RunFolder
+
     run = RunFolder.open(train("train.steps=2"))
     from thinklab.config.experiment import Experiment
     from thinklab.export.model_card import model_card
+
     config = Experiment.model_validate(run.resolved()["config"])
     card = model_card(run, config, "adapter", 1, "a")
     assert steps_of(card) == (1, 2) and "The weights are those of step 1 of the 2 that its config asks for." in card

@@ -4,6 +4,7 @@ Run in a process of its own, since Unsloth must be imported first:
 
     python -m pytest -p tests.support.gpu_first tests/gpu
 """
+
 from __future__ import annotations
 
 import subprocess
@@ -33,13 +34,30 @@ def folder(tmp_path_factory):
 
 
 def experiment(folder, **train):
-    return Experiment.model_validate({
-        "student": {"kind": "unsloth", "path": str(folder), "dtype": HALF, "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
-        "task": {"name": "sums", "terms": [2, 4]}, "behaviors": ["self-check"],
-        "teacher": {"backend": "scripted", "rule": "sums-check"}, "guidance": {"gamma": 2, "max_tokens": 200},
-        "guards": {"action": "off"}, "probe": {"questions": 8, "every": 0}, "reward": {"require_finished": False},
-        "train": {"steps": 3, "questions": 2, "samples": 4, "micro_batch": 4, "max_prompt_tokens": 120,
-                  "max_completion_tokens": 48, "learning_rate": 1e-3, "warmup_steps": 0, "checkpoint_every": 3, **train}})
+    return Experiment.model_validate(
+        {
+            "student": {"kind": "unsloth", "path": str(folder), "dtype": HALF, "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
+            "task": {"name": "sums", "terms": [2, 4]},
+            "behaviors": ["self-check"],
+            "teacher": {"backend": "scripted", "rule": "sums-check"},
+            "guidance": {"gamma": 2, "max_tokens": 200},
+            "guards": {"action": "off"},
+            "probe": {"questions": 8, "every": 0},
+            "reward": {"require_finished": False},
+            "train": {
+                "steps": 3,
+                "questions": 2,
+                "samples": 4,
+                "micro_batch": 4,
+                "max_prompt_tokens": 120,
+                "max_completion_tokens": 48,
+                "learning_rate": 1e-3,
+                "warmup_steps": 0,
+                "checkpoint_every": 3,
+                **train,
+            },
+        }
+    )
 
 
 def gradients(model, loss):
@@ -70,6 +88,7 @@ def trained(folder, tmp_path_factory):
         # without a scaler's factor in it: the trainer's own backward comes after, on a forward pass of its own
         calls.append((weights, seen, *gradients(model, real(model, dict(inputs), **kwargs))))
         return real(model, inputs, **kwargs)
+
     session.trainer.compute_loss = spy
     before = {n: p.detach().clone() for n, p in session.trainer.model.named_parameters() if p.requires_grad}
     session.train()
@@ -81,7 +100,7 @@ def test_it_is_loaded_in_4_bit_with_its_adapter_in_fp32(trained):
     layer = session.trainer.model.get_base_model().model.layers[0].self_attn.q_proj
     assert type(layer.base_layer).__name__ == "Linear4bit"
     assert {p.dtype for p in session.trainer.model.parameters() if p.requires_grad} == {torch.float32}
-    assert session.fits is not None and session.fits.peak_bytes > 0                    # the dry run ran
+    assert session.fits is not None and session.fits.peak_bytes > 0  # the dry run ran
 
 
 def test_three_updates_move_the_adapter_and_stay_finite(trained):
@@ -111,15 +130,15 @@ def test_loss_and_gradients_equal_the_formula_within_half_precision(trained):
             with session.trainer.accelerator.autocast():
                 hidden = model.get_base_model().model(input_ids=torch.cat([prompt, answer])[None]).last_hidden_state[0]
                 logits = model.get_base_model().lm_head(hidden)
-            every = (logits.float() / session.trainer.temperature).log_softmax(-1)[len(prompt) - 1:-1]
+            every = (logits.float() / session.trainer.temperature).log_softmax(-1)[len(prompt) - 1 : -1]
             logps, advantage = every.gather(-1, answer[:, None])[:, 0], seen["advantages"][row]
-            teacher = seen["teacher_mask"][row, :len(answer)].bool()
+            teacher = seen["teacher_mask"][row, : len(answer)].bool()
             pi = logps.exp()
             c = shaping.c_max * (advantage / shaping.a_max).clamp(-1, 1)
             shaped = -advantage * pi / (pi.detach() + c)
             if advantage < 0:
                 shaped = torch.where(pi.detach() < shaping.floor, 0.0 * pi, shaped)
-            plain = -advantage * (logps - logps.detach()).exp()               # on-policy: the ratio is 1
+            plain = -advantage * (logps - logps.detach()).exp()  # on-policy: the ratio is 1
             total = total + torch.where(teacher, shaped, plain).sum()
             compared += int(teacher.sum())
         accumulation = session.trainer.args.gradient_accumulation_steps

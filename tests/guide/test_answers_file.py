@@ -77,7 +77,7 @@ def test_scripted_guidance_of_a_file(file, tmp_path):
 
 
 def test_the_real_sdk_with_faults_and_a_dry_run_that_asks_nobody(file):
-    boxed = [{**row, "response": f"\\boxed{{{n}}}"} for n, row in enumerate(ROWS)]      # this behavior follows a box
+    boxed = [{**row, "response": f"\\boxed{{{n}}}"} for n, row in enumerate(ROWS)]  # this behavior follows a box
     file.write_text("\n".join(map(json.dumps, boxed)) + "\n")
     text = "<opinion>correct</opinion><reason>I check: 12+7=19.</reason><phrase>So \\boxed{19}.</phrase>"
     bad = {0: "500", 1: "refusal", 2: "wrong-tags"}
@@ -133,21 +133,24 @@ def test_on_the_command_line_an_error_is_one_line_and_the_key_is_not_in_it(file)
             env={**os.environ, "ANTHROPIC_API_KEY": "sk-ant-wrong-00001111"},
         )
     assert done.returncode == 1 and not server.calls and done.stdout == ""
-    assert (
-        done.stderr.splitlines()[-1].startswith("error: the anthropic teacher") and "the key was refused" in done.stderr
-    )
+    assert done.stderr.splitlines()[-1].startswith("error: the anthropic teacher") and "the key was refused" in done.stderr
     assert "Traceback" not in done.stderr and "00001111" not in done.stderr
     refused = run(file, "--behavior", "self-check", "--teacher", "anthropic", "-o", "api_key=sk-zzz-12345678")
     assert "takes no 'api_key'" in str(refused.exception) and "12345678" not in str(refused.exception) + refused.output
 
 
 def test_a_rule_for_real_answers_computes_their_steps_again(tmp_path):
-    rows = [("16 - 3 = <<16-3=13>>13\n13 * 2 = $<<13*2=26>>26\nA: \\boxed{26}", "18", "16-3=13 holds. 13*2=26 holds. But the"),
-            ("13 * 2 = 27\nA: \\boxed{27}", "26", "13*2 is 26, not 27. The rest follows from that slip."),
-            ("10/3=3.3 and 5+1+2=8, 1.87*9=16.8300000002. A: \\boxed{8}", "8",
-             "I check: 10/3=3.3 holds. 1.87*9=16.8300000002 holds."),
-            ("1,000+1=1,001. 4/0=2. A: \\boxed{3}", "1,001", "1,000+1=1,001 holds. 4/0 has no value"),
-            ("It is \\boxed{seven}.", "7", "without a step")]
+    rows = [
+        ("16 - 3 = <<16-3=13>>13\n13 * 2 = $<<13*2=26>>26\nA: \\boxed{26}", "18", "16-3=13 holds. 13*2=26 holds. But the"),
+        ("13 * 2 = 27\nA: \\boxed{27}", "26", "13*2 is 26, not 27. The rest follows from that slip."),
+        (
+            "10/3=3.3 and 5+1+2=8, 1.87*9=16.8300000002. A: \\boxed{8}",
+            "8",
+            "I check: 10/3=3.3 holds. 1.87*9=16.8300000002 holds.",
+        ),
+        ("1,000+1=1,001. 4/0=2. A: \\boxed{3}", "1,001", "1,000+1=1,001 holds. 4/0 has no value"),
+        ("It is \\boxed{seven}.", "7", "without a step"),
+    ]
     path = tmp_path / "real.jsonl"
     path.write_text("\n".join(json.dumps({"question": "q", "response": r, "reference": f"...\nA: {g}"}) for r, g, _ in rows))
     answers, tally = read_answers(path), Tally()

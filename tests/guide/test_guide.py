@@ -1,4 +1,5 @@
 """Stage 2: schedule, choice, strict parsing, splice on token ids."""
+
 from __future__ import annotations
 
 import random
@@ -17,6 +18,7 @@ GOOD = "<opinion>incorrect</opinion><reason>I check: 12+7=19.</reason><phrase>So
 
 
 # ---- schedule
+
 
 def test_a_share_is_taken_of_the_group_halves_up():
     assert [Schedule(0.25).count(0, n) for n in (2, 4, 5, 8)] == [1, 1, 1, 2]
@@ -38,10 +40,22 @@ def test_the_off_point_is_a_step_one_can_see():
 
 # ---- choice
 
+
 def rollouts(n=8, finished=lambda k: True, right=lambda k: False):
-    return [Rollout(id=f"0-{k}", group=0, example=Example("e", "q", "1"), prompt_ids=(5,), student_ids=(7, 1),
-                    finished=finished(k),
-                    text="x", student_text="x", checks={"student_correct": right(k)}) for k in range(n)]
+    return [
+        Rollout(
+            id=f"0-{k}",
+            group=0,
+            example=Example("e", "q", "1"),
+            prompt_ids=(5,),
+            student_ids=(7, 1),
+            finished=finished(k),
+            text="x",
+            student_text="x",
+            checks={"student_correct": right(k)},
+        )
+        for k in range(n)
+    ]
 
 
 def test_only_finished_rollouts_are_chosen_without_replacement_and_with_the_seed():
@@ -54,7 +68,7 @@ def test_only_finished_rollouts_are_chosen_without_replacement_and_with_the_seed
 
 def test_random_choice_is_even():
     counts = Counter(k for seed in range(2000) for k in select(rollouts(), 2, "random", random.Random(seed), lambda r: True))
-    assert max(counts.values()) - min(counts.values()) < 150        # 500 each, standard deviation about 19
+    assert max(counts.values()) - min(counts.values()) < 150  # 500 each, standard deviation about 19
 
 
 def test_wrong_answers_come_first_when_asked():
@@ -66,29 +80,48 @@ def test_wrong_answers_come_first_when_asked():
 
 # ---- parsing
 
+
 def test_a_good_reply_is_parsed():
     fields, verdict = parse_reply("\n" + GOOD.replace("><", ">\n\n<") + "\n")
     assert fields == {"opinion": "incorrect", "reason": "I check: 12+7=19.", "phrase": "So \\boxed{19}."} and verdict is False
     assert parse_reply(GOOD.replace("incorrect", " Correct. "))[1] is True
 
 
-@pytest.mark.parametrize("reason, reply", [
-    ("missing-tag", "no tags at all"), ("missing-tag", GOOD.replace("</phrase>", "")), ("missing-tag", ""),
-    ("repeated-tag", GOOD + "<phrase>again</phrase>"), ("repeated-tag", GOOD.replace("</reason>", "</reason></reason>")),
-    ("outside-text", "Sure! " + GOOD), ("outside-text", GOOD + " Done."), ("outside-text", GOOD.replace("><r", ">and<r")),
-    ("outside-text", "<phrase>p</phrase><reason>r</reason><opinion>correct</opinion>"),
-    ("empty-field", GOOD.replace("So \\boxed{19}.", "  ")), ("bad-opinion", GOOD.replace("incorrect", "perhaps")),
-    ("too-long", GOOD.replace("12+7", "1" * 30_000)), ("too-long", "x" * 1_000_000),
-    ("control-tokens", GOOD.replace("12+7", "<eos>")), ("control-tokens", GOOD.replace("12+7", "\x1b[2J")),
-    ("control-tokens", GOOD.replace("12+7", "\x00"))])
+@pytest.mark.parametrize(
+    "reason, reply",
+    [
+        ("missing-tag", "no tags at all"),
+        ("missing-tag", GOOD.replace("</phrase>", "")),
+        ("missing-tag", ""),
+        ("repeated-tag", GOOD + "<phrase>again</phrase>"),
+        ("repeated-tag", GOOD.replace("</reason>", "</reason></reason>")),
+        ("outside-text", "Sure! " + GOOD),
+        ("outside-text", GOOD + " Done."),
+        ("outside-text", GOOD.replace("><r", ">and<r")),
+        ("outside-text", "<phrase>p</phrase><reason>r</reason><opinion>correct</opinion>"),
+        ("empty-field", GOOD.replace("So \\boxed{19}.", "  ")),
+        ("bad-opinion", GOOD.replace("incorrect", "perhaps")),
+        ("too-long", GOOD.replace("12+7", "1" * 30_000)),
+        ("too-long", "x" * 1_000_000),
+        ("control-tokens", GOOD.replace("12+7", "<eos>")),
+        ("control-tokens", GOOD.replace("12+7", "\x1b[2J")),
+        ("control-tokens", GOOD.replace("12+7", "\x00")),
+    ],
+)
 def test_each_malformed_reply_is_rejected_for_its_reason(reason, reply):
     with pytest.raises(Rejected) as caught:
         parse_reply(reply, control_tokens=["<eos>", "<pad>"])
     assert caught.value.reason == reason and reason in REJECT_REASONS
 
 
-@given(st.text() | st.lists(st.sampled_from(["<opinion>", "</opinion>", "correct", "<reason>", "</reason>", "r", "<phrase>",
-                                             "</phrase>", " ", "\n", "<eos>"])).map("".join))
+@given(
+    st.text()
+    | st.lists(
+        st.sampled_from(
+            ["<opinion>", "</opinion>", "correct", "<reason>", "</reason>", "r", "<phrase>", "</phrase>", " ", "\n", "<eos>"]
+        )
+    ).map("".join)
+)
 def test_no_reply_raises_anything_but_rejected(text):
     try:
         fields, _ = parse_reply(text, ["<eos>"])
@@ -99,6 +132,7 @@ def test_no_reply_raises_anything_but_rejected(text):
 
 
 # ---- splice
+
 
 @dataclass
 class FixedTeacher:
@@ -117,9 +151,16 @@ class FixedTeacher:
 
 def real_rollout(tokenizer, text="12+7=18. So \\boxed{18}.", finished=True, group=0, key="0-0"):
     ids = tokenizer(text)["input_ids"] + ([tokenizer.eos_token_id] if finished else [])
-    return Rollout(id=key, group=group, example=Example("e", "Tom has 12 figs and finds 7 more. How many?", "19"),
-                   prompt_ids=(5, 6),
-                   student_ids=tuple(ids), finished=finished, text=text, student_text=text)
+    return Rollout(
+        id=key,
+        group=group,
+        example=Example("e", "Tom has 12 figs and finds 7 more. How many?", "19"),
+        prompt_ids=(5, 6),
+        student_ids=tuple(ids),
+        finished=finished,
+        text=text,
+        student_text=text,
+    )
 
 
 def guide(tokenizer, texts, **options):
@@ -129,33 +170,38 @@ def guide(tokenizer, texts, **options):
 
 def test_guidance_is_spliced_on_ids_and_nothing_else_changes(tokenizer):
     rollout = real_rollout(tokenizer)
-    out, = guide(tokenizer, [GOOD])([rollout], 0, 0)
+    (out,) = guide(tokenizer, [GOOD])([rollout], 0, 0)
     spliced = " I check: 12+7=19. So \\boxed{19}."
-    assert out.completion_ids[: len(rollout.student_ids) - 1] == rollout.student_ids[:-1]         # never encoded again
+    assert out.completion_ids[: len(rollout.student_ids) - 1] == rollout.student_ids[:-1]  # never encoded again
     assert tokenizer.decode(out.teacher_ids) == spliced + "<eos>"
     assert sum(out.teacher_mask) == len(out.teacher_ids) and out.completion_ids.count(tokenizer.eos_token_id) == 1
     assert out.text == rollout.text + spliced and tokenizer.decode(out.completion_ids[:-1]) == out.text
     assert out.guidance.status == "accepted" and out.guidance.verdict is False and out.guidance.raw == GOOD
 
 
-@pytest.mark.parametrize("reply, reason", [
-    ("nonsense", "missing-tag"), (TeacherReply("", error="timeout", detail="60 s"), "timeout"),
-    (GOOD.replace("12+7", "12+7+" * 300), "constraint")])
+@pytest.mark.parametrize(
+    "reply, reason",
+    [
+        ("nonsense", "missing-tag"),
+        (TeacherReply("", error="timeout", detail="60 s"), "timeout"),
+        (GOOD.replace("12+7", "12+7+" * 300), "constraint"),
+    ],
+)
 def test_a_rejected_rollout_stays_as_it_was(tokenizer, reply, reason):
     rollout = real_rollout(tokenizer)
     using = guide(tokenizer, [reply], max_tokens=60)
-    out, = using([rollout], 0, 0)
+    (out,) = using([rollout], 0, 0)
     assert (out.completion_ids, out.text, out.teacher_ids) == (rollout.student_ids, rollout.text, ())
     assert out.guidance.reason == reason and out.guidance.status == "rejected" and using.counts == {reason: 1}
 
 
 def test_guidance_that_does_not_fit_is_refused_not_cut(tokenizer):
-    out, = guide(tokenizer, [GOOD], max_tokens=12)([real_rollout(tokenizer)], 0, 0)
+    (out,) = guide(tokenizer, [GOOD], max_tokens=12)([real_rollout(tokenizer)], 0, 0)
     assert out.guidance.reason == "does-not-fit" and not out.guided and "12" in out.guidance.detail
 
 
 def test_unfinished_rollouts_are_never_guided(tokenizer):
-    out, = guide(tokenizer, [GOOD])([real_rollout(tokenizer, finished=False)], 0, 0)
+    (out,) = guide(tokenizer, [GOOD])([real_rollout(tokenizer, finished=False)], 0, 0)
     assert out.guidance is None
 
 
@@ -174,8 +220,9 @@ def test_spelled_out_control_tokens_are_text(tokenizer):
 def test_a_person_s_edit_is_what_is_spliced(tokenizer):
     def edit(rollout, item):
         return replace(item, edited="I check: 12+7=19, really. So \\boxed{19}.", status="edited")
+
     using = guide(tokenizer, [GOOD], review=edit)
-    out, = using([real_rollout(tokenizer)], 0, 0)
+    (out,) = using([real_rollout(tokenizer)], 0, 0)
     assert tokenizer.decode(out.teacher_ids) == " I check: 12+7=19, really. So \\boxed{19}.<eos>"
     assert out.guidance.text != out.guidance.final_text and using.counts == {"edited": 1}
 

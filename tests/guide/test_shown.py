@@ -1,4 +1,5 @@
 """What is trained is what is measured: the detector must find the behavior in the spliced text, not behind a stand-in."""
+
 from __future__ import annotations
 
 import json
@@ -25,8 +26,10 @@ PLAIN = "The answer is 18."
 
 
 def few_shot_guidance(behavior: Behavior) -> list[str]:
-    return [behavior.splice({"reason": behavior._text(s.reason), "phrase": behavior._text(s.phrase)})
-            for s in behavior.spec.teacher.few_shots]
+    return [
+        behavior.splice({"reason": behavior._text(s.reason), "phrase": behavior._text(s.phrase)})
+        for s in behavior.spec.teacher.few_shots
+    ]
 
 
 @pytest.mark.parametrize("name", list_behaviors())
@@ -43,8 +46,9 @@ def test_what_the_student_showed_before_does_not_make_up_for_empty_guidance():
     """With ``skip_if_shown: false`` the detector may be content with the student's own part."""
     behavior = load_behavior("self-check")
     own = "So \\boxed{18}. I check: 12+7=19. So \\boxed{19}."
-    loose = Behavior(behavior.spec.model_copy(update={"guidance": behavior.spec.guidance.model_copy(
-        update={"must_contain": []})}))
+    loose = Behavior(
+        behavior.spec.model_copy(update={"guidance": behavior.spec.guidance.model_copy(update={"must_contain": []})})
+    )
     assert loose.detect(own + " Fine. So \\boxed{19}.")
     assert "student's own part" in loose.check_guidance("Fine. So \\boxed{19}.", own)
     assert loose.check_guidance("I check: 12+7=19. So \\boxed{19}.", own) == ""
@@ -53,7 +57,7 @@ def test_what_the_student_showed_before_does_not_make_up_for_empty_guidance():
 def test_a_rollout_without_a_boxed_answer_is_not_trained_on_what_the_detector_cannot_find(tokenizer):
     rollout = real_rollout(tokenizer, PLAIN)
     using = guide(tokenizer, [GOOD])
-    out, = using([rollout], 0, 0)
+    (out,) = using([rollout], 0, 0)
     assert out.guidance.reason == "not-shown" and not out.guided and out.completion_ids == rollout.student_ids
     assert using.counts == {"not-shown": 1} and "between two boxed answers" in out.guidance.detail
 
@@ -86,6 +90,7 @@ def test_the_file_guide_refuses_and_counts_it(tmp_path):
 
         def reply(self, requests):
             from thinklab.types import TeacherReply
+
             return [TeacherReply(r.id, GOOD) for r in requests]
 
     behavior, tally = load_behavior("self-check"), Tally()
@@ -93,8 +98,7 @@ def test_the_file_guide_refuses_and_counts_it(tmp_path):
     assert plain["guidance"]["reason"] == "not-shown" and plain["text"] == PLAIN and plain["shown"] is None
     assert boxed["guidance"]["status"] == "proposed" and boxed["shown"] is True
     assert tally.outcomes == {"not-shown": 1, "proposed": 1} and tally.not_shown == 0
-    easy = Behavior(behavior.spec.model_copy(update={"guidance": behavior.spec.guidance.model_copy(
-        update={"must_show": False})}))
+    easy = Behavior(behavior.spec.model_copy(update={"guidance": behavior.spec.guidance.model_copy(update={"must_show": False})}))
     tally = Tally()
     plain, boxed = guide_answers(read_answers(path), easy, Says(), tally)
     assert (plain["shown"], boxed["shown"]) == (False, True) and tally.outcomes == {"proposed": 2} and tally.not_shown == 1
@@ -102,6 +106,7 @@ def test_the_file_guide_refuses_and_counts_it(tmp_path):
 
 def test_guided_but_not_shown_is_in_the_records_and_the_metrics(tokenizer):
     """A person may splice a text that the detector does not find; the run then says how often."""
+
     def edit(rollout, item):
         return replace(item, edited="I see: 12+7=19. So \\boxed{19}.", status="edited") if rollout.id == "0-1" else item
 
@@ -119,10 +124,13 @@ def test_guided_but_not_shown_is_in_the_records_and_the_metrics(tokenizer):
 def test_a_mixture_measures_the_behavior_that_was_taught(tokenizer):
     """The detector of another behavior of the run does not count."""
     vijay = load_behavior("thalapathy-vijay")
-    easy = Behavior(vijay.spec.model_copy(update={"guidance": vijay.spec.guidance.model_copy(
-        update={"must_show": False, "must_contain": []})}))
+    easy = Behavior(
+        vijay.spec.model_copy(
+            update={"guidance": vijay.spec.guidance.model_copy(update={"must_show": False, "must_contain": []})}
+        )
+    )
     using = Guide(guide(tokenizer, [GOOD]).teacher, [(easy, 1.0)], tokenizer, Schedule(1))
-    out, = using([real_rollout(tokenizer)], 0, 0)
+    (out,) = using([real_rollout(tokenizer)], 0, 0)
     assert out.guided and out.checks["guidance_shown"] is False
 
 
@@ -134,7 +142,7 @@ def test_the_review_warns_of_the_spliced_text_and_records_what_a_person_takes_al
     seen = queue.preview("0-0", text)
     assert seen.found is False and "does not find the behavior" in seen.warning and seen.fits
     queue.write("0-0", text)
-    out, = using.splice([rollout], queue.decided())
+    (out,) = using.splice([rollout], queue.decided())
     assert out.guided and out.checks["guidance_shown"] is False and using.counts["guided-but-not-shown"] == 1
     assert queue.preview("0-0", text).to_json()["warning"] == seen.warning
 

@@ -1,4 +1,5 @@
 """The weight k, its sign, its mask; the table in docs/how-thinktuning-works.md is these numbers."""
+
 import math
 
 import pytest
@@ -8,18 +9,27 @@ from thinklab import aas
 
 # (A, pi, k) of the written formula with c(A) = 0.00025 A: the cases of the authors' slides, worked out by hand
 WRITTEN = [
-    (1.79, 0.9, 0.9 / (0.9 + 0.0004475)), (1.79, 0.1, 0.1 / 0.1004475), (1.79, 0.01, 0.01 / 0.0104475),
-    (1.79, 0.002, 0.002 / 0.0024475), (1.79, 0.001, 0.001 / 0.0014475), (1.79, 0.0001, 0.0001 / 0.0005475),
-    (-1.79, 0.9, 0.9 / (0.9 - 0.0004475)), (-1.79, 0.1, 0.1 / (0.1 - 0.0004475)), (-1.79, 0.02, 0.02 / (0.02 - 0.0004475)),
-    (-1.79, 0.0101, 0.0101 / (0.0101 - 0.0004475)), (-1.79, 0.0099, 0.0), (-1.79, 0.0001, 0.0),
+    (1.79, 0.9, 0.9 / (0.9 + 0.0004475)),
+    (1.79, 0.1, 0.1 / 0.1004475),
+    (1.79, 0.01, 0.01 / 0.0104475),
+    (1.79, 0.002, 0.002 / 0.0024475),
+    (1.79, 0.001, 0.001 / 0.0014475),
+    (1.79, 0.0001, 0.0001 / 0.0005475),
+    (-1.79, 0.9, 0.9 / (0.9 - 0.0004475)),
+    (-1.79, 0.1, 0.1 / (0.1 - 0.0004475)),
+    (-1.79, 0.02, 0.02 / (0.02 - 0.0004475)),
+    (-1.79, 0.0101, 0.0101 / (0.0101 - 0.0004475)),
+    (-1.79, 0.0099, 0.0),
+    (-1.79, 0.0001, 0.0),
 ]
 # what docs and slides say of some of them, to three digits
 STATED = [(1.79, 0.9, 0.9995), (-1.79, 0.9, 1.0005), (1.79, 0.01, 0.957), (1.79, 0.001, 0.691), (1.79, 0.0001, 0.183)]
 
 
 def k(pi, advantage, **constants):
-    return aas.weight(torch.tensor([[math.log(pi)]], dtype=torch.float64), torch.tensor([[advantage]], dtype=torch.float64),
-                      **constants).item()
+    return aas.weight(
+        torch.tensor([[math.log(pi)]], dtype=torch.float64), torch.tensor([[advantage]], dtype=torch.float64), **constants
+    ).item()
 
 
 @pytest.mark.parametrize("advantage, pi, expected", WRITTEN)
@@ -48,7 +58,7 @@ def test_loss_has_the_value_and_gradient_of_the_formula(advantage):
         dead = advantage < 0 and pi < 0.01
         expected = 0.0 if dead else -advantage * pi / (pi + c)
         assert loss[0, j].item() == pytest.approx(expected, rel=1e-9)
-        assert logp.grad[0, j].item() == pytest.approx(expected, rel=1e-9)      # d/dlogp of pi / (sg(pi) + c) is itself
+        assert logp.grad[0, j].item() == pytest.approx(expected, rel=1e-9)  # d/dlogp of pi / (sg(pi) + c) is itself
 
 
 def test_masked_tokens_have_exactly_no_gradient():
@@ -70,7 +80,7 @@ def test_authors_variant_is_not_advantage_aware():
         w = aas.gradient_weight(pi.log(), torch.full_like(pi, advantage), aas.Shaping("authors"))
         assert w[0].tolist() == pytest.approx(expected, rel=1e-3)
     low = aas.gradient_weight(pi.log(), torch.full_like(pi, -1.0), aas.Shaping("authors"))
-    assert low[0, 2:].tolist() == [1.0, 1.0, 1.0]         # masked tokens fall back to the plain policy gradient
+    assert low[0, 2:].tolist() == [1.0, 1.0, 1.0]  # masked tokens fall back to the plain policy gradient
 
 
 def test_luffy_weight_is_the_derivative_of_its_loss():

@@ -1,4 +1,5 @@
 """A backbone that is only causal when it is told so, as Unsloth's is with xformers."""
+
 from __future__ import annotations
 
 import sys

@@ -1,4 +1,5 @@
 """Chosen log-probs and entropies without full logits: exact against the plain path, forward and backward."""
+
 from __future__ import annotations
 
 import pytest
@@ -15,7 +16,7 @@ def ragged(vocabulary, rows=4, prompt=9, completion=13, seed=0):
     ids = torch.randint(2, vocabulary, (rows, prompt + completion))
     mask = torch.zeros_like(ids)
     for row in range(rows):
-        mask[row, row * 2:prompt + completion - row * 3] = 1
+        mask[row, row * 2 : prompt + completion - row * 3] = 1
     return ids * mask, mask
 
 
@@ -98,6 +99,7 @@ def test_the_head_alone_with_every_option(options, with_bias, frozen, monkeypatc
 def test_no_more_logits_than_a_tile_exist_at_once(monkeypatch):
     """Counts the elements of every tensor that the head makes, forward and backward."""
     from torch.utils._python_dispatch import TorchDispatchMode
+
     tokens, vocabulary, width = 400, 5000, 8
     monkeypatch.setattr(logprobs, "TILE", 20 * vocabulary)
     largest = 0

@@ -1,4 +1,5 @@
 """``ThinkTuningTrainer`` in a script of one's own, without config and run folder: by execution."""
+
 from __future__ import annotations
 
 import re
@@ -28,14 +29,32 @@ def reward(completions, answer, **_):
 
 def trainer(model, tokenizer, tmp_path, teacher, schedule=Schedule(0.5), **options):
     own = {k: options.pop(k) for k in ("examples", "on_batch", "raise_on_teacher_failure") if k in options}
-    args = GRPOConfig(output_dir=str(tmp_path / "out"), use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none",
-                      save_strategy="no", disable_tqdm=True, per_device_train_batch_size=8, learning_rate=1e-3,
-                      max_completion_length=40, **{"max_steps": 4, "num_generations": 4, "logging_steps": 1, **options})
+    args = GRPOConfig(
+        output_dir=str(tmp_path / "out"),
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        per_device_train_batch_size=8,
+        learning_rate=1e-3,
+        max_completion_length=40,
+        **{"max_steps": 4, "num_generations": 4, "logging_steps": 1, **options},
+    )
     rows = [{"prompt": [{"role": "user", "content": q}], "answer": str(k)} for k, q in enumerate(QUESTIONS * 8)]
-    guide = Guide(teacher=teacher, behaviors=[(load_behavior("self-check"), 1.0)], tokenizer=tokenizer, schedule=schedule,
-                  max_tokens=60)
-    return ThinkTuningTrainer(model=model, processing_class=tokenizer, args=args, train_dataset=Dataset.from_list(rows),
-                              reward_funcs=[reward], guide=guide, **own)
+    guide = Guide(
+        teacher=teacher, behaviors=[(load_behavior("self-check"), 1.0)], tokenizer=tokenizer, schedule=schedule, max_tokens=60
+    )
+    return ThinkTuningTrainer(
+        model=model,
+        processing_class=tokenizer,
+        args=args,
+        train_dataset=Dataset.from_list(rows),
+        reward_funcs=[reward],
+        guide=guide,
+        **own,
+    )
 
 
 class Teacher:
@@ -59,7 +78,7 @@ def test_a_failed_teacher_ends_the_training_with_an_error_and_a_checkpoint(model
     with pytest.raises(TeacherError, match=r"the key is wrong.*step 3.*resume_from_checkpoint"):
         run.train()
     assert run.state.global_step == 3 and (tmp_path / "out" / "checkpoint-3").is_dir()
-    run.guide.teacher.good = 99                                    # put right, in the same process
+    run.guide.teacher.good = 99  # put right, in the same process
     run.train(resume_from_checkpoint=True)
     assert run.state.global_step == 4 and run.state.log_history[-2]["guided_fraction"] > 0
 
@@ -83,6 +102,7 @@ def test_a_cap_is_said_aloud(stops, steps, model, tokenizer, tmp_path):
     class Capped(Teacher):
         cap_reached = property(lambda self: "the teacher has reached its cap" if len(self.seen) > 4 else "")
         should_stop = property(lambda self: self.cap_reached if stops else "")
+
     teacher = Capped()
     run = trainer(model, tokenizer, tmp_path, teacher)
     with pytest.warns(RuntimeWarning, match="has reached its cap") as said:
@@ -103,7 +123,7 @@ def test_the_figures_of_guidance_reach_the_log(model, tokenizer, tmp_path):
         assert line["guidance/accepted"] == len(batch.guided) / len(asked)
         assert line["rejected/missing-tag"] == len(asked) - len(batch.guided) > 0
         assert 0 <= line["own/behavior"] <= 1
-        assert "own/accuracy" not in line and "guidance/accuracy_after" not in line        # nobody said what is right
+        assert "own/accuracy" not in line and "guidance/accuracy_after" not in line  # nobody said what is right
         assert all(r.rewards["reward"] == pytest.approx(len(r.text) % 5 / 4) for r in batch.rollouts)
 
 
@@ -141,20 +161,26 @@ def test_a_share_that_guides_nobody_is_refused(model, tokenizer, tmp_path):
 
 
 def test_the_example_runs(tmp_path):
-    done = subprocess.run([sys.executable, ROOT / "examples" / "plain_trl.py", "3", tmp_path / "out"], capture_output=True,
-                          text=True, cwd=tmp_path, timeout=300)
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "plain_trl.py", "3", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     lines = re.findall(r"^step +(\d+)  reward \S+  guided (\d+)%  shows it unasked (\d+)%", done.stdout, re.M)
     assert [int(step) for step, _, _ in lines] == [1, 2, 3]
-    assert lines[0][1:] == ("25", "0") and int(lines[-1][2]) > 0             # taught in three steps
+    assert lines[0][1:] == ("25", "0") and int(lines[-1][2]) > 0  # taught in three steps
 
 
 def test_the_page_names_what_there_is(model, tokenizer, tmp_path):
     """Its first block is Python with names that exist; each key of its table of figures is one that a run can log."""
     from inspect import signature
+
     page = (ROOT / "docs" / "plain-trl.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", page, re.S)[1]
-    exec(re.sub(r"^(guide|trainer)[ .=].*", "", code, flags=re.S | re.M), {})                          # its imports
+    exec(re.sub(r"^(guide|trainer)[ .=].*", "", code, flags=re.S | re.M), {})  # its imports
     options = re.findall(r"^\| `(\w+)` \|", page.split("## What it logs")[0], re.M)
     assert {"guide", "shaping", "score", "sampler", "on_batch"} <= set(options)
     known = {*signature(ThinkTuningTrainer.__init__).parameters, "reward_funcs"}

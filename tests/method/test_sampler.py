@@ -1,4 +1,5 @@
 """The sampler draws from the model's own distribution, keeps ids as drawn, and leaves no trace."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -8,9 +9,12 @@ import torch
 
 from thinklab.sampler import Sampler
 
-QUESTIONS = ["Tom has 12 figs and finds 4 more. How many?\n", "Zoe buys 37 pens, then 9 and 8 and 2 more. Total?\n",
-             "Say a line\n",
-             "There are 44 old keys and 5 and 5 and 6 red. How many in all?\n"]
+QUESTIONS = [
+    "Tom has 12 figs and finds 4 more. How many?\n",
+    "Zoe buys 37 pens, then 9 and 8 and 2 more. Total?\n",
+    "Say a line\n",
+    "There are 44 old keys and 5 and 5 and 6 red. How many in all?\n",
+]
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ def sampler(tokenizer, **options):
 def test_greedy_equals_generate(model, tokenizer, prompts):
     mine = sampler(tokenizer, temperature=0.0)(model, prompts, n=2)
     for k, prompt in enumerate(prompts):
-        theirs = model.generate(input_ids=torch.tensor([prompt]), max_new_tokens=48, do_sample=False)[0, len(prompt):].tolist()
+        theirs = model.generate(input_ids=torch.tensor([prompt]), max_new_tokens=48, do_sample=False)[0, len(prompt) :].tolist()
         assert mine[2 * k] == mine[2 * k + 1] == theirs
 
 
@@ -52,7 +56,7 @@ def test_later_tokens_follow_it_too_when_rows_leave_the_batch(model, tokenizer, 
     for k, ids in enumerate(answers[:400]):
         prompt = prompts[k // 300]
         with torch.no_grad():
-            every = model(input_ids=torch.tensor([prompt + ids])).logits[0, len(prompt) - 1:-1].log_softmax(-1)
+            every = model(input_ids=torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
         entropy = -(every.exp() * every).sum(-1)
         gaps.append((every.gather(-1, torch.tensor(ids)[:, None])[:, 0] + entropy).sum().item())
     mean, spread = sum(gaps) / len(gaps), torch.tensor(gaps).std().item()
@@ -96,4 +100,4 @@ def test_each_prompt_is_told_once_with_its_answers_when_they_have_ended(model, t
     plain = sampler(tokenizer, rows=rows)(model, prompts, n=3, seed=4)
     answers = sampler(tokenizer, rows=rows)(model, prompts, n=3, seed=4, on_done=lambda k, ids: told.append((k, ids)))
     assert answers == plain and sorted(k for k, _ in told) == list(range(len(prompts)))
-    assert all(ids == answers[3 * k:3 * k + 3] for k, ids in told)
+    assert all(ids == answers[3 * k : 3 * k + 3] for k, ids in told)

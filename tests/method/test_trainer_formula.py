@@ -4,6 +4,7 @@ The independent side shares nothing with the trainer: plain full logits, one seq
 tokens. The cases are checked to contain what makes them worth having: masked teacher tokens, kept negative ones,
 clipped student tokens, left padding.
 """
+
 from __future__ import annotations
 
 import copy
@@ -19,13 +20,18 @@ from thinklab.aas import Shaping
 from thinklab.sampler import Sampler
 from thinklab.trainer import ThinkTuningTrainer
 
-QUESTIONS = ["Tom has 12 figs and finds 4 more. How many?", "Zoe buys 37 pens, then 9 and 8 and 2 more. Total?",
-             "There are 44 old keys and 5 and 5 and 6 red. How many in all?", "Ann buys 21 hats, then 3 more. Total?"]
+QUESTIONS = [
+    "Tom has 12 figs and finds 4 more. How many?",
+    "Zoe buys 37 pens, then 9 and 8 and 2 more. Total?",
+    "There are 44 old keys and 5 and 5 and 6 red. How many in all?",
+    "Ann buys 21 hats, then 3 more. Total?",
+]
 GUIDANCE = [" I check: 12+7=19. So \\boxed{19}.", " No", " the big red fox jumps. Thalapathy Vijay says: hit hard."]
 
 
 def fixed_guide(tokenizer, per_group=1):
     """Guidance on the first finished rollouts of each group; a different text each time."""
+
     def guide(rollouts, step, generation):
         out, given = [], {}
         for k, r in enumerate(rollouts):
@@ -36,6 +42,7 @@ def fixed_guide(tokenizer, per_group=1):
                 r = replace(r, teacher_ids=ids, text=r.student_text + text)
             out.append(r)
         return out
+
     return guide
 
 
@@ -78,7 +85,7 @@ def check_against_the_formula(trainer, shaping):
     found = dict.fromkeys(["masked teacher", "negative teacher", "positive teacher", "clipped student", "left padded"], 0)
     copy_of = copy.deepcopy(trainer.model)
     for module in copy_of.modules():
-        module.__dict__.pop("forward", None)         # under Unsloth a copy's forward would still be the original's
+        module.__dict__.pop("forward", None)  # under Unsloth a copy's forward would still be the original's
     for weights, seen, loss, grads, accumulation in trainer.calls:
         copy_of.load_state_dict(weights, strict=False)
         expected = written_formula(copy_of, seen, trainer.args, shaping, accumulation, found)
@@ -92,16 +99,45 @@ def check_against_the_formula(trainer, shaping):
 
 
 def run(model, tokenizer, shaping, scope="guidance", reward=noisy_reward, **args):
-    settings = {"max_steps": 4, "per_device_train_batch_size": 8, "num_generations": 4, "learning_rate": 3.0, "optim": "sgd",
-                "max_completion_length": 48, "loss_type": "dapo", "max_grad_norm": 1e9, "temperature": 1.0, "epsilon_high": 0.2,
-                "mask_truncated_completions": False} | args
-    config = GRPOConfig(output_dir="unused", report_to="none", save_strategy="no", use_cpu=True, bf16=False, logging_steps=1,
-                        disable_tqdm=True, beta=settings.pop("beta", 0.0), shuffle_dataset=False,
-                        remove_unused_columns=False, gradient_checkpointing=False, **settings)
+    settings = {
+        "max_steps": 4,
+        "per_device_train_batch_size": 8,
+        "num_generations": 4,
+        "learning_rate": 3.0,
+        "optim": "sgd",
+        "max_completion_length": 48,
+        "loss_type": "dapo",
+        "max_grad_norm": 1e9,
+        "temperature": 1.0,
+        "epsilon_high": 0.2,
+        "mask_truncated_completions": False,
+    } | args
+    config = GRPOConfig(
+        output_dir="unused",
+        report_to="none",
+        save_strategy="no",
+        use_cpu=True,
+        bf16=False,
+        logging_steps=1,
+        disable_tqdm=True,
+        beta=settings.pop("beta", 0.0),
+        shuffle_dataset=False,
+        remove_unused_columns=False,
+        gradient_checkpointing=False,
+        **settings,
+    )
     rows = [{"prompt": [{"role": "user", "content": q}], "example_id": str(k)} for k, q in enumerate(QUESTIONS * 8)]
-    trainer = Spy(model=lora(model), args=config, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
-                  reward_funcs=[reward], guide=fixed_guide(tokenizer), shaping=shaping, scope=scope,
-                  sampler=Sampler(48, (tokenizer.eos_token_id,), tokenizer.pad_token_id, temperature=settings["temperature"]))
+    trainer = Spy(
+        model=lora(model),
+        args=config,
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(rows),
+        reward_funcs=[reward],
+        guide=fixed_guide(tokenizer),
+        shaping=shaping,
+        scope=scope,
+        sampler=Sampler(48, (tokenizer.eos_token_id,), tokenizer.pad_token_id, temperature=settings["temperature"]),
+    )
     trainer.train()
     return trainer
 
@@ -109,7 +145,7 @@ def run(model, tokenizer, shaping, scope="guidance", reward=noisy_reward, **args
 def token_logps(model, prompt, completion, temperature):
     """log pi of each completion token, from a forward pass of this one sequence without any padding."""
     logits = model(input_ids=torch.tensor([prompt + completion])).logits[0].double() / temperature
-    every = logits.log_softmax(-1)[len(prompt) - 1:-1]
+    every = logits.log_softmax(-1)[len(prompt) - 1 : -1]
     return every.gather(-1, torch.tensor(completion)[:, None])[:, 0]
 
 
@@ -121,7 +157,7 @@ def written_formula(model, seen, args, shaping, accumulation, found):
         completion = seen["completion_ids"][row][seen["completion_mask"][row].bool()].tolist()
         found["left padded"] += int(len(prompt) < seen["prompt_ids"].shape[1])
         logps, advantage = token_logps(model, prompt, completion, args.temperature), seen["advantages"][row].item()
-        old, sampled = seen.get("old_per_token_logps"), seen.get("importance_sampling_ratio")    # the latter: vLLM's correction
+        old, sampled = seen.get("old_per_token_logps"), seen.get("importance_sampling_ratio")  # the latter: vLLM's correction
         losses = []
         for t, logp in enumerate(logps):
             pi = logp.exp()
@@ -153,8 +189,12 @@ CASES = {
     "grpo": {"loss_type": "grpo"},
     "dapo, 2 iterations": {"num_iterations": 2, "max_steps": 6},
     "grpo, 4 iterations": {"num_iterations": 4, "loss_type": "grpo", "max_steps": 8},
-    "dapo, minibatches and accumulation": {"steps_per_generation": 4, "gradient_accumulation_steps": 2,
-                                           "per_device_train_batch_size": 4, "max_steps": 6},
+    "dapo, minibatches and accumulation": {
+        "steps_per_generation": 4,
+        "gradient_accumulation_steps": 2,
+        "per_device_train_batch_size": 4,
+        "max_steps": 6,
+    },
     "grpo, temperature 0.7": {"temperature": 0.7, "loss_type": "grpo", "num_iterations": 2},
 }
 SHAPING = Shaping()
@@ -173,17 +213,20 @@ def test_loss_and_gradients_equal_the_written_formula(case, model, tokenizer):
 
 def test_groups_without_spread_cost_no_backward_pass_and_change_no_gradient(model, tokenizer, monkeypatch):
     from thinklab import trainer as module
+
     real, rows = module.chosen_logprobs, []
-    monkeypatch.setattr(module, "chosen_logprobs", lambda m, ids, *rest: rows.append(
-        (torch.is_grad_enabled(), len(ids))) or real(m, ids, *rest))
+    monkeypatch.setattr(
+        module, "chosen_logprobs", lambda m, ids, *rest: rows.append((torch.is_grad_enabled(), len(ids))) or real(m, ids, *rest)
+    )
 
     def reward(completions, rollout, **_):
         return [1.0 if r.group == 0 else value for r, value in zip(rollout, noisy_reward(completions, rollout), strict=True)]
+
     trainer = run(model, tokenizer, SHAPING, reward=reward, max_steps=2)
     for _, seen, *_ in trainer.calls:
         assert (seen["advantages"] == 0).sum() == 4 and seen["teacher_mask"][seen["advantages"] == 0].any()
     assert sorted(rows) == [(False, 4), (False, 4), (True, 4), (True, 4)]
-    check_against_the_formula(trainer, SHAPING)           # in which every row has its share
+    check_against_the_formula(trainer, SHAPING)  # in which every row has its share
 
 
 def test_the_teacher_mask_is_exactly_the_guidance(model, tokenizer):
@@ -194,9 +237,9 @@ def test_the_teacher_mask_is_exactly_the_guidance(model, tokenizer):
             if mask.any():
                 spans += 1
                 assert tokenizer.decode(ids[mask.bool()]) in [g + "<eos>" for g in GUIDANCE]
-                assert mask.nonzero()[-1] == real.nonzero()[-1]          # the span ends the answer
+                assert mask.nonzero()[-1] == real.nonzero()[-1]  # the span ends the answer
                 student = ids[real.bool() & ~mask.bool()]
-                assert tokenizer.eos_token_id not in student             # its EOS was taken off
+                assert tokenizer.eos_token_id not in student  # its EOS was taken off
     assert spans >= 8
 
 
@@ -218,6 +261,7 @@ def test_kl_leaves_teacher_tokens_alone(model, tokenizer):
     def spy(inputs, logps, entropies):
         original(inputs, logps, entropies)
         seen.update(inputs, logps=logps)
+
     trainer._shape = spy
     _, inputs, *_ = trainer.calls[0]
     trainer.compute_loss(trainer.model, inputs)
@@ -237,6 +281,7 @@ def test_kl_is_logged_by_token_origin(model, tokenizer):
     def spy(inputs, logps, entropies):
         seen["logps"] = logps.detach()
         original(inputs, logps, entropies)
+
     trainer._shape = spy
     before = {origin: len(trainer._metrics["train"][f"{origin}/kl"]) for origin in ("student", "teacher")}
     trainer.compute_loss(trainer.model, dict(inputs))
@@ -253,11 +298,23 @@ def test_imitation_moves_nothing_in_steps_without_a_guided_text(tmp_path):
     from tests.conftest import ROOT
     from thinklab.config.load import load_config
     from thinklab.experiment.build import build
-    config = load_config(ROOT / "examples" / "demo-self-check.yaml", [
-        "loss.method=sft", "train.steps=5", "train.questions=2", "train.samples=3", "train.warmup_steps=1",
-        "train.decay=constant", "guidance.schedule={off_at: 3}", "probe.every=0", "train.checkpoint_every=0"])
+
+    config = load_config(
+        ROOT / "examples" / "demo-self-check.yaml",
+        [
+            "loss.method=sft",
+            "train.steps=5",
+            "train.questions=2",
+            "train.samples=3",
+            "train.warmup_steps=1",
+            "train.decay=constant",
+            "guidance.schedule={off_at: 3}",
+            "probe.every=0",
+            "train.checkpoint_every=0",
+        ],
+    )
     session = build(config, tmp_path / "run")
     session.train()
     lines = list(session.run.read("metrics"))
     assert [line["guided_fraction"] > 0 for line in lines] == [True, True, True, False, False]
-    assert [line["weights_changed"] for line in lines] == [False, True, True, False, False]      # warm-up begins at a rate of 0
+    assert [line["weights_changed"] for line in lines] == [False, True, True, False, False]  # warm-up begins at a rate of 0

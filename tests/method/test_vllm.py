@@ -1,4 +1,5 @@
 """Sampling with vLLM through TRL, against a stub of TRL's ``VLLMGeneration``, not real vLLM: see docs/run-on-a-gpu.md."""
+
 from __future__ import annotations
 
 import inspect
@@ -40,7 +41,7 @@ class Stub:
             logprobs = []
             for prompt, answer in zip(prompts, ids, strict=True):
                 with torch.no_grad():
-                    every = self.model(input_ids=torch.tensor([prompt + answer])).logits[0].log_softmax(-1)[len(prompt) - 1:-1]
+                    every = self.model(input_ids=torch.tensor([prompt + answer])).logits[0].log_softmax(-1)[len(prompt) - 1 : -1]
                 logprobs.append([[every[k, t].item() - GAP] for k, t in enumerate(answer)])
         return prompts, ids, logprobs, None
 
@@ -58,14 +59,14 @@ def test_the_correction_is_kept_off_the_teacher_s_tokens(mode, where, stub, mode
     for _, seen, *_ in trainer.calls:
         teacher, real = seen["teacher_mask"].bool(), seen["completion_mask"].bool()
         guided += int(teacher.any(1).sum())
-        assert torch.equal(seen["sampling_per_token_logps"].isnan(), teacher)          # a place for every token, unknown there
+        assert torch.equal(seen["sampling_per_token_logps"].isnan(), teacher)  # a place for every token, unknown there
         gap = (seen["old_per_token_logps"] - seen["sampling_per_token_logps"])[real & ~teacher]
         torch.testing.assert_close(gap, torch.full_like(gap, GAP), rtol=0, atol=1e-4)
         ratio = seen["importance_sampling_ratio"]
         assert ratio.shape[1] == (1 if mode == "sequence_truncate" else teacher.shape[1])
         assert (ratio.expand_as(teacher)[real & ~teacher] > 1.2).all()
     assert guided > 0
-    found = check_against_the_formula(trainer, SHAPING)               # which multiplies the student's tokens alone
+    found = check_against_the_formula(trainer, SHAPING)  # which multiplies the student's tokens alone
     assert found["positive teacher"] > 0 and found["negative teacher"] > 0
 
 

@@ -1,11 +1,19 @@
 """Intervals against published values."""
+
 import pytest
 
 from thinklab.probing.stats import Rate
 
 
-@pytest.mark.parametrize("count, total, low, high", [      # Newcombe 1998, Table I, method 3 (Wilson score)
-    (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)])
+@pytest.mark.parametrize(
+    "count, total, low, high",
+    [  # Newcombe 1998, Table I, method 3 (Wilson score)
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
 def test_wilson_interval(count, total, low, high):
     rate = Rate(count, total)
     assert rate.low == pytest.approx(low, abs=5e-5) and rate.high == pytest.approx(high, abs=5e-5)

@@ -1,4 +1,5 @@
 """Review: decisions, their record on disk, replay, undo, policies, preview."""
+
 from __future__ import annotations
 
 import json
@@ -42,8 +43,11 @@ def make(tokenizer, run):
     def make(**options):
         rollouts = options.pop("rollouts", None) or [rollout(tokenizer, k) for k in range(4)]
         proposals = options.pop("proposals", None) or {
-            "0-0": proposal(0), "0-1": proposal(1), "0-2": proposal(2, verdict=True),
-            "0-3": replace(proposal(3, ""), status="rejected", reason="missing-tag", detail="<phrase> is missing", verdict=None)}
+            "0-0": proposal(0),
+            "0-1": proposal(1),
+            "0-2": proposal(2, verdict=True),
+            "0-3": replace(proposal(3, ""), status="rejected", reason="missing-tag", detail="<phrase> is missing", verdict=None),
+        }
         return ReviewQueue(rollouts, proposals, guide, rewards, **{"run": run, "by": "ann", **options})
 
     return make
@@ -59,8 +63,11 @@ def states(queue):
 
 def test_an_item_shows_what_one_decides_on(make):
     item, _, wrong, refused = make().items
-    assert (item.question, item.student_text, item.said.text) == ("Tom has 12 figs and finds 7 more. How many?",
-                                                                  "12+7=18. So \\boxed{18}.", GOOD)
+    assert (item.question, item.student_text, item.said.text) == (
+        "Tom has 12 figs and finds 7 more. How many?",
+        "12+7=18. So \\boxed{18}.",
+        GOOD,
+    )
     assert (item.verdict, item.truth, item.agrees, item.behavior, item.state) == (False, False, True, "self-check", "open")
     assert wrong.agrees is False and refused.state == "refused" and refused.agrees is None
 
@@ -90,10 +97,17 @@ def test_undecided_guidance_keeps_the_status_it_came_with(make):
 def test_every_decision_is_a_line_at_once_and_undo_is_one_too(make, run):
     queue = make()
     queue.edit("0-1", OTHER)
-    line, = lines(run)
+    (line,) = lines(run)
     assert {k: line[k] for k in ("generation", "rollout", "action", "state", "raw", "said", "edited", "who")} == {
-        "generation": 0, "rollout": "0-1", "action": "edit", "state": "edited", "raw": "<raw>" + GOOD, "said": GOOD,
-        "edited": OTHER, "who": "ann"}
+        "generation": 0,
+        "rollout": "0-1",
+        "action": "edit",
+        "state": "edited",
+        "raw": "<raw>" + GOOD,
+        "said": GOOD,
+        "edited": OTHER,
+        "who": "ann",
+    }
     assert line["when"].startswith("20") and line["when"].endswith("+00:00")
     before = (run.path / "reviews.jsonl").read_bytes()
     queue.undo()
@@ -112,7 +126,7 @@ def test_a_queue_opened_again_stands_where_the_last_one_stood(make):
     second = make(by="bob")
     assert second.items == first.items and second.recent() == first.recent()
     assert second["0-3"].draft == "I che" and second["0-1"].who == "ann"
-    second.undo()                           # undo reaches over the restart
+    second.undo()  # undo reaches over the restart
     second.undo()
     assert states(second) == ["accepted", "open", "open", "refused"] == states(make())
 
@@ -156,8 +170,14 @@ def test_undo_goes_back_one_decision_at_a_time_and_then_does_nothing(make, run):
 
 
 def test_bulk_accept_takes_only_what_the_detector_finds_and_the_truth_confirms(make):
-    queue = make(proposals={"0-0": proposal(0), "0-1": proposal(1, "I look again. So \\boxed{19}."),
-                            "0-2": proposal(2, verdict=True), "0-3": proposal(3)})
+    queue = make(
+        proposals={
+            "0-0": proposal(0),
+            "0-1": proposal(1, "I look again. So \\boxed{19}."),
+            "0-2": proposal(2, verdict=True),
+            "0-3": proposal(3),
+        }
+    )
     queue.reject("0-3")
     queue.accept_all()
     assert states(queue) == ["accepted", "open", "open", "rejected"]
@@ -181,7 +201,7 @@ def test_text_that_cannot_be_spliced_is_kept_as_a_draft(make):
     queue.edit("0-0", OTHER)
     with pytest.raises(ReviewError):
         queue.edit("0-0", GOOD * 5)
-    assert queue.decided()["0-0"].final_text == OTHER == make().decided()["0-0"].final_text      # the decision stands
+    assert queue.decided()["0-0"].final_text == OTHER == make().decided()["0-0"].final_text  # the decision stands
     with pytest.raises(ReviewError, match="<phrase> is missing"):
         queue.accept("0-3")
 
@@ -192,7 +212,7 @@ def test_a_draft_is_taken_by_accept_and_forgotten_by_reject(make):
     assert queue.accept("0-0").guidance.final_text == OTHER and queue["0-0"].state == "edited"
     queue.draft("0-1", OTHER)
     assert queue.reject("0-1").draft is None
-    assert queue.edit("0-1", GOOD).guidance.edited is None          # typed back to what the teacher said
+    assert queue.edit("0-1", GOOD).guidance.edited is None  # typed back to what the teacher said
 
 
 def test_nothing_counts_that_is_not_on_disk(make, monkeypatch):
@@ -200,6 +220,7 @@ def test_nothing_counts_that_is_not_on_disk(make, monkeypatch):
 
     def full(*_):
         raise RunError("no space left")
+
     monkeypatch.setattr(RunFolder, "append", full)
     with pytest.raises(RunError):
         queue.accept_all()
@@ -249,15 +270,21 @@ def test_filters(make):
 
 
 def test_policies_decide_what_nobody_has_decided(make, run):
-    queue = make(proposals={"0-0": proposal(0), "0-1": proposal(1, "I look again. So \\boxed{19}."), "0-2": proposal(2),
-                            "0-3": proposal(3, GOOD * 5)})
+    queue = make(
+        proposals={
+            "0-0": proposal(0),
+            "0-1": proposal(1, "I look again. So \\boxed{19}."),
+            "0-2": proposal(2),
+            "0-3": proposal(3, GOOD * 5),
+        }
+    )
     queue.reject("0-2")
     assert {i.who for i in queue.apply("accept_if_detected")} == {"auto: accept_if_detected"} and queue.by == "ann"
     assert states(queue) == ["accepted", "rejected", "rejected", "rejected"]
     queue.undo()
     assert states(queue) == ["open", "open", "rejected", "open"]
     queue.apply("accept")
-    assert states(queue) == ["accepted", "accepted", "rejected", "rejected"]       # 0-3 does not fit
+    assert states(queue) == ["accepted", "accepted", "rejected", "rejected"]  # 0-3 does not fit
     queue.undo()
     answers = {"0-0": None, "0-1": OTHER, "0-3": False}
     queue.apply(lambda item: answers[item.id])

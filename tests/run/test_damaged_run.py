@@ -1,4 +1,5 @@
 """A damaged run folder: one line that names file and line and what to do; an older whole checkpoint is used, and that is said."""
+
 from __future__ import annotations
 
 import json
@@ -38,11 +39,13 @@ def run(trained, tmp_path):
 
 def line(name, number, data):
     """Put ``data`` in place of a line."""
+
     def damage(run):
         file = run / name
         old = file.read_bytes().split(b"\n") if file.exists() else [b"{}", b"{}", b""]
         old[number - 1] = data
         file.write_bytes(b"\n".join(old))
+
     return damage
 
 
@@ -55,6 +58,7 @@ def cut(*names):
         for name in names:
             data = (run / name).read_bytes()
             (run / name).write_bytes(data[: len(data) // 2])
+
     return damage
 
 
@@ -67,17 +71,20 @@ def replace(old, new):
         text = (run / "config.yaml").read_text()
         assert old in text
         (run / "config.yaml").write_text(text.replace(old, new, 1))
+
     return damage
 
 
 def unmarked(then):
     """The mark of a checkpoint from before marks named the files."""
+
     def damage(run):
         for mark in run.glob(f"checkpoints/checkpoint-*/{COMPLETE}"):
             known = json.loads(mark.read_text())
             del known["files"]
             mark.write_text(json.dumps(known))
         then(run)
+
     return damage
 
 
@@ -89,50 +96,85 @@ NEW, OLD = "checkpoints/checkpoint-4/", "checkpoints/checkpoint-2/"
 WEIGHTS = "adapter_model.safetensors"
 
 REFUSED = {
-    "corrupt line of metrics": (line("metrics.jsonl", 2, b'{"step": 2, "lo'), (RESUME, REPORT),
-        r"metrics\.jsonl:2: is damaged .*take"),
+    "corrupt line of metrics": (
+        line("metrics.jsonl", 2, b'{"step": 2, "lo'),
+        (RESUME, REPORT),
+        r"metrics\.jsonl:2: is damaged .*take",
+    ),
     "NUL line of metrics": (line("metrics.jsonl", 2, b"\0" * 40), (RESUME,), r"metrics\.jsonl:2: holds NUL bytes only; take"),
-    "null line of metrics": (line("metrics.jsonl", 3, b"null"), (RESUME,),
-        r"metrics\.jsonl:3: holds null, which is no record; take"),
+    "null line of metrics": (
+        line("metrics.jsonl", 3, b"null"),
+        (RESUME,),
+        r"metrics\.jsonl:3: holds null, which is no record; take",
+    ),
     "list in metrics": (line("metrics.jsonl", 1, b"[1]"), (RESUME,), r"metrics\.jsonl:1: holds \[1\], which is no record; take"),
     "empty line of metrics": (line("metrics.jsonl", 2, b""), (RESUME,), r"metrics\.jsonl:2: is empty; take"),
     "metrics without step": (line("metrics.jsonl", 2, b"{}"), (RESUME,), r"metrics\.jsonl:2: there is no 'step'.*take"),
     "metrics not UTF-8": (line("metrics.jsonl", 2, b'{"step": "\xff"}'), (RESUME,), r"metrics\.jsonl:2: is damaged .*take"),
-    "corrupt line of rollouts": (line("rollouts.jsonl", 7, b"}{"), (RESUME, PROBE, REPORT),
-        r"rollouts\.jsonl:7: is damaged .*take"),
-    "null line of rollouts": (line("rollouts.jsonl", 1, b"null"), (RESUME, PROBE, REPORT),
-        r"rollouts\.jsonl:1: holds null.*take"),
+    "corrupt line of rollouts": (
+        line("rollouts.jsonl", 7, b"}{"),
+        (RESUME, PROBE, REPORT),
+        r"rollouts\.jsonl:7: is damaged .*take",
+    ),
+    "null line of rollouts": (
+        line("rollouts.jsonl", 1, b"null"),
+        (RESUME, PROBE, REPORT),
+        r"rollouts\.jsonl:1: holds null.*take",
+    ),
     "corrupt line of tokens": (line("tokens.jsonl", 1, b"\0"), (RESUME, REPORT), r"tokens\.jsonl:1: holds NUL bytes only; take"),
-    "corrupt probe samples": (line("probe_samples.jsonl", 3, b"{"), (RESUME, PROBE, REPORT),
-        r"probe_samples\.jsonl:3: is damaged.*take"),
-    "probe samples without a stage": (line("probe_samples.jsonl", 1, b"{}"), (PROBE, REPORT),
-        r"probe_samples\.jsonl:1: there is no '"),
+    "corrupt probe samples": (
+        line("probe_samples.jsonl", 3, b"{"),
+        (RESUME, PROBE, REPORT),
+        r"probe_samples\.jsonl:3: is damaged.*take",
+    ),
+    "probe samples without a stage": (
+        line("probe_samples.jsonl", 1, b"{}"),
+        (PROBE, REPORT),
+        r"probe_samples\.jsonl:1: there is no '",
+    ),
     "corrupt alarms": (line("alarms.jsonl", 2, b"{"), (RESUME, REPORT, SAVE), r"alarms\.jsonl:[12]: (is damaged|there is no)"),
     "torn probe.json": (cut("probe.json"), ALL, r"probe\.json:\d+: is damaged .*thinklab probe \S+run` measures"),
     "empty probe.json": (whole("probe.json", b""), ALL, r"probe\.json: is empty; .*thinklab probe"),
     "null probe.json": (whole("probe.json", b"null"), ALL, r"probe\.json: holds null, .*thinklab probe"),
-    "probe.json without rates": (whole("probe.json", b'{"before": {}, "after": {}}'), (PROBE, REPORT),
-        r"probe\.json: there is no 'T=1'"),
+    "probe.json without rates": (
+        whole("probe.json", b'{"before": {}, "after": {}}'),
+        (PROBE, REPORT),
+        r"probe\.json: there is no 'T=1'",
+    ),
     "torn teacher.json": (whole("teacher.json", b'{"spent": '), (RESUME,), r"teacher\.json: is damaged .*cap"),
     "empty config": (whole("config.yaml", b""), ALL, r"config\.yaml:1: is empty; restore it"),
     "NUL config": (whole("config.yaml", b"\0" * 64), ALL, r"config\.yaml:1: cannot be read: .*; restore it"),
     "config not UTF-8": (whole("config.yaml", b"config: \xff\xfe"), ALL, r"config\.yaml:1: cannot be read: .*; restore it"),
     "config that is no YAML": (replace("behaviors:", "beha: [viors:"), ALL, r"config\.yaml:\d+: cannot be read: .*; restore it"),
     "config without versions": (
-        lambda run: whole("config.yaml", (run / "config.yaml").read_bytes().split(b"versions:")[0])(run), ALL,
-                                r"config\.yaml:1: lacks versions; restore it"),
-    "config that is a list": (whole("config.yaml", b"- 1\n- 2\n"), ALL,
-        r"config\.yaml:1: is not the config of a run; restore it"),
-    "a key of another version": (lambda run: (replace("  train:\n", "  train:\n    frobnicate: 3\n")(run),
-                                              replace("thinklab: 0.1.0", "thinklab: 9.9.9")(run)),
-                                 (RESUME, PROBE, SAVE),
-                                 r"config\.yaml:\d+:1: unknown key 'train\.frobnicate'; .*begun with thinklab 9\.9\.9"),
-    "a value of another kind": (replace("checkpoint_every: 2", "checkpoint_every: [2]"), (RESUME, PROBE, SAVE),
-                                r"config\.yaml:\d+:1: train\.checkpoint_every: .*restore it"),
+        lambda run: whole("config.yaml", (run / "config.yaml").read_bytes().split(b"versions:")[0])(run),
+        ALL,
+        r"config\.yaml:1: lacks versions; restore it",
+    ),
+    "config that is a list": (
+        whole("config.yaml", b"- 1\n- 2\n"),
+        ALL,
+        r"config\.yaml:1: is not the config of a run; restore it",
+    ),
+    "a key of another version": (
+        lambda run: (
+            replace("  train:\n", "  train:\n    frobnicate: 3\n")(run),
+            replace("thinklab: 0.1.0", "thinklab: 9.9.9")(run),
+        ),
+        (RESUME, PROBE, SAVE),
+        r"config\.yaml:\d+:1: unknown key 'train\.frobnicate'; .*begun with thinklab 9\.9\.9",
+    ),
+    "a value of another kind": (
+        replace("checkpoint_every: 2", "checkpoint_every: [2]"),
+        (RESUME, PROBE, SAVE),
+        r"config\.yaml:\d+:1: train\.checkpoint_every: .*restore it",
+    ),
     "no config": (remove("config.yaml"), (RESUME, PROBE, SAVE), r"no config\.yaml"),
     "every checkpoint damaged": (
-        cut(NEW + WEIGHTS, OLD + WEIGHTS), (RESUME, PROBE, SAVE),
-        r"checkpoint-4 is damaged \(adapter_model\.safetensors has [\d,]+ bytes, not [\d,]+\); .*checkpoint-2 is damaged .*out"),
+        cut(NEW + WEIGHTS, OLD + WEIGHTS),
+        (RESUME, PROBE, SAVE),
+        r"checkpoint-4 is damaged \(adapter_model\.safetensors has [\d,]+ bytes, not [\d,]+\); .*checkpoint-2 is damaged .*out",
+    ),
 }
 
 OLDER = {
@@ -154,8 +196,14 @@ def name(command):
     return command[0]
 
 
-@pytest.mark.parametrize("case, command", [pytest.param(case, command, id=f"{case}, {name(command)}")
-                                           for case, (_, commands, _) in REFUSED.items() for command in commands])
+@pytest.mark.parametrize(
+    "case, command",
+    [
+        pytest.param(case, command, id=f"{case}, {name(command)}")
+        for case, (_, commands, _) in REFUSED.items()
+        for command in commands
+    ],
+)
 def test_damage_is_one_line_with_file_line_and_what_to_do(run, case, command, monkeypatch, capfd):
     damage, _, says = REFUSED[case]
     damage(run)
@@ -163,7 +211,7 @@ def test_damage_is_one_line_with_file_line_and_what_to_do(run, case, command, mo
     done = in_this_process(monkeypatch, capfd, *(word.format(run=run) for word in command))
     assert done.returncode in (1, 2), done
     assert len(done.errors) == 1 and re.search(says, done.errors[0]), done.stderr
-    if command is not PROBE:          # a probe writes the answers that it made before it came to the damage
+    if command is not PROBE:  # a probe writes the answers that it made before it came to the damage
         assert {p: p.read_bytes() for p in before} == before, "an error lost something"
 
 
@@ -209,8 +257,11 @@ def test_a_torn_last_line_and_missing_records_are_said(run, monkeypatch, capfd):
 
 
 def test_a_renamed_key_of_an_older_version_is_migrated_and_that_is_said(run, monkeypatch, capfd):
-    monkeypatch.setattr(resolved, "RENAMED", (("0.1.0", {"train.lr": "train.learning_rate", "extra.tau": "loss.beta"}),
-                                                ("0.0.5", {"train.never": "train.steps"})))
+    monkeypatch.setattr(
+        resolved,
+        "RENAMED",
+        (("0.1.0", {"train.lr": "train.learning_rate", "extra.tau": "loss.beta"}), ("0.0.5", {"train.never": "train.steps"})),
+    )
     wanted = config_of_run.experiment_of(RunFolder(run))
     replace("    learning_rate:", "    lr:")(run)
     replace("thinklab: 0.1.0", "thinklab: 0.0.9")(run)
@@ -218,6 +269,6 @@ def test_a_renamed_key_of_an_older_version_is_migrated_and_that_is_said(run, mon
         assert config_of_run.experiment_of(RunFolder(run)) == wanted
     done = in_this_process(monkeypatch, capfd, "train", "--resume", run, "--quiet")
     assert done.returncode == 0 and "is finished" in done.stderr and len(done.warnings) == 1, done.stderr
-    replace("thinklab: 0.0.9", "thinklab: 0.1.0")(run)       # a run of the version that renamed it has the new name
+    replace("thinklab: 0.0.9", "thinklab: 0.1.0")(run)  # a run of the version that renamed it has the new name
     with pytest.raises(RunError, match=r"unknown key 'train\.lr'"):
         config_of_run.experiment_of(RunFolder(run))

@@ -1,4 +1,5 @@
 """Run folders: lines are whole or absent, a torn end is mended, rewinding loses nothing."""
+
 from __future__ import annotations
 
 import errno
@@ -18,11 +19,20 @@ def run(tmp_path):
 
 
 def rollout(key="0-0"):
-    return Rollout(id=key, group=0, example=Example("e1", "1 + 1?", "2", {"operands": [1, 1]}), prompt_ids=(1, 2),
-                   student_ids=(3, 4),
-                   finished=True, text="2 <script>", student_text="2", teacher_ids=(7, 4), rewards={"correct": 1.0},
-                   advantage=-0.5,
-                   guidance=Guidance(key, "self-check", "abc", "edited", text="a", edited="b", verdict=False, usage=Usage(3, 4)))
+    return Rollout(
+        id=key,
+        group=0,
+        example=Example("e1", "1 + 1?", "2", {"operands": [1, 1]}),
+        prompt_ids=(1, 2),
+        student_ids=(3, 4),
+        finished=True,
+        text="2 <script>",
+        student_text="2",
+        teacher_ids=(7, 4),
+        rewards={"correct": 1.0},
+        advantage=-0.5,
+        guidance=Guidance(key, "self-check", "abc", "edited", text="a", edited="b", verdict=False, usage=Usage(3, 4)),
+    )
 
 
 def test_config_yaml_holds_hashes_and_versions(run):
@@ -53,7 +63,7 @@ def test_a_torn_last_line_is_dropped_at_the_next_start(run):
     run.append("metrics", [{"step": 1}, {"step": 2}])
     with open(run.path / "metrics.jsonl", "ab") as file:
         file.write(b'{"step": 3, "lo')
-    assert [line["step"] for line in run.read("metrics")] == [1, 2]      # a reader never sees half a line
+    assert [line["step"] for line in run.read("metrics")] == [1, 2]  # a reader never sees half a line
     RunFolder.open(run.path).append("metrics", [{"step": 3}])
     assert [line["step"] for line in run.read("metrics")] == [1, 2, 3]
 
@@ -98,7 +108,12 @@ def test_rewinding_moves_what_came_later(run):
     run.rewind(2)
     assert [[line["step"] for line in run.read(n)] for n in ("metrics", "rollouts", "probes")] == [[1, 2], [0, 1], [0, 2]]
     assert sorted((line["from"], line["step"]) for line in run.read("superseded")) == [
-        ("metrics", 3), ("metrics", 4), ("probes", 4), ("rollouts", 2), ("rollouts", 3)]
+        ("metrics", 3),
+        ("metrics", 4),
+        ("probes", 4),
+        ("rollouts", 2),
+        ("rollouts", 3),
+    ]
 
 
 def test_a_checkpoint_counts_once_it_is_complete(run):

@@ -1,5 +1,5 @@
-"""Ctrl-C and SIGTERM: what is at work is finished and saved, and how to continue is said. Real signals, really sent.
-"""
+"""Ctrl-C and SIGTERM: what is at work is finished and saved, and how to continue is said. Real signals, really sent."""
+
 from __future__ import annotations
 
 import os
@@ -40,16 +40,16 @@ def weights(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number, more", [(signal.SIGINT, ()),
-                                          (signal.SIGTERM, FOUR)],
-                         ids=["Ctrl-C", "SIGTERM within a generation of four steps"])
+@pytest.mark.parametrize(
+    "number, more", [(signal.SIGINT, ()), (signal.SIGTERM, FOUR)], ids=["Ctrl-C", "SIGTERM within a generation of four steps"]
+)
 def test_a_signal_ends_the_generation_saves_and_says_how_to_go_on(tmp_path, number, more):
     config, run = write(tmp_path), tmp_path / "run"
     process = start("train", config, "--out", run, "--quiet", *more)
     wait_until(lambda: lines(run / "metrics.jsonl") >= 5, process)
     process.send_signal(number)
     time.sleep(0.01)
-    os.killpg(process.pid, number)               # as `timeout` does: one signal, sent to the process and to its group
+    os.killpg(process.pid, number)  # as `timeout` does: one signal, sent to the process and to its group
     _, said = process.communicate(timeout=60)
     step = RunFolder(run).last_checkpoint()[1]
     assert process.returncode == CODES[number], said
@@ -62,13 +62,15 @@ def test_a_signal_ends_the_generation_saves_and_says_how_to_go_on(tmp_path, numb
     mine, theirs = weights(run), weights(tmp_path / "whole")
     assert mine.keys() == theirs.keys() and all((mine[k] == theirs[k]).all() for k in theirs)
     assert [[line["step"] for line in RunFolder(run).read(n)] for n in PER_STEP] == [
-        [line["step"] for line in RunFolder(tmp_path / "whole").read(n)] for n in PER_STEP]
+        [line["step"] for line in RunFolder(tmp_path / "whole").read(n)] for n in PER_STEP
+    ]
     assert (run / "probe_samples.jsonl").read_bytes() == (tmp_path / "whole" / "probe_samples.jsonl").read_bytes()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first, second", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM),
-                                           (signal.SIGINT, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    "first, second", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)]
+)
 def test_a_second_signal_ends_at_once(tmp_path, first, second):
     (tmp_path / "slowrules.py").write_text(SLOW_RULES)
     config, run, asked = write(tmp_path, **{"sums-check": "slowrules:slow"}), tmp_path / "run", tmp_path / "asked"
@@ -77,7 +79,7 @@ def test_a_second_signal_ends_at_once(tmp_path, first, second):
     process.send_signal(first)
     assert first.name in process.stderr.readline() + process.stderr.readline()
     time.sleep(0.5)
-    assert process.poll() is None                # it waits for the teacher, who needs two minutes
+    assert process.poll() is None  # it waits for the teacher, who needs two minutes
     begin = time.monotonic()
     process.send_signal(second)
     process.communicate(timeout=60)
@@ -110,7 +112,7 @@ def test_a_baseline_saves_too(tmp_path, baseline):
     finish(said)
     steps = [line["step"] for line in RunFolder(run).read("metrics")]
     assert done >= 3 and steps == list(range(1, len(steps) + 1)) and len(steps) > done
-    assert not (run / "superseded.jsonl").exists()       # nothing that was trained was trained again
+    assert not (run / "superseded.jsonl").exists()  # nothing that was trained was trained again
     assert RunFolder(run).read_json("probe.json")["steps"] == len(steps)
 
 
@@ -119,8 +121,10 @@ def test_a_baseline_saves_too(tmp_path, baseline):
 def test_a_study_hands_the_signal_on_once_and_goes_on_later(tmp_path, number):
     """The terminal sends Ctrl-C to the whole group; a run that got it twice would end at once."""
     config = write(tmp_path)
-    (tmp_path / "study.yaml").write_text(f"name: s\nbases: {{a: {config}}}\nseeds: [1]\narms:\n  aas: {{loss.method: aas}}\n"
-                                         "  grpo: {loss.method: grpo}\ncontrol: grpo\n")
+    (tmp_path / "study.yaml").write_text(
+        f"name: s\nbases: {{a: {config}}}\nseeds: [1]\narms:\n  aas: {{loss.method: aas}}\n"
+        "  grpo: {loss.method: grpo}\ncontrol: grpo\n"
+    )
     process = start("experiment", tmp_path / "study.yaml", "--out", tmp_path / "out", "--jobs", "1")
     wait_until(lambda: any(lines(p) >= 3 for p in (tmp_path / "out").rglob("metrics.jsonl")), process)
     os.killpg(process.pid, number)
@@ -167,7 +171,8 @@ def test_an_interrupted_persistence_is_saved_and_the_probe_before_it_kept(tmp_pa
 def test_an_evaluation_keeps_every_finished_answer(tmp_path):
     (tmp_path / "e.yaml").write_text(
         "name: e\nthreads: 1\nstudent: embedded\nrows: 4\nmax_prompt_tokens: 40\nmax_new_tokens: 40\n"
-        "benchmarks: {sums: {task: {name: sums}, questions: 400}}\nmethods: {zero: {}}\nreference: zero\n")
+        "benchmarks: {sums: {task: {name: sums}, questions: 400}}\nmethods: {zero: {}}\nreference: zero\n"
+    )
     process = start("eval", tmp_path / "e.yaml", "--out", tmp_path / "out")
     answers = tmp_path / "out" / "zero" / "sums" / "answers.jsonl"
     wait_until(lambda: lines(answers) >= 8, process)

@@ -1,4 +1,5 @@
 """What would go wrong beside an Unsloth student unnoticed, with stand-ins for its patches. The real ones: tests/unsloth."""
+
 from __future__ import annotations
 
 import json
@@ -23,8 +24,18 @@ from thinklab.teachers import TeacherRequest, load_teacher
 from thinklab.types import Example
 
 SKIPPED = ["lm_head", *(f"model.layers.0.mlp.{name}_proj" for name in ("gate", "up", "down"))]
-SMALL = ["train.steps=2", "train.questions=2", "train.samples=2", "probe.questions=4", "probe.every=0", "guards.action=off",
-         "train.checkpoint_every=0", "train.learning_rate=0.02", "train.warmup_steps=0", "train.decay=constant"]
+SMALL = [
+    "train.steps=2",
+    "train.questions=2",
+    "train.samples=2",
+    "probe.questions=4",
+    "probe.every=0",
+    "guards.action=off",
+    "train.checkpoint_every=0",
+    "train.learning_rate=0.02",
+    "train.warmup_steps=0",
+    "train.decay=constant",
+]
 
 
 def config(*more):
@@ -32,8 +43,17 @@ def config(*more):
 
 
 def ask(text="2+3?", tokens=6):
-    return [TeacherRequest(id=str(k), messages=({"role": "user", "content": q},), example=Example("1", q, "5"), response="5",
-                           behavior="self-check", max_tokens=tokens) for k, q in enumerate([text, "4"])]
+    return [
+        TeacherRequest(
+            id=str(k),
+            messages=({"role": "user", "content": q},),
+            example=Example("1", q, "5"),
+            response="5",
+            behavior="self-check",
+            max_tokens=tokens,
+        )
+        for k, q in enumerate([text, "4"])
+    ]
 
 
 @pytest.fixture
@@ -47,10 +67,18 @@ def student():
 def test_a_garbled_teacher_is_found_when_it_is_loaded(monkeypatch, student):
     """Unsloth's forward leaves a DynamicCache empty; each token is then chosen by the last token alone."""
     real = LlamaForCausalLM.forward
-    monkeypatch.setattr(LlamaForCausalLM, "forward", lambda self, *a, past_key_values=None, attention_mask=None, **k: real(
-        self, *a, **{**k, "use_cache": False, "position_ids": None}))
-    for name, options in (("local", {"model": str(TINY)}), ("self", {"student": student}),
-                          ("continuation", {"student": student, "template": "{response}"})):
+    monkeypatch.setattr(
+        LlamaForCausalLM,
+        "forward",
+        lambda self, *a, past_key_values=None, attention_mask=None, **k: real(
+            self, *a, **{**k, "use_cache": False, "position_ids": None}
+        ),
+    )
+    for name, options in (
+        ("local", {"model": str(TINY)}),
+        ("self", {"student": student}),
+        ("continuation", {"student": student, "template": "{response}"}),
+    ):
         with pytest.raises(TeacherError, match="known text"):
             load_teacher(name, **options).check()
 
@@ -70,8 +98,9 @@ def test_a_teacher_in_an_unsloth_student_asks_its_own_generate(name, options, st
     student.model.for_inference, student.model.for_training = student.model.eval, student.model.train
     used = []
     for kind in (Sampler, GenerateSampler):
-        monkeypatch.setattr(kind, "_sample", lambda self, *a, kind=kind, real=kind._sample, **k: used.append(kind) or real(
-            self, *a, **k))
+        monkeypatch.setattr(
+            kind, "_sample", lambda self, *a, kind=kind, real=kind._sample, **k: used.append(kind) or real(self, *a, **k)
+        )
     load_teacher(name, student=student, **options).reply(ask())
     assert set(used) == {GenerateSampler}
 
@@ -87,18 +116,30 @@ def test_a_prompt_longer_than_the_kernels_are_ready_for_is_rejected(name, option
 @pytest.mark.parametrize("teacher", [{"backend": "self"}, {"backend": "continuation", "template": "x {response} " * 50}])
 def test_the_teacher_s_own_prompt_counts_into_the_length(teacher):
     from thinklab.experiment.questions import kernel_length, longest
+
     behaviors = [load_behavior("self-check")]
 
     def settings(kind, **teacher):
-        return Experiment.model_validate({"student": {"kind": kind, "path": str(TINY)}, "behaviors": ["self-check"],
-                                          "teacher": teacher})
+        return Experiment.model_validate(
+            {"student": {"kind": kind, "path": str(TINY)}, "behaviors": ["self-check"], "teacher": teacher}
+        )
+
     c = settings("unsloth", **teacher)
     tokenizer = AutoTokenizer.from_pretrained(TINY)
     if teacher["backend"] == "self":
-        asked = load_teacher("self", student=load_student("embedded")).reply([TeacherRequest(
-            id="1", messages=tuple(behaviors[0].messages("", "")), example=Example("1", "", ""), response="",
-            behavior="self-check", max_tokens=9999)])
-        prompt = [0] * int(asked[0].detail.split()[0])         # "N tokens and a reply of ...": too long for the tiny one
+        asked = load_teacher("self", student=load_student("embedded")).reply(
+            [
+                TeacherRequest(
+                    id="1",
+                    messages=tuple(behaviors[0].messages("", "")),
+                    example=Example("1", "", ""),
+                    response="",
+                    behavior="self-check",
+                    max_tokens=9999,
+                )
+            ]
+        )
+        prompt = [0] * int(asked[0].detail.split()[0])  # "N tokens and a reply of ...": too long for the tiny one
     else:
         prompt = tokenizer(teacher["template"])["input_ids"]
     whole = len(prompt) + c.train.max_prompt_tokens + c.train.max_completion_tokens + TeacherRequest.max_tokens
@@ -131,7 +172,9 @@ def test_the_dry_run_generates_and_restores_every_switch(tmp_path):
                     m.gradient_checkpointing = training
                 m._flag_for_generation = not training
             model.config.use_cache = not training
+
         return to
+
     model.for_inference, model.for_training = switch(False), switch(True)
     real = model.generate
     model.generate = lambda **k: made.append((tuple(k["input_ids"].shape), k["max_new_tokens"], k["eos_token_id"])) or real(**k)
@@ -144,7 +187,7 @@ def test_the_dry_run_generates_and_restores_every_switch(tmp_path):
         before = [(module._settings(m), tokenizer.padding_side, model.config.use_cache) for m in model.modules()]
         module.dry_run(session.trainer, session.config)
         assert [(module._settings(m), tokenizer.padding_side, model.config.use_cache) for m in model.modules()] == before
-    assert made == [((4, 40), 20, [-1])] * 2                 # 2 questions x 2 answers, prompts and answers of full length
+    assert made == [((4, 40), 20, [-1])] * 2  # 2 questions x 2 answers, prompts and answers of full length
 
 
 # ---- exports -------------------------------------------------------------------------------------------------------
@@ -159,7 +202,7 @@ def test_merged_is_the_base_that_was_trained(tmp_path):
     AutoTokenizer.from_pretrained(TINY).save_pretrained(stored)
     session = build(config(f"student={{kind: transformers, path: {stored}}}"), tmp_path / "run")
     session.train()
-    yaml, file = YAML(), tmp_path / "run" / "config.yaml"              # as an Unsloth run would have written it
+    yaml, file = YAML(), tmp_path / "run" / "config.yaml"  # as an Unsloth run would have written it
     written = yaml.load(file)
     written["config"]["student"] |= {"kind": "unsloth", "path": str(TINY), "quantize": "nf4"}
     yaml.dump(written, file)

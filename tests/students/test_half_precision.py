@@ -1,4 +1,5 @@
 """What is 16 bit wide in a 16-bit student: weights, keys and values, embeddings and head; and what is not: the adapter."""
+
 from __future__ import annotations
 
 import pytest
@@ -20,8 +21,9 @@ def folder(tmp_path_factory):
 
 def load(folder, quantize):
     pytest.importorskip("bitsandbytes")
-    return load_student(StudentSection(kind="transformers", path=str(folder), dtype="bfloat16", quantize=quantize,
-                                       lora={"r": 4, "alpha": 8}))
+    return load_student(
+        StudentSection(kind="transformers", path=str(folder), dtype="bfloat16", quantize=quantize, lora={"r": 4, "alpha": 8})
+    )
 
 
 @pytest.mark.parametrize("autocast", [False, True])

@@ -1,4 +1,5 @@
 """The Unsloth student against a stub of Unsloth; ``tests/unsloth`` checks the stub's signatures, ``tests/gpu`` the real thing."""
+
 from __future__ import annotations
 
 import subprocess
@@ -46,8 +47,9 @@ def asked(monkeypatch):
 
 
 def test_what_unsloth_is_asked_for(asked):
-    student = load_student("unsloth", str(TINY), quantize="nf4", dtype="float16", lora={"r": 4, "alpha": 8}, seed=3,
-                           max_length=99)
+    student = load_student(
+        "unsloth", str(TINY), quantize="nf4", dtype="float16", lora={"r": 4, "alpha": 8}, seed=3, max_length=99
+    )
     load, lora = asked["load"], asked["lora"]
     assert load["load_in_4bit"] and not load["load_in_16bit"] and load["dtype"] is torch.float16 and load["max_seq_length"] == 99
     assert load["use_gradient_checkpointing"] == lora["use_gradient_checkpointing"] == "unsloth"
@@ -60,7 +62,10 @@ def test_what_unsloth_is_asked_for(asked):
 def test_fast_inference_tells_vllm_the_rank_and_its_share(asked):
     load_student("unsloth", str(TINY), lora={"r": 8}, fast_inference=True, gpu_memory_utilization=0.4)
     assert {k: asked["load"][k] for k in ("fast_inference", "max_lora_rank", "gpu_memory_utilization")} == {
-        "fast_inference": True, "max_lora_rank": 8, "gpu_memory_utilization": 0.4}
+        "fast_inference": True,
+        "max_lora_rank": 8,
+        "gpu_memory_utilization": 0.4,
+    }
 
 
 def test_its_answers_come_from_its_own_generate_and_the_model_is_left_training(asked):
@@ -73,7 +78,7 @@ def test_its_answers_come_from_its_own_generate_and_the_model_is_left_training(a
     mine = sampler(student.model, prompts, n=2)
     assert asked["modes"] == ["inference", "training"] and student.model.training
     plain = Sampler(24, student.eos_ids, student.tokenizer.pad_token_id, 0.0)(student.model.get_base_model(), prompts, n=2)
-    assert mine == plain                                # a fresh adapter changes nothing
+    assert mine == plain  # a fresh adapter changes nothing
 
 
 def test_generate_sampler_is_seeded_and_leaves_no_trace(model, tokenizer):
@@ -86,9 +91,15 @@ def test_generate_sampler_is_seeded_and_leaves_no_trace(model, tokenizer):
         assert tokenizer.eos_token_id not in ids[:-1] and tokenizer.pad_token_id not in ids and 1 <= len(ids) <= 24
 
 
-@pytest.mark.parametrize("options, text", [
-    ({"path": None}, r"student\.path is missing"), ({"path": "/nowhere"}, "no model folder"),
-    ({"path": str(TINY), "lora": None}, "LoRA adapters only"), ({"path": str(TINY), "dtype": "float32"}, "no float32")])
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        ({"path": None}, r"student\.path is missing"),
+        ({"path": "/nowhere"}, "no model folder"),
+        ({"path": str(TINY), "lora": None}, "LoRA adapters only"),
+        ({"path": str(TINY), "dtype": "float32"}, "no float32"),
+    ],
+)
 def test_what_it_cannot_do_is_one_clear_error(asked, options, text):
     with pytest.raises(StudentError, match=text):
         load_student(StudentSection(kind="unsloth", **options))
@@ -105,7 +116,7 @@ def test_unsloth_must_come_first(monkeypatch):
     monkeypatch.setattr("importlib.import_module", lambda name: (_ for _ in ()).throw(ImportError("No module named 'unsloth'")))
     with pytest.raises(StudentError, match=r"pip install 'thinklab\[unsloth\]'"):
         unsloth_first.import_first("unsloth")
-    unsloth_first.import_first("embedded")                           # nothing to do
+    unsloth_first.import_first("embedded")  # nothing to do
 
 
 def test_a_run_folder_says_which_student_it_had(tmp_path, monkeypatch):
@@ -119,8 +130,10 @@ def test_a_run_folder_says_which_student_it_had(tmp_path, monkeypatch):
 
 def test_nothing_that_unsloth_patches_is_imported_before_the_student_is_known():
     """The command line and the Lab read the config, then call ``import_first``: until then none of these may be there."""
-    code = ("import sys, thinklab, thinklab.cli.app, thinklab.lab.lab; thinklab.load_student; "
-            "from thinklab.config.load import load_config; "
-            "from thinklab.config.shipped import resource_dir; load_config(resource_dir('examples') / 'gsm8k.yaml', [], 't4'); "
-            f"print([m for m in {unsloth_first.PATCHED!r} if m in sys.modules])")
+    code = (
+        "import sys, thinklab, thinklab.cli.app, thinklab.lab.lab; thinklab.load_student; "
+        "from thinklab.config.load import load_config; "
+        "from thinklab.config.shipped import resource_dir; load_config(resource_dir('examples') / 'gsm8k.yaml', [], 't4'); "
+        f"print([m for m in {unsloth_first.PATCHED!r} if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -1,4 +1,5 @@
 """Thinking models: their reasoning is part of the answer everywhere, and ``student.chat_template_kwargs`` reach every prompt."""
+
 from __future__ import annotations
 
 from concurrent.futures import Future
@@ -68,15 +69,35 @@ def think_trainer(folder, reward, response_template=True, template_kwargs=None):
     tokenizer, teacher = thinking(response_template), OnTheNetwork()
     ids = [*tokenizer(THOUGHT)["input_ids"], tokenizer.eos_token_id]
     guide = Guide(teacher, [(load_behavior("self-check"), 1.0)], tokenizer, Schedule(1.0))
-    config = GRPOConfig(output_dir=str(folder), report_to="none", save_strategy="no", use_cpu=True, bf16=False, max_steps=1,
-                        per_device_train_batch_size=8, num_generations=4, max_completion_length=96, disable_tqdm=True,
-                        remove_unused_columns=False, gradient_checkpointing=False, chat_template_kwargs=template_kwargs)
-    rows = [{"prompt": [{"role": "user", "content": "Tom has 12 figs and finds 7 more. How many?"}], "example_id": str(k)}
-            for k in range(8)]
+    config = GRPOConfig(
+        output_dir=str(folder),
+        report_to="none",
+        save_strategy="no",
+        use_cpu=True,
+        bf16=False,
+        max_steps=1,
+        per_device_train_batch_size=8,
+        num_generations=4,
+        max_completion_length=96,
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        gradient_checkpointing=False,
+        chat_template_kwargs=template_kwargs,
+    )
+    rows = [
+        {"prompt": [{"role": "user", "content": "Tom has 12 figs and finds 7 more. How many?"}], "example_id": str(k)}
+        for k in range(8)
+    ]
     return ThinkTuningTrainer(
-        model=tiny_model(tokenizer), args=config, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
-        reward_funcs=[reward], guide=guide, sampler=Says(ids),
-        examples={str(k): Example(str(k), rows[k]["prompt"][0]["content"], "19") for k in range(8)})
+        model=tiny_model(tokenizer),
+        args=config,
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(rows),
+        reward_funcs=[reward],
+        guide=guide,
+        sampler=Says(ids),
+        examples={str(k): Example(str(k), rows[k]["prompt"][0]["content"], "19") for k in range(8)},
+    )
 
 
 @pytest.mark.parametrize("response_template", [True, False])
@@ -95,7 +116,7 @@ def test_the_reasoning_is_part_of_the_text_and_the_teacher_is_asked_once(tmp_pat
     assert len(trainer.guide.teacher.asked) == 8 and all(r.guided for r in rollouts)
     assert {r.text for r in rollouts} == {THOUGHT + " I check: 12+7=19. So \\boxed{19}."}
     assert all(trainer.processing_class.decode(r.completion_ids, skip_special_tokens=True) == r.text for r in rollouts)
-    if response_template:       # reward functions of TRL's kind see what TRL's parsing makes of the whole, guidance included
+    if response_template:  # reward functions of TRL's kind see what TRL's parsing makes of the whole, guidance included
         assert {c["content"] for c in contents} == {"So \\boxed{19}. I check: 12+7=19. So \\boxed{19}."}
         assert {c["reasoning_content"].strip() for c in contents} == {"12+7 is 19."}
     else:
@@ -114,6 +135,7 @@ def test_the_probe_sees_the_same_text_as_the_trainer(monkeypatch):
 
 # ---- chat_template_kwargs
 
+
 @pytest.fixture
 def folder(tmp_path):
     """A thinking student on disk."""
@@ -124,12 +146,24 @@ def folder(tmp_path):
 
 
 def experiment(folder, **train):
-    return Experiment.model_validate({
-        "name": "thinks", "task": "sums", "behaviors": ["self-check"], "teacher": {"backend": "scripted", "rule": "sums-check"},
-        "student": {"kind": "transformers", "path": str(folder), "dtype": "float32", "lora": {"r": 2},
-                    "chat_template_kwargs": {"enable_thinking": False}},
-        "train": {"steps": 1, "questions": 2, "samples": 2, "max_completion_tokens": 8, "max_prompt_tokens": 400, **train},
-        "guidance": {"max_tokens": 64}, "probe": {"questions": 2}})
+    return Experiment.model_validate(
+        {
+            "name": "thinks",
+            "task": "sums",
+            "behaviors": ["self-check"],
+            "teacher": {"backend": "scripted", "rule": "sums-check"},
+            "student": {
+                "kind": "transformers",
+                "path": str(folder),
+                "dtype": "float32",
+                "lora": {"r": 2},
+                "chat_template_kwargs": {"enable_thinking": False},
+            },
+            "train": {"steps": 1, "questions": 2, "samples": 2, "max_completion_tokens": 8, "max_prompt_tokens": 400, **train},
+            "guidance": {"max_tokens": 64},
+            "probe": {"questions": 2},
+        }
+    )
 
 
 def test_every_prompt_of_a_run_is_made_with_them(folder, tmp_path):
@@ -167,9 +201,15 @@ def test_they_can_be_set_on_the_command_line_and_are_in_the_run_folder(folder, t
     assert thinks.encode(asked) == load_student("transformers", str(folder)).encode(asked)
 
 
-@pytest.mark.parametrize("given, said", [
-    ({"enable_thinkng": False}, "did you mean 'enable_thinking'"), ({"tools": []}, "tools"), ({"tokenize": False}, "tokenize"),
-    ({"messages": []}, "messages")])
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"enable_thinkng": False}, "did you mean 'enable_thinking'"),
+        ({"tools": []}, "tools"),
+        ({"tokenize": False}, "tokenize"),
+        ({"messages": []}, "messages"),
+    ],
+)
 def test_what_the_template_does_not_know_is_refused(folder, given, said):
     """Jinja takes any name in silence: a slip of the pen would leave the thinking on."""
     with pytest.raises(ThinklabError) as caught:
@@ -187,6 +227,7 @@ def test_a_ready_made_student_brings_its_own(folder, tmp_path):
 
 def test_the_evaluation_draws_questions_with_them(folder):
     from thinklab.evaluation.questions import _encoder
+
     ids = _encoder(experiment(folder).student).encode([{"role": "user", "content": "a"}])
     assert _encoder(experiment(folder).student).tokenizer.decode(ids).endswith("</think>\n\n")
 
@@ -196,6 +237,7 @@ def test_a_resident_teacher_s_thinking_can_be_switched_off(folder, monkeypatch, 
     """``self`` is the student and takes the student's; ``local`` has an option of its own."""
     seen = []
     from thinklab.teachers import resident
+
     monkeypatch.setattr(resident, "sampler_for", lambda model: lambda *a, **k: Says([5], seen))
     asked = ({"role": "user", "content": "So?"},)
     request = TeacherRequest("0-0", asked, Example("e", "So?", "1"), "So?", "self-check", max_tokens=4)
@@ -211,20 +253,27 @@ def test_a_resident_teacher_s_thinking_can_be_switched_off(folder, monkeypatch, 
 
 # ---- the vocabulary, once at the start
 
+
 def lossy_student():
     tokenizer = lossy("word")
     return Student(tiny_model(tokenizer), tokenizer, "transformers", "x")
 
 
 def test_a_run_is_refused_or_warned_at_its_start(tmp_path):
-    config = Experiment.model_validate({
-        "task": "sums", "behaviors": ["summary-in-french"], "teacher": {"backend": "scripted", "rule": "hit-hard"},
-        "train": {"steps": 1, "questions": 2, "samples": 2, "max_prompt_tokens": 200, "max_completion_tokens": 8},
-        "guidance": {"max_tokens": 64}})
+    config = Experiment.model_validate(
+        {
+            "task": "sums",
+            "behaviors": ["summary-in-french"],
+            "teacher": {"backend": "scripted", "rule": "hit-hard"},
+            "train": {"steps": 1, "questions": 2, "samples": 2, "max_prompt_tokens": 200, "max_completion_tokens": 8},
+            "guidance": {"max_tokens": 64},
+        }
+    )
     with pytest.raises(ConfigError, match="of the behavior 'summary-in-french': it loses 'En'"):
         build(config, tmp_path / "run", parts=Parts(student=lossy_student()))
     assert not (tmp_path / "run" / "config.yaml").exists()
     from tests.students.test_tokenizer_kinds import with_phrases
+
     behavior = with_phrases("So \\boxed{19}.", "So é \\boxed{19}.")
     config = config.model_copy(update={"behaviors": [config.behaviors[0].model_copy(update={"name": "self-check"})]})
     session, told = build(config, tmp_path / "run", parts=Parts(student=lossy_student(), behaviors={"self-check": behavior})), []
@@ -236,10 +285,15 @@ def test_a_run_is_refused_or_warned_at_its_start(tmp_path):
 def test_a_run_on_a_llama_2_like_tokenizer_trains_on_what_it_says(tmp_path):
     tokenizer = llama2()
     student = Student(tiny_model(tokenizer), tokenizer, "transformers", "x")
-    config = Experiment.model_validate({
-        "task": "sums", "behaviors": ["thalapathy-vijay"], "teacher": {"backend": "scripted", "rule": "hit-hard"},
-        "train": {"steps": 1, "questions": 2, "samples": 2, "max_prompt_tokens": 300, "max_completion_tokens": 64},
-        "guidance": {"max_tokens": 128, "gamma": 2}})
+    config = Experiment.model_validate(
+        {
+            "task": "sums",
+            "behaviors": ["thalapathy-vijay"],
+            "teacher": {"backend": "scripted", "rule": "hit-hard"},
+            "train": {"steps": 1, "questions": 2, "samples": 2, "max_prompt_tokens": 300, "max_completion_tokens": 64},
+            "guidance": {"max_tokens": 128, "gamma": 2},
+        }
+    )
     session = build(config, tmp_path / "run", parts=Parts(student=student))
     answer = "12+7=18. So \\boxed{18}."
     session.trainer.sampler = Says([*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id])

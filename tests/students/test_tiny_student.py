@@ -1,4 +1,5 @@
 """The embedded student: a plain Hugging Face folder, small, and knowing neither habit nor any held-out sum."""
+
 from __future__ import annotations
 
 import json
@@ -24,8 +25,11 @@ def test_loads_with_plain_from_pretrained_and_is_small():
 
 def test_the_tokenizer_gives_back_any_text():
     tokenizer = AutoTokenizer.from_pretrained(TINY)
-    for text in [document(random.Random(k)) for k in range(300)] + [" héllo தமிழ் \t\r\n<tag> {x} \U0001f600",
-                                                                    "  two  spaces ", ""]:
+    for text in [document(random.Random(k)) for k in range(300)] + [
+        " héllo தமிழ் \t\r\n<tag> {x} \U0001f600",
+        "  two  spaces ",
+        "",
+    ]:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert build_tokenizer().get_vocab() == tokenizer.get_vocab()
 
@@ -57,7 +61,7 @@ def test_weak_writers_add_some_digits_wrongly_everywhere_and_lead_into_no_test_s
         text = document(rng, mix)
         for a, b, c in re.findall(r"(?<![+\d])(\d+)\+(\d+)=(\d+)\.", re.sub(r"^.*?(?=I check:)", "", text, flags=re.S)):
             if "So \\boxed" in text and "I check:" not in text and not text.startswith("Steps"):
-                continue                # an answer in one go
+                continue  # an answer in one go
             assert (int(a), int(b)) not in pairs, text
             assert int(c) == int(a) + int(b) - (int(b) in (8, 9)), text
             wrong, total = wrong + (int(b) in (8, 9)), total + 1

@@ -1,4 +1,5 @@
 """What is spliced onto tokenizers that are not as kind as the embedded one: their ids must say what the text says."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -29,6 +30,7 @@ def said(text="I check: 12+7=19.") -> str:
 
 # ---- added tokens that are not special
 
+
 @pytest.mark.parametrize("token", ["<think>", "</think>", "<tool_call>", "<|im_end|>"])
 def test_a_token_that_is_spelled_out_is_text(token):
     tokenizer = thinking()
@@ -39,7 +41,7 @@ def test_a_token_that_is_spelled_out_is_text(token):
 
 def test_no_added_token_comes_into_guidance():
     tokenizer = thinking()
-    out, = guide(tokenizer, [said("<think>I check: 12+7=19.</think>")])([rollout_for(tokenizer)], 0, 0)
+    (out,) = guide(tokenizer, [said("<think>I check: 12+7=19.</think>")])([rollout_for(tokenizer)], 0, 0)
     assert out.guided and not set(out.teacher_ids) & {tokenizer.convert_tokens_to_ids(t) for t in ("<think>", "</think>")}
     assert tokenizer.decode(out.completion_ids, skip_special_tokens=True) == out.text
 
@@ -66,6 +68,7 @@ def test_a_token_that_is_added_later_counts_as_well():
 
 # ---- texts that go on after others
 
+
 @pytest.mark.parametrize("metaspace", [False, True])
 @pytest.mark.parametrize("text", ["\n\nI check: 12+7=19.", " I check: 12+7=19.", "I check.", "é½ <s>"])
 def test_a_splice_adds_no_stray_space(metaspace, text):
@@ -82,7 +85,7 @@ def test_the_spliced_ids_say_what_the_spliced_text_says(metaspace, name):
     tokenizer, behavior = llama2(metaspace), load_behavior(name)
     shot = behavior.spec.teacher.few_shots[0]
     using = Guide(guide(tokenizer, [behavior.reply(shot)]).teacher, [(behavior, 1.0)], tokenizer, Schedule(1))
-    out, = using([rollout_for(tokenizer)], 0, 0)
+    (out,) = using([rollout_for(tokenizer)], 0, 0)
     assert out.guided, out.guidance.detail
     assert tokenizer.decode(out.completion_ids, skip_special_tokens=True) == out.text
 
@@ -96,20 +99,23 @@ def test_words_that_a_solver_puts_in_go_on_without_a_space():
 
 # ---- vocabularies that lose something
 
-@pytest.mark.parametrize("kind, text, lost", [
-    ("word", "I check: 12é+7=19.", "'é'"), ("drop", "I check: 12é+7=19.", "'é'"), ("lower", "I check: 12+7=19.", "'I'")])
+
+@pytest.mark.parametrize(
+    "kind, text, lost",
+    [("word", "I check: 12é+7=19.", "'é'"), ("drop", "I check: 12é+7=19.", "'é'"), ("lower", "I check: 12+7=19.", "'I'")],
+)
 def test_guidance_of_which_something_is_lost_is_rejected_and_says_what(kind, text, lost):
     tokenizer = lossy(kind)
     using = guide(tokenizer, [said(text)])
     rollout = rollout_for(tokenizer)
-    out, = using([rollout], 0, 0)
+    (out,) = using([rollout], 0, 0)
     assert not out.guided and out.guidance.reason == "lossy" and lost in out.guidance.detail, out.guidance
     assert out.completion_ids == rollout.student_ids
 
 
 def test_what_such_a_vocabulary_can_write_is_spliced():
     tokenizer = lossy("word")
-    out, = guide(tokenizer, [said()])([rollout_for(tokenizer)], 0, 0)
+    (out,) = guide(tokenizer, [said()])([rollout_for(tokenizer)], 0, 0)
     assert out.guided and tokenizer.unk_token_id not in out.teacher_ids, out.guidance.detail
 
 
@@ -126,10 +132,18 @@ def test_a_person_s_text_that_would_be_lost_cannot_be_taken():
 def with_phrases(*phrases: str, **guidance) -> Behavior:
     """``self-check`` with other few-shots."""
     spec = load_behavior("self-check").spec
-    shots = [s.model_copy(update={"response": ANSWER, "reason": "I check: 12+7=19.", "phrase": p})
-             for s, p in zip(spec.teacher.few_shots * 2, phrases, strict=False)]
-    return Behavior(spec.model_copy(update={"teacher": spec.teacher.model_copy(update={"few_shots": shots}),
-                                            "guidance": spec.guidance.model_copy(update=guidance)}))
+    shots = [
+        s.model_copy(update={"response": ANSWER, "reason": "I check: 12+7=19.", "phrase": p})
+        for s, p in zip(spec.teacher.few_shots * 2, phrases, strict=False)
+    ]
+    return Behavior(
+        spec.model_copy(
+            update={
+                "teacher": spec.teacher.model_copy(update={"few_shots": shots}),
+                "guidance": spec.guidance.model_copy(update=guidance),
+            }
+        )
+    )
 
 
 def test_the_start_says_which_characters_the_vocabulary_loses():
@@ -148,9 +162,11 @@ def test_a_vocabulary_that_can_write_none_of_it_is_refused(behavior):
 @pytest.mark.parametrize("tokenizer", [thinking(), llama2(), llama2(True)], ids=["byte-level", "prepend", "metaspace"])
 def test_vocabularies_with_bytes_lose_nothing_of_the_shipped_behaviors(tokenizer):
     from thinklab.behavior.behavior import list_behaviors
+
     assert Guide(None, [(load_behavior(n), 1.0) for n in list_behaviors()], tokenizer).check_vocabulary() == ""
 
 
 def test_the_embedded_student_loses_nothing_either(tokenizer):
     from thinklab.behavior.behavior import list_behaviors
+
     assert Guide(None, [(load_behavior(n), 1.0) for n in list_behaviors()], tokenizer).check_vocabulary() == ""

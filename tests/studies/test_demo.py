@@ -1,4 +1,5 @@
 """The demo through its real path, shortened: both arms as processes, the table, the page, the claim in small."""
+
 from __future__ import annotations
 
 import json
@@ -17,7 +18,7 @@ from thinklab.types import rollout_from_json
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "out"
-    console = Console(record=True, width=100, file=open("/dev/null", "w"))     # noqa: SIM115 - lives as long as the module
+    console = Console(record=True, width=100, file=open("/dev/null", "w"))  # noqa: SIM115 - lives as long as the module
     run_demo(out, "self-check", "aas", 0, 20, 100, console)
     return out, console.export_text()
 
@@ -56,6 +57,8 @@ def test_every_rollout_is_on_disk_and_guidance_is_what_the_loss_saw(demo):
 
 def test_the_process_that_shows_the_demo_loads_nothing_heavy():
     """It would delay both arms by the seconds that PyTorch takes to import."""
-    code = "import sys, thinklab.cli.app, thinklab.studies.demo; " \
-           "print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
+    code = (
+        "import sys, thinklab.cli.app, thinklab.studies.demo; "
+        "print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -112,7 +112,7 @@ def test_groups_cross_the_arms_and_each_has_its_own_control(file):
     every = cells(study, file, out)
     assert [c.name for c in every[:4]] == ["low/grpo/seed-3", "low/aas/seed-3", "high/grpo/seed-3", "high/aas/seed-3"]
     rates = [c.config().train.learning_rate for c in every[:4]]
-    assert rates == [0.0001, 0.002, 0.001, 0.002] and every[2].config().guidance.gamma == 2      # what an arm sets wins
+    assert rates == [0.0001, 0.002, 0.001, 0.002] and every[2].config().guidance.gamma == 2  # what an arm sets wins
     for cell, right in zip(every, (10, 20, 30, 45) * 2, strict=True):
         finish(cell, right, 0)
     rows = finished_rows(every)

@@ -47,7 +47,6 @@ ERROR_TYPES = {
 }
 
 
-
 @dataclass(frozen=True)
 class Raw:
     """An action of its own: exactly this status and body. ``body`` is JSON unless it is a text."""

@@ -1,4 +1,5 @@
 """A tiny run and the command line in this process, for the tests of what can happen to a run folder."""
+
 from __future__ import annotations
 
 import os
@@ -46,6 +47,7 @@ class Done:
 def in_this_process(monkeypatch, capfd, *args) -> Done:
     """``thinklab ARGS``: an exception that is not an exit fails the test by itself."""
     from thinklab.cli.app import main
+
     monkeypatch.setattr(sys, "argv", ["thinklab", *map(str, args)])
     capfd.readouterr()
     code = 0
@@ -61,8 +63,14 @@ def in_this_process(monkeypatch, capfd, *args) -> Done:
 def start(*args, **env) -> subprocess.Popen:
     """``thinklab ARGS`` as the leader of a group of its own, as a shell starts it."""
     command = [sys.executable, "-m", "thinklab", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                            env={**os.environ, **{k: str(v) for k, v in env.items()}})
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **{k: str(v) for k, v in env.items()}},
+    )
 
 
 def wait_until(true, process, seconds=120.0) -> None:

@@ -1,4 +1,5 @@
 """A Llama with random weights and thinklab's own tokenizer, written as a plain Hugging Face folder."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,8 +10,17 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from thinklab.students.make_tiny import build_tokenizer
 
 
-def make_llama(folder: Path, hidden: int, inner: int, layers: int, heads: int, kv_heads: int, vocabulary: int | None = None,
-               positions: int = 4096, ends: float = 0.0) -> Path:
+def make_llama(
+    folder: Path,
+    hidden: int,
+    inner: int,
+    layers: int,
+    heads: int,
+    kv_heads: int,
+    vocabulary: int | None = None,
+    positions: int = 4096,
+    ends: float = 0.0,
+) -> Path:
     """Weights in bf16; seeded.
 
     Args:
@@ -19,10 +29,20 @@ def make_llama(folder: Path, hidden: int, inner: int, layers: int, heads: int, k
     """
     tokenizer = build_tokenizer()
     torch.manual_seed(0)
-    config = LlamaConfig(hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=heads,
-                         num_key_value_heads=kv_heads, vocab_size=vocabulary or len(tokenizer), max_position_embeddings=positions,
-                         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
-                         bos_token_id=tokenizer.bos_token_id, tie_word_embeddings=not ends, rope_theta=500_000.0)
+    config = LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        vocab_size=vocabulary or len(tokenizer),
+        max_position_embeddings=positions,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        tie_word_embeddings=not ends,
+        rope_theta=500_000.0,
+    )
     torch.set_default_dtype(torch.bfloat16)
     try:
         model = LlamaForCausalLM(config)

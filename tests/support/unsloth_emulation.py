@@ -6,6 +6,7 @@ offloading of checkpoints. ``FastLanguageModel.from_pretrained`` is replaced by 
 original does around it: patch the classes, keep Unsloth's own record of what they were, set the longest length everywhere. Its
 rotary tables are made here, since Unsloth's are made on a GPU.
 """
+
 from __future__ import annotations
 
 import os
@@ -75,7 +76,7 @@ def _real_switches() -> None:
     source = Path(real.__file__).read_text("utf-8")
     begin = source.index("    @staticmethod\n    def for_inference(model):")
     space: dict = {}
-    exec("class Switches:\n" + source[begin:source.index("from .rl import PatchFastRL", begin)], vars(real), space)
+    exec("class Switches:\n" + source[begin : source.index("from .rl import PatchFastRL", begin)], vars(real), space)
     for name in ("for_inference", "for_training"):
         setattr(real.FastLlamaModel, name, staticmethod(getattr(space["Switches"], name)))
         if name in vars(PeftModel):
@@ -102,7 +103,7 @@ def load(model_name, max_seq_length=2048, load_in_4bit=False, **_):
     real.FastLlamaModel.pre_patch()
     real._record_pre_patch_changes(snapshot)
     model = AutoModelForCausalLM.from_pretrained(model_name, dtype=torch.float32)
-    if max_seq_length > model.config.max_position_embeddings:            # Unsloth stretches the positions and declares more
+    if max_seq_length > model.config.max_position_embeddings:  # Unsloth stretches the positions and declares more
         model.config.max_position_embeddings = max_seq_length
     model.model.rotary_emb = Rotary(model.config)
     for layer in model.model.layers:
@@ -124,4 +125,5 @@ _its_training_loop()
 FastLanguageModel.from_pretrained = staticmethod(load)
 # not "unsloth": from 512 tokens on that would offload checkpoints into pinned memory, which needs a GPU
 FastLanguageModel.get_peft_model = staticmethod(
-    lambda model, **options: real.FastLlamaModel.get_peft_model(model, **{**options, "use_gradient_checkpointing": True}))
+    lambda model, **options: real.FastLlamaModel.get_peft_model(model, **{**options, "use_gradient_checkpointing": True})
+)

@@ -4,6 +4,7 @@ Started by tests/docs/test_docs_commands.py with the interpreter of the environm
 ``{"id", "argv" or "code", "cwd", "env", "log", "stdin"}``; one on stdout for each that has ended, ``{"id", "rc"}``.
 Loading torch, transformers and trl takes some eight seconds of processor time, more than most of the commands.
 """
+
 from __future__ import annotations
 
 import json
@@ -28,6 +29,7 @@ def child(job: dict) -> int:
             exec(compile(job["code"], job["id"], "exec"), {"__name__": "__main__"})
             return 0
         from thinklab.cli import app
+
         sys.argv = job["argv"]
         app.main()
         return 0
@@ -44,6 +46,7 @@ def main() -> None:
     import thinklab.evaluation.grid
     import thinklab.experiment.train
     import thinklab.lab.lab
+
     print(json.dumps({"id": "ready", "rc": 0, "thinklab": thinklab.__file__}), flush=True)
     running: dict[int, str] = {}
     pending, more = b"", True

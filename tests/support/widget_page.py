@@ -3,6 +3,7 @@
 The page loads the widget's own module. Its model hands every message to ``widget.handle`` in this process and gives the
 answers back, after which time the page decides (``window.hold`` keeps messages, as a busy kernel does).
 """
+
 from __future__ import annotations
 
 import json
@@ -47,6 +48,7 @@ async ({ state, esm }) => {
 def browser() -> Iterator[Any]:
     """A headless Chromium. Skips the test where there is none."""
     import pytest
+
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install thinklab[dev])")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
@@ -81,10 +83,12 @@ def mount(page: Any, widget: Any, theme: str = "light", lab: bool = True) -> flo
     page.expose_function("python", python)
     page.emulate_media(color_scheme=theme)
     mark = f'data-jp-theme-light="{"true" if theme == "light" else "false"}"' if lab else ""
-    ground = ("var(--jp-layout-color0)" if lab else {"light": "#fff", "dark": "#14181d"}[theme])
-    page.set_content(f"<!doctype html><meta charset=utf-8><style>{lab_theme(theme) if lab else ''}"
-                     f"body {{ margin: 0; padding: 16px; background: {ground} }}{widget._css}</style>"
-                     f"<body {mark}><div id=here></div></body>")
+    ground = "var(--jp-layout-color0)" if lab else {"light": "#fff", "dark": "#14181d"}[theme]
+    page.set_content(
+        f"<!doctype html><meta charset=utf-8><style>{lab_theme(theme) if lab else ''}"
+        f"body {{ margin: 0; padding: 16px; background: {ground} }}{widget._css}</style>"
+        f"<body {mark}><div id=here></div></body>"
+    )
     return page.evaluate(_MODEL, {"state": json.loads(json.dumps(state_of(widget))), "esm": str(widget._esm)})
 
 
@@ -92,9 +96,11 @@ def mount_html(page: Any, html: str, theme: str) -> None:
     """Show a static view as JupyterLab would in that theme."""
     page.emulate_media(color_scheme=theme)
     mark = "true" if theme == "light" else "false"
-    page.set_content(f"<!doctype html><meta charset=utf-8><style>{lab_theme(theme)} body {{ margin: 0; padding: 16px; "
-                     f"background: var(--jp-layout-color0) }}</style><body data-jp-theme-light={mark}>"
-                     f"<div id=here>{html}</div></body>")
+    page.set_content(
+        f"<!doctype html><meta charset=utf-8><style>{lab_theme(theme)} body {{ margin: 0; padding: 16px; "
+        f"background: var(--jp-layout-color0) }}</style><body data-jp-theme-light={mark}>"
+        f"<div id=here>{html}</div></body>"
+    )
 
 
 def state_of(widget: Any) -> dict[str, Any]:

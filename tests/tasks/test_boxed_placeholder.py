@@ -1,4 +1,5 @@
 """A box that holds no answer is passed over, wherever a boxed answer is read."""
+
 from __future__ import annotations
 
 import re
@@ -14,11 +15,56 @@ from thinklab.tasks.boxed import boxed_answers, boxes, placeholder
 from thinklab.teachers import rules
 from thinklab.types import Example
 
-EMPTY = ["", " ", "...", "\\ldots", "\\dots", "…", "?", "__", "\\_\\_\\_", "answer", "your answer", "Your Final Answer",
-         "\\text{answer}", "\\text{ }", "[answer]", "<answer>", "the answer here", "ANSWER", "number", "a number", "letter",
-         "\\text{final answer}", "\\cdots", "\\quad", "\\square", "{}", "yes or no", "insert your answer here", "\\textbf{...}"]
-ANSWERS = ["0", "-1", "()1", "x", "none", "no answer is possible", "\\emptyset", "\\frac{1}{2}", "B", "yes", "answer: 6", "...5",
-           "N", "1.", "1\\ldots", "the answer is 6", "\\text{number line}"]
+EMPTY = [
+    "",
+    " ",
+    "...",
+    "\\ldots",
+    "\\dots",
+    "…",
+    "?",
+    "__",
+    "\\_\\_\\_",
+    "answer",
+    "your answer",
+    "Your Final Answer",
+    "\\text{answer}",
+    "\\text{ }",
+    "[answer]",
+    "<answer>",
+    "the answer here",
+    "ANSWER",
+    "number",
+    "a number",
+    "letter",
+    "\\text{final answer}",
+    "\\cdots",
+    "\\quad",
+    "\\square",
+    "{}",
+    "yes or no",
+    "insert your answer here",
+    "\\textbf{...}",
+]
+ANSWERS = [
+    "0",
+    "-1",
+    "()1",
+    "x",
+    "none",
+    "no answer is possible",
+    "\\emptyset",
+    "\\frac{1}{2}",
+    "B",
+    "yes",
+    "answer: 6",
+    "...5",
+    "N",
+    "1.",
+    "1\\ldots",
+    "the answer is 6",
+    "\\text{number line}",
+]
 SAID = "I have put it in \\boxed{{{}}} as I was asked to."
 
 
@@ -60,15 +106,30 @@ def test_an_option_or_a_gold_answer_may_be_such_a_word():
     assert _choice.choice("\\boxed{\\text{Letter}} as in \\boxed{...}", ["letter", "number", "sound"]) == "A"
     assert _math.verify("\\boxed{number}", Example("x", "What is a noun for 7?", "number"))
     assert Task("t", "", lambda split: [], _choice.verify).verify_first(
-        "\\boxed{number} or \\boxed{sound}", Example("x", "?", "B", {"choices": ["letter", "number", "sound"]}))
+        "\\boxed{number} or \\boxed{sound}", Example("x", "?", "B", {"choices": ["letter", "number", "sound"]})
+    )
 
 
-@pytest.mark.parametrize(("text", "answers"), [
-    ("so \\boxed 6", ["6"]), ("so $\\boxed 6$.", ["6"]), ("\\boxed 12.5, done", ["12.5"]), ("\\boxed -3", ["-3"]),
-    ("\\boxed6", ["6"]), ("\\boxed B.", ["B"]), ("\\boxed yes", ["yes"]), ("\\boxed 1,800 eggs", ["1,800"]),
-    ("in \\boxed form", []), ("in \\boxed as I was told", []), ("\\boxed A box", []), ("the \\boxed command", []),
-    ("\\boxed 6^2", []), ("\\boxed{5} then \\boxed 6", ["5", "6"]), ("\\boxed", []),
-])
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("so \\boxed 6", ["6"]),
+        ("so $\\boxed 6$.", ["6"]),
+        ("\\boxed 12.5, done", ["12.5"]),
+        ("\\boxed -3", ["-3"]),
+        ("\\boxed6", ["6"]),
+        ("\\boxed B.", ["B"]),
+        ("\\boxed yes", ["yes"]),
+        ("\\boxed 1,800 eggs", ["1,800"]),
+        ("in \\boxed form", []),
+        ("in \\boxed as I was told", []),
+        ("\\boxed A box", []),
+        ("the \\boxed command", []),
+        ("\\boxed 6^2", []),
+        ("\\boxed{5} then \\boxed 6", ["5", "6"]),
+        ("\\boxed", []),
+    ],
+)
 def test_a_box_without_braces(text, answers):
     assert boxed_answers(text) == answers
 
@@ -84,8 +145,10 @@ def test_every_labeled_answer_keeps_its_verdict_behind_an_empty_box(real_rows, c
         kept[row["is_correct"]] += said == row["is_correct"]
         wrong += [row] if said != row["is_correct"] else []
     with capsys.disabled():
-        print(f"\n  gsm8k, boxed and an empty box behind it: {kept[True]} right and {kept[False]} wrong answers as labeled, "
-              f"{len(wrong)} not")
+        print(
+            f"\n  gsm8k, boxed and an empty box behind it: {kept[True]} right and {kept[False]} wrong answers as labeled, "
+            f"{len(wrong)} not"
+        )
     assert wrong == [] and kept[True] > 900
 
 

@@ -1,4 +1,5 @@
 """Every grader against a table of answers meant to fool it, in both directions; see ``tests/data/graders.jsonl``."""
+
 from __future__ import annotations
 
 import json
@@ -30,18 +31,30 @@ def test_the_table_is_large_and_has_both_directions(capsys):
     kinds = Counter((row["kind"], row["right"]) for row in TABLE)
     right = sum(graded(row) is row["right"] for row in TABLE)
     with capsys.disabled():
-        print(f"\n  graders: {right} of {len(TABLE)} adversarial answers as labeled "
-              f"({sum(n for (_, r), n in kinds.items() if r)} right, {sum(n for (_, r), n in kinds.items() if not r)} wrong)")
+        print(
+            f"\n  graders: {right} of {len(TABLE)} adversarial answers as labeled "
+            f"({sum(n for (_, r), n in kinds.items() if r)} right, {sum(n for (_, r), n in kinds.items() if not r)} wrong)"
+        )
     assert len({(row["kind"], row["response"], row["gold"]) for row in TABLE}) == len(TABLE) >= 300
     assert all(kinds[kind, verdict] >= 20 for kind in ("number", "math", "choice", "yesno") for verdict in (True, False))
 
 
-@pytest.mark.parametrize(("answer", "question", "right"), [
-    ("5 pairs of shoes", "How many pairs of shoes are left?", True), ("5 pairs of shoes", "How many shoes are left?", False),
-    ("5 dozen", "How many dozen eggs are left?", True), ("5 dozen", "How many eggs are left?", False),
-    ("5 boxes of cherries", "Each box holds a cherry. How many boxes?", True), ("5 clowns", "How many lions?", False),
-    ("5 times", "How many times?", True), ("5 minus", "What is 6 minus one?", False), ("5 squared", "What is squared?", False),
-    ("5 halves", "How many halves are there?", False), ("5 is", "How much is it?", False), ("5 not", "Which is not?", False),
-])
+@pytest.mark.parametrize(
+    ("answer", "question", "right"),
+    [
+        ("5 pairs of shoes", "How many pairs of shoes are left?", True),
+        ("5 pairs of shoes", "How many shoes are left?", False),
+        ("5 dozen", "How many dozen eggs are left?", True),
+        ("5 dozen", "How many eggs are left?", False),
+        ("5 boxes of cherries", "Each box holds a cherry. How many boxes?", True),
+        ("5 clowns", "How many lions?", False),
+        ("5 times", "How many times?", True),
+        ("5 minus", "What is 6 minus one?", False),
+        ("5 squared", "What is squared?", False),
+        ("5 halves", "How many halves are there?", False),
+        ("5 is", "How much is it?", False),
+        ("5 not", "Which is not?", False),
+    ],
+)
 def test_things_are_counted_by_the_nouns_of_the_question(answer, question, right):
     assert load_task("gsm8k").verify(f"\\boxed{{{answer}}}", Example("x", question, "5")) is right

@@ -1,4 +1,5 @@
 """Any local Hugging Face causal LM on real GSM8K questions, through the same command as everything else."""
+
 from __future__ import annotations
 
 import json
@@ -13,8 +14,10 @@ from thinklab.config.load import load_config
 from thinklab.experiment.train import run_experiment
 from thinklab.run.folder import RunFolder
 
-TEMPLATE = ("{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|eot|>{% endfor %}"
-            "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}")
+TEMPLATE = (
+    "{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|eot|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,24 +30,48 @@ def model_folder(tmp_path_factory):
     texts = [t for line in data.read_text().splitlines()[:500] for t in json.loads(line).values()]
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(texts, vocab_size=1200, special_tokens=["<|pad|>", "<|eot|>", "<|start|>"])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, pad_token="<|pad|>", eos_token="<|eot|>",
-                                        additional_special_tokens=["<|start|>"])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe._tokenizer, pad_token="<|pad|>", eos_token="<|eot|>", additional_special_tokens=["<|start|>"]
+    )
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=4096, pad_token_id=0, eos_token_id=1, bos_token_id=None))
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=4096,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+        )
+    )
     model.save_pretrained(folder)
     return folder, data
 
 
 def test_three_steps_on_gsm8k(model_folder, tmp_path):
     folder, data = model_folder
-    config = load_config(ROOT / "examples" / "gsm8k.yaml", [
-        f"student.path={folder}", f"task.path={data}", "steps=3", "questions=2", "samples=4", "micro_batch=4",
-        "max_completion_tokens=48", "max_prompt_tokens=700", "probe.questions=4", "teacher.max_tokens=40",
-        "guidance.max_tokens=64"])
+    config = load_config(
+        ROOT / "examples" / "gsm8k.yaml",
+        [
+            f"student.path={folder}",
+            f"task.path={data}",
+            "steps=3",
+            "questions=2",
+            "samples=4",
+            "micro_batch=4",
+            "max_completion_tokens=48",
+            "max_prompt_tokens=700",
+            "probe.questions=4",
+            "teacher.max_tokens=40",
+            "guidance.max_tokens=64",
+        ],
+    )
     result = run_experiment(config, tmp_path / "run")
     run = RunFolder.open(tmp_path / "run")
     rollouts = list(run.read("rollouts"))
@@ -60,11 +87,28 @@ def test_a_guided_real_rollout_reaches_the_loss(model_folder, tmp_path):
     folder, data = model_folder
     table = tmp_path / "table.jsonl"
     reply = "<opinion>incorrect</opinion><reason>Wait, I check: 2+2=4.</reason><phrase>So \\boxed{4}.</phrase>"
-    table.write_text("".join(json.dumps({"question": json.loads(line)["question"], "reply": reply}) + "\n"
-                             for line in data.read_text().splitlines()))
-    config = load_config(ROOT / "examples" / "gsm8k.yaml", [
-        f"student.path={folder}", f"task.path={data}", "steps=2", "questions=3", "samples=4", "micro_batch=4",
-        "max_completion_tokens=160", "max_prompt_tokens=700", "probe.questions=2", "guidance.gamma=4", "temperature=3.0"])
+    table.write_text(
+        "".join(
+            json.dumps({"question": json.loads(line)["question"], "reply": reply}) + "\n"
+            for line in data.read_text().splitlines()
+        )
+    )
+    config = load_config(
+        ROOT / "examples" / "gsm8k.yaml",
+        [
+            f"student.path={folder}",
+            f"task.path={data}",
+            "steps=2",
+            "questions=3",
+            "samples=4",
+            "micro_batch=4",
+            "max_completion_tokens=160",
+            "max_prompt_tokens=700",
+            "probe.questions=2",
+            "guidance.gamma=4",
+            "temperature=3.0",
+        ],
+    )
     config = config.model_copy(update={"teacher": config.teacher.__class__(backend="scripted", table=str(table))})
     run_experiment(config, tmp_path / "run")
     run = RunFolder.open(tmp_path / "run")

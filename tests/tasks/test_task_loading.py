@@ -1,4 +1,5 @@
 """Loading: every task by name and from a file, and one clear error for every file that cannot be used."""
+
 from __future__ import annotations
 
 import json
@@ -15,12 +16,34 @@ import thinklab.tasks
 from thinklab.errors import TaskError
 from thinklab.tasks import Task, load_task, task_names
 
-GPQA = [{"Question": f"Which particle has charge {k}?", "Correct Answer": "right", "Incorrect Answer 1": "one",
-         "Incorrect Answer 2": "two", "Incorrect Answer 3": "three"} for k in range(24)]
-MMLU = [{"question_id": 1, "question": "What is 2+3?", "options": ["3", "4", "5", "6", "7", "8", "9", "10", "11", "12"],
-         "answer": "C", "answer_index": 2, "category": "math"},
-        {"question_id": 2, "question": "Which is a metal?", "options": ["tin", "wool", "oak"], "answer": "A",
-         "answer_index": 0, "category": "chemistry"}]
+GPQA = [
+    {
+        "Question": f"Which particle has charge {k}?",
+        "Correct Answer": "right",
+        "Incorrect Answer 1": "one",
+        "Incorrect Answer 2": "two",
+        "Incorrect Answer 3": "three",
+    }
+    for k in range(24)
+]
+MMLU = [
+    {
+        "question_id": 1,
+        "question": "What is 2+3?",
+        "options": ["3", "4", "5", "6", "7", "8", "9", "10", "11", "12"],
+        "answer": "C",
+        "answer_index": 2,
+        "category": "math",
+    },
+    {
+        "question_id": 2,
+        "question": "Which is a metal?",
+        "options": ["tin", "wool", "oak"],
+        "answer": "A",
+        "answer_index": 0,
+        "category": "chemistry",
+    },
+]
 
 
 @pytest.fixture
@@ -30,19 +53,28 @@ def write(tmp_path):
         if name.endswith(".parquet"):
             pa = pytest.importorskip("pyarrow")
             import pyarrow.parquet
+
             pyarrow.parquet.write_table(pa.Table.from_pylist(rows), file)
         elif isinstance(rows, str):
             file.write_text(rows, encoding="utf-8")
         else:
             file.write_text(json.dumps(rows) if name.endswith(".json") else "\n".join(map(json.dumps, rows)))
         return file
+
     return to
 
 
-@pytest.mark.parametrize(("name", "file", "count"), [
-    ("gsm8k", "gsm8k/test.jsonl", 660), ("math500", "math500/test.jsonl", 250), ("aime", "aime/test.jsonl", 30),
-    ("strategyqa", "strategyqa/test.jsonl", 229), ("arc_challenge", "arc_challenge/test.jsonl", 600),
-    ("commonsense_qa", "commonsense_qa/validation.jsonl", 600)])
+@pytest.mark.parametrize(
+    ("name", "file", "count"),
+    [
+        ("gsm8k", "gsm8k/test.jsonl", 660),
+        ("math500", "math500/test.jsonl", 250),
+        ("aime", "aime/test.jsonl", 30),
+        ("strategyqa", "strategyqa/test.jsonl", 229),
+        ("arc_challenge", "arc_challenge/test.jsonl", 600),
+        ("commonsense_qa", "commonsense_qa/validation.jsonl", 600),
+    ],
+)
 def test_real_files(real, name, file, count):
     task = load_task(name, path=real(file))
     examples = task.load("test")
@@ -52,7 +84,7 @@ def test_real_files(real, name, file, count):
         assert example.gold not in ("", None)
         if {example.gold, other.gold} <= set("ABCDE") and example.gold != other.gold:
             assert not task.verify(f"Hence \\boxed{{{example.gold}}}.", other)
-    turn, = task.prompt(examples[0])
+    (turn,) = task.prompt(examples[0])
     assert turn["role"] == "user" and turn["content"].startswith(examples[0].question)
     assert turn["content"].endswith(task.instruction) and "\\boxed{}" in task.instruction
 
@@ -107,15 +139,20 @@ def test_one_file_serves_both_splits_and_a_mapping_keeps_them_apart(write, tmp_p
     assert load_task("gsm8k", path=tmp_path, split={"train": "test"}).load("train")[0].gold == "4"
 
 
-@pytest.mark.parametrize(("rows", "message"), [
-    ('{"question": "1?", "answer": "#### 1"}\n\n{"question": "2?", "reply": "x"}',
-     r"bad\.jsonl:3: no column 'answer'; the task 'gsm8k' expects question, answer; found question, reply"),
-    ('{"question": "1?", "answer": "#### 1"}\n{"question": oops}', r"bad\.jsonl:2:14: not JSON: "),
-    ('{"question": "1?", "answer": "no mark"}', r"bad\.jsonl:1: column 'answer' must end in '#### N'"),
-    ('{"question": "1?", "answer": 5}', r"bad\.jsonl:1: column 'answer' must be text that is not empty, not 5"),
-    ('["a", "b"]', r"bad\.jsonl:1: every row must be an object of columns, not \['a', 'b'\]"),
-    ("", r"bad\.jsonl: no rows in it; the task 'gsm8k' expects question, answer"),
-])
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            '{"question": "1?", "answer": "#### 1"}\n\n{"question": "2?", "reply": "x"}',
+            r"bad\.jsonl:3: no column 'answer'; the task 'gsm8k' expects question, answer; found question, reply",
+        ),
+        ('{"question": "1?", "answer": "#### 1"}\n{"question": oops}', r"bad\.jsonl:2:14: not JSON: "),
+        ('{"question": "1?", "answer": "no mark"}', r"bad\.jsonl:1: column 'answer' must end in '#### N'"),
+        ('{"question": "1?", "answer": 5}', r"bad\.jsonl:1: column 'answer' must be text that is not empty, not 5"),
+        ('["a", "b"]', r"bad\.jsonl:1: every row must be an object of columns, not \['a', 'b'\]"),
+        ("", r"bad\.jsonl: no rows in it; the task 'gsm8k' expects question, answer"),
+    ],
+)
 def test_bad_rows(write, rows, message):
     with pytest.raises(TaskError, match=message) as e:
         load_task("gsm8k", path=write("bad.jsonl", rows)).load("train")
@@ -123,8 +160,12 @@ def test_bad_rows(write, rows, message):
 
 
 def test_bad_files(write, tmp_path):
-    for path, message in [(tmp_path / "none.jsonl", "no such file"), (write("q.csv", "a,b"), r"cannot read \.csv"),
-                          (write("q.json", "{}"), "must hold a list"), (write("x.json", "]"), r":1:1: not JSON")]:
+    for path, message in [
+        (tmp_path / "none.jsonl", "no such file"),
+        (write("q.csv", "a,b"), r"cannot read \.csv"),
+        (write("q.json", "{}"), "must hold a list"),
+        (write("x.json", "]"), r":1:1: not JSON"),
+    ]:
         with pytest.raises(TaskError, match=message):
             load_task("gsm8k", path=path).load("train")
     for content in (b"\xff\xfe\xfa", b"not parquet"):
@@ -136,11 +177,14 @@ def test_bad_files(write, tmp_path):
         load_task("gsm8k", path=7)
 
 
-@pytest.mark.parametrize(("rows", "message"), [
-    ({"choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": ""}, "this split has no answers"),
-    ({"choices": {"text": ["a"], "label": ["A", "B"]}, "answerKey": "A"}, "1 texts and 2 labels"),
-    ({"choices": ["a", "b"], "answerKey": "A"}, "column 'choices' must hold"),
-])
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": ""}, "this split has no answers"),
+        ({"choices": {"text": ["a"], "label": ["A", "B"]}, "answerKey": "A"}, "1 texts and 2 labels"),
+        ({"choices": ["a", "b"], "answerKey": "A"}, "column 'choices' must hold"),
+    ],
+)
 def test_bad_choices(write, rows, message):
     with pytest.raises(TaskError, match=message):
         load_task("arc_challenge", path=write("q.jsonl", [{"question": "?", **rows}])).load("test")
@@ -151,11 +195,14 @@ def test_numbered_labels_become_letters(write):
     assert load_task("arc_challenge", path=write("q.jsonl", [row])).load("test")[0].gold == "B"
 
 
-@pytest.mark.parametrize(("name", "options", "message"), [
-    ("gsm8", {}, r"no task 'gsm8' \(did you mean 'gsm8k'\?\); there are sums, gsm8k, "),
-    ("gpqa_diamond", {"sed": 1}, r"no option 'sed' \(did you mean 'seed'\?\); it takes path, split, seed"),
-    ("sums", {"terms": [3]}, r"takes terms \[2\], \[4\] or \[2, 4\]"),
-])
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("gsm8", {}, r"no task 'gsm8' \(did you mean 'gsm8k'\?\); there are sums, gsm8k, "),
+        ("gpqa_diamond", {"sed": 1}, r"no option 'sed' \(did you mean 'seed'\?\); it takes path, split, seed"),
+        ("sums", {"terms": [3]}, r"takes terms \[2\], \[4\] or \[2, 4\]"),
+    ],
+)
 def test_bad_names_and_options(name, options, message):
     with pytest.raises(TaskError, match=message):
         load_task(name, **options)
@@ -168,8 +215,10 @@ def test_splits_that_a_data_set_does_not_have():
 
 def test_offline_says_what_to_do(tmp_path):
     """A fresh process: the Hub's client reads its settings at import."""
-    code = ("from thinklab.tasks import load_task\nfrom thinklab.errors import TaskError\n"
-            "try: load_task('gsm8k').load('train')\nexcept TaskError as e: print(e)")
+    code = (
+        "from thinklab.tasks import load_task\nfrom thinklab.errors import TaskError\n"
+        "try: load_task('gsm8k').load('train')\nexcept TaskError as e: print(e)"
+    )
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("cannot load openai/gsm8k (train) from the Hugging Face Hub: "), done.stderr
@@ -177,11 +226,15 @@ def test_offline_says_what_to_do(tmp_path):
 
 
 def test_your_own_file(write):
-    rows = [{"question": "3/4 of 12?", "answer": 9}, {"question": "Half?", "answer": "\\frac{1}{2}"},
-            {"question": "Does ice float?", "answer": True}, {"question": "Does iron float?", "answer": "No"},
-            {"question": "Which is a metal?", "choices": ["tin", "wool"], "answer": "A"},
-            {"question": "Which is soft?", "choices": ["tin", "wool"], "answer": "wool"},
-            {"question": "Capital of France?", "answer": "Paris"}]
+    rows = [
+        {"question": "3/4 of 12?", "answer": 9},
+        {"question": "Half?", "answer": "\\frac{1}{2}"},
+        {"question": "Does ice float?", "answer": True},
+        {"question": "Does iron float?", "answer": "No"},
+        {"question": "Which is a metal?", "choices": ["tin", "wool"], "answer": "A"},
+        {"question": "Which is soft?", "choices": ["tin", "wool"], "answer": "wool"},
+        {"question": "Capital of France?", "answer": "Paris"},
+    ]
     task = load_task(write("questions.jsonl", rows))
     right = ["A: 9", "\\boxed{0.5}", "Yes.", "The answer is no.", "The answer is A.", "\\boxed{wool}", "\\boxed{paris}"]
     wrong = ["A: 8", "\\boxed{0.6}", "No.", "Yes.", "The answer is B.", "\\boxed{tin}", "\\boxed{Lyon}"]
@@ -195,6 +248,7 @@ def test_your_own_file(write):
 def test_tasks_of_other_packages(monkeypatch):
     def found(group):
         return [EntryPoint("mine", "tests_own_package:make", group), EntryPoint("broken", "no_such_module:task", group)]
+
     monkeypatch.setattr(thinklab.tasks, "entry_points", found)
     module = type(sys)("tests_own_package")
     module.make = lambda size=1: Task("mine", "", lambda split: [], lambda response, example: bool(size))

@@ -1,4 +1,5 @@
 """The mathematics verifier against labels that nobody here made, and against text made to hurt it."""
+
 from __future__ import annotations
 
 import random
@@ -21,20 +22,27 @@ def gold(answer: str) -> Example:
 
 # --- where the answer stands ---------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("response", "answer"), [
-    ("so \\boxed{18}", "18"),
-    ("\\boxed{17} no, wait: \\boxed{18}\nA: 17", "18"),
-    ("\\boxed{\\frac{1}{\\sqrt{2}}} is open: \\boxed{3", "\\frac{1}{\\sqrt{2}}"),
-    ("\\fbox{7}", "7"), ("\\framebox{204} minutes", "204"),
-    ("16 - 3 = 13\n#### 13", "13"),
-    ("#### Step 1: add\n1+1\n#### 2", "2"),
-    ("#### Step 1: add", None),
-    ("She makes 18.\nA: 18", "18"),
-    ("A: 17\nbut no", None),                                   # not the last line
-    ("It follows that the answer is $18$.", "$18$."),
-    ("**Final answer:** 18", "18"),
-    ("She makes 18 dollars.", None), ("", None), ("18", None),
-])
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("so \\boxed{18}", "18"),
+        ("\\boxed{17} no, wait: \\boxed{18}\nA: 17", "18"),
+        ("\\boxed{\\frac{1}{\\sqrt{2}}} is open: \\boxed{3", "\\frac{1}{\\sqrt{2}}"),
+        ("\\fbox{7}", "7"),
+        ("\\framebox{204} minutes", "204"),
+        ("16 - 3 = 13\n#### 13", "13"),
+        ("#### Step 1: add\n1+1\n#### 2", "2"),
+        ("#### Step 1: add", None),
+        ("She makes 18.\nA: 18", "18"),
+        ("A: 17\nbut no", None),  # not the last line
+        ("It follows that the answer is $18$.", "$18$."),
+        ("**Final answer:** 18", "18"),
+        ("She makes 18 dollars.", None),
+        ("", None),
+        ("18", None),
+    ],
+)
 def test_final_answer(response, answer):
     assert final_answer(response) == answer
 
@@ -43,7 +51,7 @@ def test_boxes_nest_and_escaped_braces_are_no_groups():
     assert boxed_answers("\\boxed{a \\boxed{b} c}") == ["a \\boxed{b} c"]
     assert boxed_answers("\\boxed{\\left\\{ 1 \\right.}") == ["\\left\\{ 1 \\right."]
     assert boxed_answers("\\boxed{ \\boxed{5}") == ["5"]
-    box, = boxes("xx\\boxed{5}yy")
+    (box,) = boxes("xx\\boxed{5}yy")
     assert (box.start, box.end) == (2, 11)
 
 
@@ -55,25 +63,73 @@ def test_boxes_are_found_in_linear_time():
 
 # --- what is the same ----------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("answer", "wanted"), [
-    ("18", "18"), ("18.00", "18"), ("$18", "18"), ("\\$18", "18"), ("1,800", "1800"), ("1{,}800", "1800"),
-    ("10,\\!080", "10080"), ("18 dollars per day", "18"), ("18\\text{ dollars}.", "18"), ("+18", "18"), ("-5", "-5"),
-    ("025", "25"), ("\\textbf{(073)}", "73"), ("x = 18", "18"), ("36/2", "18"), ("18\\%", "18"), (".5", "\\frac12"),
-    ("\\dfrac{2}{4}", "\\frac{1}{2}"), ("2^{1/2}", "\\sqrt{2}"), ("(x+1)^2", "x^2+2x+1"), ("Evelyn", "\\text{Evelyn}"),
-    ("(C)", "\\text{(C)}"), ("3,5 and 7", "3, 5, 7"), ("52", "52_8"), ("52_{8}", "52_8"), ("5", "x=5"), ("x=0", "0"),
-    ("(3,5,7)", "3, 5, 7"), ("st. louis", "St. Louis"), ("b \\cdot a", "ab"),
-    ("90", "90^\\circ"), ("1+\\sqrt{19}, 1-\\sqrt{19}", "1 \\pm \\sqrt{19}"),
-])
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("18", "18"),
+        ("18.00", "18"),
+        ("$18", "18"),
+        ("\\$18", "18"),
+        ("1,800", "1800"),
+        ("1{,}800", "1800"),
+        ("10,\\!080", "10080"),
+        ("18 dollars per day", "18"),
+        ("18\\text{ dollars}.", "18"),
+        ("+18", "18"),
+        ("-5", "-5"),
+        ("025", "25"),
+        ("\\textbf{(073)}", "73"),
+        ("x = 18", "18"),
+        ("36/2", "18"),
+        ("18\\%", "18"),
+        (".5", "\\frac12"),
+        ("\\dfrac{2}{4}", "\\frac{1}{2}"),
+        ("2^{1/2}", "\\sqrt{2}"),
+        ("(x+1)^2", "x^2+2x+1"),
+        ("Evelyn", "\\text{Evelyn}"),
+        ("(C)", "\\text{(C)}"),
+        ("3,5 and 7", "3, 5, 7"),
+        ("52", "52_8"),
+        ("52_{8}", "52_8"),
+        ("5", "x=5"),
+        ("x=0", "0"),
+        ("(3,5,7)", "3, 5, 7"),
+        ("st. louis", "St. Louis"),
+        ("b \\cdot a", "ab"),
+        ("90", "90^\\circ"),
+        ("1+\\sqrt{19}, 1-\\sqrt{19}", "1 \\pm \\sqrt{19}"),
+    ],
+)
 def test_same(answer, wanted):
     assert same(answer, wanted)
 
 
-@pytest.mark.parametrize(("answer", "wanted"), [
-    ("17", "18"), ("18.5", "18"), ("-18", "18"), ("18 million", "18"), ("18 and a half", "18"), ("18 x", "18"),
-    ("3, 18", "18"), ("18 or 19", "18"), ("", "18"), ("{", "18"), ("\\frac{1}{3}", "0.33"), ("east", "\\text{west}"),
-    ("seat", "\\text{east}"), ("S. T. Louis", "St. Louis"),                      # letters multiplied in another order
-    ("40", "41_9"), ("40_9", "40"), ("52_7", "52_8"), ("(-2,1)", "1,-2"), ("5x - 7y + 4 = 0", "0"), ("9" * 600, "9"),
-])
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("17", "18"),
+        ("18.5", "18"),
+        ("-18", "18"),
+        ("18 million", "18"),
+        ("18 and a half", "18"),
+        ("18 x", "18"),
+        ("3, 18", "18"),
+        ("18 or 19", "18"),
+        ("", "18"),
+        ("{", "18"),
+        ("\\frac{1}{3}", "0.33"),
+        ("east", "\\text{west}"),
+        ("seat", "\\text{east}"),
+        ("S. T. Louis", "St. Louis"),  # letters multiplied in another order
+        ("40", "41_9"),
+        ("40_9", "40"),
+        ("52_7", "52_8"),
+        ("(-2,1)", "1,-2"),
+        ("5x - 7y + 4 = 0", "0"),
+        ("9" * 600, "9"),
+    ],
+)
 def test_not_the_same(answer, wanted):
     assert not same(answer, wanted)
 
@@ -100,8 +156,7 @@ def test_agrees_with_the_labels_of_real_model_answers(real_rows, form, capsys):
         if verify(response, gold(row["reference"].rpartition("A:")[2].strip())) != row["is_correct"]:
             wrong.append(row)
     with capsys.disabled():
-        print(f"\n  gsm8k, {form}: {len(rows) - len(wrong)} of {len(rows)} as labeled, "
-              f"{time.perf_counter() - began:.2f} s")
+        print(f"\n  gsm8k, {form}: {len(rows) - len(wrong)} of {len(rows)} as labeled, {time.perf_counter() - began:.2f} s")
     assert len(wrong) <= 0.005 * len(rows)
     assert {row["is_correct"] for row in rows} == {True, False}
 
@@ -135,10 +190,20 @@ def plain(answer: str) -> str:
 # --- text that hurts -----------------------------------------------------------------------------------------------
 
 HOSTILE = [
-    "\\boxed{10^{10^{10^{10}}}}", "\\boxed{9^{9^{9}}}", "\\boxed{99999999!!!!}", "\\boxed{\\prod_{k=1}^{10^8} k}",
-    "\\boxed{" + "(" * 450 + "}", "\\boxed{" + "\\sqrt{" * 80 + "2" + "}" * 80 + "}", "\\boxed{\\binom{10^9}{10^8}}",
-    "\\boxed{x^{x^{x^{x}}}=\\int_0^1 \\frac{e^{x^x}}{\\sin(\\cos x)} dx}", "\\boxed{" * 20_000, "#### " * 200_000,
-    "answer: " + "9" * 1_000_000, "\x00\ud800 \\boxed{\ud800}", "answer is " * 100_000, "\n" * 1_000_000,
+    "\\boxed{10^{10^{10^{10}}}}",
+    "\\boxed{9^{9^{9}}}",
+    "\\boxed{99999999!!!!}",
+    "\\boxed{\\prod_{k=1}^{10^8} k}",
+    "\\boxed{" + "(" * 450 + "}",
+    "\\boxed{" + "\\sqrt{" * 80 + "2" + "}" * 80 + "}",
+    "\\boxed{\\binom{10^9}{10^8}}",
+    "\\boxed{x^{x^{x^{x}}}=\\int_0^1 \\frac{e^{x^x}}{\\sin(\\cos x)} dx}",
+    "\\boxed{" * 20_000,
+    "#### " * 200_000,
+    "answer: " + "9" * 1_000_000,
+    "\x00\ud800 \\boxed{\ud800}",
+    "answer is " * 100_000,
+    "\n" * 1_000_000,
 ]
 
 
@@ -146,7 +211,7 @@ HOSTILE = [
 def test_never_hangs(response):
     began = time.perf_counter()
     assert verify(response, gold("x^2+1")) is False
-    assert time.perf_counter() - began < 60        # the worker is stopped after seconds; a busy machine gets the rest
+    assert time.perf_counter() - began < 60  # the worker is stopped after seconds; a busy machine gets the rest
 
 
 def test_a_worker_that_hangs_is_killed_and_the_next_answer_is_right(monkeypatch):
@@ -154,7 +219,7 @@ def test_a_worker_that_hangs_is_killed_and_the_next_answer_is_right(monkeypatch)
     try:
         assert worker.ask("\\frac{2}{4}", "\\frac{1}{2}")
         first = worker._process
-        monkeypatch.setattr(_math_client, "SECONDS", 0.2)      # below the worker's own gentle limit: only a kill helps
+        monkeypatch.setattr(_math_client, "SECONDS", 0.2)  # below the worker's own gentle limit: only a kill helps
         assert worker.ask("10^{10^{10^{10}}}+x", "x^2") is False
         assert first.poll() is not None
         monkeypatch.setattr(_math_client, "SECONDS", 3.5)
@@ -166,9 +231,10 @@ def test_a_worker_that_hangs_is_killed_and_the_next_answer_is_right(monkeypatch)
 
 def test_works_off_the_main_thread_and_from_many_at_once():
     verdicts: dict[int, bool] = {}
-    threads = [threading.Thread(target=lambda k=k: verdicts.update({k: verify(f"\\boxed{{\\frac{{{k}}}{{7}}}}",
-                                                                          gold("\\frac{6}{14}"))}))
-               for k in range(1, 7)]
+    threads = [
+        threading.Thread(target=lambda k=k: verdicts.update({k: verify(f"\\boxed{{\\frac{{{k}}}{{7}}}}", gold("\\frac{6}{14}"))}))
+        for k in range(1, 7)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -176,8 +242,35 @@ def test_works_off_the_main_thread_and_from_many_at_once():
     assert verdicts == {1: False, 2: False, 3: True, 4: False, 5: False, 6: False}
 
 
-PIECES = ["\\boxed{", "{", "}", "\\frac", "\\sqrt", "^", "_", "9", "x", "=", "(", ")", ",", "####", "A:", "answer is",
-          "\\text", "\\left", "\\int", "!", "-", ".", "$", "\\", "\n", " ", "é"]
+PIECES = [
+    "\\boxed{",
+    "{",
+    "}",
+    "\\frac",
+    "\\sqrt",
+    "^",
+    "_",
+    "9",
+    "x",
+    "=",
+    "(",
+    ")",
+    ",",
+    "####",
+    "A:",
+    "answer is",
+    "\\text",
+    "\\left",
+    "\\int",
+    "!",
+    "-",
+    ".",
+    "$",
+    "\\",
+    "\n",
+    " ",
+    "é",
+]
 LATEX = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
 ANSWERS = st.sampled_from(["18", "x^2", "(1,2]"])
 

@@ -29,9 +29,7 @@ def alone(monkeypatch, tmp_path):
 def ask():
     """``ask(3)``: three different requests; ``ask(3, prefix=...)`` with a longer system text."""
 
-    def make(
-        n: int, prefix: str = "", start: int = 0, response: str = "12+7=18. So \\boxed{18}.", max_tokens: int = 64
-    ):
+    def make(n: int, prefix: str = "", start: int = 0, response: str = "12+7=18. So \\boxed{18}.", max_tokens: int = 64):
         out = []
         for k in range(start, start + n):
             text = f"{response} ({k})"

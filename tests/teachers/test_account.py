@@ -21,49 +21,134 @@ def anthropic_error(status, message, kind="invalid_request_error"):
 
 
 ENDS = {  # what the services send -> words of the one line
-    "anthropic-credit": ("anthropic", "cannot pay", anthropic_error(
-        400, "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade.")),
-    "anthropic-limit": ("anthropic", "cannot pay", anthropic_error(
-        400, "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.")),
+    "anthropic-credit": (
+        "anthropic",
+        "cannot pay",
+        anthropic_error(
+            400, "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade."
+        ),
+    ),
+    "anthropic-limit": (
+        "anthropic",
+        "cannot pay",
+        anthropic_error(
+            400, "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."
+        ),
+    ),
     "anthropic-billing": ("anthropic", "cannot pay", anthropic_error(402, "An issue with your billing", "billing_error")),
-    "anthropic-permission": ("anthropic", "key was refused", anthropic_error(
-        403, "Your API key does not have permission to use the specified resource.", "permission_error")),
+    "anthropic-permission": (
+        "anthropic",
+        "key was refused",
+        anthropic_error(403, "Your API key does not have permission to use the specified resource.", "permission_error"),
+    ),
     "anthropic-disabled": ("anthropic", "key was refused", anthropic_error(400, "This organization has been disabled.")),
-    "openai-quota": ("openai", "cannot pay", openai_error(
-        429, "You exceeded your current quota, please check your plan and billing details.", "insufficient_quota")),
-    "openai-quota-type": ("openai", "cannot pay", openai_error(
-        429, "You exceeded your current quota, please check your plan and billing details.", None, "insufficient_quota")),
-    "openai-inactive": ("openai", "cannot pay", openai_error(
-        429, "Your account is not active, please check your billing details on our website.", "billing_not_active")),
-    "openai-hard-limit": ("openai", "cannot pay", openai_error(
-        400, "Billing hard limit has been reached.", "billing_hard_limit_reached", "invalid_request_error")),
-    "openai-deactivated": ("openai", "key was refused", openai_error(
-        401, "The OpenAI account associated with this API key has been deactivated.", "account_deactivated")),
-    "openai-country": ("openai", "key was refused", openai_error(
-        403, "Country, region, or territory not supported", "unsupported_country_region_territory", "request_forbidden")),
-    "openai-terminated": ("openai", "key was refused", openai_error(
-        403, "Your access was terminated due to violation of our policies, please check your email.", None, "access_terminated")),
+    "openai-quota": (
+        "openai",
+        "cannot pay",
+        openai_error(429, "You exceeded your current quota, please check your plan and billing details.", "insufficient_quota"),
+    ),
+    "openai-quota-type": (
+        "openai",
+        "cannot pay",
+        openai_error(
+            429, "You exceeded your current quota, please check your plan and billing details.", None, "insufficient_quota"
+        ),
+    ),
+    "openai-inactive": (
+        "openai",
+        "cannot pay",
+        openai_error(429, "Your account is not active, please check your billing details on our website.", "billing_not_active"),
+    ),
+    "openai-hard-limit": (
+        "openai",
+        "cannot pay",
+        openai_error(400, "Billing hard limit has been reached.", "billing_hard_limit_reached", "invalid_request_error"),
+    ),
+    "openai-deactivated": (
+        "openai",
+        "key was refused",
+        openai_error(401, "The OpenAI account associated with this API key has been deactivated.", "account_deactivated"),
+    ),
+    "openai-country": (
+        "openai",
+        "key was refused",
+        openai_error(
+            403, "Country, region, or territory not supported", "unsupported_country_region_territory", "request_forbidden"
+        ),
+    ),
+    "openai-terminated": (
+        "openai",
+        "key was refused",
+        openai_error(
+            403,
+            "Your access was terminated due to violation of our policies, please check your email.",
+            None,
+            "access_terminated",
+        ),
+    ),
     "openrouter-402": ("openai", "cannot pay", openai_error(402, "Insufficient credits. Add more using the site.", 402)),
     "openrouter-late": ("openai", "cannot pay", Raw(200, {"error": {"code": 402, "message": "Insufficient credits"}})),
     "openrouter-key": ("openai", "cannot pay", openai_error(403, "Key limit exceeded (total limit).", 403)),
-    "moonshot": ("openai", "cannot pay", openai_error(
-        429, "Your account is suspended, please check your plan and billing details", None, "exceeded_current_quota_error")),
-    "xai": ("openai", "cannot pay", Raw(403, {"code": "The caller does not have permission", "error":
-            "Your team has either used all available credits or reached its monthly spending limit."})),
-    "google-key": ("openai", "key was refused", Raw(400, [{"error": {
-        "code": 400, "message": "API key not valid. Please pass a valid API key.", "status": "INVALID_ARGUMENT",
-        "details": [{"reason": "API_KEY_INVALID"}]}}])),
-    "dashscope": ("openai", "cannot pay", openai_error(
-        400, "Access denied, please make sure your account is in good standing.", "Arrearage")),
+    "moonshot": (
+        "openai",
+        "cannot pay",
+        openai_error(
+            429, "Your account is suspended, please check your plan and billing details", None, "exceeded_current_quota_error"
+        ),
+    ),
+    "xai": (
+        "openai",
+        "cannot pay",
+        Raw(
+            403,
+            {
+                "code": "The caller does not have permission",
+                "error": "Your team has either used all available credits or reached its monthly spending limit.",
+            },
+        ),
+    ),
+    "google-key": (
+        "openai",
+        "key was refused",
+        Raw(
+            400,
+            [
+                {
+                    "error": {
+                        "code": 400,
+                        "message": "API key not valid. Please pass a valid API key.",
+                        "status": "INVALID_ARGUMENT",
+                        "details": [{"reason": "API_KEY_INVALID"}],
+                    }
+                }
+            ],
+        ),
+    ),
+    "dashscope": (
+        "openai",
+        "cannot pay",
+        openai_error(400, "Access denied, please make sure your account is in good standing.", "Arrearage"),
+    ),
 }
 FLAGGED = {
     "openrouter": openai_error(
-        403, "anthropic/some-model requires moderation. Your input was flagged for \"violence\".", 403,
-        metadata={"reasons": ["violence"], "flagged_input": "12+7 ...", "provider_name": "Anthropic", "model_slug": "m"}),
-    "openai-prompt": openai_error(400, "Invalid prompt: your prompt was flagged as potentially violating our policy.",
-                                  "invalid_prompt", "invalid_request_error"),
-    "azure": openai_error(400, "The prompt triggered the content management policy.", "content_filter", innererror={
-        "code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True}}}),
+        403,
+        'anthropic/some-model requires moderation. Your input was flagged for "violence".',
+        403,
+        metadata={"reasons": ["violence"], "flagged_input": "12+7 ...", "provider_name": "Anthropic", "model_slug": "m"},
+    ),
+    "openai-prompt": openai_error(
+        400,
+        "Invalid prompt: your prompt was flagged as potentially violating our policy.",
+        "invalid_prompt",
+        "invalid_request_error",
+    ),
+    "azure": openai_error(
+        400,
+        "The prompt triggered the content management policy.",
+        "content_filter",
+        innererror={"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True}}},
+    ),
     "dashscope": openai_error(400, "Input data may contain inappropriate content.", "data_inspection_failed"),
 }
 
@@ -119,10 +204,24 @@ def test_a_403_without_a_reason_is_one_reply_until_it_is_all_of_them(ask):
 
 def test_a_rate_limit_with_the_words_of_a_quota_is_asked_again(ask):
     """Google says "exceeded your current quota" for a minute's limit, too; only the code tells."""
-    google = Raw(429, [{"error": {"code": 429, "message": "You exceeded your current quota, please check your plan and billing "
-                                  "details.", "status": "RESOURCE_EXHAUSTED"}}], "retry-after: 0\r\n")
-    plain = Raw(429, {"error": {"message": "Rate limit reached for requests", "type": "requests", "code": "rate_limit_exceeded"}},
-                "retry-after: 0\r\n")
+    google = Raw(
+        429,
+        [
+            {
+                "error": {
+                    "code": 429,
+                    "message": "You exceeded your current quota, please check your plan and billing details.",
+                    "status": "RESOURCE_EXHAUSTED",
+                }
+            }
+        ],
+        "retry-after: 0\r\n",
+    )
+    plain = Raw(
+        429,
+        {"error": {"message": "Rate limit reached for requests", "type": "requests", "code": "rate_limit_exceeded"}},
+        "retry-after: 0\r\n",
+    )
     for limit in (google, plain):
         with server_for("openai", lambda number, body, limit=limit: limit if number == 0 else "ok") as server:
             teacher = remote("openai", server)
@@ -130,8 +229,17 @@ def test_a_rate_limit_with_the_words_of_a_quota_is_asked_again(ask):
 
 
 def test_an_error_inside_a_good_status_is_read_as_what_it_is(ask):
-    late = {"id": "x", "choices": [{"index": 0, "finish_reason": "error", "message": {"role": "assistant", "content": "<opin"},
-                                    "error": {"code": 502, "message": "Provider disconnected"}}]}
+    late = {
+        "id": "x",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "error",
+                "message": {"role": "assistant", "content": "<opin"},
+                "error": {"code": 502, "message": "Provider disconnected"},
+            }
+        ],
+    }
     with server_for("openai", lambda number, body: Raw(200, late) if number == 0 else "ok") as server:
         teacher = remote("openai", server)
         assert teacher.reply(ask(1))[0].error == "" and teacher.faults == {"server": 1}
@@ -139,8 +247,10 @@ def test_an_error_inside_a_good_status_is_read_as_what_it_is(ask):
 
 def test_a_key_that_may_not_list_models_may_still_answer(ask):
     with server_for("openai", lambda number, body: "ok") as server:
+
         async def forbid(writer, *_):
             return await server._send(writer, 403, {"error": {"message": "Missing scopes: api.model.read"}})
+
         whole, server._answer = server._answer, forbid
         teacher = remote("openai", server)
         teacher.check()

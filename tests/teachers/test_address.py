@@ -1,4 +1,5 @@
 """Where a key may go, and what is said about an address that cannot be."""
+
 import subprocess
 import sys
 
@@ -31,7 +32,7 @@ def test_a_config_cannot_send_the_anthropic_key_to_a_stranger(monkeypatch):
     monkeypatch.setenv("THEIR_KEY", "sk-theirs-00001")
     there = load_teacher("anthropic", base_url="https://example.test", key_env="THEIR_KEY", cache=False)
     assert there.backend.secret.reveal() == "sk-theirs-00001"
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://example.test")        # the person's own environment
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://example.test")  # the person's own environment
     assert load_teacher("anthropic", cache=False).backend.secret.reveal() == KEY
 
 
@@ -61,9 +62,11 @@ def test_a_host_that_does_not_exist_is_named():
 
 
 def test_without_the_openai_package_there_is_one_line():
-    code = ("import sys; sys.modules['openai'] = None\n"
-            "from thinklab.teachers import load_teacher\n"
-            "try: load_teacher('openai', model='m')\n"
-            "except Exception as error: print(type(error).__name__, error)")
+    code = (
+        "import sys; sys.modules['openai'] = None\n"
+        "from thinklab.teachers import load_teacher\n"
+        "try: load_teacher('openai', model='m')\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "TeacherError the teacher 'openai' needs the package openai: pip install 'thinklab[openai]'\n"

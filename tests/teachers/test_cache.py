@@ -91,9 +91,7 @@ def test_what_would_cost_again_is_kept_and_a_fault_is_not(action, kept, ask, tmp
             )
             error = teacher.reply(ask(1))[0].error
         calls = 2 if action == "empty" else 1
-    assert (
-        error and len(server.calls) == (calls if kept else 2 * calls) and len(ReplyCache(tmp_path / "r.sqlite")) == kept
-    )
+    assert error and len(server.calls) == (calls if kept else 2 * calls) and len(ReplyCache(tmp_path / "r.sqlite")) == kept
 
 
 def test_two_processes_share_a_cache(tmp_path):

@@ -1,4 +1,5 @@
 """The student's own base as teacher, in the style of the ``Check`` documents that it knows."""
+
 from __future__ import annotations
 
 import pytest
@@ -27,8 +28,16 @@ def asked(number=24, response=None):
     for k, e in enumerate(load_task("sums").load("test")[:number]):
         said = int(e.gold) + k % 2
         text = response or f"{'+'.join(map(str, e.meta['operands']))}={said}. So \\boxed{{{said}}}."
-        found.append(TeacherRequest(id=e.id, messages=({"role": "user", "content": text},), example=e, response=text,
-                                    behavior="self-check", max_tokens=80))
+        found.append(
+            TeacherRequest(
+                id=e.id,
+                messages=({"role": "user", "content": text},),
+                example=e,
+                response=text,
+                behavior="self-check",
+                max_tokens=80,
+            )
+        )
     return found
 
 

@@ -55,11 +55,7 @@ def test_each_fault_gets_what_it_deserves(kind, action, ask):
         request = ask(1)[0]
         reply = teacher.reply([request])[0]
     assert (reply.error, len(server.calls), teacher.faults) == (error, calls, Counter({reason: 1} if reason else {}))
-    assert (
-        reply.id == request.id
-        and (reply.error == "" or reply.error in ERRORS)
-        and bool(reply.detail) == bool(reply.error)
-    )
+    assert reply.id == request.id and (reply.error == "" or reply.error in ERRORS) and bool(reply.detail) == bool(reply.error)
     assert reply.attempts == calls and len(reply.text) < 2000
     if not error and calls == 2:
         assert reply.text == GOOD and reply.latency_s > 0
@@ -93,9 +89,7 @@ def test_a_wrong_key_stops_at_once_with_one_line(kind, ask, monkeypatch):
     assert not server.calls
 
 
-@pytest.mark.parametrize(
-    ("action", "said"), [("402", "cannot pay"), ("404", "no such model"), ("401", "key was refused")]
-)
+@pytest.mark.parametrize(("action", "said"), [("402", "cannot pay"), ("404", "no such model"), ("401", "key was refused")])
 def test_what_can_never_succeed_ends_the_batch_and_settles_it(action, said, ask):
     with Server(lambda number, body: action if number == 5 else "ok", latency_s=0.05) as server:
         teacher = remote("anthropic", server, concurrency=4)
@@ -174,16 +168,10 @@ def test_what_is_sent(ask):
     with Server() as server:
         request = ask(1)[0]
         remote("anthropic", server).reply([request])
-        remote("anthropic", server, model="claude-haiku-4-5", temperature=0.5, effort="low", max_tokens=7).reply(
-            [request]
-        )
+        remote("anthropic", server, model="claude-haiku-4-5", temperature=0.5, effort="low", max_tokens=7).reply([request])
     first, second = (c["body"] for c in server.calls)
-    assert (
-        first["model"] == "claude-haiku-5-5" and first["thinking"] == {"type": "disabled"} and first["max_tokens"] == 64
-    )
-    assert (
-        "temperature" not in first and first["messages"][-1]["role"] == "user" and first["system"][0]["type"] == "text"
-    )
+    assert first["model"] == "claude-haiku-5-5" and first["thinking"] == {"type": "disabled"} and first["max_tokens"] == 64
+    assert "temperature" not in first and first["messages"][-1]["role"] == "user" and first["system"][0]["type"] == "text"
     assert second["temperature"] == 0.5 and "thinking" not in second and second["output_config"] == {"effort": "low"}
     assert second["max_tokens"] == 7
     assert [c["headers"]["anthropic-version"] for c in server.calls] == ["2026-10-21", "2023-06-01"]

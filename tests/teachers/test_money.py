@@ -111,10 +111,7 @@ def test_prices_are_exact_and_the_long_prompt_costs_more():
     assert price.cost(Usage(1_000_000, 0)) == PICO // 2  # above 100,000 tokens: $0.50
     assert price.cost(Usage(100_000, 1000)) == (100_000 * 10 + 1000 * 50) * PICO // 10**8
     assert price.cost(Usage(1000, 0, 400, 600)) == (400 * 1 + int(600 * 12.5)) * PICO // 10**8
-    assert (
-        facts("claude-haiku-4-5-20251001").price == facts("claude-haiku-4-5").price
-        and facts("unheard-of").price is None
-    )
+    assert facts("claude-haiku-4-5-20251001").price == facts("claude-haiku-4-5").price and facts("unheard-of").price is None
     assert price.date == "2026-11-24"
 
 
@@ -177,9 +174,7 @@ def test_totals_go_into_a_run_folder_and_back(ask):
         second.restore(first.totals())
         assert second.totals() == first.totals()
         assert [r.error for r in second.reply(ask(2, start=10))].count("budget") == 1
-    assert (
-        second.totals()["usd"] == pytest.approx(second.budget.spent.picodollars / PICO) and second.totals()["usd"] > 0
-    )
+    assert second.totals()["usd"] == pytest.approx(second.budget.spent.picodollars / PICO) and second.totals()["usd"] > 0
 
 
 def test_the_estimate_is_not_passed(ask):
@@ -191,7 +186,7 @@ def test_the_estimate_is_not_passed(ask):
     assert teacher.budget.spent.picodollars / PICO <= estimate.usd and estimate.calls == 10
     assert teacher.used.output_tokens <= estimate.output_tokens_at_most
     assert teacher.estimate(batch, calls=1000).usd == pytest.approx(estimate.usd * 100)
-    assert "prices of 2026-11-24" in str(estimate) and "perhaps" not in str(estimate)      # no few-shots to go by
+    assert "prices of 2026-11-24" in str(estimate) and "perhaps" not in str(estimate)  # no few-shots to go by
     shots = [{"role": role, "content": GOOD} for role in ("user", "assistant")]
     shot = [replace(r, messages=(r.messages[0], *shots, r.messages[1])) for r in batch]
     free = teacher.estimate(shot)
@@ -213,6 +208,4 @@ def test_what_nobody_can_tell_counts_at_its_worst_and_what_is_refused_is_free(ac
         teacher.reply([request])
     sent = sum(len(m["content"].encode()) for m in server.calls[0]["body"]["messages"])
     assert teacher.budget.spent.calls == 1
-    assert (
-        (teacher.budget.spent.tokens >= sent + request.max_tokens) if worst else teacher.budget.spent == Amount(calls=1)
-    )
+    assert (teacher.budget.spent.tokens >= sent + request.max_tokens) if worst else teacher.budget.spent == Amount(calls=1)

@@ -18,15 +18,37 @@ from thinklab.teachers.remote import RemoteTeacher
 from thinklab.teachers.secrets import Secret
 
 GOOD_REPLY = {
-    "openai": {"id": "c1", "object": "chat.completion", "created": 1, "model": "m",
-               "choices": [{"index": 0, "finish_reason": "stop", "logprobs": None,
-                            "message": {"role": "assistant", "content": GOOD, "refusal": None}}],
-               "usage": {"prompt_tokens": 50, "completion_tokens": 20, "total_tokens": 70,
-                         "prompt_tokens_details": {"cached_tokens": 7}}},
-    "anthropic": {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
-                  "stop_sequence": None, "stop_details": None, "content": [{"type": "text", "text": GOOD}],
-                  "usage": {"input_tokens": 43, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 0,
-                            "output_tokens": 20}},
+    "openai": {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "logprobs": None,
+                "message": {"role": "assistant", "content": GOOD, "refusal": None},
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 50,
+            "completion_tokens": 20,
+            "total_tokens": 70,
+            "prompt_tokens_details": {"cached_tokens": 7},
+        },
+    },
+    "anthropic": {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "stop_details": None,
+        "content": [{"type": "text", "text": GOOD}],
+        "usage": {"input_tokens": 43, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 0, "output_tokens": 20},
+    },
 }
 
 
@@ -111,11 +133,18 @@ def test_an_odd_reply_is_used_or_rejected_and_counted(kind, body, error, usable,
         assert teacher.budget.spent.tokens > 70 + 512
 
 
-@pytest.mark.parametrize(("body", "content"), [
-    ("", "application/json"), ("{", "application/json"), ("<html>", "text/html"), ("null", "text/plain"),
-    ("NaN", "application/json"),
-    ('{"usage": ' + "9" * 5000 + "}", "application/json"), ("[" * 100_000, "application/json"),
-])
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [
+        ("", "application/json"),
+        ("{", "application/json"),
+        ("<html>", "text/html"),
+        ("null", "text/plain"),
+        ("NaN", "application/json"),
+        ('{"usage": ' + "9" * 5000 + "}", "application/json"),
+        ("[" * 100_000, "application/json"),
+    ],
+)
 @pytest.mark.parametrize("kind", ["anthropic", "openai"])
 def test_a_body_that_is_no_json(kind, body, content, ask):
     with Server(lambda number, _: Raw(200, body, kind=content), key=KEY if kind == "anthropic" else "") as server:
@@ -125,11 +154,28 @@ def test_a_body_that_is_no_json(kind, body, content, ask):
     sound(teacher, [reply])
 
 
-scalars = (st.none() | st.booleans() | st.integers() | st.integers(10**300, 10**310) | st.floats()
-           | st.text(max_size=20) | st.sampled_from(["stop", "length", "end_turn", "refusal", "text", "error", "\ud800", GOOD]))
-anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-    st.sampled_from(["type", "text", "content", "message", "error", "code", "usage", "choices", "x"]) | st.text(max_size=5),
-    inner, max_size=3), max_leaves=8)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(10**300, 10**310)
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["stop", "length", "end_turn", "refusal", "text", "error", "\ud800", GOOD])
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "text", "content", "message", "error", "code", "usage", "choices", "x"])
+            | st.text(max_size=5),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
 
 
 def places(node, path=()):
@@ -186,8 +232,18 @@ def test_no_shape_of_a_reply_gets_out_raw(kind, held, ask, data, status):
     sound(teacher, replies)
 
 
-@pytest.mark.parametrize("odd", [None, "text", TeacherReply("x", None), TeacherReply("x", "t", usage=None),
-                                 TeacherReply("x", "t", detail=3), RuntimeError("boom"), KeyError("k")])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "text",
+        TeacherReply("x", None),
+        TeacherReply("x", "t", usage=None),
+        TeacherReply("x", "t", detail=3),
+        RuntimeError("boom"),
+        KeyError("k"),
+    ],
+)
 def test_a_backend_of_another_package_cannot_leak_either(odd, ask):
     class Odd:
         name, model, secret, settings = "odd", "odd-1", Secret(""), {}

@@ -65,9 +65,7 @@ def test_a_mark_that_did_nothing_is_given_up(ask):
 def test_the_mark_stands_after_the_few_shots(ask):
     def shots(r):
         system, last = r.messages
-        return replace(
-            r, messages=(system, {"role": "user", "content": "Q"}, {"role": "assistant", "content": LONG}, last)
-        )
+        return replace(r, messages=(system, {"role": "user", "content": "Q"}, {"role": "assistant", "content": LONG}, last))
 
     with Server() as server:
         replies = remote("anthropic", server).reply([shots(r) for r in ask(3)])
@@ -78,9 +76,7 @@ def test_the_mark_stands_after_the_few_shots(ask):
 
 def test_two_behaviors_wait_for_their_own_prefix_only(ask):
     with Server(latency_s=0.03) as server:
-        remote("anthropic", server, concurrency=20).reply(
-            ask(5, prefix="A" + LONG) + ask(5, prefix="B" + LONG, start=9)
-        )
+        remote("anthropic", server, concurrency=20).reply(ask(5, prefix="A" + LONG) + ask(5, prefix="B" + LONG, start=9))
         first = [c["body"]["system"][0]["text"][11] for c in server.calls[:2]]
     assert sorted(first) == ["A", "B"] and server.most_running == 8
 

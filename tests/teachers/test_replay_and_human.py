@@ -86,9 +86,7 @@ def test_a_human_batch_waits_on_disk_and_is_answered_later(tmp_path, ask):
         {"id": posted[1]["id"], "reply": "raw text"},
         {"id": posted[0]["id"], "opinion": "incorrect", "reason": "Wait, ...", "phrase": "So \\boxed{19}."},
     ]
-    (folder / "replies.jsonl").write_text(
-        "\n".join(map(json.dumps, written)) + '\n{"id": "' + posted[2]["id"] + '", "repl'
-    )
+    (folder / "replies.jsonl").write_text("\n".join(map(json.dumps, written)) + '\n{"id": "' + posted[2]["id"] + '", "repl')
     replies = teacher.reply(batch)
     assert parse_reply(replies[0].text) == (
         {"opinion": "incorrect", "reason": "Wait, ...", "phrase": "So \\boxed{19}."},

@@ -43,9 +43,7 @@ def base(tokenizer):
 def student(base, tokenizer):
     """The base with an adapter that changes it a lot, in a state that nobody would restore by accident."""
     plain = copy.deepcopy(base).eval()
-    model = get_peft_model(
-        base, LoraConfig(r=4, lora_alpha=64, lora_dropout=0.3, target_modules=["q_proj", "down_proj"])
-    )
+    model = get_peft_model(base, LoraConfig(r=4, lora_alpha=64, lora_dropout=0.3, target_modules=["q_proj", "down_proj"]))
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.5)
@@ -117,9 +115,7 @@ def test_greedy_replies_repeat_and_do_not_depend_on_the_seed(student, ask):
     first = teacher.reply(ask(2))
     torch.manual_seed(99)
     assert teacher.reply(ask(2)) == first
-    assert (
-        first[0].error in ("max-tokens", "") and first[0].usage.input_tokens > 50 and first[0].usage.output_tokens <= 6
-    )
+    assert first[0].error in ("max-tokens", "") and first[0].usage.input_tokens > 50 and first[0].usage.output_tokens <= 6
     assert first[0].model == "self:PeftModel"
 
 

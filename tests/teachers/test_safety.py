@@ -74,12 +74,7 @@ def test_the_prompt_says_what_the_marks_mean_and_the_prefix_stays_the_same():
 def test_long_text_loses_its_middle():
     text = "start " + "x" * 50_000 + " So \\boxed{19}."
     content = shielded(request(text), 1000).messages[-1]["content"]
-    assert (
-        len(content) < 1300
-        and "start x" in content
-        and "So \\boxed{19}.\n===" in content
-        and "characters left out" in content
-    )
+    assert len(content) < 1300 and "start x" in content and "So \\boxed{19}.\n===" in content and "characters left out" in content
     assert shorten("short", 1000) == "short"
 
 

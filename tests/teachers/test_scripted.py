@@ -16,9 +16,7 @@ from thinklab.types import Example
 
 
 def request(operands, response, ident="0-0"):
-    return TeacherRequest(
-        ident, (), Example("e", "q?", str(sum(operands)), {"operands": list(operands)}), response, "b"
-    )
+    return TeacherRequest(ident, (), Example("e", "q?", str(sum(operands)), {"operands": list(operands)}), response, "b")
 
 
 def one(teacher, request):
@@ -49,8 +47,7 @@ def test_a_wrong_teacher_confirms_wrong_answers_and_spoils_right_ones(operands, 
 def test_the_example_of_the_demo_is_exact():
     reply = one(load_teacher("scripted", rule="sums-check"), request([12, 7, 6, 5], "12+7+6+5=31. So \\boxed{31}."))
     assert reply.text == (
-        "<opinion>incorrect</opinion><reason>I check: 12+7=19. 19+6=25. 25+5=30.</reason>"
-        "<phrase>So \\boxed{30}.</phrase>"
+        "<opinion>incorrect</opinion><reason>I check: 12+7=19. 19+6=25. 25+5=30.</reason><phrase>So \\boxed{30}.</phrase>"
     )
     reply = one(load_teacher("scripted", rule="hit-hard"), request([12, 7], "\\boxed{19}"))
     assert parse_reply(reply.text) == (

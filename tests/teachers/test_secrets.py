@@ -30,9 +30,7 @@ def test_the_key_shows_up_nowhere_after_a_run_that_fails_in_every_way(tmp_path, 
     try:
         for kind in ("anthropic", "openai"):
             more = {"key_env": "OTHER_KEY"} if kind == "openai" else {}
-            with Server(
-                lambda number, body: ACTIONS[number % len(ACTIONS)], text=lambda body: f"your key is {KEY}"
-            ) as server:
+            with Server(lambda number, body: ACTIONS[number % len(ACTIONS)], text=lambda body: f"your key is {KEY}") as server:
                 teacher = remote(
                     kind,
                     server,
@@ -49,17 +47,13 @@ def test_the_key_shows_up_nowhere_after_a_run_that_fails_in_every_way(tmp_path, 
                     except TeacherError as error:
                         written = _shown(error)
                     with (tmp_path / "run.jsonl").open("a") as file:
-                        file.write(
-                            f"{written}\n{teacher!r} {teacher.backend!r} {teacher.summary()} {teacher.totals()}\n"
-                        )
+                        file.write(f"{written}\n{teacher!r} {teacher.backend!r} {teacher.summary()} {teacher.totals()}\n")
                 assert set(server.done) == set(ACTIONS)
     finally:
         root.removeHandler(log)
         root.setLevel(level)
         log.close()
-    assert (tmp_path / "debug.log").stat().st_size > 1000 and "your key is [key hidden]" in (
-        tmp_path / "run.jsonl"
-    ).read_text()
+    assert (tmp_path / "debug.log").stat().st_size > 1000 and "your key is [key hidden]" in (tmp_path / "run.jsonl").read_text()
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or KEY.encode() not in path.read_bytes(), f"the key is in {path.name}"
     shown = capfd.readouterr()
@@ -125,7 +119,5 @@ def test_a_key_that_no_header_can_carry(bad, monkeypatch):
 
 def test_nobody_is_asked_where_nobody_sits():
     code = "from thinklab.teachers.secrets import find_key\nfind_key(['NO_SUCH_KEY'], 'S')"
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
-    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     assert "no key for S" in run.stderr

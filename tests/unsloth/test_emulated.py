@@ -1,4 +1,5 @@
 """Unsloth's real code in tiny shapes on a CPU: forward, generation, LoRA, mode switches, whole runs. See ``emulate.py``."""
+
 from __future__ import annotations
 
 import shutil
@@ -46,14 +47,33 @@ def folder(tmp_path_factory):
 
 
 def experiment(folder, teacher=None, student=(), **train):
-    return Experiment.model_validate({
-        "student": {"kind": "unsloth", "path": str(folder), "lora": {"r": 4, "alpha": 8}, **dict(student)},
-        "task": {"name": "sums", "terms": [2, 2]}, "behaviors": [str(HERE / "short-check.yaml")],
-        "teacher": teacher or {"backend": "scripted", "rule": f"{__name__}:comment"}, "guidance": {"gamma": 1, "max_tokens": 40},
-        "guards": {"action": "off"}, "probe": {"questions": 2, "every": 0}, "reward": {"require_finished": False},
-        "train": {"steps": 2, "questions": 1, "samples": 2, "micro_batch": 2, "max_prompt_tokens": 24, "max_completion_tokens": 6,
-                  "learning_rate": 0.05, "warmup_steps": 0, "checkpoint_every": 1, "dry_run": False, "max_grad_norm": 1e9,
-                  "optimizer": "sgd", **train}})
+    return Experiment.model_validate(
+        {
+            "student": {"kind": "unsloth", "path": str(folder), "lora": {"r": 4, "alpha": 8}, **dict(student)},
+            "task": {"name": "sums", "terms": [2, 2]},
+            "behaviors": [str(HERE / "short-check.yaml")],
+            "teacher": teacher or {"backend": "scripted", "rule": f"{__name__}:comment"},
+            "guidance": {"gamma": 1, "max_tokens": 40},
+            "guards": {"action": "off"},
+            "probe": {"questions": 2, "every": 0},
+            "reward": {"require_finished": False},
+            "train": {
+                "steps": 2,
+                "questions": 1,
+                "samples": 2,
+                "micro_batch": 2,
+                "max_prompt_tokens": 24,
+                "max_completion_tokens": 6,
+                "learning_rate": 0.05,
+                "warmup_steps": 0,
+                "checkpoint_every": 1,
+                "dry_run": False,
+                "max_grad_norm": 1e9,
+                "optimizer": "sgd",
+                **train,
+            },
+        }
+    )
 
 
 def stirred(student):
@@ -74,8 +94,10 @@ def student(folder):
 def plain_twin(folder, student):
     """transformers' and PEFT's own model with the same weights; its forward is called within ``unpatched``."""
     with unpatched():
-        twin = get_peft_model(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
-                              LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+        twin = get_peft_model(
+            AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+            LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"),
+        )
     weights = {n: p for n, p in student.model.named_parameters() if "lora_" in n}
     assert weights.keys() == {n for n, p in twin.named_parameters() if "lora_" in n}
     twin.load_state_dict({n: p.detach().clone() for n, p in weights.items()}, strict=False)
@@ -84,6 +106,7 @@ def plain_twin(folder, student):
 
 def test_it_is_unsloth_s_code_that_runs(student):
     from unsloth.models import llama
+
     assert LlamaForCausalLM.forward.__module__ == llama.__name__ and GRPOTrainer.__name__ == "UnslothGRPOTrainer"
     assert type(student.sampler(4)) is GenerateSampler
     with unpatched():
@@ -141,6 +164,7 @@ class Seen(TrainerCallback):
             loss = real(model, inputs, **kwargs)
             self.calls.append((weights, {k: v.clone() if torch.is_tensor(v) else v for k, v in inputs.items()}, loss.item()))
             return loss
+
         trainer.compute_loss = spy
 
     def on_pre_optimizer_step(self, args, state, control, model=None, **_):
@@ -240,7 +264,7 @@ def test_a_run_of_two_steps_with_each_kind_of_teacher(name, folder, trained, tmp
                 options[key] = value = value.replace(mark, place) if isinstance(value, str) else value
         session = build(experiment(folder, options, checkpoint_every=0), tmp_path / "run")
         if name == "replay":
-            stirred(session.student)                        # so that the same answers come
+            stirred(session.student)  # so that the same answers come
         session.train()
     rows = list(session.run.read("rollouts"))
     asked = [r["guidance"] for r in rows if r["guidance"]]
@@ -256,8 +280,17 @@ def test_a_run_of_two_steps_with_each_kind_of_teacher(name, folder, trained, tmp
 
 
 def ask(text="2+3?", tokens=6):
-    return [TeacherRequest(id=str(k), messages=({"role": "user", "content": q},), example=Example("1", q, "5"), response="5",
-                           behavior="short-check", max_tokens=tokens) for k, q in enumerate([text, "4"])]
+    return [
+        TeacherRequest(
+            id=str(k),
+            messages=({"role": "user", "content": q},),
+            example=Example("1", q, "5"),
+            response="5",
+            behavior="short-check",
+            max_tokens=tokens,
+        )
+        for k, q in enumerate([text, "4"])
+    ]
 
 
 def test_a_local_teacher_beside_the_student_replies_as_it_would_alone(folder, student, monkeypatch):
@@ -300,7 +333,7 @@ def test_the_dry_run_generates_and_leaves_the_model_as_it_found_it(folder, tmp_p
             for key, value in state[name].items():
                 assert after[name][key] is value or after[name][key] == value, (found, name, key)
         assert trainer.processing_class.padding_side == side and vars(model.config) == config
-    assert made == [(1, 24, 2, 6)] * 2 and model.generate == real      # questions, prompt, answers to each, tokens of each
+    assert made == [(1, 24, 2, 6)] * 2 and model.generate == real  # questions, prompt, answers to each, tokens of each
 
 
 def _noting(made):
@@ -310,4 +343,5 @@ def _noting(made):
         answers = real(self, model, prompts, n, *args, **kwargs)
         made.extend({(len(prompts), len(prompts[0]), n, len(a)) for a in answers})
         return answers
+
     return call

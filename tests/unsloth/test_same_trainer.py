@@ -1,4 +1,5 @@
 """The same trainer on Unsloth's regenerated ``GRPOTrainer``, without a GPU: ``make test-unsloth``, an environment of its own."""
+
 from __future__ import annotations
 
 import inspect
@@ -55,18 +56,38 @@ def test_the_loader_s_arguments_exist_in_unsloth():
     """A stub cannot tell whether Unsloth knows the arguments; its own signatures can."""
     source = inspect.getsource(loader.load)
     known = set(inspect.signature(FastLanguageModel.from_pretrained).parameters)
-    for name in ("model_name", "max_seq_length", "dtype", "load_in_4bit", "load_in_16bit", "use_gradient_checkpointing",
-                 "random_state", "fast_inference", "max_lora_rank", "gpu_memory_utilization"):
+    for name in (
+        "model_name",
+        "max_seq_length",
+        "dtype",
+        "load_in_4bit",
+        "load_in_16bit",
+        "use_gradient_checkpointing",
+        "random_state",
+        "fast_inference",
+        "max_lora_rank",
+        "gpu_memory_utilization",
+    ):
         assert name in known and name in source
     known = set(inspect.signature(FastLanguageModel.get_peft_model).parameters)
-    for name in ("r", "lora_alpha", "lora_dropout", "target_modules", "bias", "use_gradient_checkpointing", "random_state",
-                 "max_seq_length", "init_lora_weights"):
+    for name in (
+        "r",
+        "lora_alpha",
+        "lora_dropout",
+        "target_modules",
+        "bias",
+        "use_gradient_checkpointing",
+        "random_state",
+        "max_seq_length",
+        "init_lora_weights",
+    ):
         assert name in known and f"{name}=" in source
 
 
 def test_without_a_gpu_the_loader_says_what_is_wrong():
     """Here the import is allowed and the load is not: the user still gets one line."""
     from thinklab.students import TINY
+
     with pytest.raises((StudentError, AssertionError), match=r"cannot load|CUDA"):
         loader.load(StudentSection(kind="unsloth", path=str(TINY)))
 
@@ -82,15 +103,25 @@ print(json.dumps({k: repr(v) for k, v in vars(args).items()}))
 """
 
 
-IDLE = {"torch_empty_cache_steps", "per_device_eval_batch_size", "eval_accumulation_steps", "generation_kwargs",
-        "vllm_importance_sampling_correction"}
+IDLE = {
+    "torch_empty_cache_steps",
+    "per_device_eval_batch_size",
+    "eval_accumulation_steps",
+    "generation_kwargs",
+    "vllm_importance_sampling_correction",
+}
 """Differ, and change nothing: there is no evaluation, no vLLM, and ``{}`` is what None means."""
 
 
 def test_no_setting_differs_from_what_trl_alone_would_use():
     """Unsloth gives some options other defaults; the config spells out every one of those."""
-    with_unsloth, alone = (json.loads(subprocess.run(
-        [sys.executable, "-c", first + DUMP], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-        for first in ("import tests.support.unsloth_first\n", ""))
+    with_unsloth, alone = (
+        json.loads(
+            subprocess.run([sys.executable, "-c", first + DUMP], capture_output=True, text=True, check=True).stdout.splitlines()[
+                -1
+            ]
+        )
+        for first in ("import tests.support.unsloth_first\n", "")
+    )
     different = {k: (alone[k], with_unsloth[k]) for k in alone if k in with_unsloth and alone[k] != with_unsloth[k]}
     assert set(different) <= IDLE and len(alone) > 150, different

@@ -1,4 +1,5 @@
 """The review pane without a browser: its messages, what it sends, and its static HTML."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -11,18 +12,20 @@ from thinklab.run.folder import RunFolder
 from thinklab.widgets import ReviewPane
 from thinklab.widgets.review_html import diff
 
-EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> & \"quoted\" </textarea></style>"
+EVIL = '<script>alert(1)</script><img src=x onerror=alert(2)> & "quoted" </textarea></style>'
 
 
 @pytest.fixture
 def talk(make):  # noqa: F811
     """Sends a pane one message and returns its answer."""
+
     def talk(pane, kind, **message):
         sent = []
         pane.send = sent.append
         pane.handle({"kind": kind, "n": 7, **message})
-        answer, = sent
+        (answer,) = sent
         return answer
+
     return talk
 
 
@@ -44,6 +47,7 @@ def test_a_message_is_a_decision_on_disk_and_the_answer_is_what_holds_now(make, 
 def test_what_fails_is_said_and_nothing_is_claimed(make, talk, monkeypatch):  # noqa: F811
     def broken(rollout):
         raise RuntimeError("the line is dead")
+
     pane = ReviewPane(make(ask=broken))
     assert "the line is dead" in talk(pane, "ask", id="0-0")["error"]
     assert "at most 60" in talk(pane, "edit", id="0-0", text=GOOD * 5)["error"]
@@ -63,8 +67,8 @@ def test_the_browser_gets_what_holds_now_when_it_asks_again(make, talk):  # noqa
 def test_previews_count_in_the_browser_s_units(make, talk):  # noqa: F811
     text = "\U0001f600 " + GOOD
     answer = talk(ReviewPane(make()), "preview", id="0-0", text=text)["preview"]
-    (a, b), = answer["spans"]
-    assert text.encode("utf-16-le")[2 * a:2 * b].decode("utf-16-le") == "I check:" and answer["rewards"]["correct"] == 1.0
+    ((a, b),) = answer["spans"]
+    assert text.encode("utf-16-le")[2 * a : 2 * b].decode("utf-16-le") == "I check:" and answer["rewards"]["correct"] == 1.0
 
 
 class Tags(HTMLParser):
@@ -82,8 +86,11 @@ class Tags(HTMLParser):
 def test_static_html_shows_model_text_as_text(make, tokenizer):  # noqa: F811
     rollouts = [rollout(tokenizer, k, text=EVIL, question=EVIL) for k in range(2)]
     rollouts[0] = replace(rollouts[0], example=replace(rollouts[0].example, gold=EVIL))
-    queue = make(rollouts=rollouts, by=EVIL, proposals={
-        "0-0": proposal(0, EVIL), "0-1": replace(proposal(1, ""), status="rejected", reason=EVIL, detail=EVIL)})
+    queue = make(
+        rollouts=rollouts,
+        by=EVIL,
+        proposals={"0-0": proposal(0, EVIL), "0-1": replace(proposal(1, ""), status="rejected", reason=EVIL, detail=EVIL)},
+    )
     queue.write("0-1", "ok " + EVIL[:20])
     queue.draft("0-0", EVIL + "!")
     for html in (ReviewPane(queue).to_html(), ReviewPane(queue)._repr_mimebundle_()[0]["text/html"]):
@@ -107,15 +114,17 @@ def test_the_diff_of_words():
 
 def test_a_frozen_pane_is_html_in_the_same_place(make, monkeypatch):  # noqa: F811
     import IPython.display
+
     shown = []
 
     class Handle:
         def update(self, what):
             shown.append(what.data)
+
     monkeypatch.setattr(IPython.display, "display", lambda data, **more: Handle())
     pane = ReviewPane(make())
     pane._ipython_display_()
     pane.queue.reject("0-0")
     pane.queue.closed = "trained on"
-    pane._ipython_display_()                 # a closed pane shows what it was
+    pane._ipython_display_()  # a closed pane shows what it was
     assert len(shown) == 1 and "rejected by ann" in shown[0] and "<script" not in shown[0]

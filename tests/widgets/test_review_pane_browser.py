@@ -1,4 +1,5 @@
 """The review pane in a real browser, with its real Python and no kernel."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -25,6 +26,7 @@ def opened(chromium, make):  # noqa: F811
         mount(page, ReviewPane(page.queue), theme, lab)
         page.focus(".tl-review")
         return page
+
     yield opened
     for page in pages:
         assert page.evaluate("window.thrown") == []
@@ -57,7 +59,7 @@ def test_every_key_does_what_the_help_says(opened, make):  # noqa: F811
     press("?")
     assert page.locator(".tl-help").is_hidden()
     press("a")
-    assert states(page)[0] == "accepted" and "rollout 0-1" in place(page)          # and on to the next
+    assert states(page)[0] == "accepted" and "rollout 0-1" in place(page)  # and on to the next
     press("x")
     press(" ")
     assert states(page)[:3] == ["accepted", "rejected", "skipped"] and "rollout 0-3" in place(page)
@@ -84,7 +86,7 @@ def test_letters_typed_into_the_box_are_text_and_ctrl_enter_accepts_them(opened)
     assert states(page)[0] == "open"
     page.keyboard.press("Control+Enter")
     assert states(page)[0] == "edited" and page.queue.decided()["0-0"].final_text == GOOD + " axerw jk?"
-    assert page.evaluate("document.activeElement.className") == "tl tl-review"      # keys work at once again
+    assert page.evaluate("document.activeElement.className") == "tl tl-review"  # keys work at once again
 
 
 def test_write_begins_with_an_empty_box_and_escape_keeps_the_draft(opened, run):  # noqa: F811
@@ -175,7 +177,7 @@ def test_the_pane_goes_on_while_the_kernel_is_busy_and_nothing_is_lost(opened, r
     assert "rollout 0-2" in place(page) and chip(page) == "open"
     page.evaluate("window.release()")
     assert states(page) == ["accepted", "edited", "open", "refused"]
-    again = opened(make())                                               # a new pane, as after a restart of the kernel
+    again = opened(make())  # a new pane, as after a restart of the kernel
     assert again.input_value(".tl-box") == GOOD and "2 of 4 decided" in again.locator(".tl-progress").inner_text()
     again.keyboard.press("k")
     assert again.input_value(".tl-box") == GOOD + "!" and chip(again) == "accepted, edited"
@@ -184,7 +186,7 @@ def test_the_pane_goes_on_while_the_kernel_is_busy_and_nothing_is_lost(opened, r
 def test_a_decision_that_python_refuses_is_taken_back_and_its_text_stays(opened):
     page = opened()
     page.evaluate("window.hold = true")
-    page.fill(".tl-box", GOOD * 5)                       # the preview that would warn is still on its way
+    page.fill(".tl-box", GOOD * 5)  # the preview that would warn is still on its way
     page.press(".tl-box", "Control+Enter")
     page.evaluate("window.release()")
     settled(page)
@@ -195,8 +197,13 @@ def test_a_decision_that_python_refuses_is_taken_back_and_its_text_stays(opened)
 
 def test_model_text_is_text(opened, make, tokenizer):  # noqa: F811
     rollouts = [rollout(tokenizer, k, text=EVIL, question=EVIL) for k in range(2)]
-    queue = make(rollouts=rollouts, proposals={"0-0": proposal(0, EVIL), "0-1": replace(
-        proposal(1, ""), status="rejected", reason="x", detail=EVIL, behavior="self-check")})
+    queue = make(
+        rollouts=rollouts,
+        proposals={
+            "0-0": proposal(0, EVIL),
+            "0-1": replace(proposal(1, ""), status="rejected", reason="x", detail=EVIL, behavior="self-check"),
+        },
+    )
     page = opened(queue)
     dialogs = []
     page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))

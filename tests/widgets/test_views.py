@@ -1,4 +1,5 @@
 """The other views, without a browser: what they show, that it is escaped, and their errors."""
+
 from __future__ import annotations
 
 import json
@@ -18,8 +19,15 @@ from thinklab.run.folder import RunFolder
 from thinklab.widgets import AasExplorer, BehaviorStudio, side_by_side, token_view
 from thinklab.widgets.aas_explorer import aas_html, quadrants, weights
 
-TRACE = {"rollout": "0-1", "step": 3, "advantage": -1.5, "tokens": ["4", "2", EVIL, "\n", "<eos>"], "teacher": [0, 0, 1, 1, 1],
-         "probability": [0.9, 1e-4, 0.004, 0.3, 1e-9], "weight": [1.0, 1.0, 0.0, 1.00125, 0.0]}
+TRACE = {
+    "rollout": "0-1",
+    "step": 3,
+    "advantage": -1.5,
+    "tokens": ["4", "2", EVIL, "\n", "<eos>"],
+    "teacher": [0, 0, 1, 1, 1],
+    "probability": [0.9, 1e-4, 0.004, 0.3, 1e-9],
+    "weight": [1.0, 1.0, 0.0, 1.00125, 0.0],
+}
 
 
 @pytest.fixture
@@ -30,6 +38,7 @@ def run(tmp_path):
 
 
 # ---- tokens
+
 
 def test_every_token_says_where_it_comes_from_and_what_the_loss_made_of_it(run):
     html = token_view(TRACE, by="masked").to_html()
@@ -55,6 +64,7 @@ def test_rarity_is_logarithmic_and_weights_are_clipped_for_the_colors():
 
 
 # ---- AAS explorer
+
 
 def test_the_curves_are_those_of_the_loss():
     shaping, p, a = aas.Shaping(c_max=0.003, floor=0.05), [1e-6, 0.004, 0.04, 0.06, 0.9], [2.0, -1.0, -3.0, -3.0, 4.0]
@@ -87,21 +97,29 @@ def test_sliders_draw_again_and_say_what_does_not_go_together(run):
 
 # ---- dashboard
 
+
 def test_the_dashboard_is_a_plain_figure_of_what_was_measured():
-    same = {"rewards/behavior/mean": 0.0, "own/accuracy": 0.5, "student/entropy": 0.2, "student/kl": 0.01, "teacher/kl": 0.02,
-            "mean_student_tokens": 20.0}
+    same = {
+        "rewards/behavior/mean": 0.0,
+        "own/accuracy": 0.5,
+        "student/entropy": 0.2,
+        "student/kl": 0.01,
+        "teacher/kl": 0.02,
+        "mean_student_tokens": 20.0,
+    }
     lines = [{"step": k, "rewards/correct/mean": 0.1 * k, "teacher/entropy": 0.1 if k % 2 else None, **same} for k in range(6)]
     figure = dashboard(iter(lines))
     assert type(figure) is go.Figure
     drawn = {t.name: t for t in figure.data}
     assert list(drawn["correct"].y) == [0.1 * k for k in range(6)] and drawn["teacher's tokens"].connectgaps is False
-    assert [t.name for t in figure.data].count("student's tokens") == 2          # entropy and KL
+    assert [t.name for t in figure.data].count("student's tokens") == 2  # entropy and KL
     notes = [a.text for a in figure.layout.annotations]
     assert all(title in notes for title, _ in PANELS) and notes.count("not measured in this run") == 1
     json.loads(dashboard([]).to_json())
 
 
 # ---- side by side
+
 
 def test_before_and_after_on_the_same_questions(folder):  # noqa: F811
     view = side_by_side({name: RunFolder.open(folder / name) for name in ("aas", "grpo")}, shown=1)
@@ -114,6 +132,7 @@ def test_before_and_after_on_the_same_questions(folder):  # noqa: F811
 
 
 # ---- behavior studio
+
 
 def send(studio, **message):
     sent = []
@@ -153,7 +172,7 @@ def test_saving_a_shipped_behavior_makes_a_file_of_one_s_own(tmp_path, monkeypat
     (tmp_path / "self-check.yaml").write_text("someone else's")
     assert "changed by another program" in send(studio, kind="save")["error"]
     assert (tmp_path / "self-check.yaml").read_text() == "someone else's"
-    assert "Saved" in send(studio, kind="save")["said"]                    # asked for a second time
+    assert "Saved" in send(studio, kind="save")["said"]  # asked for a second time
     assert "with 1 error in it" in send(studio, kind="save", text="a: [")["said"]
 
 

@@ -1,4 +1,5 @@
 """The other views in a real browser: readable in both themes, no horizontal scroll, and the studio as one types."""
+
 from __future__ import annotations
 
 import json
@@ -114,11 +115,15 @@ def test_the_pane_s_diff_gives_back_both_texts(page, make):  # noqa: F811
     mount(page, pane)
     words = ["a", "b", "I check:", " ", "\n", "12+7=19.", "é", "தமிழ்", "\U0001f600", "<b>"]
     import random
+
     rng = random.Random(0)
     pairs = [["".join(rng.choices(words, k=rng.randint(0, 12))) for _ in range(2)] for _ in range(200)]
-    found = page.evaluate("""async ([esm, pairs]) => {
+    found = page.evaluate(
+        """async ([esm, pairs]) => {
       const { diff } = await import(URL.createObjectURL(new Blob([esm], { type: "text/javascript" })));
       const join = (d, skip) => d.filter(x => x[0] !== skip).map(x => x[1]).join("");
       return pairs.filter(([a, b]) => { const d = diff(a, b); return join(d, "+") !== a || join(d, "-") !== b; });
-    }""", [str(pane._esm), pairs])
+    }""",
+        [str(pane._esm), pairs],
+    )
     assert found == [], json.dumps(found)

@@ -1,4 +1,5 @@
 """A behavior: its YAML file, the prompt that asks a teacher for it, its detector, its lint."""
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

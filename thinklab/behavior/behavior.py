@@ -7,6 +7,7 @@
 
 One is written in YAML (``behaviors/*.yaml``); nothing here needs to change for a new one.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -75,7 +76,7 @@ class Behavior:
     def hash(self) -> str:
         """12 hex digits over the resolved content: the same wherever the file lies, another after any change."""
         content = self.spec.model_dump(by_alias=True, exclude={"extends"})
-        for later in ("shows", "lacks"):       # keys that came later: a file without them keeps its hash
+        for later in ("shows", "lacks"):  # keys that came later: a file without them keeps its hash
             if not content["tests"][later]:
                 del content["tests"][later]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:12]
@@ -89,14 +90,18 @@ class Behavior:
         """
         turns: list[Message] = [{"role": "system", "content": render(self.spec.teacher.system, self._about).strip()}]
         for shot in self.spec.teacher.few_shots:
-            turns += [{"role": "user", "content": self._user(self._text(shot.question), self._text(shot.response))},
-                      {"role": "assistant", "content": self.reply(shot)}]
+            turns += [
+                {"role": "user", "content": self._user(self._text(shot.question), self._text(shot.response))},
+                {"role": "assistant", "content": self.reply(shot)},
+            ]
         return [*turns, {"role": "user", "content": self._user(question, response)}]
 
     def reply(self, shot: FewShot) -> str:
         """What the teacher should have answered in a few-shot, with its tags."""
-        return (f"<opinion>{shot.verdict}</opinion>\n<reason>{self._text(shot.reason)}</reason>\n"
-                f"<phrase>{self._text(shot.phrase)}</phrase>")
+        return (
+            f"<opinion>{shot.verdict}</opinion>\n<reason>{self._text(shot.reason)}</reason>\n"
+            f"<phrase>{self._text(shot.phrase)}</phrase>"
+        )
 
     def few_shot_text(self, shot: FewShot) -> str:
         """A few-shot as the student would have written it: the attempt with the guidance spliced on."""
@@ -222,7 +227,7 @@ class Behavior:
         return hash(self.hash)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"spec": self.spec, "path": self.path, "judge": self.judge}     # compiled parts are made again
+        return {"spec": self.spec, "path": self.path, "judge": self.judge}  # compiled parts are made again
 
     def _repr_html_(self) -> str:
         return behavior_html(self)
@@ -241,13 +246,20 @@ def _misplaced(text: str, found: Detection, placement: Placement) -> str:
 def behavior_html(behavior: Behavior) -> str:
     """A table for notebooks. Everything from the file is escaped."""
     spec = behavior.spec
-    rows = "".join(f"<tr><th style='text-align:left'>{html.escape(key)}</th><td style='text-align:left'>"
-                   f"{html.escape(value)}</td></tr>" for key, value in summary(behavior).items())
-    shots = "".join(f"<li><b>{html.escape(shot.verdict)}</b> {html.escape(behavior._text(shot.question))}<br>"
-                    f"<i>{html.escape(behavior.few_shot_text(shot))}</i></li>" for shot in spec.teacher.few_shots)
-    return (f"<div class='thinklab-behavior'><b>{html.escape(spec.name)}</b>: {html.escape(spec.title)}"
-            f"<table>{rows}</table><details><summary>{len(spec.teacher.few_shots)} few-shots</summary>"
-            f"<ol>{shots}</ol></details></div>")
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(key)}</th><td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for key, value in summary(behavior).items()
+    )
+    shots = "".join(
+        f"<li><b>{html.escape(shot.verdict)}</b> {html.escape(behavior._text(shot.question))}<br>"
+        f"<i>{html.escape(behavior.few_shot_text(shot))}</i></li>"
+        for shot in spec.teacher.few_shots
+    )
+    return (
+        f"<div class='thinklab-behavior'><b>{html.escape(spec.name)}</b>: {html.escape(spec.title)}"
+        f"<table>{rows}</table><details><summary>{len(spec.teacher.few_shots)} few-shots</summary>"
+        f"<ol>{shots}</ol></details></div>"
+    )
 
 
 def summary(behavior: Behavior) -> dict[str, str]:

@@ -1,4 +1,5 @@
 """What a detector says of a text."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

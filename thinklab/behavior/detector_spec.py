@@ -3,6 +3,7 @@
 A detector is a mapping with exactly one of the keys ``phrase``, ``regex``, ``all``, ``any``, ``not``, ``same_as``,
 ``judge`` and ``python``; that key decides what else may be written. ``detect.py`` turns these models into functions.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 KINDS = ("phrase", "regex", "all", "any", "not", "same_as", "judge", "python")
 MAX_CHILDREN = 40
 
-Where = Literal["anywhere", "start", "end", "first_sentence", "last_sentence", "last_line", "before_answer",
-                "after_answer", "between_answers"]
+Where = Literal[
+    "anywhere", "start", "end", "first_sentence", "last_sentence", "last_line", "before_answer", "after_answer", "between_answers"
+]
 """Which part of the text counts. An answer is a ``\\boxed{}``: ``before_answer`` lies before the last one,
 ``after_answer`` after the first one, ``between_answers`` both. ``end``: only spaces and closing marks may follow."""
 
@@ -65,7 +67,6 @@ class RegexSpec(Counted):
     regex: Pattern | Annotated[list[Pattern], Field(min_length=1, max_length=60)]
     case: Literal["exact", "ignore"] = "exact"
     timeout_ms: int = Field(default=50, ge=1, le=1000, description="a text that takes longer counts as not showing it")
-
 
     @property
     def patterns(self) -> list[str]:
@@ -122,11 +123,19 @@ _TAGS = dict(zip(DETECTORS, (f"#{kind}" for kind in KINDS), strict=True))
 
 
 DetectorSpec = Annotated[
-    Annotated[PhraseSpec, Tag("#phrase")] | Annotated[RegexSpec, Tag("#regex")] | Annotated[AllSpec, Tag("#all")]
-    | Annotated[AnySpec, Tag("#any")] | Annotated[NotSpec, Tag("#not")] | Annotated[SameAsSpec, Tag("#same_as")]
-    | Annotated[JudgeSpec, Tag("#judge")] | Annotated[PythonSpec, Tag("#python")],
-    Discriminator(_kind, custom_error_type="detector_kind",
-                  custom_error_message=f"a detector has exactly one of the keys {', '.join(KINDS)}"),
+    Annotated[PhraseSpec, Tag("#phrase")]
+    | Annotated[RegexSpec, Tag("#regex")]
+    | Annotated[AllSpec, Tag("#all")]
+    | Annotated[AnySpec, Tag("#any")]
+    | Annotated[NotSpec, Tag("#not")]
+    | Annotated[SameAsSpec, Tag("#same_as")]
+    | Annotated[JudgeSpec, Tag("#judge")]
+    | Annotated[PythonSpec, Tag("#python")],
+    Discriminator(
+        _kind,
+        custom_error_type="detector_kind",
+        custom_error_message=f"a detector has exactly one of the keys {', '.join(KINDS)}",
+    ),
 ]
 """Tags begin with ``#`` so that they can be told from keys in the paths of error messages."""
 

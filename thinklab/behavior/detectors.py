@@ -7,6 +7,7 @@
 A detector is any ``Callable[[str], Detection]``. Fixed words are matched by the standard ``re`` (linear for what is
 built here); patterns that somebody wrote run in the ``regex`` module, which stops at a time limit.
 """
+
 from __future__ import annotations
 
 import re
@@ -46,6 +47,7 @@ def build(spec: Any) -> Detector:
         return _Not(build(spec.not_))
     if isinstance(spec, JudgeSpec):
         from thinklab.behavior.judge import Judge  # only probes need it
+
         return Judge(spec.judge)
     if isinstance(spec, PythonSpec):
         return _External(spec.python, _entry_point(spec))
@@ -79,8 +81,7 @@ def region(text: str, where: str) -> Span:
         found = boxes(text)
         if not found or (where == "between_answers" and len(found) < 2):
             return 0, 0
-        return (0 if where == "before_answer" else found[0].end,
-                size if where == "after_answer" else found[-1].start)
+        return (0 if where == "before_answer" else found[0].end, size if where == "after_answer" else found[-1].start)
     start, end = size - len(text.lstrip()), len(text.rstrip())
     if where == "first_sentence":
         stop = _SENTENCE_END.search(text, start, end)
@@ -90,15 +91,16 @@ def region(text: str, where: str) -> Span:
         return max([start, *stops]), end
     if where == "last_line":
         return text.rfind("\n", 0, end) + 1, end
-    return 0, size     # "start" and "end" look at single matches
+    return 0, size  # "start" and "end" look at single matches
 
 
 def quoted(text: str) -> list[Span]:
     """The parts of ``text`` in quotation marks that open and close on the same line."""
-    return [match.span() for match in _QUOTED.finditer(text)] if re.search("[\"“«„]", text) else []
+    return [match.span() for match in _QUOTED.finditer(text)] if re.search('["“«„]', text) else []
 
 
 # Single detectors
+
 
 @dataclass(frozen=True)
 class _Pattern:
@@ -120,8 +122,7 @@ class _Pattern:
             found = self._matches(text[start:end], start)
             elsewhere = self._matches(text, 0) if not found and self.where != "anywhere" else []
         except TimeoutError:
-            return Detection(False, (), f"{self.label} took longer than {self.timeout * 1000:.0f} ms on this text",
-                             decided=False)
+            return Detection(False, (), f"{self.label} took longer than {self.timeout * 1000:.0f} ms on this text", decided=False)
         if not found and not elsewhere:
             return Detection(False, (), f"{self.label} does not occur")
         spans = self._in_place(text, found)
@@ -135,8 +136,9 @@ class _Pattern:
             places = found or elsewhere
             return Detection(False, tuple(places), f"{self.label} is at {_at(places)}, {_OUTSIDE[self.where]}")
         if len(spans) < self.fewest or (self.most is not None and len(spans) > self.most):
-            return Detection(False, tuple(spans), f"{self.label} occurs {_times(len(spans))}, at {_at(spans)}; "
-                                                  f"{self._wanted()} wanted")
+            return Detection(
+                False, tuple(spans), f"{self.label} occurs {_times(len(spans))}, at {_at(spans)}; {self._wanted()} wanted"
+            )
         return Detection(True, tuple(spans), f"{self.label} at {_at(spans)}")
 
     def _matches(self, text: str, offset: int) -> list[Span]:
@@ -148,7 +150,7 @@ class _Pattern:
         if self.where == "start":
             return [span for span in found if not text[: span[0]].strip(" \t\r\n\"'“*_")]
         if self.where == "end":
-            return [span for span in found if not text[span[1]:].strip(_CLOSING)]
+            return [span for span in found if not text[span[1] :].strip(_CLOSING)]
         return found
 
     def _wanted(self) -> str:
@@ -158,9 +160,13 @@ class _Pattern:
 
 
 _OUTSIDE = {
-    "start": "not at the start", "end": "not at the end", "first_sentence": "not in the first sentence",
-    "last_sentence": "not in the last sentence", "last_line": "not in the last line",
-    "before_answer": "not before the boxed answer", "after_answer": "not after a boxed answer",
+    "start": "not at the start",
+    "end": "not at the end",
+    "first_sentence": "not in the first sentence",
+    "last_sentence": "not in the last sentence",
+    "last_line": "not in the last line",
+    "before_answer": "not before the boxed answer",
+    "after_answer": "not after a boxed answer",
     "between_answers": "not between two boxed answers",
 }
 
@@ -188,8 +194,11 @@ def _phrase(spec: PhraseSpec) -> _Pattern:
 
 def _regex(spec: RegexSpec) -> _Pattern:
     first = spec.patterns[0]
-    label = f"any of {len(spec.patterns)} patterns" if len(spec.patterns) > 1 else (
-        f"/{first if len(first) <= 40 else first[:39] + '…'}/")
+    label = (
+        f"any of {len(spec.patterns)} patterns"
+        if len(spec.patterns) > 1
+        else (f"/{first if len(first) <= 40 else first[:39] + '…'}/")
+    )
     pattern = compile_pattern(join_patterns(spec.patterns), spec.case == "ignore")
     return _Pattern(label, pattern, spec.where, *spec.bounds, spec.outside_quotes, spec.timeout_ms / 1000)
 
@@ -198,8 +207,10 @@ def _entry_point(spec: PythonSpec) -> Callable[[str], Any]:
     found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if spec.python not in found:
         known = ", ".join(sorted(found)) or "none"
-        raise BehaviorError(f"no installed package has a detector {spec.python!r}{did_you_mean(spec.python, found)}; "
-                            f"installed: {known} (entry points of the group {ENTRY_POINTS!r})")
+        raise BehaviorError(
+            f"no installed package has a detector {spec.python!r}{did_you_mean(spec.python, found)}; "
+            f"installed: {known} (entry points of the group {ENTRY_POINTS!r})"
+        )
     try:
         return found[spec.python].load()(**spec.options)
     except Exception as err:
@@ -225,6 +236,7 @@ class _External:
 
 # Combinations
 
+
 @dataclass(frozen=True)
 class _All:
     parts: tuple[Detector, ...]
@@ -235,12 +247,16 @@ class _All:
     def many(self, texts: Sequence[str]) -> list[Detection]:
         results: list[list[Detection]] = [[] for _ in texts]
         left = list(range(len(texts)))
-        for part in self.parts:       # stops at the first that fails: cheap parts are best written first
+        for part in self.parts:  # stops at the first that fails: cheap parts are best written first
             for k, found in zip(left, detect_all(part, [texts[k] for k in left]), strict=True):
                 results[k].append(found)
             left = [k for k in left if results[k][-1]]
-        return [Detection(True, merged(span for r in parts for span in r.spans), "; ".join(r.why for r in parts))
-                if parts[-1] else parts[-1] for parts in results]
+        return [
+            Detection(True, merged(span for r in parts for span in r.spans), "; ".join(r.why for r in parts))
+            if parts[-1]
+            else parts[-1]
+            for parts in results
+        ]
 
 
 @dataclass(frozen=True)

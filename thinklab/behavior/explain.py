@@ -1,4 +1,5 @@
 """What is wrong with a behavior file, in one sentence for each fault."""
+
 from __future__ import annotations
 
 import re
@@ -15,8 +16,11 @@ from thinklab.errors import did_you_mean
 def model_problems(node: Node, err: ValidationError) -> list[FileError]:
     """Everything that the models refuse, in the order of the file."""
     # what is missing comes last: more often than not it is there, under a name that is not known
-    found = [(one["type"] == "missing", _problem(node, one)) for one in err.errors(include_url=False)
-             if not _other_branch(node, one["loc"])]
+    found = [
+        (one["type"] == "missing", _problem(node, one))
+        for one in err.errors(include_url=False)
+        if not _other_branch(node, one["loc"])
+    ]
     return [problem for _, problem in sorted(found, key=lambda item: (item[0], item[1].place.line, item[1].place.column))]
 
 
@@ -29,7 +33,7 @@ def _keys_of(root: Node, loc: tuple[Any, ...]) -> tuple[tuple[str | int, ...], s
     for part in loc:
         if _BRANCH.match(str(part)) and root.at((*path, part)) is None:
             branch = str(part)
-        elif part not in TAG_NAMES or root.at((*path, part)) is not None:       # the tag of a detector is in no file
+        elif part not in TAG_NAMES or root.at((*path, part)) is not None:  # the tag of a detector is in no file
             path = (*path, part)
     return path, branch
 
@@ -38,7 +42,7 @@ def _other_branch(root: Node, loc: tuple[Any, ...]) -> bool:
     """Whether the error is from the branch that nobody wrote."""
     path, branch = _keys_of(root, loc)
     written = root.at(path if not branch or not isinstance(path[-1], int) else path[:-1])
-    if branch in ("int", "float", "bool"):       # the options of a python detector: one of four is enough
+    if branch in ("int", "float", "bool"):  # the options of a python detector: one of four is enough
         return True
     return branch not in ("", "str") and branch.startswith("list[") != isinstance(written.value if written else None, list)
 
@@ -59,19 +63,22 @@ def _problem(root: Node, error: Any) -> FileError:
     if kind == "extra_forbidden":
         known = _known_keys(root, path[:-1])
         place = spot.key_place or spot.place
-        return FileError(place, f"unknown key {str(path[-1])[:60]!r}{did_you_mean(str(path[-1]), known)}; "
-                                f"{'.'.join(map(str, path[:-1])) or 'a behavior'} knows {', '.join(known)}")
+        return FileError(
+            place,
+            f"unknown key {str(path[-1])[:60]!r}{did_you_mean(str(path[-1]), known)}; "
+            f"{'.'.join(map(str, path[:-1])) or 'a behavior'} knows {', '.join(known)}",
+        )
     if kind == "missing":
         return FileError(spot.place, f"{shown} is missing; `thinklab behaviors new NAME` shows where it goes")
     if kind == "detector_kind":
         return FileError(spot.place, f"{shown}: {error['msg']}, not {_no_detector(spot)}")
     text = f"{shown}: {_sentence(error)}"
-    if kind == "value_error" or kind == "judge_in_reward":     # our own words; they say what to do
+    if kind == "value_error" or kind == "judge_in_reward":  # our own words; they say what to do
         return FileError(spot.place, text)
     if kind == "string_pattern_mismatch" and path[-1:] in (("name",), ("same_as",), ("extends",)):
         return FileError(spot.place, f"{shown}: lower case with hyphens, not {clip(spot)}{name_hint(str(spot.value))}")
     if kind == "string_type" and isinstance(spot.value, int | float | bool | None):
-        return FileError(spot.place, f"{text}; write \"{spot.source or spot.value}\" in quotes for a text")
+        return FileError(spot.place, f'{text}; write "{spot.source or spot.value}" in quotes for a text')
     text += f", not {clip(spot)}"
     if kind == "literal_error" and isinstance(spot.value, str):
         text += did_you_mean(spot.value, re.findall(r"'([^']+)'", error["msg"]))

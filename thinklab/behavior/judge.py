@@ -1,4 +1,5 @@
 """A detector that asks a teacher a yes/no question about a text. For probes only: it costs calls and can be wrong."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -62,8 +63,10 @@ class Judge:
             BehaviorError: no teacher was given with ``behavior.with_judge(teacher)``.
         """
         if self.teacher is None:
-            raise BehaviorError("this detector asks a judge; give it one: judge: {teacher: ...} in the experiment, or "
-                                "behavior.with_judge(load_teacher(...))")
+            raise BehaviorError(
+                "this detector asks a judge; give it one: judge: {teacher: ...} in the experiment, or "
+                "behavior.with_judge(load_teacher(...))"
+            )
         different = list(dict.fromkeys(texts))
         replies = self.teacher.reply([self.request(text) for text in different])
         found = {text: verdict(reply, text) for text, reply in zip(different, replies, strict=True)}

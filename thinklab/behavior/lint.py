@@ -2,6 +2,7 @@
 
 Lint reads; test runs the detector over the file's own texts, over its few-shots, and looks into the rendered prompt.
 """
+
 from __future__ import annotations
 
 import re
@@ -73,7 +74,7 @@ def lint(path: Path, text: str | None = None) -> list[Finding]:
     found = [_at("warning", root, keys, message) for keys, message in _style(spec, path)]
     try:
         build(spec.detector)
-    except BehaviorError as err:        # a python detector whose package is not here: the file itself is fine
+    except BehaviorError as err:  # a python detector whose package is not here: the file itself is fine
         return [*found, _at("error", root, _python_detector(root), str(err))]
     for k, what in _few_shot_problems(behavior):
         found.append(_at("error", root, ("teacher", "few_shots", k), f"few-shot {k + 1}: {what}"))
@@ -103,15 +104,22 @@ def _style(spec: BehaviorSpec, path: Path) -> Iterator[tuple[tuple[str | int, ..
         yield ("name",), f"the name is {spec.name!r} but the file is {path.name!r}; a bare name is looked up as a file"
     verdicts = {shot.verdict for shot in spec.teacher.few_shots}
     if len(verdicts) == 1:
-        yield ("teacher", "few_shots"), (f"every few-shot is {verdicts.pop()}; a teacher that sees only one verdict "
-                                         "tends to give it always")
+        yield (
+            ("teacher", "few_shots"),
+            (f"every few-shot is {verdicts.pop()}; a teacher that sees only one verdict tends to give it always"),
+        )
     for keys, text in _texts(spec.model_dump(exclude={"tests"})):
         if hidden := _HIDDEN.search(text):
             yield keys, f"the text has a character that nobody sees (U+{ord(hidden.group()):04X}); remove it if it is not meant"
     shown = [test.shows for test in spec.tests.all_texts]
     if len(shown) < FEWEST_TESTS or len(set(shown)) < 2:
-        yield ("tests",), (f"{sum(shown)} texts that show the behavior and {len(shown) - sum(shown)} that do not; "
-                           f"write at least {FEWEST_TESTS}, of both kinds")
+        yield (
+            ("tests",),
+            (
+                f"{sum(shown)} texts that show the behavior and {len(shown) - sum(shown)} that do not; "
+                f"write at least {FEWEST_TESTS}, of both kinds"
+            ),
+        )
     elif len({test.text for test in spec.tests.all_texts}) < len(shown):
         yield ("tests",), "a text is written twice"
 
@@ -166,8 +174,9 @@ def run_tests(behavior: Behavior) -> list[TestResult]:
         text = "\n\n".join(message["content"] for message in behavior.messages(test.question, test.response))
         missing = [part for part in test.contains if part not in text]
         extra = [part for part in test.lacks if part in text]
-        why = "; ".join([f"the prompt does not contain {part!r}" for part in missing]
-                        + [f"the prompt contains {part!r}" for part in extra])
+        why = "; ".join(
+            [f"the prompt does not contain {part!r}" for part in missing] + [f"the prompt contains {part!r}" for part in extra]
+        )
         results.append(TestResult(f"prompt {k + 1}: {_short(test.question)}", not why, why))
     wrong: dict[int, list[str]] = {}
     for k, problem in _few_shot_problems(behavior):

@@ -2,6 +2,7 @@
 
 ``read`` never raises anything but ``BehaviorError``, whatever the file contains.
 """
+
 from __future__ import annotations
 
 import re
@@ -55,9 +56,11 @@ def _resolved(path: Path, shown: str, chain: list[Path]) -> Node:
         text = data.decode("utf-8")
     except UnicodeDecodeError as err:
         if len(data) <= MAX_BYTES:
-            line, before = data.count(b"\n", 0, err.start) + 1, data[data.rfind(b"\n", 0, err.start) + 1: err.start]
-            raise FileError(Place(shown, line, len(before.decode("utf-8", "replace")) + 1),
-                            f"not UTF-8 text (the byte 0x{data[err.start]:02X}); save the file as UTF-8") from None
+            line, before = data.count(b"\n", 0, err.start) + 1, data[data.rfind(b"\n", 0, err.start) + 1 : err.start]
+            raise FileError(
+                Place(shown, line, len(before.decode("utf-8", "replace")) + 1),
+                f"not UTF-8 text (the byte 0x{data[err.start]:02X}); save the file as UTF-8",
+            ) from None
         text = data.decode("utf-8", "replace")
     return _with_parents(parse(text, shown), path, chain)
 
@@ -81,8 +84,10 @@ def _nothing_left_empty(node: Node, shown: str) -> None:
         name = f"{shown}.{key}" if shown else str(key)
         if item.value is None and not item.source:
             what = "nothing is written after the colon" if item.key_place else "nothing is written after the dash"
-            raise FileError(item.key_place or item.place, f"{name}: {what}; write a value, leave it out, or quote the text if "
-                                                          "it is part of one")
+            raise FileError(
+                item.key_place or item.place,
+                f"{name}: {what}; write a value, leave it out, or quote the text if it is part of one",
+            )
         if isinstance(item.value, dict | list):
             _nothing_left_empty(item, name)
 
@@ -108,8 +113,11 @@ def _other(reference: Node, key: str, path: Path, chain: list[Path]) -> Node:
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]{1,60}", name):
         stem = Path(name).name.removesuffix(".yaml").removesuffix(".yml") if isinstance(name, str) else ""
         hint = f" (did you mean {stem!r}?)" if re.fullmatch(r"[a-z0-9-]{1,60}", stem) else did_you_mean(stem, shipped())
-        raise FileError(reference.place, f"{key}: {clip(reference)} is not the name of a behavior{hint}; write one of "
-                                         f"{', '.join(shipped())}, or the name of a file beside this one without .yaml")
+        raise FileError(
+            reference.place,
+            f"{key}: {clip(reference)} is not the name of a behavior{hint}; write one of "
+            f"{', '.join(shipped())}, or the name of a file beside this one without .yaml",
+        )
     if len(chain) >= MAX_EXTENDS:
         raise FileError(reference.place, f"{key}: more than {MAX_EXTENDS} files deep; make it flatter")
     beside, known = path.parent / f"{name}.yaml", shipped()
@@ -119,8 +127,11 @@ def _other(reference: Node, key: str, path: Path, chain: list[Path]) -> Node:
     elif name in known:
         target = known[name]
     else:
-        raise FileError(reference.place, f"{key}: no behavior {name!r}{did_you_mean(name, known)}; there are "
-                                         f"{', '.join(known)}, and no file {name}.yaml beside this one")
+        raise FileError(
+            reference.place,
+            f"{key}: no behavior {name!r}{did_you_mean(name, known)}; there are "
+            f"{', '.join(known)}, and no file {name}.yaml beside this one",
+        )
     if _canonical(target) in [*chain, here]:
         way = " -> ".join(p.stem for p in [*chain, here, target])
         raise FileError(reference.place, f"{key}: goes in a circle: {way}; remove one of them")
@@ -158,9 +169,11 @@ def checked(node: Node) -> BehaviorSpec:
     _check_patterns(spec.detector, node, ("detector",))
     slow = sum(part.timeout_ms for part in walk(spec.detector) if isinstance(part, RegexSpec))
     if slow > MAX_TIMEOUT_MS:
-        raise FileError(node.nearest(("detector",)).place,
-                        f"detector: the time limits of its patterns add up to {slow} ms a text, the limit is {MAX_TIMEOUT_MS}; "
-                        "lower timeout_ms, or join patterns into one list under `regex`")
+        raise FileError(
+            node.nearest(("detector",)).place,
+            f"detector: the time limits of its patterns add up to {slow} ms a text, the limit is {MAX_TIMEOUT_MS}; "
+            "lower timeout_ms, or join patterns into one list under `regex`",
+        )
     return spec
 
 
@@ -177,10 +190,13 @@ def tree_of(text: str, file: str) -> Node:
 def _check_templates(spec: BehaviorSpec, root: Node) -> None:
     fields: list[tuple[tuple[str | int, ...], str, tuple[str, ...]]] = [
         (("teacher", "system"), spec.teacher.system, _template.ABOUT),
-        (("teacher", "user"), spec.teacher.user, _template.TURN)]
+        (("teacher", "user"), spec.teacher.user, _template.TURN),
+    ]
     for k, shot in enumerate(spec.teacher.few_shots):
-        fields += [(("teacher", "few_shots", k, key), getattr(shot, key), _template.ABOUT)
-                   for key in ("question", "response", "reason", "phrase")]
+        fields += [
+            (("teacher", "few_shots", k, key), getattr(shot, key), _template.ABOUT)
+            for key in ("question", "response", "reason", "phrase")
+        ]
     for path, text, variables in fields:
         try:
             _template.check(text, variables)
@@ -188,8 +204,10 @@ def _check_templates(spec: BehaviorSpec, root: Node) -> None:
             raise FileError(root.nearest(path).place_of(err.pattern), f"{'.'.join(map(str, path))}: {err}") from None
     used = {name for name in ("question", "response") if re.search(rf"\b{name}\b", spec.teacher.user)}
     if missing := {"question", "response"} - used:
-        raise FileError(root.nearest(("teacher", "user")).place,
-                        f"teacher.user must contain {' and '.join('{{ ' + m + ' }}' for m in sorted(missing))}")
+        raise FileError(
+            root.nearest(("teacher", "user")).place,
+            f"teacher.user must contain {' and '.join('{{ ' + m + ' }}' for m in sorted(missing))}",
+        )
 
 
 def _check_patterns(spec: Any, root: Node, path: tuple[str | int, ...]) -> None:
@@ -200,7 +218,13 @@ def _check_patterns(spec: Any, root: Node, path: tuple[str | int, ...]) -> None:
             except BehaviorError as err:
                 place = root.nearest((*path, "regex", *((k,) if isinstance(spec.regex, list) else ()))).place
                 raise FileError(place, f"{'.'.join(map(str, path))}: {clip(pattern, 40)}: {err}") from None
-    key = next((kind for kind in ("all", "any", "not") if isinstance(root.nearest(path).value, dict)
-                and kind in root.nearest(path).value), None)
+    key = next(
+        (
+            kind
+            for kind in ("all", "any", "not")
+            if isinstance(root.nearest(path).value, dict) and kind in root.nearest(path).value
+        ),
+        None,
+    )
     for k, child in enumerate(children(spec)):
         _check_patterns(child, root, (*path, key, k) if key in ("all", "any") else (*path, key or "not"))

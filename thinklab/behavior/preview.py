@@ -1,4 +1,5 @@
 """What a teacher would be sent, how many tokens that is, and what a run would cost. No key, no network."""
+
 from __future__ import annotations
 
 import math

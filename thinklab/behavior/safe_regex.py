@@ -1,4 +1,5 @@
 """Patterns that somebody wrote: compiled by the ``regex`` module, which can stop at a time limit, and kept small."""
+
 from __future__ import annotations
 
 import re
@@ -39,7 +40,7 @@ def compile_pattern(pattern: str, ignore_case: bool = False) -> Any:
 
 def _weight(pattern: str) -> int:
     """Roughly the size of the compiled pattern: what ``{n,m}`` repeats counts max(n, m) times, nested ones multiply."""
-    stack, last = [0], 0      # sizes of the open groups; size of the element just before
+    stack, last = [0], 0  # sizes of the open groups; size of the element just before
     for token in re.finditer(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d*),?(\d*)\}|.", pattern, re.DOTALL):
         text = token.group()
         if text == "(":

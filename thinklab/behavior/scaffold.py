@@ -1,4 +1,5 @@
 """The commented file that `thinklab behaviors new NAME` writes. It passes lint and its own tests as it stands."""
+
 from __future__ import annotations
 
 import json
@@ -140,5 +141,5 @@ def schema() -> str:
     return json.dumps(made, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-if __name__ == "__main__":      # python -m thinklab.behavior.scaffold > behaviors/schema.json
+if __name__ == "__main__":  # python -m thinklab.behavior.scaffold > behaviors/schema.json
     print(schema(), end="")

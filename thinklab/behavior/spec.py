@@ -1,4 +1,5 @@
 """What a behavior file may say: the pydantic models. ``behaviors/schema.json`` is generated from ``BehaviorSpec``."""
+
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
@@ -126,10 +127,13 @@ class TestsSpec(Strict):
     @property
     def all_texts(self) -> list[TextTest]:
         """``shows``, ``lacks`` and ``texts`` in one form, in this order."""
-        return [*(TextTest(text=text, shows=True) for text in self.shows),
-                *(TextTest(text=text, shows=False) for text in self.lacks), *self.texts]
+        return [
+            *(TextTest(text=text, shows=True) for text in self.shows),
+            *(TextTest(text=text, shows=False) for text in self.lacks),
+            *self.texts,
+        ]
 
-    __test__ = False     # not a test class, whatever its name makes pytest think
+    __test__ = False  # not a test class, whatever its name makes pytest think
 
 
 class BehaviorSpec(Strict):
@@ -151,6 +155,8 @@ class BehaviorSpec(Strict):
     @model_validator(mode="after")
     def _no_judge_in_the_reward(self) -> BehaviorSpec:
         if self.reward.bonus and any(isinstance(part, JudgeSpec) for part in walk(self.detector)):
-            raise PydanticCustomError("judge_in_reward", "a judge is for probes only and cannot earn a bonus; set it to 0, or "
-                                                         "write the detector with phrase and regex")
+            raise PydanticCustomError(
+                "judge_in_reward",
+                "a judge is for probes only and cannot earn a bonus; set it to 0, or write the detector with phrase and regex",
+            )
         return self

@@ -4,6 +4,7 @@ Allowed: ``{{ variable }}``, a few filters without arguments, and ``{% if %}`` o
 calls, attributes or arithmetic, so a text from somewhere else can neither run anything nor take long. Variables are
 strings and are inserted as they are: what they contain is never rendered again.
 """
+
 from __future__ import annotations
 
 import re
@@ -22,8 +23,20 @@ ABOUT = ("name", "title", "description")
 TURN = (*ABOUT, "question", "response")
 """Variables of the user turn."""
 
-_ALLOWED = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Filter, nodes.If, nodes.Compare,
-            nodes.Operand, nodes.Const, nodes.Not, nodes.And, nodes.Or)
+_ALLOWED = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Name,
+    nodes.Filter,
+    nodes.If,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.Const,
+    nodes.Not,
+    nodes.And,
+    nodes.Or,
+)
 
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
 _environment.globals.clear()
@@ -51,34 +64,46 @@ def check(text: str, variables: Iterable[str]) -> None:
     if "{" not in text:
         return
     # deep nesting is the one way left to make the parser itself fail
-    if text.count("{%") > 40 or any(inner.count("(") + inner.count("[") + inner.count("{") > 20 or len(inner) > 400
-                                    for inner in re.findall(r"\{[{%](.*?)[%}]\}", text, re.DOTALL)):
+    if text.count("{%") > 40 or any(
+        inner.count("(") + inner.count("[") + inner.count("{") > 20 or len(inner) > 400
+        for inner in re.findall(r"\{[{%](.*?)[%}]\}", text, re.DOTALL)
+    ):
         raise TemplateProblem("too much template syntax; at most 40 {% … %}, each short", r"\{[{%]")
     try:
         tree = _environment.parse(text)
     except (TemplateError, RecursionError, ValueError, OverflowError) as err:
         line = getattr(err, "lineno", None)
-        raise TemplateProblem(f"not a template: {getattr(err, 'message', None) or type(err).__name__}"
-                              f"{f' (line {line} of this text)' if line else ''}; "
-                              "write {{ '{{' }} for two literal braces", r"\{[{%#]") from None
+        raise TemplateProblem(
+            f"not a template: {getattr(err, 'message', None) or type(err).__name__}"
+            f"{f' (line {line} of this text)' if line else ''}; "
+            "write {{ '{{' }} for two literal braces",
+            r"\{[{%#]",
+        ) from None
     for node in _walk(tree):
         if isinstance(node, nodes.Filter) and node.name not in FILTERS:
-            raise TemplateProblem(f"no filter {node.name!r}{did_you_mean(node.name, FILTERS)}; there are "
-                                  f"{', '.join(FILTERS)}", re.escape(node.name))
+            raise TemplateProblem(
+                f"no filter {node.name!r}{did_you_mean(node.name, FILTERS)}; there are {', '.join(FILTERS)}", re.escape(node.name)
+            )
         if isinstance(node, nodes.Filter) and (node.args or node.kwargs or node.dyn_args or node.dyn_kwargs):
             raise TemplateProblem(f"the filter {node.name!r} takes no arguments here", re.escape(node.name))
         if not isinstance(node, _ALLOWED):
             shown = _written(text, node.lineno)
-            raise TemplateProblem(f"{type(node).__name__} is not allowed in a text{f' ({shown})' if shown else ''}; only "
-                                  f"variables, the filters {', '.join(FILTERS)}, and if", re.escape(shown) or r"\{[{%]")
-        if isinstance(node, nodes.Output) and any(isinstance(part, nodes.Const) and not isinstance(part.value, str)
-                                                  for part in node.nodes):
-            raise TemplateProblem("{{ }} holds a variable, not a number; for literal braces write {{ '{{' }} and {{ '}}' }}",
-                                  r"\{\{(?!\s*['\"])")     # LaTeX such as \frac{{1}}{2} would silently lose its braces
+            raise TemplateProblem(
+                f"{type(node).__name__} is not allowed in a text{f' ({shown})' if shown else ''}; only "
+                f"variables, the filters {', '.join(FILTERS)}, and if",
+                re.escape(shown) or r"\{[{%]",
+            )
+        if isinstance(node, nodes.Output) and any(
+            isinstance(part, nodes.Const) and not isinstance(part.value, str) for part in node.nodes
+        ):
+            raise TemplateProblem(
+                "{{ }} holds a variable, not a number; for literal braces write {{ '{{' }} and {{ '}}' }}", r"\{\{(?!\s*['\"])"
+            )  # LaTeX such as \frac{{1}}{2} would silently lose its braces
         if isinstance(node, nodes.Name) and (node.ctx != "load" or node.name not in variables):
-            raise TemplateProblem(f"there is no variable {node.name!r} here{did_you_mean(node.name, variables)}; "
-                                  f"there are {', '.join(variables)}",
-                                  rf"(?<!\w){re.escape(node.name)}(?!\w)(?=[^{{}}]*[%}}]\}})")
+            raise TemplateProblem(
+                f"there is no variable {node.name!r} here{did_you_mean(node.name, variables)}; there are {', '.join(variables)}",
+                rf"(?<!\w){re.escape(node.name)}(?!\w)(?=[^{{}}]*[%}}]\}})",
+            )
 
 
 def _written(text: str, line: int) -> str:

@@ -1,5 +1,6 @@
 """The command line. Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run,
 3 a run that its teacher ended early."""
+
 from __future__ import annotations
 
 import logging
@@ -36,10 +37,15 @@ class _Commands(typer.core.TyperGroup):
             raise _Stopped(error) from error
 
 
-app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Teach a language model a way of thinking it does not have, and prove it.")
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Teach a language model a way of thinking it does not have, and prove it.",
+)
 console = Console(stderr=True, highlight=False)
-Out = Annotated[Optional[Path], typer.Option("--out", help="Run folder; default runs/NAME.")]      # noqa: UP045
+Out = Annotated[Optional[Path], typer.Option("--out", help="Run folder; default runs/NAME.")]  # noqa: UP045
 
 
 @app.command()
@@ -48,18 +54,20 @@ def demo(
     behavior: Annotated[str, typer.Option(help="self-check or thalapathy-vijay.")] = "self-check",
     method: Annotated[str, typer.Option(help="aas, grpo, luffy, ratio, authors or sft.")] = "aas",
     seed: Annotated[int, typer.Option()] = 0,
-    steps: Annotated[Optional[int], typer.Option(min=1)] = None,                                    # noqa: UP045
+    steps: Annotated[Optional[int], typer.Option(min=1)] = None,  # noqa: UP045
     questions: Annotated[Optional[int], typer.Option(min=1, help="Held-out questions of the final probe.")] = None,  # noqa: UP045
 ) -> None:
     """Teach the embedded student a habit, beside plain GRPO as the control, and write a report."""
     from thinklab.studies.demo import run_demo
+
     run_demo(out, behavior, method, seed, steps, questions, Console(highlight=False))
 
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="An experiment in YAML, a shipped one, or a run's config.yaml; with --resume a "
-                                                "run folder.")],
+    config: Annotated[
+        Path, typer.Argument(help="An experiment in YAML, a shipped one, or a run's config.yaml; with --resume a run folder.")
+    ],
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint: train --resume RUN.")] = False,
@@ -69,9 +77,16 @@ def train(
     """Train as CONFIG says, with a probe before and after. Ctrl-C finishes the generation at work and saves."""
     from thinklab.experiment import train as runs
     from thinklab.reports.console import probe_table, progress
-    experiment, out, result = runs.train(config, overrides or [], out, resume, profile,
-                                         lambda e: progress(e.train.steps, e.name, quiet, console),
-                                         lambda text: console.print(text, markup=False, soft_wrap=True))
+
+    experiment, out, result = runs.train(
+        config,
+        overrides or [],
+        out,
+        resume,
+        profile,
+        lambda e: progress(e.train.steps, e.name, quiet, console),
+        lambda text: console.print(text, markup=False, soft_wrap=True),
+    )
     if not quiet:
         Console(highlight=False).print(probe_table({experiment.name: result}))
         print(f"run folder: {out}")
@@ -79,20 +94,24 @@ def train(
 
 
 @app.command()
-def probe(run: Annotated[Path, typer.Argument(help="A run folder.")],
-          questions: Annotated[Optional[int], typer.Option(min=1)] = None,                          # noqa: UP045
-          samples: Annotated[Optional[int], typer.Option(min=1, help="Answers to each question at T=1.")] = None,  # noqa: UP045
-          persistence: Annotated[int, typer.Option(min=0, help="Further steps of plain GRPO, to see what is left.")] = 0) -> None:
+def probe(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    questions: Annotated[Optional[int], typer.Option(min=1)] = None,  # noqa: UP045
+    samples: Annotated[Optional[int], typer.Option(min=1, help="Answers to each question at T=1.")] = None,  # noqa: UP045
+    persistence: Annotated[int, typer.Option(min=0, help="Further steps of plain GRPO, to see what is left.")] = 0,
+) -> None:
     """Measure the last checkpoint of RUN on held-out questions: rates, reach, spill-over, retention, persistence."""
     unsloth_first.import_first_for(run)
     from thinklab.experiment.probe_run import probe_run
     from thinklab.probing.sentences import sentences
     from thinklab.reports.console import probe_table
+
     try:
         known = probe_run(run, questions, samples, persistence, lambda text: console.print(text, markup=False))
     except KeyboardInterrupt as error:
-        raise Interrupted(getattr(error, "number", 2), "stopped; what was measured by now is in probe.json. The same command "
-                          "measures the rest") from None
+        raise Interrupted(
+            getattr(error, "number", 2), "stopped; what was measured by now is in probe.json. The same command measures the rest"
+        ) from None
     shown = Console(highlight=False)
     shown.print(probe_table({run.name: known}))
     for sentence in sentences(known):
@@ -100,10 +119,13 @@ def probe(run: Annotated[Path, typer.Argument(help="A run folder.")],
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="A run folder, or a folder of them.")],
-           out: Annotated[Optional[Path], typer.Option(help="Default RUN/report.html.")] = None) -> None:  # noqa: UP045
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder, or a folder of them.")],
+    out: Annotated[Path | None, typer.Option(help="Default RUN/report.html.")] = None,
+) -> None:
     """Write one self-contained HTML page about RUN."""
     from thinklab.reports.run_page import report_folder
+
     print(report_folder(run, out))
 
 
@@ -112,7 +134,7 @@ app.command("doctor")(cli_doctor.doctor)
 app.command("save")(cli_export.save)
 app.command("push")(cli_export.push)
 app.command("study")(cli_study.study)
-app.command("experiment", hidden=True)(cli_study.study)      # its name up to 0.1
+app.command("experiment", hidden=True)(cli_study.study)  # its name up to 0.1
 app.command("eval")(cli_eval.evaluate)
 app.add_typer(cli_harness.app, name="harness")
 app.add_typer(cli_behaviors.app, name="behaviors")
@@ -124,7 +146,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)      # on a CPU it warns of a kernel from a hub, 4-bit or not
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on a CPU it warns of a kernel from a hub, 4-bit or not
     sys.exit(exit_code(_invoke, console))
 
 
@@ -133,4 +155,3 @@ def _invoke() -> None:
         app()
     except _Stopped as stopped:
         raise stopped.args[0] from None
-

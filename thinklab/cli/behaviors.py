@@ -2,6 +2,7 @@
 
 Exit codes: 0 fine, 1 a check failed, 2 the request or a file cannot be used.
 """
+
 from __future__ import annotations
 
 import json
@@ -56,8 +57,22 @@ def list_(as_format: AsFormat = Format.text) -> None:
     """The behaviors that travel with thinklab."""
     behaviors = [_load(name) for name in list_behaviors()]
     if as_format is Format.json:
-        _print(json.dumps([{"name": b.name, "title": b.title, "version": b.version, "hash": b.hash,
-                            "placement": b.placement, "bonus": b.reward.bonus} for b in behaviors], ensure_ascii=False))
+        _print(
+            json.dumps(
+                [
+                    {
+                        "name": b.name,
+                        "title": b.title,
+                        "version": b.version,
+                        "hash": b.hash,
+                        "placement": b.placement,
+                        "bonus": b.reward.bonus,
+                    }
+                    for b in behaviors
+                ],
+                ensure_ascii=False,
+            )
+        )
         return
     table = Table("name", "title", "placement", "bonus", box=None, header_style="bold")
     for b in behaviors:
@@ -70,8 +85,11 @@ def show(name: Target, as_format: AsFormat = Format.text) -> None:
     """One behavior: what it asks for, how it is detected, and its file. As JSON: everything that the file says, resolved."""
     behavior = _load(name)
     if as_format is Format.json:
-        _print(json.dumps({"hash": behavior.hash, "file": str(behavior.path), **behavior.spec.model_dump(by_alias=True)},
-                          ensure_ascii=False))
+        _print(
+            json.dumps(
+                {"hash": behavior.hash, "file": str(behavior.path), **behavior.spec.model_dump(by_alias=True)}, ensure_ascii=False
+            )
+        )
         return
     _out().print(Text(f"{behavior.name}: {behavior.title}", style="bold"))
     for label, text in summary(behavior).items():
@@ -83,8 +101,10 @@ def show(name: Target, as_format: AsFormat = Format.text) -> None:
 
 
 @app.command()
-def new(name: Annotated[str, typer.Argument(help="Its name: lower case, with hyphens.")],
-        folder: Annotated[Path, typer.Option("--in", help="The folder to write it to.")] = Path()) -> None:
+def new(
+    name: Annotated[str, typer.Argument(help="Its name: lower case, with hyphens.")],
+    folder: Annotated[Path, typer.Option("--in", help="The folder to write it to.")] = Path(),
+) -> None:
     """Write a commented file to start from. It passes lint and test as it stands."""
     try:
         path = new_file(name, folder)
@@ -116,9 +136,11 @@ def lint_files(files: Targets, as_format: AsFormat = Format.text) -> None:
 
 
 @app.command()
-def test(files: Targets, as_format: AsFormat = Format.text,
-         verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print the tests that passed.")] = False,
-         ) -> None:
+def test(
+    files: Targets,
+    as_format: AsFormat = Format.text,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print the tests that passed.")] = False,
+) -> None:
     """Run the tests that the files bring along, and the ones that every behavior must pass."""
     failed, report = 0, []
     for target in files:
@@ -126,10 +148,15 @@ def test(files: Targets, as_format: AsFormat = Format.text,
         results = lint.run_tests(behavior)
         bad = [r for r in results if r.passed is False]
         failed += len(bad)
-        report.append({"name": behavior.name, "file": str(behavior.path),
-                       "passed": sum(r.passed is True for r in results),
-                       "failed": [{"what": r.what, "why": r.why} for r in bad],
-                       "not_run": [{"what": r.what, "why": r.why} for r in results if r.passed is None]})
+        report.append(
+            {
+                "name": behavior.name,
+                "file": str(behavior.path),
+                "passed": sum(r.passed is True for r in results),
+                "failed": [{"what": r.what, "why": r.why} for r in bad],
+                "not_run": [{"what": r.what, "why": r.why} for r in results if r.passed is None],
+            }
+        )
         if as_format is Format.text:
             _print_results(behavior, results, verbose)
     if as_format is Format.json:
@@ -143,8 +170,11 @@ def _print_results(behavior: Behavior, results: list[lint.TestResult], verbose: 
     for r in results:
         if verbose or r.passed is not True:
             _print(f"{words[r.passed]:8} {r.what}{f' [{r.why}]' if r.why else ''}")
-    counts = [f"{sum(r.passed is key for r in results)} {words[key].lower()}" for key in (True, False, None)
-              if key is True or any(r.passed is key for r in results)]
+    counts = [
+        f"{sum(r.passed is key for r in results)} {words[key].lower()}"
+        for key in (True, False, None)
+        if key is True or any(r.passed is key for r in results)
+    ]
     _print(f"{behavior.name}: {', '.join(counts)}")
 
 
@@ -169,8 +199,18 @@ def preview_(
     made = preview(behavior, question, response)
     cost = _cost(made, calls, model, price_in, price_out)
     if as_format is Format.json:
-        _print(json.dumps({"messages": list(made.messages), "input_tokens": made.input_tokens,
-                           "output_tokens": made.output_tokens, "calls": calls, "cost": cost}, ensure_ascii=False))
+        _print(
+            json.dumps(
+                {
+                    "messages": list(made.messages),
+                    "input_tokens": made.input_tokens,
+                    "output_tokens": made.output_tokens,
+                    "calls": calls,
+                    "cost": cost,
+                },
+                ensure_ascii=False,
+            )
+        )
         return
     console = _out()
     for message in made.messages:
@@ -199,11 +239,12 @@ def _cost(made: Preview, calls: int, model: str | None, price_in: float | None, 
         return f"${total:,.4f} at ${price_in:g} in and ${price_out:g} out per million tokens"
     from thinklab.teachers.anthropic import DEFAULT_MODEL
     from thinklab.teachers.prices import dollars, facts
+
     model = model or DEFAULT_MODEL
     price = facts(model).price
     if price is None:
         return f"no price is known for {model!r}; give --price-in and --price-out"
-    each = made.usage(1)      # per call: the price of a call can depend on its length
+    each = made.usage(1)  # per call: the price of a call can depend on its length
     return f"{dollars(price.cost(each) * calls)} with {model} (prices of {price.date}, without prompt cache)"
 
 

@@ -1,4 +1,5 @@
 """``thinklab doctor``: what is here, what a run would use, what to do about each problem."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -14,9 +15,9 @@ MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "problem": ("FAIL"
 
 
 def doctor(
-    config: Annotated[Optional[Path], typer.Argument(help="An experiment in YAML, or a shipped one.")] = None,   # noqa: UP045
-    overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,   # noqa: UP045
-    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 16gb, 24gb or 80gb.")] = None,          # noqa: UP045
+    config: Annotated[Optional[Path], typer.Argument(help="An experiment in YAML, or a shipped one.")] = None,  # noqa: UP045
+    overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
+    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 16gb, 24gb or 80gb.")] = None,  # noqa: UP045
     quick: Annotated[bool, typer.Option("--quick", help="Load and probe nothing.")] = False,
 ) -> None:
     """Look at this machine and, with CONFIG or --profile, try everything that the run needs; exit 1 when it would fail."""
@@ -29,14 +30,15 @@ def doctor(
     if config is not None:
         experiment = load_config(config, overrides or [], profile, check_lines)
     elif profile is not None:
-        apply_profile({}, profile)                   # an unknown name is said here, in one line
+        apply_profile({}, profile)  # an unknown name is said here, in one line
         experiment = Experiment.model_validate({"profile": profile, "loss": {"method": "grpo"}})
     if experiment is not None and experiment.student.kind == "unsloth":
         from thinklab.students import unsloth_first
+
         try:
             unsloth_first.import_first("unsloth")
         except StudentError:
-            pass                                     # the examination says the same, with everything else
+            pass  # the examination says the same, with everything else
     from thinklab.experiment.doctor import examine
 
     console, problems = Console(highlight=False), 0

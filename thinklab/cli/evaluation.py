@@ -1,4 +1,5 @@
 """``thinklab eval``: methods x benchmarks x runs from one file, resumable, with one table and one page at the end."""
+
 from __future__ import annotations
 
 import shlex
@@ -20,7 +21,7 @@ from thinklab.students import unsloth_first
 
 def evaluate(
     file: Annotated[Path, typer.Argument(help="An evaluation in YAML, or the name of a shipped one, such as tiny-grid.")],
-    out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,                 # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,  # noqa: UP045
     only: Annotated[str, typer.Option(help="Only cells whose METHOD/BENCHMARK matches, such as 'sft/*'.")] = "*",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the cells and how far each is.")] = False,
     report_only: Annotated[bool, typer.Option("--report-only", help="Write the table and the page of what is there.")] = False,
@@ -28,6 +29,7 @@ def evaluate(
 ) -> None:
     """Score FILE's methods on its benchmarks; call it again to go on where it was stopped."""
     from thinklab.evaluation.plan import load_evaluation
+
     file = find_config(file, "evaluation")
     config = load_evaluation(file)
     out = out or Path("runs") / config.name
@@ -40,18 +42,23 @@ def evaluate(
     if not report_only:
         from thinklab.evaluation.grid import evaluate as run
         from thinklab.evaluation.students import student_kinds
+
         for kind in student_kinds(config, file, out, [m for m, _ in wanted]):
             unsloth_first.import_first(kind)
         try:
             with progress(console, config.name, quiet) as listener:
                 run(config, file, out, only, lambda text: quiet or console.print(text, markup=False, soft_wrap=True), listener)
         except KeyboardInterrupt as error:
-            raise Interrupted(getattr(error, "number", 2), "stopped; every finished answer is kept. Continue with: thinklab eval "
-                              f"{shlex.quote(str(file))} --out {shlex.quote(str(out))}") from None
+            raise Interrupted(
+                getattr(error, "number", 2),
+                "stopped; every finished answer is kept. Continue with: thinklab eval "
+                f"{shlex.quote(str(file))} --out {shlex.quote(str(out))}",
+            ) from None
     from thinklab.evaluation.page import headline, write_results
     from thinklab.evaluation.questions import all_seen
     from thinklab.evaluation.results import collect
     from thinklab.evaluation.students import budgets
+
     results = collect(config, out)
     if not results.cells and report_only:
         raise RunError(f"{out} holds no finished run of any cell yet; call the same command without --report-only first")
@@ -60,7 +67,7 @@ def evaluate(
     for sentence in headline(results):
         print(sentence)
     print(f"page: {page}")
-    if results.judge_failed:                 # the page is there, with what is known; a script must not take it for the whole
+    if results.judge_failed:  # the page is there, with what is known; a script must not take it for the whole
         raise TeacherError(f"the judge of {file}: {results.judge_failed}")
 
 
@@ -68,6 +75,7 @@ def _done(out: Path, method: str, benchmark: str) -> int:
     """Runs of a cell that are whole."""
     from thinklab.run.chunks import whole_chunks
     from thinklab.run.folder import RunFolder
+
     size = len(((RunFolder(out).read_json("questions.json") or {}).get(benchmark) or {}).get("ids", ()))
     counts: dict[int, int] = {}
     for key, lines in whole_chunks(RunFolder(out / method / benchmark), "answers", repair=False).items():
@@ -83,6 +91,7 @@ def progress(console: Console, name: str, quiet: bool) -> Iterator[Callable[[str
         return
     if sys.stderr.isatty():
         from thinklab.reports.console import bars
+
         with bars(console) as shown:
             task = shown.add_task(name, total=None, rates="loading")
             yield lambda cell, done, total: shown.update(task, completed=done, total=total, rates=cell)
@@ -94,4 +103,5 @@ def progress(console: Console, name: str, quiet: bool) -> Iterator[Callable[[str
         if cell != last:
             last = cell
             console.print(f"{done}/{total} answers, {time.perf_counter() - begin:.0f} s: {cell}", markup=False)
+
     yield listen

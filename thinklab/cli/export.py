@@ -1,4 +1,5 @@
 """``thinklab save`` and ``thinklab push``: take a trained student away."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -13,13 +14,14 @@ from thinklab.students import unsloth_first
 def save(
     run: Annotated[Path, typer.Argument(help="A run folder; its last checkpoint is taken.")],
     kind: Annotated[str, typer.Option("--as", help="adapter, merged or gguf.")] = "adapter",
-    out: Annotated[Optional[Path], typer.Option(help="The folder to make; default RUN/export/KIND.")] = None,     # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="The folder to make; default RUN/export/KIND.")] = None,  # noqa: UP045
     quantization: Annotated[str, typer.Option(help="gguf only: a name that Unsloth knows.")] = "q4_k_m",
 ) -> None:
     """Write the trained student of RUN into a folder, with a model card."""
     if kind == "gguf":
         unsloth_first.import_first_for(run)
     from thinklab.export.export import save as write
+
     print(write(run, kind, out, quantization=quantization))
 
 
@@ -31,6 +33,7 @@ def push(
 ) -> None:
     """Upload FOLDER to the hub as REPO, after showing what would leave this machine and asking."""
     from thinklab.export.export import push as upload
+
     console = Console(stderr=True, highlight=False)
 
     def ask(question: str) -> bool:

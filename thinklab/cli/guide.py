@@ -1,4 +1,5 @@
 """``thinklab guide``: comments on a file of answers without any training."""
+
 from __future__ import annotations
 
 import json
@@ -23,12 +24,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def guide(
     questions: Annotated[Path, typer.Argument(help="JSONL with 'question' and 'response' on each line.")],
     behavior: Annotated[str, typer.Option(help="A shipped behavior, or a path to a YAML file.")],
-    teacher: Annotated[str, typer.Option(help="scripted, anthropic, openai, local, human, replay, or an installed "
-                                              "one.")],
-    option: Annotated[Optional[list[str]], typer.Option(                                            # noqa: UP045
-        "--option", "-o", help="An option of the teacher, key=value; repeat for more. Never a key.")] = None,
+    teacher: Annotated[str, typer.Option(help="scripted, anthropic, openai, local, human, replay, or an installed one.")],
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="An option of the teacher, key=value; repeat for more. Never a key."),
+    ] = None,
     out: Annotated[Optional[Path], typer.Option(help="JSONL to write; default: stdout.")] = None,  # noqa: UP045
-    limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first N lines.")] = None,    # noqa: UP045
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first N lines.")] = None,  # noqa: UP045
     show: Annotated[int, typer.Option(min=0, help="Usable replies to print, to be read.")] = 2,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it may cost.")] = False,
 ) -> None:
@@ -101,7 +103,7 @@ def parse_options(given: list[str]) -> dict[str, Any]:
             raise ConfigError(f"--option takes key=value, not {name!r} alone")
         try:
             options[name] = YAML(typ="safe").load(value) if value else ""
-        except Exception as error:                       # ruamel has no common base for all that it raises
+        except Exception as error:  # ruamel has no common base for all that it raises
             raise ConfigError(f"--option {name}: the value is not valid YAML") from error
     return options
 
@@ -118,6 +120,7 @@ def _bar(total: int, name: str, teacher: Any) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     from thinklab.reports.console import bars
+
     with bars(Console(stderr=True, highlight=False)) as shown:
         task = shown.add_task(f"guide, {name}", total=total, rates="asking")
         yield lambda: shown.update(task, advance=1, rates=teacher.brief() if hasattr(teacher, "brief") else "")
@@ -125,7 +128,7 @@ def _bar(total: int, name: str, teacher: Any) -> Iterator[Callable[[], None]]:
 
 def _show(console: Console, line: dict[str, Any]) -> None:
     """One answer with what was added to it, to be read."""
-    added, correct = line["text"][len(line["response"]):], line["correct"]
+    added, correct = line["text"][len(line["response"]) :], line["correct"]
     known = "not checked" if correct is None else "right" if correct else "wrong"
     opinion = line["guidance"]["fields"]["opinion"]
     console.rule(f"{line['id']}: the answer is {known}; the teacher says {opinion}", align="left")
@@ -149,8 +152,7 @@ def _report(console: Console, tally: Any, lines: int, total: int, teacher: Any, 
         also = f" (and {len(more)} other causes)" if len(more) > 1 else " (and one other cause)" if more else ""
         console.print(f"  {reason}, {count} times: {as_text(detail)[:200]}{also}", markup=False)
     if tally.opinion_accuracy is not None:
-        console.print(f"opinion right: {tally.opinions_right} of {tally.opinions} "
-                      f"({tally.opinion_accuracy:.1%})", markup=False)
+        console.print(f"opinion right: {tally.opinions_right} of {tally.opinions} ({tally.opinion_accuracy:.1%})", markup=False)
     if hasattr(teacher, "summary"):
         console.print(f"teacher: {teacher.summary()}", markup=False)
     if stopped := getattr(teacher, "should_stop", ""):

@@ -1,4 +1,5 @@
 """``thinklab harness``: a student and its questions for lm-evaluation-harness, and whether it scores them alike."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -18,6 +19,7 @@ def export(
     """Write a plain model folder, the questions as tasks, and the command to call."""
     from thinklab.evaluation import harness
     from thinklab.evaluation.plan import load_evaluation
+
     config = load_evaluation(tasks)
     print(f"model: {harness.export_model(source, out)}")
     names = harness.export_tasks(config, out)
@@ -28,8 +30,11 @@ def export(
 def check(out: Annotated[Path, typer.Argument(help="An export whose tasks the harness has run.")]) -> None:
     """Answer an export's questions here, greedily, and compare with what the harness logged."""
     from thinklab.evaluation import harness
+
     for agreement in harness.check(out, print):
         print(agreement)
         for item in agreement.differing[:5]:
-            print(f"  {item['id']}: gold {item['gold']!r}, {item['grade']} here on {item['ours'][-60:]!r}, "
-                  f"{item['harness_grade']} there on {item['harness'][-60:]!r}")
+            print(
+                f"  {item['id']}: gold {item['gold']!r}, {item['grade']} here on {item['ours'][-60:]!r}, "
+                f"{item['harness_grade']} there on {item['harness'][-60:]!r}"
+            )

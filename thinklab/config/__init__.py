@@ -1,4 +1,5 @@
 """An experiment in YAML, its profiles, and the files that ship with thinklab."""
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

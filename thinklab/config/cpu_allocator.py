@@ -4,6 +4,7 @@ On a CPU, small training steps free and map the same large tensors over and over
 each time has been seen to cost ten times the step itself (2.6 s against 0.3 s). Same effect as the environment
 variables MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_, but it works after Python has started, so notebooks have it too.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -11,7 +12,7 @@ import sys
 from functools import cache
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEEP = 1 << 30        # bytes
+KEEP = 1 << 30  # bytes
 
 
 @cache
@@ -23,5 +24,5 @@ def tune() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    mmap = mallopt(M_MMAP_THRESHOLD, KEEP) or mallopt(M_MMAP_THRESHOLD, 1 << 25)    # older glibc allows 32 MiB at most
+    mmap = mallopt(M_MMAP_THRESHOLD, KEEP) or mallopt(M_MMAP_THRESHOLD, 1 << 25)  # older glibc allows 32 MiB at most
     return bool(mmap and mallopt(M_TRIM_THRESHOLD, KEEP))

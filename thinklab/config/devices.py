@@ -6,6 +6,7 @@ would write the same run folder. So thinklab trains on the first GPU and says ho
 
 Left out: data-parallel training over several GPUs.
 """
+
 from __future__ import annotations
 
 import os
@@ -20,14 +21,16 @@ Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-USES = ("start another run there, such as the next seed, with CUDA_VISIBLE_DEVICES=1 in front of the command; or put a local "
-        "teacher there with teacher.device=cuda:1; or run a vLLM server there and name it under train.vllm")
+USES = (
+    "start another run there, such as the next seed, with CUDA_VISIBLE_DEVICES=1 in front of the command; or put a local "
+    "teacher there with teacher.device=cuda:1; or run a vLLM server there and name it under train.vllm"
+)
 
 
 def one_gpu(args: Arguments) -> Arguments:
     """``args``, set to train on one device without ``nn.DataParallel``; each process of a distributed launch has one already."""
     if args.n_gpu > 1:
-        args._n_gpu = 1             # as transformers itself does for a model that is spread over several GPUs
+        args._n_gpu = 1  # as transformers itself does for a model that is spread over several GPUs
     return args
 
 
@@ -39,11 +42,13 @@ def unused() -> str:
 
 def refuse_several_processes() -> None:
     """Raises:
-        ConfigError: under ``torchrun`` or ``accelerate launch`` with more than one process, before anything is written.
+    ConfigError: under ``torchrun`` or ``accelerate launch`` with more than one process, before anything is written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError(f"this was launched as {os.environ['WORLD_SIZE']} processes (torchrun or accelerate launch), but a run "
-                          f"is one process on one GPU: start it without the launcher. To use the other GPUs: {USES}")
+        raise ConfigError(
+            f"this was launched as {os.environ['WORLD_SIZE']} processes (torchrun or accelerate launch), but a run "
+            f"is one process on one GPU: start it without the launcher. To use the other GPUs: {USES}"
+        )
 
 
 def default_dtype() -> torch.dtype:

@@ -1,4 +1,5 @@
 """One experiment = one YAML file. Every key is checked, and unknown keys are errors."""
+
 from __future__ import annotations
 
 import math
@@ -12,10 +13,26 @@ from thinklab.config.profiles import apply_profile
 from thinklab.config.schedule import Schedule
 from thinklab.errors import ConfigError
 
-TEMPLATE_ARGUMENTS = frozenset((
-    "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length", "messages",
-    "padding", "processor_kwargs", "return_assistant_tokens_mask", "return_dict", "return_tensors", "tokenize",
-    "tokenizer_kwargs", "tools", "truncation"))
+TEMPLATE_ARGUMENTS = frozenset(
+    (
+        "add_generation_prompt",
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "documents",
+        "max_length",
+        "messages",
+        "padding",
+        "processor_kwargs",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "tokenize",
+        "tokenizer_kwargs",
+        "tools",
+        "truncation",
+    )
+)
 """Names that ``apply_chat_template`` takes for itself, and what thinklab puts into every template."""
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
@@ -76,8 +93,9 @@ class StudentSection(Section):
     @model_validator(mode="after")
     def _fast_inference(self):
         if self.fast_inference and self.kind != "unsloth":
-            raise yaml_model.fault("fast_inference belongs to kind unsloth; for other students set train.vllm", "fast_inference",
-                                 "kind")
+            raise yaml_model.fault(
+                "fast_inference belongs to kind unsloth; for other students set train.vllm", "fast_inference", "kind"
+            )
         return self
 
 
@@ -161,7 +179,7 @@ class GuidanceSection(Section):
 
     @model_validator(mode="after")
     def _schedule(self):
-        self.whole_schedule()           # raises when it would do nothing
+        self.whole_schedule()  # raises when it would do nothing
         return self
 
 
@@ -259,16 +277,29 @@ class TrainSection(Section):
     def _shapes(self):
         rollouts = self.questions * self.samples
         if rollouts % self.minibatches:
-            raise yaml_model.fault(f"minibatches ({self.minibatches}) must divide questions x samples ({rollouts})",
-                                 "minibatches", "samples", "questions")
+            raise yaml_model.fault(
+                f"minibatches ({self.minibatches}) must divide questions x samples ({rollouts})",
+                "minibatches",
+                "samples",
+                "questions",
+            )
         if self.micro_batch and (rollouts // self.minibatches) % self.micro_batch:
-            raise yaml_model.fault(f"micro_batch ({self.micro_batch}) must divide the rollouts per optimizer step "
-                                 f"({rollouts // self.minibatches})", "micro_batch", "minibatches", "samples", "questions")
+            raise yaml_model.fault(
+                f"micro_batch ({self.micro_batch}) must divide the rollouts per optimizer step ({rollouts // self.minibatches})",
+                "micro_batch",
+                "minibatches",
+                "samples",
+                "questions",
+            )
         span = self.iterations * self.minibatches
         if self.checkpoint_every % span:
-            raise yaml_model.fault(f"checkpoint_every ({self.checkpoint_every}) must be a multiple of iterations x minibatches "
-                                 f"({span}): a run can only be continued between two generations",
-                                 "checkpoint_every", "iterations", "minibatches")
+            raise yaml_model.fault(
+                f"checkpoint_every ({self.checkpoint_every}) must be a multiple of iterations x minibatches "
+                f"({span}): a run can only be continued between two generations",
+                "checkpoint_every",
+                "iterations",
+                "minibatches",
+            )
         return self
 
 
@@ -389,27 +420,41 @@ class Experiment(Section):
         if self.baseline is not None:
             self._whole_baseline()
         if self.loss.method != "grpo" and not self.behaviors:
-            raise yaml_model.fault(f"method {self.loss.method!r} needs at least one behavior under 'behaviors'; "
-                                 "only 'grpo' trains without", "loss.method", "behaviors")
+            raise yaml_model.fault(
+                f"method {self.loss.method!r} needs at least one behavior under 'behaviors'; only 'grpo' trains without",
+                "loss.method",
+                "behaviors",
+            )
         if self.loss.method != "grpo":
             self.guidance.whole_schedule().check_group(self.train.samples)
         if self.loss.method != "grpo" and self.loss.floor <= self.loss.c_max:
-            raise yaml_model.fault(f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})",
-                                 "loss.c_max", "loss.floor")
+            raise yaml_model.fault(
+                f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})", "loss.c_max", "loss.floor"
+            )
         if self.student.kind == "unsloth" and self.train.vllm is not None and self.train.vllm.mode == "colocate":
-            raise yaml_model.fault("an unsloth student brings its own vLLM: set student.fast_inference=true and leave train.vllm "
-                                 "out", "train.vllm", "student.kind")
+            raise yaml_model.fault(
+                "an unsloth student brings its own vLLM: set student.fast_inference=true and leave train.vllm out",
+                "train.vllm",
+                "student.kind",
+            )
         return self
 
     def _whole_baseline(self):
         if self.loss.method != "grpo":
-            raise yaml_model.fault(f"a baseline has no policy gradient: take out loss.method {self.loss.method!r}, or 'baseline'",
-                                 "loss.method", "baseline")
+            raise yaml_model.fault(
+                f"a baseline has no policy gradient: take out loss.method {self.loss.method!r}, or 'baseline'",
+                "loss.method",
+                "baseline",
+            )
         if self.baseline.kind == "sft" and self.baseline.texts == "guided" and not self.behaviors:
-            raise yaml_model.fault("baseline.texts 'guided' needs at least one behavior under 'behaviors' for the teacher to "
-                                 "show", "baseline.texts", "behaviors")
+            raise yaml_model.fault(
+                "baseline.texts 'guided' needs at least one behavior under 'behaviors' for the teacher to show",
+                "baseline.texts",
+                "behaviors",
+            )
         if self.train.micro_batch and self.baseline.batch % min(self.train.micro_batch, self.baseline.batch):
-            raise yaml_model.fault(f"train.micro_batch ({self.train.micro_batch}) must divide baseline.batch "
-                                 f"({self.baseline.batch})", "baseline.batch", "train.micro_batch")
-
-
+            raise yaml_model.fault(
+                f"train.micro_batch ({self.train.micro_batch}) must divide baseline.batch ({self.baseline.batch})",
+                "baseline.batch",
+                "train.micro_batch",
+            )

@@ -1,4 +1,5 @@
 """Read an experiment from YAML, with overrides, and with the line of whatever is wrong."""
+
 from __future__ import annotations
 
 import os
@@ -21,8 +22,9 @@ Check = Callable[[Experiment, Callable[[tuple], str]], None]
 """``check(config, at)`` raises a ``ConfigError``; ``at(("behaviors", 0))`` is the place of that key, such as ``e.yaml:3:13``."""
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = (), profile: str | None = None,
-                check: Check = lambda config, at: None) -> Experiment:
+def load_config(
+    path: str | Path, overrides: Sequence[str] = (), profile: str | None = None, check: Check = lambda config, at: None
+) -> Experiment:
     """Read an experiment, or the ``config.yaml`` of a run.
 
     Args:
@@ -65,8 +67,7 @@ def paths_beside(data: dict[str, Any], folder: Path) -> None:
         data: a config as it stands in YAML, or a part of it.
         folder: where its file is.
     """
-    for key, names in (("task", ("path",)), ("student", ("path",)), ("teacher", ("path", "run")),
-                       ("judge", ("path", "run"))):
+    for key, names in (("task", ("path",)), ("student", ("path",)), ("teacher", ("path", "run")), ("judge", ("path", "run"))):
         section = data.get(key)
         for name in names if isinstance(section, dict) else ():
             value = section.get(name)
@@ -85,15 +86,18 @@ def paths_beside(data: dict[str, Any], folder: Path) -> None:
 def _find_behaviors(config: Experiment, document: yaml_model.Document) -> None:
     """A behavior that does not exist is an error of the line that names it; what is wrong inside a file is said by the file."""
     from thinklab.config.shipped import locate
+
     for k, section in enumerate(config.behaviors):
         try:
             path = locate(section.name)
         except BehaviorError as error:
             raise ConfigError(f"{document.at(('behaviors', k))}: {error}") from error
-        if not os.path.isfile(path):              # False, not an error, for a name that is too long for a file
-            raise ConfigError(f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()} and "
-                              "beside the config; a "
-                              "shipped behavior is named without .yaml)")
+        if not os.path.isfile(path):  # False, not an error, for a name that is too long for a file
+            raise ConfigError(
+                f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()} and "
+                "beside the config; a "
+                "shipped behavior is named without .yaml)"
+            )
 
 
 def _full_key(key: str) -> str:
@@ -107,8 +111,10 @@ def _full_key(key: str) -> str:
     if len(owners) > 1:
         raise ConfigError(f"{key!r} is ambiguous: write {' or '.join(f'{o}.{key}' for o in owners)}")
     if not owners:
-        known = [*Experiment.model_fields,
-                 *(f for kind in sections.values() if issubclass(kind, Section) for f in kind.model_fields)]
+        known = [
+            *Experiment.model_fields,
+            *(f for kind in sections.values() if issubclass(kind, Section) for f in kind.model_fields),
+        ]
         raise ConfigError(f"unknown key {key!r}{did_you_mean(key, known)}")
     return f"{owners[0]}.{key}"
 
@@ -121,14 +127,14 @@ def apply_override(document: yaml_model.Document, text: str) -> None:
     steps = _full_key(key).split(".")
     try:
         parsed = YAML(typ="safe", pure=True).load(value)
-    except (YAMLError, ValueError, RecursionError) as error:       # ValueError: a number of over 4,300 digits
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a number of over 4,300 digits
         raise ConfigError(f"the value in {clip(text)} is not valid YAML, or a number that is too long") from error
     node = document.data
     for step in steps[:-1]:
         inner = node.get(step)
         if inner is None:
             inner = node[step] = {}
-        elif isinstance(inner, str):        # a short form such as ``task: sums``
+        elif isinstance(inner, str):  # a short form such as ``task: sums``
             short = {"task": "name", "teacher": "backend", "student": "kind", "judge": "teacher"}
             inner = node[step] = {short.get(step, "name"): inner}
         elif not isinstance(inner, dict):

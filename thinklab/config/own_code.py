@@ -4,6 +4,7 @@ A console script does not look for modules where it was started, and putting tha
 file or folder in it stand in for a package that is merely absent. So the module that is named is loaded from there by name; while
 it is, the folder is searched last, so that it finds its neighbors and cannot replace anything that is installed.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -46,12 +47,13 @@ def find_function(name: str, what: str) -> Callable[..., Any]:
     except ConfigError:
         raise
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):      # a module that theirs needs
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):  # a module that theirs needs
             raise ConfigError(f"{what} {name!r} cannot be imported: {_where(error)}{error}") from error
         looked = ", ".join(map(str, folders))
-        raise ConfigError(f"{what} {name!r} cannot be imported: there is no module {error.name!r} in {looked}, and none is "
-                          "installed") from error
-    except Exception as error:                                # whatever a user's module does while it is imported
+        raise ConfigError(
+            f"{what} {name!r} cannot be imported: there is no module {error.name!r} in {looked}, and none is installed"
+        ) from error
+    except Exception as error:  # whatever a user's module does while it is imported
         raise ConfigError(f"{what} {name!r} cannot be imported: {_where(error)}{type(error).__name__}: {error}") from error
     found = getattr(loaded, attribute, None)
     if not callable(found):
@@ -62,18 +64,20 @@ def find_function(name: str, what: str) -> Callable[..., Any]:
 
 def _load(module: str, folders: list[Path]) -> ModuleType:
     top = module.partition(".")[0]
-    importlib.invalidate_caches()                             # the file may be a second old
+    importlib.invalidate_caches()  # the file may be a second old
     for folder in folders:
         spec = PathFinder.find_spec(top, [str(folder)])
         if spec is None or (spec.origin is None and not (folder / Path(*module.split("."))).with_suffix(".py").is_file()):
-            continue                                          # a folder without __init__.py counts where the file is in it
+            continue  # a folder without __init__.py counts where the file is in it
         known = sys.modules.get(top)
         with _searched_last(folder):
             if known is None:
                 _execute(top, spec)
             elif _files(known) != _files(spec):
-                raise ConfigError(f"{folder / top} cannot be used under the name {top!r}: another module of that name is loaded "
-                                  f"already ({next(iter(_files(known)), 'built in')}); give the file another name")
+                raise ConfigError(
+                    f"{folder / top} cannot be used under the name {top!r}: another module of that name is loaded "
+                    f"already ({next(iter(_files(known)), 'built in')}); give the file another name"
+                )
             return importlib.import_module(module)
     return importlib.import_module(module)
 

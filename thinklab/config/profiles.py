@@ -7,6 +7,7 @@ the card decides between bf16 and fp16, so a profile is only ever about memory.
 
 Left out: searching for the largest batch that fits. The dry run (``train.dry_run``) says in the first minute whether it does.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -15,33 +16,47 @@ from typing import Any
 
 from thinklab.errors import ConfigError, did_you_mean
 
-MODEL = "unsloth/Llama-3.2-3B-Instruct"       # the open copy of meta-llama's gated repository
-_GPU_TRAIN = {"questions": 4, "samples": 8, "max_prompt_tokens": 512, "max_completion_tokens": 1024,
-              "gradient_checkpointing": True, "learning_rate": 2e-5, "warmup_steps": 10, "checkpoint_every": 20}
+MODEL = "unsloth/Llama-3.2-3B-Instruct"  # the open copy of meta-llama's gated repository
+_GPU_TRAIN = {
+    "questions": 4,
+    "samples": 8,
+    "max_prompt_tokens": 512,
+    "max_completion_tokens": 1024,
+    "gradient_checkpointing": True,
+    "learning_rate": 2e-5,
+    "warmup_steps": 10,
+    "checkpoint_every": 20,
+}
 
 PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {
         "student": {"kind": "embedded", "dtype": "float32", "quantize": "none", "lora": {"r": 16, "alpha": 32}},
-        "train": {"questions": 12, "samples": 8, "max_prompt_tokens": 40, "max_completion_tokens": 72, "learning_rate": 1e-3,
-                  "checkpoint_every": 20},
+        "train": {
+            "questions": 12,
+            "samples": 8,
+            "max_prompt_tokens": 40,
+            "max_completion_tokens": 72,
+            "learning_rate": 1e-3,
+            "checkpoint_every": 20,
+        },
         "guidance": {"max_tokens": 60},
     },
-    "t4": {                     # 15 GB, compute capability 7.5: no bf16, so ``auto`` is fp16 with a loss scaler
+    "t4": {  # 15 GB, compute capability 7.5: no bf16, so ``auto`` is fp16 with a loss scaler
         "student": {"kind": "unsloth", "path": MODEL, "dtype": "auto", "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
         "train": {**_GPU_TRAIN, "micro_batch": 4, "sample_rows": 32},
         "guidance": {"max_tokens": 256},
     },
-    "16gb": {                   # RTX 4080, 4060 Ti, 5080, A4000, V100: the T4's lengths, in bf16 where the card has it
+    "16gb": {  # RTX 4080, 4060 Ti, 5080, A4000, V100: the T4's lengths, in bf16 where the card has it
         "student": {"kind": "unsloth", "path": MODEL, "dtype": "auto", "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
         "train": {**_GPU_TRAIN, "micro_batch": 4, "sample_rows": 32},
         "guidance": {"max_tokens": 256},
     },
-    "24gb": {                   # L4, 3090, 4090, A10
+    "24gb": {  # L4, 3090, 4090, A10
         "student": {"kind": "unsloth", "path": MODEL, "dtype": "auto", "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
         "train": {**_GPU_TRAIN, "questions": 8, "micro_batch": 8, "sample_rows": 64},
         "guidance": {"max_tokens": 256},
     },
-    "80gb": {                   # A100, H100: 16-bit weights, longer answers
+    "80gb": {  # A100, H100: 16-bit weights, longer answers
         "student": {"kind": "unsloth", "path": MODEL, "dtype": "auto", "quantize": "none", "lora": {"r": 32, "alpha": 64}},
         "train": {**_GPU_TRAIN, "questions": 16, "max_completion_tokens": 2048, "micro_batch": 16, "sample_rows": 128},
         "guidance": {"max_tokens": 384},

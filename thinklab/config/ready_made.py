@@ -4,6 +4,7 @@ An object that was passed from Python is not in the config. A run therefore writ
 were ready-made (``ready_made: {task: Rows}``), and whoever opens it again must pass them again or is refused: what the config
 names in their place (often a default) may be another task, another student.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -50,9 +51,13 @@ def check_ready_made(path: Any, resolved: Mapping[str, Any], parts: Parts, neede
     if missing := [name for name in needed if name in there and getattr(parts, name) is None]:
         what = " and ".join(f"{name} ({there[name]})" for name in missing)
         given = ", ".join(f"{name}=..." for name in missing)
-        raise RunError(f"{path} was begun with a ready-made {what}: an object from Python, which its config.yaml cannot load "
-                       f"again. Pass it again: thinklab.probe({str(path)!r}, {given}) measures the run, "
-                       f"Lab(out={str(path)!r}, {given}) goes on with it")
+        raise RunError(
+            f"{path} was begun with a ready-made {what}: an object from Python, which its config.yaml cannot load "
+            f"again. Pass it again: thinklab.probe({str(path)!r}, {given}) measures the run, "
+            f"Lab(out={str(path)!r}, {given}) goes on with it"
+        )
     if extra := [n for n in ("student", "task") if n in needed and n not in there and getattr(parts, n) is not None]:
-        raise RunError(f"{path} was begun with the {' and '.join(extra)} of its config.yaml, not with an object from Python; "
-                       f"leave {' and '.join(f'{n}=' for n in extra)} out, or start a new run")
+        raise RunError(
+            f"{path} was begun with the {' and '.join(extra)} of its config.yaml, not with an object from Python; "
+            f"leave {' and '.join(f'{n}=' for n in extra)} out, or start a new run"
+        )

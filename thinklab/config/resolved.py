@@ -3,6 +3,7 @@
 It says which version that was. Keys that were renamed since then are renamed here (``RENAMED``); a key that this version does
 not know is an error with its line.
 """
+
 from __future__ import annotations
 
 import copy
@@ -66,7 +67,7 @@ def resolved(path: Path) -> dict[str, Any] | None:
 
     An experiment in a file of that name has no ``versions``, and so is none.
     """
-    if path.name != NAME or not os.path.isfile(path):              # False, not an error, for a name that is too long for a file
+    if path.name != NAME or not os.path.isfile(path):  # False, not an error, for a name that is too long for a file
         return None
     try:
         with open(path, encoding="utf-8") as file:

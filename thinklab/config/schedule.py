@@ -1,4 +1,5 @@
 """How much is guided, by step: a pure function, so that nothing needs to be stored to resume it."""
+
 from __future__ import annotations
 
 import math
@@ -34,20 +35,27 @@ class Schedule:
                 raise ConfigError(f"{name} {value} is a share and cannot exceed 1.0; write {int(value)} for a number of rollouts")
         if start and end and isinstance(start, float) != isinstance(end, float):
             kinds = [f"{v} is a {'share of each group' if isinstance(v, float) else 'number of rollouts'}" for v in (start, end)]
-            raise ConfigError(f"gamma {kinds[0]} and schedule.end {kinds[1]}: write both as shares (0.5, 1.0) or both as "
-                              "numbers (1, 2)")
+            raise ConfigError(
+                f"gamma {kinds[0]} and schedule.end {kinds[1]}: write both as shares (0.5, 1.0) or both as numbers (1, 2)"
+            )
         if self.kind == "constant" and (end is not None or self.steps):
             given = " and ".join(f"schedule.{name}" for name, there in (("end", end is not None), ("steps", self.steps)) if there)
-            raise ConfigError(f"{given}: gamma stays at {start} with schedule.kind constant; set schedule.kind to linear, cosine "
-                              f"or exp, or take {given} out")
+            raise ConfigError(
+                f"{given}: gamma stays at {start} with schedule.kind constant; set schedule.kind to linear, cosine "
+                f"or exp, or take {given} out"
+            )
         if self.kind != "constant" and (end is None or not self.steps):
-            missing = " and ".join(f"schedule.{name}" for name, there in (("end", end is not None), ("steps", self.steps))
-                                   if not there)
-            raise ConfigError(f"schedule.kind {self.kind} does nothing without {missing}: say where gamma goes (end) and over "
-                              "how many steps (steps)")
+            missing = " and ".join(
+                f"schedule.{name}" for name, there in (("end", end is not None), ("steps", self.steps)) if not there
+            )
+            raise ConfigError(
+                f"schedule.kind {self.kind} does nothing without {missing}: say where gamma goes (end) and over "
+                "how many steps (steps)"
+            )
         if self.kind == "exp" and not start:
-            raise ConfigError("schedule.kind exp cannot rise from a gamma of 0; use linear or cosine, or begin with a "
-                              "small share")
+            raise ConfigError(
+                "schedule.kind exp cannot rise from a gamma of 0; use linear or cosine, or begin with a small share"
+            )
 
     def check_group(self, size: int) -> None:
         """Refuse a share that rounds to nobody, or a number that a group does not have.
@@ -63,8 +71,10 @@ class Schedule:
             return
         if self._share:
             if math.floor(most * size + 0.5) == 0:
-                raise ConfigError(f"gamma {most} of a group of {size} answers is {most * size:g} of an answer, which rounds to "
-                                  f"nobody; write 1, or a share of at least {0.5 / size:.4g}, or sample more answers")
+                raise ConfigError(
+                    f"gamma {most} of a group of {size} answers is {most * size:g} of an answer, which rounds to "
+                    f"nobody; write 1, or a share of at least {0.5 / size:.4g}, or sample more answers"
+                )
         elif most > size:
             raise ConfigError(f"gamma {most} is more than the {size} answers of a group; write at most {size}, or 1.0 for all")
 

@@ -1,4 +1,5 @@
 """Where the files that travel with thinklab are: in the wheel under ``thinklab/data``, in a checkout at its root."""
+
 from __future__ import annotations
 
 import os
@@ -56,7 +57,7 @@ def find_config(path: str | Path, kind: str = "experiment") -> Path:
             if (file := path.with_name(path.name + ending)).is_file():
                 return file
         folder = path.is_dir()
-    except (OSError, ValueError) as error:                       # a name that no file can have
+    except (OSError, ValueError) as error:  # a name that no file can have
         raise ConfigError(f"cannot read {str(path)[:80]}: {getattr(error, 'strerror', None) or error}") from None
     shipped = shipped_configs()
     parts = tuple(p for p in path.parts if p not in ("..", "."))
@@ -67,8 +68,9 @@ def find_config(path: str | Path, kind: str = "experiment") -> Path:
         for name, file in files.items():
             if not path.is_absolute() and asked in (name, file.relative_to(root).with_suffix("").as_posix()):
                 if found_kind != kind:
-                    raise ConfigError(f"the shipped example {name!r} is for another command: thinklab {COMMANDS[found_kind]} "
-                                      f"{name}")
+                    raise ConfigError(
+                        f"the shipped example {name!r} is for another command: thinklab {COMMANDS[found_kind]} {name}"
+                    )
                 return file
     known = [*shipped[kind], *(p.stem for p in sorted(path.parent.glob("*.y*ml")))]
     what = f"{path} is a folder, not a YAML file" if folder else f"there is no config {path}{did_you_mean(path.stem, known)}"
@@ -87,7 +89,6 @@ def beside(path: str, folder: Path) -> str:
     except (OSError, ValueError):
         return path
     return str((folder / here).resolve())
-
 
 
 def shipped() -> dict[str, Path]:

@@ -3,6 +3,7 @@
 Python's ``json`` also takes ``NaN`` and ``Infinity``, makes an infinity of ``1e999`` and meets a whole number of over 4,300
 digits with a plain ``ValueError``. Here all of these are errors with a place, like any other slip in the text.
 """
+
 from __future__ import annotations
 
 import json
@@ -20,6 +21,7 @@ def loads(text: str) -> Any:
     Raises:
         json.JSONDecodeError: not JSON, a number that is not finite, or one of over ``LONGEST_NUMBER`` digits.
     """
+
     def refuse(number: str, why: str) -> json.JSONDecodeError:
         found = re.search(rf"(?<![\w.\"]){re.escape(number[:LONGEST_NUMBER])}", text)
         return json.JSONDecodeError(why, text, found.start() if found else 0)

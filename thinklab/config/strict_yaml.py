@@ -5,6 +5,7 @@ or aliases (so no "billion laughs"), no tags (so no objects), one document, word
 (``no``, ``on``, ``y`` ...) or for numbers (``1:30``, ``010``, ``1_000``) must be quoted, and LaTeX between double quotes,
 where ``"\\boxed"`` is a backspace and ``oxed``, is an error.
 """
+
 from __future__ import annotations
 
 import math
@@ -29,8 +30,11 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]{
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _WORDS_OF_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
-_ESCAPE = re.compile(r"\\(?:[abfve0NLP_]|r(?=[a-z])|t(?=(?:ext\w*|imes|heta|an|au|frac|herefore|o|riangle)\b)"
-                     r"|n(?=(?:eq|abla|ot|otin|eg)\b)|(.))", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\(?:[abfve0NLP_]|r(?=[a-z])|t(?=(?:ext\w*|imes|heta|an|au|frac|herefore|o|riangle)\b)"
+    r"|n(?=(?:eq|abla|ot|otin|eg)\b)|(.))",
+    re.DOTALL,
+)
 """In double quotes: an escape that nobody writes on purpose (group 1 is None), or any other."""
 _NUMBERS_OF_1_1 = re.compile(r"[-+]?([0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?|0[0-9]+|[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)")
 
@@ -108,7 +112,7 @@ class FileError(BehaviorError):
 def clip(text: object, longest: int = 60) -> str:
     """``repr`` of a text (or of what a node holds), cut at the end of a long one, for messages."""
     shown = repr(text.plain() if isinstance(text, Node) else text)
-    return shown if len(shown) <= longest else f"{shown[:longest - 1]}…"
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
 def parse(text: str, file: str, kind: str = "behavior") -> Node:
@@ -130,8 +134,9 @@ def parse(text: str, file: str, kind: str = "behavior") -> Node:
         raise _syntax_error(err, text, file) from None
     except ReaderError as err:
         line, column = text.count("\n", 0, err.position), err.position - text.rfind("\n", 0, err.position)
-        raise FileError(Place(file, line + 1, column), f"the character U+{ord(text[err.position]):04X} cannot stand in a text "
-                                                       "file; remove it") from None
+        raise FileError(
+            Place(file, line + 1, column), f"the character U+{ord(text[err.position]):04X} cannot stand in a text file; remove it"
+        ) from None
     except RecursionError:
         raise FileError(start, f"nested too deeply; at most {MAX_DEPTH} levels") from None
     except FileError:
@@ -148,7 +153,7 @@ def parse(text: str, file: str, kind: str = "behavior") -> Node:
     return _node(documents[0], file, text, 0)
 
 
-_HINTS = {     # a part of the parser's message -> what to do
+_HINTS = {  # a part of the parser's message -> what to do
     "'\\t' that cannot start": "indent with spaces, not with tabs",
     "that cannot start any token": "quote a text that begins with this character",
     "mapping values are not allowed here": "quote a text that contains ': ', or indent this line like those around it",
@@ -172,8 +177,10 @@ def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> FileError:
     shown = lines[mark.line].strip() if mark.line < len(lines) else ""
     if re.search(r"[:-] \{[{%]", shown):
         hint = "quote a text that begins with {{"
-    return FileError(Place(file, mark.line + 1, mark.column + 1),
-                     f"not valid YAML: {problem}{f', in {clip(shown)}' if shown else ''}{f'; {hint}' if hint else ''}")
+    return FileError(
+        Place(file, mark.line + 1, mark.column + 1),
+        f"not valid YAML: {problem}{f', in {clip(shown)}' if shown else ''}{f'; {hint}' if hint else ''}",
+    )
 
 
 def _one_line(problem: object) -> str:
@@ -199,8 +206,11 @@ def _survey(text: str, file: str) -> None:
         anchor = getattr(event, "anchor", None)
         if anchor:
             name = f"*{anchor}" if isinstance(event, AliasEvent) else f"&{anchor}"
-            raise FileError(place, f"{name[:60]!r}: anchors and aliases are not supported; repeat the text or use "
-                                   "`extends`, and quote a text that begins with & or *")
+            raise FileError(
+                place,
+                f"{name[:60]!r}: anchors and aliases are not supported; repeat the text or use "
+                "`extends`, and quote a text that begins with & or *",
+            )
 
 
 def _node(node: nodes.Node, file: str, text: str, depth: int, key_place: Place | None = None) -> Node:
@@ -209,13 +219,13 @@ def _node(node: nodes.Node, file: str, text: str, depth: int, key_place: Place |
         raise FileError(place, f"nested too deeply; at most {MAX_DEPTH} levels")
     # a tag that the author wrote stands before the value; the resolver's own tags do not show in the text
     if text.startswith("!", node.start_mark.index):
-        tag = text[node.start_mark.index:].split(maxsplit=1)[0]
+        tag = text[node.start_mark.index :].split(maxsplit=1)[0]
         raise FileError(place, f"{clip(tag)}: YAML tags (!...) are not supported; quote a text that begins with '!'")
     if isinstance(node, nodes.MappingNode):
         return Node(_mapping(node, file, text, depth), place, key_place)
     if isinstance(node, nodes.SequenceNode):
         return Node([_node(item, file, text, depth + 1) for item in node.value], place, key_place)
-    source = text[node.start_mark.index: node.end_mark.index]
+    source = text[node.start_mark.index : node.end_mark.index]
     if node.style == '"':
         _check_escapes(node, source, place)
     value = _scalar(node, place) if node.style in (None, "") else node.value
@@ -226,11 +236,13 @@ def _check_escapes(node: nodes.ScalarNode, source: str, place: Place) -> None:
     """``"\\boxed"`` is valid YAML for a backspace and ``oxed``: what reads the file would see an answer without a box."""
     for escape in _ESCAPE.finditer(source):
         if escape[1] is None:
-            word = re.match(r"\\\w+", source[escape.start():])
+            word = re.match(r"\\\w+", source[escape.start() :])
             found = word.group() if word else escape.group()
-            raise FileError(Node(node.value, place, None, source).place_of(re.escape(found)),
-                            f"{found[:40]} between double quotes is a control character and no LaTeX; write the text between "
-                            f"single quotes, or \\{found[:40]}")
+            raise FileError(
+                Node(node.value, place, None, source).place_of(re.escape(found)),
+                f"{found[:40]} between double quotes is a control character and no LaTeX; write the text between "
+                f"single quotes, or \\{found[:40]}",
+            )
     if odd := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", node.value):
         raise FileError(place, f"the text has a control character (U+{ord(odd.group()):04X}); remove it")
 
@@ -240,7 +252,7 @@ def _mapping(node: nodes.MappingNode, file: str, text: str, depth: int) -> dict[
     for key, value in node.value:
         place = _place(key, file)
         if not isinstance(key, nodes.ScalarNode) or text.startswith("!", key.start_mark.index):
-            shown = text[key.start_mark.index:].split("\n", 1)[0]
+            shown = text[key.start_mark.index :].split("\n", 1)[0]
             hint = "; quote a text that begins with {{" if shown.startswith("{") else ""
             raise FileError(place, f"a key must be a plain word, not {clip(shown)}{hint}")
         if key.value in found:
@@ -257,11 +269,13 @@ def _scalar(node: nodes.ScalarNode, place: Place) -> Any:
     if text in _BOOL:
         return _BOOL[text]
     if (boolean := _WORDS_OF_1_1.get(text.lower())) and text in (text.lower(), text.upper(), text.capitalize()):
-        raise FileError(place, f"{text} may be a word or {boolean}, depending on who reads it; "
-                               f"write \"{text}\" for the word, or {boolean}")
+        raise FileError(
+            place, f'{text} may be a word or {boolean}, depending on who reads it; write "{text}" for the word, or {boolean}'
+        )
     if _NUMBERS_OF_1_1.fullmatch(text):
-        raise FileError(place, f"{clip(text)} may be a text or a number, depending on who reads it; "
-                               f"write \"{text[:40]}\" for the text")
+        raise FileError(
+            place, f'{clip(text)} may be a text or a number, depending on who reads it; write "{text[:40]}" for the text'
+        )
     if _INT.fullmatch(text):
         return int(text)
     if _FLOAT.fullmatch(text):

@@ -1,4 +1,5 @@
 """A YAML file as a pydantic model, with errors that point at file, line and column. For configs; behaviors do more."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

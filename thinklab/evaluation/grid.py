@@ -8,6 +8,7 @@
 Nothing is kept in memory that is not on disk after each chunk of ``rows`` questions; killed at any moment, the next call
 goes on and ends with the same answers (``thinklab/run/chunks.py``).
 """
+
 from __future__ import annotations
 
 import json
@@ -46,23 +47,24 @@ def evaluate(config: Evaluation, path: Path, out: Path, only: str = "*", say: Sa
     import torch
 
     from thinklab.config import cpu_allocator
+
     cpu_allocator.tune()
     if config.threads:
         torch.set_num_threads(config.threads)
     out = Path(out)
     with ExitStack() as locks:
-        for method, benchmark in config.cells(only):       # other cells may be filled by another process
+        for method, benchmark in config.cells(only):  # other cells may be filled by another process
             locks.enter_context(FolderLock(out / method / benchmark))
         _evaluate(config, path, out, only, say, progress)
 
 
 def _evaluate(config: Evaluation, path: Path, out: Path, only: str, say: Say, progress: Progress) -> None:
     wanted = config.cells(only)
-    _, judge = judged_behaviors(config)                          # one that is missing or has no key fails before anything is made
+    _, judge = judged_behaviors(config)  # one that is missing or has no key fails before anything is made
     if judge is not None:
         judge.check()
     folders = {cell: open_cell(config, path, out, *cell) for cell in wanted}
-    questions = draw_questions(config, out, list(dict.fromkeys(b for _, b in wanted)), say)     # fails before hours of training
+    questions = draw_questions(config, out, list(dict.fromkeys(b for _, b in wanted)), say)  # fails before hours of training
     for method in dict.fromkeys(m for m, _ in wanted):
         train(config, path, out, method, say)
     total = sum(config.runs_of(b) * len(questions[b].examples) for _, b in wanted)
@@ -70,38 +72,61 @@ def _evaluate(config: Evaluation, path: Path, out: Path, only: str, say: Say, pr
     students = Students(config, path, out)
     for method, benchmark in wanted:
         name, asked = f"{method}/{benchmark}", questions[benchmark]
-        run, solver = folders[method, benchmark], load_solver(config.methods[method].solver.name,
-                                                              **config.methods[method].solver.options)
+        run, solver = (
+            folders[method, benchmark],
+            load_solver(config.methods[method].solver.name, **config.methods[method].solver.options),
+        )
         known = whole_chunks(run, "answers")
         for number in range(config.runs_of(benchmark)):
             for place in range(0, len(asked.examples), config.rows):
-                part = asked.examples[place:place + config.rows]
+                part = asked.examples[place : place + config.rows]
                 key = (number, place)
                 if key not in known:
-                    writer = Writer(students.get(method, number), config.longest(benchmark), config.temperature, config.rows,
-                                    seed_of("eval", config.seed, benchmark, number, place))
+                    writer = Writer(
+                        students.get(method, number),
+                        config.longest(benchmark),
+                        config.temperature,
+                        config.rows,
+                        seed_of("eval", config.seed, benchmark, number, place),
+                    )
                     begin = time.perf_counter()
                     answers = solver(writer, asked.task, part)
                     seconds = round((time.perf_counter() - begin) / len(part), 4)
-                    lines = [answer_line(writer, asked.task, e, a, config.cuts(benchmark), number, seconds)
-                             for e, a in zip(part, answers, strict=True)]
+                    lines = [
+                        answer_line(writer, asked.task, e, a, config.cuts(benchmark), number, seconds)
+                        for e, a in zip(part, answers, strict=True)
+                    ]
                     add_chunk(run, "answers", key, lines)
                 done += len(part)
                 progress(name, done, total)
 
 
-def answer_line(writer: Writer, task: Task, example: Example, answer: Answer, cuts: Sequence[int], run: int, seconds: float
-                ) -> dict[str, Any]:
+def answer_line(
+    writer: Writer, task: Task, example: Example, answer: Answer, cuts: Sequence[int], run: int, seconds: float
+) -> dict[str, Any]:
     """One line of ``answers.jsonl``. ``tokens`` = ``sampled`` + ``inserted``; ``dropped`` and ``read`` come on top."""
     correct = task.verify(answer.text, example)
     at = {}
-    for cut in cuts:                        # an answer that had ended by then is worth what it is worth in the end
+    for cut in cuts:  # an answer that had ended by then is worth what it is worth in the end
         at[str(cut)] = correct if cut >= answer.tokens else task.verify(answer.cut_at(cut, writer.decode), example)
-    return {"run": run, "example_id": example.id, "question": example.question, "gold": example.gold, "response": answer.text,
-            "correct": correct, "finished": answer.finished, "out_of_room": answer.out_of_room, "tokens": answer.tokens,
-            "sampled": answer.sampled, "inserted": answer.inserted, "dropped": answer.dropped, "read": answer.read,
-            "correct_at": at, "seconds": seconds,
-            "turns": [{"kind": t.kind, "text": t.text, "tokens": len(t.ids), "inserted": t.inserted} for t in answer.turns]}
+    return {
+        "run": run,
+        "example_id": example.id,
+        "question": example.question,
+        "gold": example.gold,
+        "response": answer.text,
+        "correct": correct,
+        "finished": answer.finished,
+        "out_of_room": answer.out_of_room,
+        "tokens": answer.tokens,
+        "sampled": answer.sampled,
+        "inserted": answer.inserted,
+        "dropped": answer.dropped,
+        "read": answer.read,
+        "correct_at": at,
+        "seconds": seconds,
+        "turns": [{"kind": t.kind, "text": t.text, "tokens": len(t.ids), "inserted": t.inserted} for t in answer.turns],
+    }
 
 
 # ---- what a cell is made with -------------------------------------------------------------------------------------------
@@ -116,11 +141,24 @@ def cell_spec(config: Evaluation, path: Path, out: Path, method: str, benchmark:
         made = {folder: _made_by(folder) for folder in run_folders(m.run)}
     else:
         made = (m.student or config.student).model_dump(mode="json")
-    return json.loads(json.dumps({
-        "student": made, "solver": m.solver.model_dump(mode="json"), "task": b.task.model_dump(mode="json"), "split": b.split,
-        "questions": b.questions, "seed": config.seed, "temperature": config.temperature, "rows": config.rows,
-        "max_prompt_tokens": config.max_prompt_tokens, "max_new_tokens": config.longest(benchmark),
-        "cuts": config.cuts(benchmark), "fits": config.student.model_dump(mode="json")}))
+    return json.loads(
+        json.dumps(
+            {
+                "student": made,
+                "solver": m.solver.model_dump(mode="json"),
+                "task": b.task.model_dump(mode="json"),
+                "split": b.split,
+                "questions": b.questions,
+                "seed": config.seed,
+                "temperature": config.temperature,
+                "rows": config.rows,
+                "max_prompt_tokens": config.max_prompt_tokens,
+                "max_new_tokens": config.longest(benchmark),
+                "cuts": config.cuts(benchmark),
+                "fits": config.student.model_dump(mode="json"),
+            }
+        )
+    )
 
 
 def _made_by(folder: str) -> dict[str, Any]:
@@ -145,12 +183,10 @@ def open_cell(config: Evaluation, path: Path, out: Path, method: str, benchmark:
     there = (run.resolved() or {}).get("config") or {}
     if differing := [k for k in spec if spec[k] != there.get(k)]:
         what = " and ".join(map(repr, differing))
-        raise RunError(f"{folder} holds answers made with another {what} than {path} now asks for; move it away or choose "
-                       f"another "
-                       "--out")
+        raise RunError(
+            f"{folder} holds answers made with another {what} than {path} now asks for; move it away or choose another --out"
+        )
     return run
 
 
 # ---- students -----------------------------------------------------------------------------------------------------------
-
-

@@ -7,6 +7,7 @@
 The harness loads the model, applies the chat template, generates and grades by itself: nothing of thinklab runs in it. Its grade
 is an exact match of the last box, so equal LaTeX in other words (``0.5`` for ``\\frac12``) counts as wrong there and right here.
 """
+
 from __future__ import annotations
 
 import json
@@ -46,8 +47,10 @@ class Agreement:
     differing: tuple[dict[str, Any], ...]
 
     def __str__(self) -> str:
-        return (f"{self.task}: {self.items} items, {self.same_text} responses equal, {self.same_grade} grades equal, "
-                f"accuracy {self.ours:.4f} here, {self.harness:.4f} in the harness")
+        return (
+            f"{self.task}: {self.items} items, {self.same_text} responses equal, {self.same_grade} grades equal, "
+            f"accuracy {self.ours:.4f} here, {self.harness:.4f} in the harness"
+        )
 
 
 def export_model(source: str, out: Path) -> Path:
@@ -62,6 +65,7 @@ def export_model(source: str, out: Path) -> Path:
     """
     from thinklab.export.export import save
     from thinklab.students import load_student
+
     folder = Path(out) / "model"
     if (Path(source) / "config.yaml").exists():
         return save(source, "merged", folder)
@@ -83,17 +87,34 @@ def export_tasks(config: Evaluation, out: Path) -> list[str]:
     for benchmark, questions in draw_questions(config, Path(out), list(config.benchmarks)).items():
         name = PREFIX + benchmark.replace("-", "_").replace(".", "_")
         data = (folder / f"{benchmark}.jsonl").resolve()
-        data.write_text("".join(json.dumps(_doc(questions, k), ensure_ascii=False) + "\n"
-                                for k in range(len(questions.examples))), "utf-8")
-        _write_yaml(folder / f"{name}.yaml", {
-            "task": name, "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(data)}}, "test_split": "test",
-            "output_type": "generate_until", "doc_to_text": "{{prompt}}", "doc_to_target": "{{gold}}", "num_fewshot": 0,
-            "generation_kwargs": {"until": [], "do_sample": False, "max_gen_toks": config.longest(benchmark)},
-            "filter_list": [{"name": "last_box", "filter": [
-                {"function": "regex", "regex_pattern": LAST_BOX, "group_select": -1, "fallback": "[none]"},
-                {"function": "take_first"}]}],
-            "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True, "ignore_case": True}],
-            "metadata": {"version": 1.0}})
+        data.write_text(
+            "".join(json.dumps(_doc(questions, k), ensure_ascii=False) + "\n" for k in range(len(questions.examples))), "utf-8"
+        )
+        _write_yaml(
+            folder / f"{name}.yaml",
+            {
+                "task": name,
+                "dataset_path": "json",
+                "dataset_kwargs": {"data_files": {"test": str(data)}},
+                "test_split": "test",
+                "output_type": "generate_until",
+                "doc_to_text": "{{prompt}}",
+                "doc_to_target": "{{gold}}",
+                "num_fewshot": 0,
+                "generation_kwargs": {"until": [], "do_sample": False, "max_gen_toks": config.longest(benchmark)},
+                "filter_list": [
+                    {
+                        "name": "last_box",
+                        "filter": [
+                            {"function": "regex", "regex_pattern": LAST_BOX, "group_select": -1, "fallback": "[none]"},
+                            {"function": "take_first"},
+                        ],
+                    }
+                ],
+                "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True, "ignore_case": True}],
+                "metadata": {"version": 1.0},
+            },
+        )
         names.append(name)
     (Path(out) / "evaluation.json").write_text(config.model_dump_json(indent=1) + "\n", "utf-8")
     return names
@@ -101,8 +122,10 @@ def export_tasks(config: Evaluation, out: Path) -> list[str]:
 
 def command(out: Path, names: Iterable[str], dtype: str = "float32") -> str:
     """What to call."""
-    return (f"lm-eval run --model hf --model_args pretrained={out}/model,dtype={dtype} --include_path {out}/tasks --tasks "
-            f"{','.join(names)} --apply_chat_template --batch_size 8 --output_path {out}/results --log_samples")
+    return (
+        f"lm-eval run --model hf --model_args pretrained={out}/model,dtype={dtype} --include_path {out}/tasks --tasks "
+        f"{','.join(names)} --apply_chat_template --batch_size 8 --output_path {out}/results --log_samples"
+    )
 
 
 def check(out: Path, say=lambda text: None) -> list[Agreement]:
@@ -112,6 +135,7 @@ def check(out: Path, say=lambda text: None) -> list[Agreement]:
         RunError: when there is no export, or no logged samples of it.
     """
     from thinklab.students import load_student
+
     out = Path(out)
     if not (out / "evaluation.json").exists():
         raise RunError(f"{out} holds no export; make one with: thinklab harness export SOURCE EVAL.yaml --out {out}")
@@ -126,8 +150,9 @@ def check(out: Path, say=lambda text: None) -> list[Agreement]:
         logged = [json.loads(line) for line in logs[-1].read_text("utf-8").splitlines()]
         found.append(_compare(config, benchmark, name, student, logged, out))
     if not found:
-        raise RunError(f"{out}/results holds no samples_{PREFIX}*.jsonl; run the harness with --log_samples --output_path "
-                       f"{out}/results")
+        raise RunError(
+            f"{out}/results holds no samples_{PREFIX}*.jsonl; run the harness with --log_samples --output_path {out}/results"
+        )
     return found
 
 
@@ -138,22 +163,31 @@ def _compare(config: Evaluation, benchmark: str, name: str, student: Any, logged
     examples = [questions[line["doc"]["example_id"]] for line in logged]
     answers = []
     for place in range(0, len(examples), config.rows):
-        part = examples[place:place + config.rows]
+        part = examples[place : place + config.rows]
         answers += ZeroShot()(Writer(student, config.longest(benchmark), 0.0, config.rows), task, part)
     texts = [a.text for a in answers]
     grades = [task.verify(text, e) for text, e in zip(texts, examples, strict=True)]
     theirs = [line["resps"][0][0] for line in logged]
     scores = [bool(line["exact_match"]) for line in logged]
-    differing = tuple({"id": e.id, "gold": e.gold, "ours": t, "harness": o, "grade": g, "harness_grade": s}
-                      for e, t, o, g, s in zip(examples, texts, theirs, grades, scores, strict=True) if t != o or g != s)
-    return Agreement(name, len(logged), sum(t == o for t, o in zip(texts, theirs, strict=True)),
-                     sum(g == s for g, s in zip(grades, scores, strict=True)), sum(grades) / len(grades),
-                     sum(scores) / len(scores), differing)
+    differing = tuple(
+        {"id": e.id, "gold": e.gold, "ours": t, "harness": o, "grade": g, "harness_grade": s}
+        for e, t, o, g, s in zip(examples, texts, theirs, grades, scores, strict=True)
+        if t != o or g != s
+    )
+    return Agreement(
+        name,
+        len(logged),
+        sum(t == o for t, o in zip(texts, theirs, strict=True)),
+        sum(g == s for g, s in zip(grades, scores, strict=True)),
+        sum(grades) / len(grades),
+        sum(scores) / len(scores),
+        differing,
+    )
 
 
 def _doc(questions: Questions, k: int) -> dict[str, str]:
     example = questions.examples[k]
-    message, = questions.task.prompt(example)
+    (message,) = questions.task.prompt(example)
     return {"example_id": example.id, "prompt": message["content"], "gold": example.gold}
 
 

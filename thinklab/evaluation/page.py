@@ -1,4 +1,5 @@
 """The page of an evaluation, in the shape of the slides: the table, differences, lengths, behaviors, every answer."""
+
 from __future__ import annotations
 
 import json
@@ -25,8 +26,12 @@ LARGEST_SAMPLES = 8_000_000
 """Characters of answers that travel inside the page; the others are only in the cells' answers.jsonl."""
 
 
-def write_results(results: Results, out: Path, seen: Mapping[str, Mapping[str, int]] | None = None,
-                  budgets: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Path, Path]:
+def write_results(
+    results: Results,
+    out: Path,
+    seen: Mapping[str, Mapping[str, int]] | None = None,
+    budgets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[Path, Path]:
     """Write ``results.json``, ``table.md``, ``table.csv`` and ``index.html``; returns the second and the last.
 
     Args:
@@ -38,8 +43,18 @@ def write_results(results: Results, out: Path, seen: Mapping[str, Mapping[str, i
     table = out / "table.md"
     table.write_text(markdown(results), "utf-8")
     (out / "table.csv").write_text(as_csv(results), "utf-8")
-    parts = [_head(results, seen), _table(results), _differences(results), _length(results), _scaling(results),
-             _behaviors(results), _questions(results), _training(budgets or {}), _samples(results), _provenance(results, out)]
+    parts = [
+        _head(results, seen),
+        _table(results),
+        _differences(results),
+        _length(results),
+        _scaling(results),
+        _behaviors(results),
+        _questions(results),
+        _training(budgets or {}),
+        _samples(results),
+        _provenance(results, out),
+    ]
     return table, html_page.write_page(out / "index.html", results.config.name, parts)
 
 
@@ -55,11 +70,14 @@ def headline(results: Results) -> list[str]:
         if gap is None:
             continue
         clear = [(b, g) for b in config.benchmarks if (g := results.gaps.get((method, b))) and g.p_all < 0.05]
-        text = f"{method} against {config.compared_with}: {100 * gap.gap.value:+.1f} points on average " \
-               f"[{100 * gap.gap.low:+.1f}, {100 * gap.gap.high:+.1f}]"
+        text = (
+            f"{method} against {config.compared_with}: {100 * gap.gap.value:+.1f} points on average "
+            f"[{100 * gap.gap.low:+.1f}, {100 * gap.gap.high:+.1f}]"
+        )
         told = ", ".join(f"{b} {100 * g.gap.value:+.1f}" for b, g in clear)
-        said.append(f"{text}; clear after correction on {told}." if clear else f"{text}; on no single benchmark clear after "
-                    f"correction.")
+        said.append(
+            f"{text}; clear after correction on {told}." if clear else f"{text}; on no single benchmark clear after correction."
+        )
     return said
 
 
@@ -88,13 +106,15 @@ def _table(results: Results) -> str:
         shown = f"<b>{100 * mean.value:.1f}</b><br><small>[{100 * mean.low:.1f}, {100 * mean.high:.1f}]</small>" if mean else ""
         rows.append([f"<b>{escape(method)}</b>", *cells, shown + (f"<br><small>paper: {escape(paper)}</small>" if paper else "")])
     head = ["", *(_name(results, b) for b in config.benchmarks), "average"]
-    return ("<h2>The table</h2><p>Accuracy in percent, averaged over runs. In brackets 95 % intervals over questions; several "
-            "answers to "
-            "one question count for what they are worth together (Kish). The average gives each benchmark the same weight; its "
-            "interval "
-            "is a bootstrap over questions. <b>paper</b> is what is known of the paper's table, for Llama-3.2-3B-Instruct: "
-            "comparable only "
-            "with that student. <b>?</b> is a figure that no source known to us gives.</p>" + html_page.table(head, rows))
+    return (
+        "<h2>The table</h2><p>Accuracy in percent, averaged over runs. In brackets 95 % intervals over questions; several "
+        "answers to "
+        "one question count for what they are worth together (Kish). The average gives each benchmark the same weight; its "
+        "interval "
+        "is a bootstrap over questions. <b>paper</b> is what is known of the paper's table, for Llama-3.2-3B-Instruct: "
+        "comparable only "
+        "with that student. <b>?</b> is a figure that no source known to us gives.</p>" + html_page.table(head, rows)
+    )
 
 
 def _name(results: Results, benchmark: str) -> str:
@@ -129,11 +149,12 @@ def _differences(results: Results) -> str:
     if not rows:
         return ""
     count = sum(g.p is not None for g in results.gaps.values())
-    return (f"<h2>Against {escape(config.compared_with)}</h2><p>Percentage points on the same questions, with 95 % bootstrap "
-            f"intervals; one without width means that no question differed, not that none could. p: paired permutation test over "
-            f"questions, after Holm's correction for all {count} comparisons. Bold where p is below .05, or, for the average, "
-            "where the interval leaves out 0.</p>"
-            + html_page.table(["", *map(escape, config.benchmarks), "average"], rows))
+    return (
+        f"<h2>Against {escape(config.compared_with)}</h2><p>Percentage points on the same questions, with 95 % bootstrap "
+        f"intervals; one without width means that no question differed, not that none could. p: paired permutation test over "
+        f"questions, after Holm's correction for all {count} comparisons. Bold where p is below .05, or, for the average, "
+        "where the interval leaves out 0.</p>" + html_page.table(["", *map(escape, config.benchmarks), "average"], rows)
+    )
 
 
 def _length(results: Results) -> str:
@@ -152,26 +173,34 @@ def _length(results: Results) -> str:
             ended = sum(x["finished"] for x in cell.lines) / len(cell.lines)
             cells.append(text + f"<br><small>{100 * ended:.0f} % ended</small>")
             gap, count = eval_stats.within_question(cell.values("tokens"), cell.values("correct"))
-            inside.append("<small>no question has both</small>" if gap is None else
-                          f"{gap.value:+.1f} <small>[{gap.low:+.1f}, {gap.high:+.1f}]<br>{count} "
-                          f"question{'s' if count > 1 else ''}</small>")
+            inside.append(
+                "<small>no question has both</small>"
+                if gap is None
+                else f"{gap.value:+.1f} <small>[{gap.low:+.1f}, {gap.high:+.1f}]<br>{count} "
+                f"question{'s' if count > 1 else ''}</small>"
+            )
         rows.append([f"<b>{escape(method)}</b>", *cells])
         helps.append([f"<b>{escape(method)}</b>", *inside])
     if not rows:
         return ""
     head = ["", *map(escape, config.benchmarks)]
-    known = ("<p>The slides: "
-             "" + escape(paper_table.LENGTH) + "</p>") if any(results.row_of(m) == "thinktuning" for m in config.methods) else ""
-    return ("<h2>Does it think longer?</h2><p>Tokens per answer: all turns, with the words that a solver put in; prompts are "
-            f"not counted. In "
-            f"small print: against {escape(config.compared_with)} on the same questions, 95 % bootstrap interval.</p>{known}"
-            + html_page.table(head, rows) +
-            "<h2>Does longer help?</h2><p>Tokens of right answers less tokens of wrong ones <b>to the same question</b>, over "
-            "the questions "
-            "that got both in different runs. Below 0: the shorter ones are right more often. Between questions length says "
-            "little, "
-            "because hard ones take longer and fail more; the figures below show that, too, by quarters of the answers.</p>"
-            + html_page.table(head, helps))
+    known = (
+        ("<p>The slides: " + escape(paper_table.LENGTH) + "</p>")
+        if any(results.row_of(m) == "thinktuning" for m in config.methods)
+        else ""
+    )
+    return (
+        "<h2>Does it think longer?</h2><p>Tokens per answer: all turns, with the words that a solver put in; prompts are "
+        f"not counted. In "
+        f"small print: against {escape(config.compared_with)} on the same questions, 95 % bootstrap interval.</p>{known}"
+        + html_page.table(head, rows)
+        + "<h2>Does longer help?</h2><p>Tokens of right answers less tokens of wrong ones <b>to the same question</b>, over "
+        "the questions "
+        "that got both in different runs. Below 0: the shorter ones are right more often. Between questions length says "
+        "little, "
+        "because hard ones take longer and fail more; the figures below show that, too, by quarters of the answers.</p>"
+        + html_page.table(head, helps)
+    )
 
 
 def _scaling(results: Results) -> str:
@@ -189,26 +218,49 @@ def _scaling(results: Results) -> str:
             line = {"color": color, "width": 2}
             # the answers as they are: several turns together may be longer than the last cut
             curve = [*cell.curve(), (round(cell.mean_tokens), cell.accuracy.value, cell.mean_tokens)]
-            one.add_scatter(x=[u for _, _, u in curve], y=[a for _, a, _ in curve], name=method, mode="lines+markers", line=line,
-                            marker={"size": [5] * (len(curve) - 1) + [10], "symbol": symbol}, customdata=[c for c, _, _ in curve],
-                            hovertemplate=f"{method}, cut at %{{customdata}}<br>%{{x:.0f}} tokens: %{{y:.3f}}<extra></extra>")
+            one.add_scatter(
+                x=[u for _, _, u in curve],
+                y=[a for _, a, _ in curve],
+                name=method,
+                mode="lines+markers",
+                line=line,
+                marker={"size": [5] * (len(curve) - 1) + [10], "symbol": symbol},
+                customdata=[c for c, _, _ in curve],
+                hovertemplate=f"{method}, cut at %{{customdata}}<br>%{{x:.0f}} tokens: %{{y:.3f}}<extra></extra>",
+            )
             parts = cell.by_length()
-            two.add_scatter(x=[t for t, _ in parts], y=[r.value for _, r in parts], name=method, mode="lines+markers", line=line,
-                            marker={"size": 7, "symbol": symbol}, customdata=[f"{r.count} of {r.total}" for _, r in parts],
-                            hovertemplate=f"{method}<br>%{{x:.0f}} tokens: %{{customdata}} right<extra></extra>")
-        highest = max([a for m in config.methods if (c := results.cells.get((m, b))) for _, a, _ in c.curve()] +
-                      [r.value for m in config.methods if (c := results.cells.get((m, b))) for _, r in c.by_length()], default=1)
+            two.add_scatter(
+                x=[t for t, _ in parts],
+                y=[r.value for _, r in parts],
+                name=method,
+                mode="lines+markers",
+                line=line,
+                marker={"size": 7, "symbol": symbol},
+                customdata=[f"{r.count} of {r.total}" for _, r in parts],
+                hovertemplate=f"{method}<br>%{{x:.0f}} tokens: %{{customdata}} right<extra></extra>",
+            )
+        highest = max(
+            [a for m in config.methods if (c := results.cells.get((m, b))) for _, a, _ in c.curve()]
+            + [r.value for m in config.methods if (c := results.cells.get((m, b))) for _, r in c.by_length()],
+            default=1,
+        )
         for fig, title, axis, into in ((one, b, "mean tokens used", scaling), (two, b, "tokens of the answer", quarters)):
-            fig.update_layout(title=title, **TALL,
-                              xaxis={"title": {"text": axis, "font": {"size": 12}, "standoff": 6}, "rangemode": "tozero"},
-                              yaxis={"range": [-0.02, min(1.03, max(0.1, highest * 1.15))], "tickformat": ".0%"})
+            fig.update_layout(
+                title=title,
+                **TALL,
+                xaxis={"title": {"text": axis, "font": {"size": 12}, "standoff": 6}, "rangemode": "tozero"},
+                yaxis={"range": [-0.02, min(1.03, max(0.1, highest * 1.15))], "tickformat": ".0%"},
+            )
             into.append(fig)
-    return ("<h2>Inference scaling</h2><p>Accuracy had every answer been cut after so many tokens; the large mark is the "
-            "answer as it is. "
-            "A cut answer is graded as it stands: a method that answers first and reflects later keeps what it had.</p>"
-            + _figures(scaling) + "<h3>Accuracy by length of the answer</h3><p>The answers of each method in quarters, "
-                                      "from short to "
-            "long.</p>" + _figures(quarters))
+    return (
+        "<h2>Inference scaling</h2><p>Accuracy had every answer been cut after so many tokens; the large mark is the "
+        "answer as it is. "
+        "A cut answer is graded as it stands: a method that answers first and reflects later keeps what it had.</p>"
+        + _figures(scaling)
+        + "<h3>Accuracy by length of the answer</h3><p>The answers of each method in quarters, "
+        "from short to "
+        "long.</p>" + _figures(quarters)
+    )
 
 
 def _figures(figs: list[go.Figure]) -> str:
@@ -236,23 +288,41 @@ def _behaviors(results: Results) -> str:
             text = f"<b>{100 * mean.value:.2f}</b> <small>[{100 * mean.low:.2f}, {100 * mean.high:.2f}]</small>"
             if method != config.compared_with and gap is not None:
                 text += f"<br><small>{100 * gap.value:+.2f} [{100 * gap.low:+.2f}, {100 * gap.high:+.2f}]</small>"
-            each = ", ".join(f"{b} {100 * results.cells[method, b].rate(name).value:.1f}" for b in config.benchmarks
-                             if (method, b) in results.cells)
+            each = ", ".join(
+                f"{b} {100 * results.cells[method, b].rate(name).value:.1f}"
+                for b in config.benchmarks
+                if (method, b) in results.cells
+            )
             cells.append(f"<span title='{escape(each)}'>{text}</span>")
         rows.append([f"<b>{escape(method)}</b>", *cells])
         known = [(name, r) for name, r in zip(names, rates, strict=True) if r is not None]
-        fig.add_bar(x=[name for name, _ in known], y=[r.value for _, r in known], name=method,
-                    marker_color=PALETTE[k % len(PALETTE)],
-                    error_y={"type": "data", "symmetric": False, "array": [r.high - r.value for _, r in known],
-                             "arrayminus": [r.value - r.low for _, r in known], "thickness": 1})
-    fig.update_layout(title="Share of answers that show it, mean over benchmarks", barmode="group",
-                      **TALL, yaxis={"tickformat": ".1%", "rangemode": "tozero"})
-    return ("<h2>Which behaviors appear?</h2><p>Percent of answers in which the behavior's detector finds it, all turns of "
-            "an answer together, mean over benchmarks with 95 % bootstrap intervals; in small print the difference to "
-            f"{escape(config.compared_with)} on the same questions, which for a trained student is after against before. A "
-            "solver that asks for a check in its prompt gets one; that is no sign of a habit.</p>"
-            + html_page.table(["", *map(escape, names)], rows)
-            + _figures([fig]))
+        fig.add_bar(
+            x=[name for name, _ in known],
+            y=[r.value for _, r in known],
+            name=method,
+            marker_color=PALETTE[k % len(PALETTE)],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [r.high - r.value for _, r in known],
+                "arrayminus": [r.value - r.low for _, r in known],
+                "thickness": 1,
+            },
+        )
+    fig.update_layout(
+        title="Share of answers that show it, mean over benchmarks",
+        barmode="group",
+        **TALL,
+        yaxis={"tickformat": ".1%", "rangemode": "tozero"},
+    )
+    return (
+        "<h2>Which behaviors appear?</h2><p>Percent of answers in which the behavior's detector finds it, all turns of "
+        "an answer together, mean over benchmarks with 95 % bootstrap intervals; in small print the difference to "
+        f"{escape(config.compared_with)} on the same questions, which for a trained student is after against before. A "
+        "solver that asks for a check in its prompt gets one; that is no sign of a habit.</p>"
+        + html_page.table(["", *map(escape, names)], rows)
+        + _figures([fig])
+    )
 
 
 def _questions(results: Results) -> str:
@@ -263,11 +333,12 @@ def _questions(results: Results) -> str:
     if not rows:
         return ""
     config = results.config
-    return (f"<h2>What was asked</h2><p>Temperature {config.temperature:g}, prompts of at most {config.max_prompt_tokens} "
-            f"tokens, turns of at "
-            f"most {config.max_new_tokens}, seed {config.seed}. Questions with longer prompts are left out for every method "
-            f"alike.</p>"
-            + html_page.table(["benchmark", "questions there", "prompt too long", "asked"], rows))
+    return (
+        f"<h2>What was asked</h2><p>Temperature {config.temperature:g}, prompts of at most {config.max_prompt_tokens} "
+        f"tokens, turns of at "
+        f"most {config.max_new_tokens}, seed {config.seed}. Questions with longer prompts are left out for every method "
+        f"alike.</p>" + html_page.table(["benchmark", "questions there", "prompt too long", "asked"], rows)
+    )
 
 
 def _training(budgets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -276,11 +347,23 @@ def _training(budgets: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for name, b in budgets.items():
         texts = ", ".join(f"{n} {source}" for source, n in b["texts"].items()) or "no texts: policy gradient"
-        rows.append([escape(name), f"{b['questions']:,}", f"{b['different_questions']:,}", f"{b['student_answers']:,}",
-                     f"{b['student_tokens']:,}", f"{b['teacher_texts']:,}", f"{b['teacher_tokens']:,}", escape(texts)])
-    return ("<h2>What the training used</h2><p>Questions as often as they were used, answers that the student sampled with their "
-            "tokens, the teacher's texts and tokens that were trained on, and what the supervised methods imitated.</p>"
-            + html_page.table(["", "questions", "different", "answers", "tokens", "teacher texts", "tokens", "imitated"], rows))
+        rows.append(
+            [
+                escape(name),
+                f"{b['questions']:,}",
+                f"{b['different_questions']:,}",
+                f"{b['student_answers']:,}",
+                f"{b['student_tokens']:,}",
+                f"{b['teacher_texts']:,}",
+                f"{b['teacher_tokens']:,}",
+                escape(texts),
+            ]
+        )
+    return (
+        "<h2>What the training used</h2><p>Questions as often as they were used, answers that the student sampled with their "
+        "tokens, the teacher's texts and tokens that were trained on, and what the supervised methods imitated.</p>"
+        + html_page.table(["", "questions", "different", "answers", "tokens", "teacher texts", "tokens", "imitated"], rows)
+    )
 
 
 def _samples(results: Results) -> str:
@@ -301,10 +384,12 @@ def _samples(results: Results) -> str:
         size += length
         found[f"{method}/{benchmark}"] = rows
     note = f" {left_out} more are only in the cells' answers.jsonl, to keep the page small." if left_out else ""
-    return (f"<h2>Every answer</h2><p>{sum(map(len, found.values()))} answers, those of the first run.{note} The others lie in "
-            f"<code>METHOD/BENCHMARK/answers.jsonl</code>.</p><div id=samples "
-            f"data-packed='{html_page.packed(found)}'><noscript>They need "
-            "JavaScript; the same answers are in the cells' answers.jsonl.</noscript></div>")
+    return (
+        f"<h2>Every answer</h2><p>{sum(map(len, found.values()))} answers, those of the first run.{note} The others lie in "
+        f"<code>METHOD/BENCHMARK/answers.jsonl</code>.</p><div id=samples "
+        f"data-packed='{html_page.packed(found)}'><noscript>They need "
+        "JavaScript; the same answers are in the cells' answers.jsonl.</noscript></div>"
+    )
 
 
 def _provenance(results: Results, out: Path) -> str:
@@ -313,16 +398,33 @@ def _provenance(results: Results, out: Path) -> str:
         total = {k: sum(x[k] for x in c.lines) for k in ("sampled", "inserted", "dropped", "read")}
         seconds = sum(x["seconds"] for x in c.lines)
         link = f"{method}/{benchmark}/answers.jsonl"
-        rows.append([f"<a href='{escape(link)}'>{escape(f'{method}/{benchmark}')}</a>", str(len(c.lines)),
-                     *(f"{total[k]:,}" for k in total), f"{seconds:.0f}"])
-    data: dict[str, Any] = {"config": results.config.model_dump(mode="json"), "behaviors": dict(results.behavior_hashes),
-                            "versions": versions()}
-    told = ("<p>Tokens sampled by the student, put in by solvers, sampled and taken out again, and read as "
+        rows.append(
+            [
+                f"<a href='{escape(link)}'>{escape(f'{method}/{benchmark}')}</a>",
+                str(len(c.lines)),
+                *(f"{total[k]:,}" for k in total),
+                f"{seconds:.0f}",
+            ]
+        )
+    data: dict[str, Any] = {
+        "config": results.config.model_dump(mode="json"),
+        "behaviors": dict(results.behavior_hashes),
+        "versions": versions(),
+    }
+    told = (
+        (
+            "<p>Tokens sampled by the student, put in by solvers, sampled and taken out again, and read as "
             "prompts (again in each call). Seconds as that machine and its other load had it.</p>"
-            + html_page.table(["answers", "number", "sampled", "put in", "taken out", "read", "seconds"], rows)) if rows else ""
-    return (f"<h2>Where this comes from</h2>{told}"
-            f"<details><summary>config, behavior hashes, "
-              f"versions</summary><pre>{escape(json.dumps(data, indent=1))}</pre></details>")
+            + html_page.table(["answers", "number", "sampled", "put in", "taken out", "read", "seconds"], rows)
+        )
+        if rows
+        else ""
+    )
+    return (
+        f"<h2>Where this comes from</h2>{told}"
+        f"<details><summary>config, behavior hashes, "
+        f"versions</summary><pre>{escape(json.dumps(data, indent=1))}</pre></details>"
+    )
 
 
 __all__ = ["headline", "p_text", "write_results"]

@@ -2,6 +2,7 @@
 
 Values come as ``{question: [value of run 1, value of run 2, ...]}``. Where several benchmarks are averaged, each counts the same.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -94,5 +95,5 @@ def _resampled(means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     out, block = np.empty(DRAWS), max(1, 4_000_000 // max(1, len(means)))
     for start in range(0, DRAWS, block):
         size = min(block, DRAWS - start)
-        out[start:start + size] = means[rng.integers(0, len(means), (size, len(means)))].mean(1)
+        out[start : start + size] = means[rng.integers(0, len(means), (size, len(means)))].mean(1)
     return out

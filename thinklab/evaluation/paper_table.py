@@ -3,11 +3,19 @@
 Sources: *abstract* = the paper's abstract; *second hand* = third parties who read the PDF; *slides* = the authors' talk. The
 student is Llama-3.2-3B-Instruct, trained on GSM8K's training questions. The decoding behind these figures is not known to us.
 """
+
 from __future__ import annotations
 
-BENCHMARKS = {"gsm8k": "GSM8K", "math500": "MATH-500", "aime": "AIME", "commonsense_qa": "CommonsenseQA",
-              "arc_challenge": "ARC-Challenge", "gpqa_diamond": "GPQA-Diamond", "strategyqa": "StrategyQA",
-              "mmlu_pro": "MMLU-Pro"}
+BENCHMARKS = {
+    "gsm8k": "GSM8K",
+    "math500": "MATH-500",
+    "aime": "AIME",
+    "commonsense_qa": "CommonsenseQA",
+    "arc_challenge": "ARC-Challenge",
+    "gpqa_diamond": "GPQA-Diamond",
+    "strategyqa": "StrategyQA",
+    "mmlu_pro": "MMLU-Pro",
+}
 """Task names of the eight, in the order of the slides."""
 ROWS = ("zero-shot", "self-verify", "self-correct", "s1-2048", "sft", "star", "grpo", "thinktuning")
 

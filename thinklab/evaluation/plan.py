@@ -16,6 +16,7 @@
 Paths of data, models and runs are relative to where the command is called, as in an experiment; what is not there is looked
 for beside the file.
 """
+
 from __future__ import annotations
 
 import re
@@ -150,8 +151,9 @@ class Evaluation(Section):
             if not NAME.fullmatch(name) or name in TAKEN:
                 raise ValueError(f"{name!r} becomes a folder: letters, digits, '.', '_' and '-' only, and not {', '.join(TAKEN)}")
         if self.reference is not None and self.reference not in self.methods:
-            raise yaml_model.fault(f"reference {self.reference!r} is not a method{did_you_mean(self.reference, self.methods)}",
-                                 "reference")
+            raise yaml_model.fault(
+                f"reference {self.reference!r} is not a method{did_you_mean(self.reference, self.methods)}", "reference"
+            )
         return self
 
     @property
@@ -181,8 +183,10 @@ class Evaluation(Section):
         """
         found = [(m, b) for m in self.methods for b in self.benchmarks if fnmatch(f"{m}/{b}", only)]
         if not found:
-            raise ConfigError(f"no cell of {self.name!r} matches {only!r}; they are called METHOD/BENCHMARK with METHOD one of "
-                              f"{', '.join(self.methods)} and BENCHMARK one of {', '.join(self.benchmarks)}")
+            raise ConfigError(
+                f"no cell of {self.name!r} matches {only!r}; they are called METHOD/BENCHMARK with METHOD one of "
+                f"{', '.join(self.methods)} and BENCHMARK one of {', '.join(self.benchmarks)}"
+            )
         return found
 
 
@@ -194,13 +198,22 @@ def load_evaluation(path: str | Path) -> Evaluation:
     """
     file = find_config(path, "evaluation")
     document = yaml_model.read(file, ConfigError)
-    parts = [document.data, *(part for key in ("benchmarks", "methods") if isinstance(named := document.data.get(key), dict)
-                              for part in named.values() if isinstance(part, dict))]
+    parts = [
+        document.data,
+        *(
+            part
+            for key in ("benchmarks", "methods")
+            if isinstance(named := document.data.get(key), dict)
+            for part in named.values()
+            if isinstance(part, dict)
+        ),
+    ]
     for part in parts:
         paths_beside(part, file.parent)
         runs = part.get("run")
         if isinstance(runs, str | list):
-            found = [beside(run, file.parent) if isinstance(run, str) else run
-                     for run in ([runs] if isinstance(runs, str) else runs)]
+            found = [
+                beside(run, file.parent) if isinstance(run, str) else run for run in ([runs] if isinstance(runs, str) else runs)
+            ]
             part["run"] = found[0] if isinstance(runs, str) else found
     return yaml_model.validate(Evaluation, document, ConfigError)

@@ -1,4 +1,5 @@
 """The questions of a grid: drawn by seed, and which of them a student has seen in training."""
+
 from __future__ import annotations
 
 import random
@@ -41,23 +42,33 @@ def draw_questions(config: Evaluation, out: Path, benchmarks: Sequence[str], say
         b = config.benchmarks[name]
         task = load_task(b.task.name, path=b.task.path, **b.task.options)
         examples = by_id(task, b.split)
-        spec = {"task": b.task.model_dump(mode="json"), "split": b.split, "questions": b.questions, "seed": config.seed,
-                "max_prompt_tokens": config.max_prompt_tokens, "student": config.student.model_dump(mode="json")}
+        spec = {
+            "task": b.task.model_dump(mode="json"),
+            "split": b.split,
+            "questions": b.questions,
+            "seed": config.seed,
+            "max_prompt_tokens": config.max_prompt_tokens,
+            "student": config.student.model_dump(mode="json"),
+        }
         old = kept.get(name)
         if old is None or old["spec"] != spec or not set(old["ids"]) <= set(examples):
             encoder = encoder or _encoder(config.student)
             fitting = [e.id for e in examples.values() if len(encoder.encode(task.prompt(e))) <= config.max_prompt_tokens]
             if not fitting:
-                raise TaskError(f"benchmark {name!r}: none of the {len(examples)} prompts has at most {config.max_prompt_tokens} "
-                                "tokens; raise max_prompt_tokens")
+                raise TaskError(
+                    f"benchmark {name!r}: none of the {len(examples)} prompts has at most {config.max_prompt_tokens} "
+                    "tokens; raise max_prompt_tokens"
+                )
             ids = fitting
             if b.questions is not None and b.questions < len(fitting):
                 ids = random.Random(f"questions {config.seed} {name}").sample(fitting, b.questions)
             old = kept[name] = {"spec": spec, "ids": ids, "available": len(examples), "too_long": len(examples) - len(fitting)}
             run.write_json("questions.json", kept)
         if b.questions is not None and len(old["ids"]) < b.questions:
-            say(f"WARNING: {b.questions} questions were asked for in {name!r}, but only {len(old['ids'])} of its "
-                f"{old['available']} fit: {len(old['ids'])} are asked")
+            say(
+                f"WARNING: {b.questions} questions were asked for in {name!r}, but only {len(old['ids'])} of its "
+                f"{old['available']} fit: {len(old['ids'])} are asked"
+            )
         found[name] = Questions(task, tuple(examples[k] for k in old["ids"]), old["available"], old["too_long"])
     return found
 
@@ -68,27 +79,31 @@ def _encoder(section: StudentSection) -> Any:
 
     from thinklab.students import TINY, load_student
     from thinklab.students.base import Student, check, use_template_kwargs
+
     source = str(TINY) if section.kind == "embedded" else section.path
     if section.kind in ("embedded", "transformers", "unsloth") and source:
         try:
-            return use_template_kwargs(check(Student(None, AutoTokenizer.from_pretrained(source), section.kind, source)),
-                                       section.chat_template_kwargs)
+            return use_template_kwargs(
+                check(Student(None, AutoTokenizer.from_pretrained(source), section.kind, source)), section.chat_template_kwargs
+            )
         except (OSError, ValueError, KeyError):
-            pass                                # loading the whole student says better what is wrong
+            pass  # loading the whole student says better what is wrong
     return load_student(section.model_copy(update={"lora": None}))
 
 
-def seen_in_training(config: Evaluation, path: Path, out: Path, method: str, questions: Mapping[str, Questions]
-                     ) -> dict[str, int]:
+def seen_in_training(
+    config: Evaluation, path: Path, out: Path, method: str, questions: Mapping[str, Questions]
+) -> dict[str, int]:
     """By benchmark, how many of its questions were also training questions of the method's student; ``{}`` if untrained."""
     from thinklab.experiment.questions import held_out
+
     m = config.methods[method]
     known: set[str] = set()
     trained: list[Experiment] = [r.config() for r in training_runs(config, path, out, method)]
     if m.run is not None:
         for run in map(RunFolder.open, map(Path, run_folders(m.run))):
             resolved = run.resolved()
-            if "task" in resolved.get("ready_made", {}):       # the config does not describe it: what was asked is on record
+            if "task" in resolved.get("ready_made", {}):  # the config does not describe it: what was asked is on record
                 known |= {line["example"]["question"] for line in run.read("rollouts")}
             else:
                 trained.append(experiment_of(run))
@@ -104,6 +119,9 @@ def all_seen(config: Evaluation, path: Path, out: Path) -> dict[str, dict[str, i
     """``seen_in_training`` of every trained method whose training has begun, over the questions that were drawn already."""
     drawn = RunFolder(Path(out)).read_json("questions.json") or {}
     questions = draw_questions(config, out, [b for b in config.benchmarks if b in drawn])
-    begun = [m for m, section in config.methods.items()
-             if section.run is not None or (section.train is not None and (Path(out) / "train" / m).exists())]
+    begun = [
+        m
+        for m, section in config.methods.items()
+        if section.run is not None or (section.train is not None and (Path(out) / "train" / m).exists())
+    ]
     return {m: seen_in_training(config, path, out, m, questions) for m in begun}

@@ -1,4 +1,5 @@
 """From answers on disk to the figures of the table: accuracy, differences, lengths, behaviors. No model is loaded."""
+
 from __future__ import annotations
 
 import csv
@@ -68,15 +69,26 @@ class Filled:
     def curve(self) -> list[tuple[int, float, float]]:
         """(tokens, accuracy had every answer been cut there, mean tokens used by then), from short to long."""
         cuts = sorted(map(int, self.lines[0]["correct_at"])) if self.lines else []
-        return [(c, float(np.mean([x["correct_at"][str(c)] for x in self.lines])),
-                 float(np.mean([min(c, x["tokens"]) for x in self.lines]))) for c in cuts]
+        return [
+            (
+                c,
+                float(np.mean([x["correct_at"][str(c)] for x in self.lines])),
+                float(np.mean([min(c, x["tokens"]) for x in self.lines])),
+            )
+            for c in cuts
+        ]
 
     def by_length(self) -> list[tuple[float, Rate]]:
         """(mean tokens, accuracy) of the answers in quarters by length; fewer where lengths coincide."""
         ordered = sorted(self.lines, key=lambda x: x["tokens"])
         parts = [part for part in np.array_split(np.arange(len(ordered)), BINS) if len(part)]
-        return [(float(np.mean([ordered[k]["tokens"] for k in part])),
-                 Rate(sum(bool(ordered[k]["correct"]) for k in part), len(part))) for part in parts]
+        return [
+            (
+                float(np.mean([ordered[k]["tokens"] for k in part])),
+                Rate(sum(bool(ordered[k]["correct"]) for k in part), len(part)),
+            )
+            for part in parts
+        ]
 
 
 @dataclass(frozen=True)
@@ -130,8 +142,11 @@ class Results:
 
     def behavior_gap(self, method: str, behavior: str) -> Estimate | None:
         """Rate against the reference, averaged over the benchmarks that both have."""
-        pairs = [(self.cells[self.config.compared_with, b].shows(behavior), self.cells[method, b].shows(behavior))
-                 for b in self.config.benchmarks if (method, b) in self.cells and (self.config.compared_with, b) in self.cells]
+        pairs = [
+            (self.cells[self.config.compared_with, b].shows(behavior), self.cells[method, b].shows(behavior))
+            for b in self.config.benchmarks
+            if (method, b) in self.cells and (self.config.compared_with, b) in self.cells
+        ]
         pairs = [(one, other) for one, other in pairs if one.keys() & other.keys()]
         return eval_stats.average_gap(pairs) if pairs else None
 
@@ -172,8 +187,16 @@ def collect(config: Evaluation, out: Path) -> Results:
         else:
             cells[method, benchmark] = found
     says = "" if judge is None else "\n".join(filter(None, [judge.complaint(), judge.summary() and f"judge: {judge.summary()}"]))
-    return Results(config, cells, tuple(missing), questions, _gaps(config, cells), {b.name: b.hash for b in behaviors}, says,
-                   judge.failed if judge is not None else "")
+    return Results(
+        config,
+        cells,
+        tuple(missing),
+        questions,
+        _gaps(config, cells),
+        {b.name: b.hash for b in behaviors},
+        says,
+        judge.failed if judge is not None else "",
+    )
 
 
 def judged_behaviors(config: Evaluation) -> tuple[list[Behavior], RunJudge | None]:
@@ -187,8 +210,9 @@ def judged_behaviors(config: Evaluation) -> tuple[list[Behavior], RunJudge | Non
     return [b.with_judge(judge) if b.needs_judge else b for b in behaviors], judge
 
 
-def _filled(config: Evaluation, out: Path, method: str, benchmark: str, questions: int, behaviors: Sequence[Any]
-            ) -> Filled | None:
+def _filled(
+    config: Evaluation, out: Path, method: str, benchmark: str, questions: int, behaviors: Sequence[Any]
+) -> Filled | None:
     folder = out / method / benchmark
     if not questions or not RunFolder(folder).config_file.exists():
         return None
@@ -214,8 +238,11 @@ def _gaps(config: Evaluation, cells: Mapping[tuple[str, str], Filled]) -> dict[t
     adjusted = eval_stats.holm([g.p for g in gaps.values()])
     gaps = {key: Gap(g.method, g.benchmark, g.gap, g.p, p) for (key, g), p in zip(gaps.items(), adjusted, strict=True)}
     for method in config.methods:
-        pairs = [(cells[reference, b].values("correct"), cells[method, b].values("correct")) for b in config.benchmarks
-                 if (method, b) in cells and (reference, b) in cells]
+        pairs = [
+            (cells[reference, b].values("correct"), cells[method, b].values("correct"))
+            for b in config.benchmarks
+            if (method, b) in cells and (reference, b) in cells
+        ]
         if method != reference and len(pairs) == len(config.benchmarks):
             gaps[method, "average"] = Gap(method, "average", eval_stats.average_gap(pairs), None)
     return gaps
@@ -227,23 +254,51 @@ def to_json(results: Results) -> dict[str, Any]:
     for (method, benchmark), c in results.cells.items():
         a, longer = c.accuracy, results.longer(method, benchmark)
         help_, questions = eval_stats.within_question(c.values("tokens"), c.values("correct"))
-        cells.append({
-            "method": method, "benchmark": benchmark, "task": c.task, "runs": c.runs, "wanted_runs": c.wanted_runs,
-            "questions": len(c.values("correct")), "answers": len(c.lines), "accuracy": a.value, "low": a.low, "high": a.high,
-            "correct": a.count, "each_run": c.each_run, "paper": paper_table.shown(results.row_of(method), c.task),
-            "mean_tokens": c.mean_tokens, "tokens_against_reference": longer.to_json() if longer else None,
-            "sampled": sum(x["sampled"] for x in c.lines), "inserted": sum(x["inserted"] for x in c.lines),
-            "dropped": sum(x["dropped"] for x in c.lines), "read": sum(x["read"] for x in c.lines),
-            "finished": float(np.mean([x["finished"] for x in c.lines])),
-            "out_of_room": sum(bool(x["out_of_room"]) for x in c.lines), "seconds": sum(x["seconds"] for x in c.lines),
-            "right_less_wrong_tokens": help_.to_json() if help_ else None, "questions_with_both": questions,
-            "curve": [{"cut": k, "accuracy": acc, "mean_tokens": used} for k, acc, used in c.curve()],
-            "behaviors": {b: {"count": r.count, "total": r.total, "value": r.value} for b in c.behaviors for r in (c.rate(b),)}})
-    gaps = [{"method": g.method, "benchmark": g.benchmark, **g.gap.to_json(), "p": g.p, "p_holm": g.p_all}
-            for g in results.gaps.values()]
-    return {"name": results.config.name, "reference": results.config.compared_with, "cells": cells, "differences": gaps,
-            "missing": list(results.missing), "behaviors": dict(results.behavior_hashes),
-            "questions": {b: {k: v for k, v in q.items() if k != "spec"} for b, q in results.questions.items()}}
+        cells.append(
+            {
+                "method": method,
+                "benchmark": benchmark,
+                "task": c.task,
+                "runs": c.runs,
+                "wanted_runs": c.wanted_runs,
+                "questions": len(c.values("correct")),
+                "answers": len(c.lines),
+                "accuracy": a.value,
+                "low": a.low,
+                "high": a.high,
+                "correct": a.count,
+                "each_run": c.each_run,
+                "paper": paper_table.shown(results.row_of(method), c.task),
+                "mean_tokens": c.mean_tokens,
+                "tokens_against_reference": longer.to_json() if longer else None,
+                "sampled": sum(x["sampled"] for x in c.lines),
+                "inserted": sum(x["inserted"] for x in c.lines),
+                "dropped": sum(x["dropped"] for x in c.lines),
+                "read": sum(x["read"] for x in c.lines),
+                "finished": float(np.mean([x["finished"] for x in c.lines])),
+                "out_of_room": sum(bool(x["out_of_room"]) for x in c.lines),
+                "seconds": sum(x["seconds"] for x in c.lines),
+                "right_less_wrong_tokens": help_.to_json() if help_ else None,
+                "questions_with_both": questions,
+                "curve": [{"cut": k, "accuracy": acc, "mean_tokens": used} for k, acc, used in c.curve()],
+                "behaviors": {
+                    b: {"count": r.count, "total": r.total, "value": r.value} for b in c.behaviors for r in (c.rate(b),)
+                },
+            }
+        )
+    gaps = [
+        {"method": g.method, "benchmark": g.benchmark, **g.gap.to_json(), "p": g.p, "p_holm": g.p_all}
+        for g in results.gaps.values()
+    ]
+    return {
+        "name": results.config.name,
+        "reference": results.config.compared_with,
+        "cells": cells,
+        "differences": gaps,
+        "missing": list(results.missing),
+        "behaviors": dict(results.behavior_hashes),
+        "questions": {b: {k: v for k, v in q.items() if k != "spec"} for b, q in results.questions.items()},
+    }
 
 
 def markdown(results: Results) -> str:
@@ -254,18 +309,29 @@ def markdown(results: Results) -> str:
     for method in config.methods:
         row = [results.cells[method, b].accuracy.percent if (method, b) in results.cells else "not run" for b in names]
         mean = results.average(method)
-        lines.append(f"| {method} | {' | '.join(row)} | "
-                     f"{f'{100 * mean.value:.1f} [{100 * mean.low:.1f}, {100 * mean.high:.1f}]' if mean else ''} |")
+        lines.append(
+            f"| {method} | {' | '.join(row)} | "
+            f"{f'{100 * mean.value:.1f} [{100 * mean.low:.1f}, {100 * mean.high:.1f}]' if mean else ''} |"
+        )
     compared = results.compared
-    lines += _section(f"Against {config.compared_with}, percentage points [95 %], p after Holm:", [*names, "average"],
-                      {m: [gap_text(results.gaps.get((m, b))) for b in (*names, "average")] for m in compared})
+    lines += _section(
+        f"Against {config.compared_with}, percentage points [95 %], p after Holm:",
+        [*names, "average"],
+        {m: [gap_text(results.gaps.get((m, b))) for b in (*names, "average")] for m in compared},
+    )
     begun = [m for m in config.methods if results.of(m)]
-    lines += _section("Tokens per answer:", names, {m: [
-        f"{results.cells[m, b].mean_tokens:.0f}" if (m, b) in results.cells else "" for b in names] for m in begun})
+    lines += _section(
+        "Tokens per answer:",
+        names,
+        {m: [f"{results.cells[m, b].mean_tokens:.0f}" if (m, b) in results.cells else "" for b in names] for m in begun},
+    )
     shown = list(results.behavior_hashes)
     means = {m: [results.behavior_average(m, b) for b in shown] for m in begun if shown}
-    lines += _section("Behaviors, % of answers (mean over benchmarks):", shown, {
-        m: ["no verdict" if mean is None else f"{100 * mean.value:.2f}" for mean in row] for m, row in means.items()})
+    lines += _section(
+        "Behaviors, % of answers (mean over benchmarks):",
+        shown,
+        {m: ["no verdict" if mean is None else f"{100 * mean.value:.2f}" for mean in row] for m, row in means.items()},
+    )
     if results.judge_says:
         lines += ["", results.judge_says]
     if results.missing:
@@ -277,8 +343,14 @@ def _section(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str
     """Lines of a table with one row per method; none where there is no row."""
     if not rows:
         return []
-    return ["", title, "", f"| method | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns),
-            *(f"| {method} | {' | '.join(row)} |" for method, row in rows.items())]
+    return [
+        "",
+        title,
+        "",
+        f"| method | {' | '.join(columns)} |",
+        "| --- |" + " --- |" * len(columns),
+        *(f"| {method} | {' | '.join(row)} |" for method, row in rows.items()),
+    ]
 
 
 def gap_text(gap: Gap | None) -> str:
@@ -300,8 +372,9 @@ def as_csv(results: Results) -> str:
     cells = to_json(results)["cells"]
     nested = ("curve", "behaviors", "each_run", "tokens_against_reference", "right_less_wrong_tokens")
     keys = [k for k in cells[0] if k not in nested] if cells else []
-    writer = csv.DictWriter(out, [*keys, *(f"shows {b}" for b in results.behavior_hashes)], extrasaction="ignore",
-                            lineterminator="\n")
+    writer = csv.DictWriter(
+        out, [*keys, *(f"shows {b}" for b in results.behavior_hashes)], extrasaction="ignore", lineterminator="\n"
+    )
     writer.writeheader()
     for cell in cells:
         writer.writerow({**cell, **{f"shows {b}": r["value"] for b, r in cell["behaviors"].items()}})

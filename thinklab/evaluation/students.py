@@ -1,4 +1,5 @@
 """The students of a grid: which there are, and the training runs behind them."""
+
 from __future__ import annotations
 
 import json
@@ -38,16 +39,17 @@ class Students:
         """The student for run ``number`` of ``method``."""
         from thinklab.experiment.trained_student import trained_student
         from thinklab.students import load_student
+
         m = self.config.methods[method]
         if m.train is not None or m.run is not None:
             if method not in self.folders:
                 trained = [str(r.folder) for r in training_runs(self.config, self.path, self.out, method)]
                 self.folders[method] = trained or run_folders(m.run)
             key = self.folders[method][number % len(self.folders[method])]
-        else:                                  # without an adapter: one that was never trained changes nothing and costs time
+        else:  # without an adapter: one that was never trained changes nothing and costs time
             key = (m.student or self.config.student).model_copy(update={"lora": None})
         if key != self.key:
-            self.held = None                   # two large students do not fit at once
+            self.held = None  # two large students do not fit at once
             self.held = trained_student(Path(key)).student if isinstance(key, str) else load_student(key)
             self.key = key
         return self.held
@@ -60,14 +62,18 @@ def student_kinds(config: Evaluation, path: Path, out: Path, methods: Sequence[s
         m = config.methods[method]
         kinds |= {m.student.kind} if m.student else set()
         kinds |= {r.config().student.kind for r in training_runs(config, path, out, method)}
-        kinds |= {experiment_of(RunFolder(Path(f))).student.kind for f in run_folders(m.run or ())
-                  if RunFolder(Path(f)).config_file.exists()}
+        kinds |= {
+            experiment_of(RunFolder(Path(f))).student.kind
+            for f in run_folders(m.run or ())
+            if RunFolder(Path(f)).config_file.exists()
+        }
     return kinds
 
 
 def budgets(config: Evaluation, path: Path, out: Path) -> dict[str, dict[str, Any]]:
     """What the training of each trained method used, by ``METHOD, FOLDER``; methods that are not trained yet are left out."""
     from thinklab.run.usage import budget
+
     found = {}
     for method, m in config.methods.items():
         for folder in [str(r.folder) for r in training_runs(config, path, out, method)] or run_folders(m.run or ()):
@@ -89,8 +95,16 @@ def training_runs(config: Evaluation, path: Path, out: Path, method: str) -> lis
     for seed in m.train_seeds:
         keys = {**m.set, "train.seed": seed, **({"train.threads": config.threads} if config.threads else {})}
         overrides = tuple(f"{k}={json.dumps(v)}" for k, v in keys.items())
-        runs.append(TrainingRun("train", method, seed, (Path(path).parent / m.train).resolve(), overrides,
-                                Path(out) / "train" / method / f"seed-{seed}"))
+        runs.append(
+            TrainingRun(
+                "train",
+                method,
+                seed,
+                (Path(path).parent / m.train).resolve(),
+                overrides,
+                Path(out) / "train" / method / f"seed-{seed}",
+            )
+        )
     return runs
 
 
@@ -113,6 +127,5 @@ def train(config: Evaluation, path: Path, out: Path, method: str, say: Say) -> N
         finally:
             stop([process])
         if code:
-            raise RunError(f"training {method}, seed {run.seed}, ended with exit code {code}: "
-                           f"{last_words(run.folder)}")
+            raise RunError(f"training {method}, seed {run.seed}, ended with exit code {code}: {last_words(run.folder)}")
         say(f"trained {method}, seed {run.seed}, in {time.perf_counter() - begin:.0f} s")

@@ -1,4 +1,5 @@
 """One run from config to measurement: build, train, record, guard, probe."""
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

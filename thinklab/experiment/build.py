@@ -1,4 +1,5 @@
 """From a config to a session: loads every part once and wires them together."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -48,10 +49,12 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     there = RunFolder.open(out).resolved() if resume else {}
     check_ready_made(out, there, parts)
     behaviors = load_behaviors(config, parts, there)
-    for k, behavior in enumerate(behaviors):       # records, rates and bonuses go by the name
+    for k, behavior in enumerate(behaviors):  # records, rates and bonuses go by the name
         if any(behavior.name == other.name for other in behaviors[:k]):
-            raise ConfigError(f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, "
-                              "with its weight, or give one another name")
+            raise ConfigError(
+                f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, "
+                "with its weight, or give one another name"
+            )
     check_config(config, behaviors, parts.judge or parts.run_judge)
     task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
     guided_sft = config.baseline is not None and config.baseline.kind == "sft" and config.baseline.texts == "guided"
@@ -70,7 +73,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
 
     if teacher is not None:
         check_teacher(teacher)
-    trained = behaviors                # with a judge that is asked about rollouts only where the config wants that
+    trained = behaviors  # with a judge that is asked about rollouts only where the config wants that
     if judge is not None:
         judge.check()
         behaviors = [b.with_judge(judge) if b.needs_judge else b for b in behaviors]
@@ -79,45 +82,67 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     guide = None
     if teacher is not None:
         guide = Guide(
-            teacher=teacher, behaviors=[(b, c.weight) for b, c in zip(trained, config.behaviors, strict=True)],
-            tokenizer=student.tokenizer, policy=config.guidance.policy, max_tokens=config.guidance.max_tokens,
+            teacher=teacher,
+            behaviors=[(b, c.weight) for b, c in zip(trained, config.behaviors, strict=True)],
+            tokenizer=student.tokenizer,
+            policy=config.guidance.policy,
+            max_tokens=config.guidance.max_tokens,
             schedule=config.guidance.whole_schedule(),
-            skip_if_shown=config.guidance.skip_if_shown, seed=config.train.seed,
-            check=lambda r: rewards.verify(r.student_text, r.example), meanwhile=rewards.warm)
+            skip_if_shown=config.guidance.skip_if_shown,
+            seed=config.train.seed,
+            check=lambda r: rewards.verify(r.student_text, r.example),
+            meanwhile=rewards.warm,
+        )
 
         guide.check_vocabulary()
 
-    run = RunFolder.open(out) if resume else RunFolder.create(
-        out, config.model_dump(mode="json"), {b.name: b.hash for b in behaviors},
-        parts.ready_made(("student", "task", *(["teacher"] if teacher is not None else []), *(["judge"] if judge else []))))
+    run = (
+        RunFolder.open(out)
+        if resume
+        else RunFolder.create(
+            out,
+            config.model_dump(mode="json"),
+            {b.name: b.hash for b in behaviors},
+            parts.ready_made(("student", "task", *(["teacher"] if teacher is not None else []), *(["judge"] if judge else []))),
+        )
+    )
     if resume:
         check_same(run, config, behaviors)
         if spent := run.read_json("teacher.json"):
-            getattr(teacher, "restore", lambda totals: None)(spent)      # a cap holds over both parts of the run
+            getattr(teacher, "restore", lambda totals: None)(spent)  # a cap holds over both parts of the run
     if judge is not None and parts.run_judge is None:
         judge.attach(run)
     args = grpo_config(config, run.checkpoints)
-    args.chat_template_kwargs = dict(getattr(student, "chat_template_kwargs", {}))      # also of a student that came ready-made
+    args.chat_template_kwargs = dict(getattr(student, "chat_template_kwargs", {}))  # also of a student that came ready-made
     trainer = ThinkTuningTrainer(
-        model=student.model, processing_class=student.tokenizer, args=args,
-        train_dataset=question_order(config, task, train_examples), reward_funcs=[reward_function(p) for p in PARTS],
-        examples={e.id: e for e in train_examples}, guide=guide, score=rewards,
-        shaping=shaping(config), scope=config.loss.scope or ("trajectory" if config.loss.method == "authors" else "guidance"),
-        imitate=config.loss.method == "sft", skip_empty_steps=config.train.skip_empty_steps,
+        model=student.model,
+        processing_class=student.tokenizer,
+        args=args,
+        train_dataset=question_order(config, task, train_examples),
+        reward_funcs=[reward_function(p) for p in PARTS],
+        examples={e.id: e for e in train_examples},
+        guide=guide,
+        score=rewards,
+        shaping=shaping(config),
+        scope=config.loss.scope or ("trajectory" if config.loss.method == "authors" else "guidance"),
+        imitate=config.loss.method == "sft",
+        skip_empty_steps=config.train.skip_empty_steps,
         sampler=student.sampler(config.train.max_completion_tokens, config.train.temperature, config.train.sample_rows),
-        on_batch=run.add_batch, raise_on_teacher_failure=False,      # the Recorder ends the run
-        on_tokens=lambda traces: run.append("tokens", traces))
+        on_batch=run.add_batch,
+        raise_on_teacher_failure=False,  # the Recorder ends the run
+        on_tokens=lambda traces: run.append("tokens", traces),
+    )
     session = Session(config, student, task, behaviors, train_examples, test_examples, teacher, guide, trainer, run, judge=judge)
     if config.guards.action != "off":
         session.guards = Guards(config, student, run)
-    if longest_batch.wanted(config) and config.baseline is None:        # a baseline never runs the batch that it would try
+    if longest_batch.wanted(config) and config.baseline is None:  # a baseline never runs the batch that it would try
         try:
             session.fits = longest_batch.dry_run(trainer, config)
         except TrainingError:
             if not resume:
-                run.config_file.unlink()           # so that the corrected command can use the same folder
+                run.config_file.unlink()  # so that the corrected command can use the same folder
             raise
-    trainer.remove_callback(PrinterCallback)          # metrics.jsonl and the progress line take its place
+    trainer.remove_callback(PrinterCallback)  # metrics.jsonl and the progress line take its place
     trainer.add_callback(Recorder(session))
     return session
 
@@ -142,9 +167,11 @@ def load_behaviors(config: Experiment, parts: Parts, there: Mapping[str, Any]) -
             if name not in ready:
                 raise
         if name in ready and (behavior is None or there["behaviors"].get(name) != behavior.hash):
-            raise RunError(f"the run was begun with a ready-made behavior {name!r}, an object from Python, and "
-                           f"{'there is none of that name now' if behavior is None else 'the one of that name is another'}; pass "
-                           f"it again: thinklab.probe(RUN, behaviors=[...]) or Lab(out=RUN, behaviors=[...])")
+            raise RunError(
+                f"the run was begun with a ready-made behavior {name!r}, an object from Python, and "
+                f"{'there is none of that name now' if behavior is None else 'the one of that name is another'}; pass "
+                f"it again: thinklab.probe(RUN, behaviors=[...]) or Lab(out=RUN, behaviors=[...])"
+            )
         found.append(behavior)
     return found
 
@@ -155,16 +182,19 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
     Raises:
         RunError: with every key that differs.
     """
-    longer = config.train.decay == "constant" and config.baseline is None      # a baseline's texts hang on the number of steps
+    longer = config.train.decay == "constant" and config.baseline is None  # a baseline's texts hang on the number of steps
     free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if longer else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
-    begun = experiment_of(run).model_dump(mode="json")      # with the defaults that came later
+    begun = experiment_of(run).model_dump(mode="json")  # with the defaults that came later
     changed = differences(begun, now)
     allowed = ("name", "guards", "profile", *(f"train.{key}" for key in free))
-    if other := [f"{key}={old!r}, not {new!r}" for key, old, new in changed
-                 if key not in allowed and key.split(".")[0] not in allowed]:
-        raise RunError(f"{run.path} was begun with another config: {'; '.join(other)}. `thinklab train --resume {run.path}` (in "
-                       f"Python: Lab(out={str(run.path)!r})) goes on with that one; for anything else start a new run")
+    if other := [
+        f"{key}={old!r}, not {new!r}" for key, old, new in changed if key not in allowed and key.split(".")[0] not in allowed
+    ]:
+        raise RunError(
+            f"{run.path} was begun with another config: {'; '.join(other)}. `thinklab train --resume {run.path}` (in "
+            f"Python: Lab(out={str(run.path)!r})) goes on with that one; for anything else start a new run"
+        )
     for behavior in behaviors:
         if then["behaviors"].get(behavior.name) != behavior.hash:
             raise RunError(f"the behavior {behavior.name!r} has changed since {run.path} was begun; start a new run instead")

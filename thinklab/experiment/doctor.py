@@ -3,6 +3,7 @@
 With a config or a profile everything is built as for a run, in a folder that is thrown away: behaviors, task, teacher,
 student, trainer, and the longest possible batch forward and backward; then a short probe counts tokens per second.
 """
+
 from __future__ import annotations
 
 import os
@@ -26,7 +27,7 @@ from thinklab.errors import ThinklabError
 PROBE_S = 20.0
 PROBE_TOKENS = 128
 LOW_DISK = 5 * 2**30
-OLDEST = (7, 0)          # compute capability that bitsandbytes' 4-bit kernels and Unsloth ask for
+OLDEST = (7, 0)  # compute capability that bitsandbytes' 4-bit kernels and Unsloth ask for
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,21 @@ def _packages(config: Experiment | None) -> Iterator[Finding]:
         if pin.specifier.contains(have, prereleases=True):
             fine.append(f"{pin.name} {have}")
         else:
-            yield Finding("problem", f"{pin.name} {have} is not {pin.specifier}, which thinklab was tested with",
-                          f"pip install '{pin.name}{pin.specifier}'")
+            yield Finding(
+                "problem",
+                f"{pin.name} {have} is not {pin.specifier}, which thinklab was tested with",
+                f"pip install '{pin.name}{pin.specifier}'",
+            )
     shown = [x for x in fine if x.split()[0] in ("torch", "transformers", "trl", "peft", "accelerate", "unsloth", "bitsandbytes")]
     yield Finding("ok", f"Python {platform.python_version()}; {', '.join(shown)}; {len(fine)} packages as pinned")
     if config is not None and config.student.quantize == "nf4" and not _installed("bitsandbytes"):
         yield Finding("problem", "student.quantize is nf4 and bitsandbytes is not installed", "pip install bitsandbytes==0.50.2")
     if config is not None and (config.student.fast_inference or config.train.vllm) and not _installed("vllm"):
-        yield Finding("problem", "sampling with vLLM is asked for and vllm is not installed",
-                      "pip install vllm, or leave train.vllm and student.fast_inference out")
+        yield Finding(
+            "problem",
+            "sampling with vLLM is asked for and vllm is not installed",
+            "pip install vllm, or leave train.vllm and student.fast_inference out",
+        )
 
 
 def _machine() -> Iterator[Finding]:
@@ -95,22 +102,31 @@ def _machine() -> Iterator[Finding]:
         for index in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(index)
             major, minor = torch.cuda.get_device_capability(index)
-            yield Finding("ok", f"GPU {index}: {torch.cuda.get_device_name(index)}, compute capability {major}.{minor}, "
-                                f"{'bf16' if has_bf16() else 'no bf16'}, {_gb(free)} of {_gb(total)} free, "
-                                f"CUDA {torch.version.cuda}")
+            yield Finding(
+                "ok",
+                f"GPU {index}: {torch.cuda.get_device_name(index)}, compute capability {major}.{minor}, "
+                f"{'bf16' if has_bf16() else 'no bf16'}, {_gb(free)} of {_gb(total)} free, "
+                f"CUDA {torch.version.cuda}",
+            )
             if free < 0.8 * total:
                 yield Finding("note", f"{_gb(total - free)} of GPU {index} are taken already", "nvidia-smi shows by what")
         from thinklab.config.devices import unused
+
         if told := unused():
             yield Finding("note", *told.split(" To use", 1)[:1], f"to use{told.split(' To use', 1)[1]}")
     elif shutil.which("nvidia-smi"):
         build = "is a CPU build" if torch.version.cuda is None else f"is built for CUDA {torch.version.cuda}"
-        yield Finding("problem", f"there is an NVIDIA driver, but PyTorch {torch.__version__} {build} and finds no GPU",
-                      "install PyTorch's build for the driver's CUDA version (nvidia-smi names it), or set CUDA_VISIBLE_DEVICES")
+        yield Finding(
+            "problem",
+            f"there is an NVIDIA driver, but PyTorch {torch.__version__} {build} and finds no GPU",
+            "install PyTorch's build for the driver's CUDA version (nvidia-smi names it), or set CUDA_VISIBLE_DEVICES",
+        )
     else:
-        yield Finding("note", f"no GPU: {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads, "
-                              f"{_gb(_memory())} of memory free",
-                      "the embedded student and models of some 100 million weights train here; larger ones need a GPU")
+        yield Finding(
+            "note",
+            f"no GPU: {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads, {_gb(_memory())} of memory free",
+            "the embedded student and models of some 100 million weights train here; larger ones need a GPU",
+        )
     free = shutil.disk_usage(".").free
     if free < LOW_DISK:
         yield Finding("note", f"{_gb(free)} of disk are left here", "checkpoints and model downloads may not fit")
@@ -138,14 +154,21 @@ def suggest() -> str:
 def _student(config: Experiment) -> Iterator[Finding]:
     s, cuda = config.student, torch.cuda.is_available()
     if s.kind == "unsloth" and not cuda:
-        yield Finding("problem", "student.kind is unsloth, which needs an NVIDIA GPU",
-                      "--profile tiny, or student.kind=transformers with a small model")
+        yield Finding(
+            "problem",
+            "student.kind is unsloth, which needs an NVIDIA GPU",
+            "--profile tiny, or student.kind=transformers with a small model",
+        )
     if cuda and (s.kind == "unsloth" or s.quantize == "nf4") and torch.cuda.get_device_capability() < OLDEST:
-        yield Finding("problem", "Unsloth and 4-bit weights need compute capability 7.0 or newer, which this GPU does not have",
-                      "student.kind=transformers student.quantize=none with a smaller model")
+        yield Finding(
+            "problem",
+            "Unsloth and 4-bit weights need compute capability 7.0 or newer, which this GPU does not have",
+            "student.kind=transformers student.quantize=none with a smaller model",
+        )
     if s.dtype == "bfloat16" and cuda and not has_bf16():
-        yield Finding("problem", "student.dtype is bfloat16, which this GPU does not have",
-                      "student.dtype=auto, which is float16 here")
+        yield Finding(
+            "problem", "student.dtype is bfloat16, which this GPU does not have", "student.dtype=auto, which is float16 here"
+        )
     if s.dtype == "float16" and not cuda and s.kind == "transformers":
         yield Finding("problem", "student.dtype is float16, with which a CPU cannot train", "student.dtype=auto")
     if s.kind in ("transformers", "unsloth"):
@@ -162,11 +185,13 @@ def _model_path(path: str | None) -> Iterator[Finding]:
             yield Finding("problem", f"there is no model in {path}", "name a folder with a config.json in it, or a hub id")
         return
     from huggingface_hub import constants, try_to_load_from_cache
+
     if isinstance(try_to_load_from_cache(path, "config.json"), str):
         yield Finding("ok", f"{path} has been downloaded before")
     elif constants.HF_HUB_OFFLINE:
-        yield Finding("problem", f"{path} has not been downloaded, and HF_HUB_OFFLINE forbids it",
-                      "unset it, or name a local folder")
+        yield Finding(
+            "problem", f"{path} has not been downloaded, and HF_HUB_OFFLINE forbids it", "unset it, or name a local folder"
+        )
     else:
         yield Finding("note", f"{path} will be downloaded from the hub at the first run")
 
@@ -174,19 +199,30 @@ def _model_path(path: str | None) -> Iterator[Finding]:
 def used(config: Experiment) -> Iterator[Finding]:
     """The choices that follow from ``config`` and this machine."""
     from thinklab.config.devices import default_dtype
+
     s, t = config.student, config.train
     dtype = s.dtype if s.dtype != "auto" else str(default_dtype()).removeprefix("torch.")
     lora = "all weights" if s.lora is None else f"LoRA r={s.lora.r} in fp32"
     weights = "the embedded student, float32" if s.kind == "embedded" else f"{s.path} by {s.kind}, {dtype}"
     if s.quantize == "nf4":
         weights += ", 4-bit nf4"
-    sampling = ("vLLM within Unsloth" if s.fast_inference else f"vLLM ({t.vllm.mode})" if t.vllm else
-                "Unsloth's generation" if s.kind == "unsloth" else "thinklab's sampler")
+    sampling = (
+        "vLLM within Unsloth"
+        if s.fast_inference
+        else f"vLLM ({t.vllm.mode})"
+        if t.vllm
+        else "Unsloth's generation"
+        if s.kind == "unsloth"
+        else "thinklab's sampler"
+    )
     per_step = t.questions * t.samples // t.minibatches
     micro = t.micro_batch or per_step
-    yield Finding("ok", f"a run would use {weights}, {lora}; {sampling}; {t.questions} questions x {t.samples} answers, "
-                        f"{micro} rollouts at once x {per_step // micro} accumulated; at most {t.max_prompt_tokens} + "
-                        f"{t.max_completion_tokens} + {config.guidance.max_tokens} tokens (prompt, answer, guidance)")
+    yield Finding(
+        "ok",
+        f"a run would use {weights}, {lora}; {sampling}; {t.questions} questions x {t.samples} answers, "
+        f"{micro} rollouts at once x {per_step // micro} accumulated; at most {t.max_prompt_tokens} + "
+        f"{t.max_completion_tokens} + {config.guidance.max_tokens} tokens (prompt, answer, guidance)",
+    )
 
 
 # ---- trying it ---------------------------------------------------------------------------------------------------
@@ -194,11 +230,13 @@ def used(config: Experiment) -> Iterator[Finding]:
 
 def _try(config: Experiment | None) -> Iterator[Finding]:
     from thinklab.students import load_student
+
     try:
         if config is None:
             student, prompt, rows, limit = load_student("embedded"), None, 8, 48
         else:
             from thinklab.experiment.build import build
+
             affordable = torch.cuda.is_available() or config.student.kind == "embedded"
             tried = config.model_copy(update={"train": config.train.model_copy(update={"dry_run": affordable})})
             with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -220,7 +258,7 @@ def _try(config: Experiment | None) -> Iterator[Finding]:
 def speed(student, prompt: list[int], rows: int, limit: int, seconds: float = PROBE_S) -> str:
     """Samples for at most about ``seconds`` and says how fast it went."""
     sampler = student.sampler(limit)
-    sampler(student.model, [prompt], rows, 0)                       # the first call loads kernels
+    sampler(student.model, [prompt], rows, 0)  # the first call loads kernels
     tokens, seed, began = 0, 0, time.perf_counter()
     while seed < 3 or time.perf_counter() - began < min(2.0, seconds):
         seed += 1

@@ -9,6 +9,7 @@ An Unsloth student's batch of answers is really generated, token by token, becau
 
 Left out: vLLM's own generation, whose memory is its own to plan, and a teacher on the same GPU.
 """
+
 from __future__ import annotations
 
 import copy
@@ -110,13 +111,17 @@ def _train(trainer: ThinkTuningTrainer, rows: int, prompt: int, completion: int,
     states = [torch.zeros_like(p) for p in trained for _ in range(2 if "adam" in str(args.optim) else 0)]
     whole = torch.ones((rows, completion), dtype=torch.long, device=device)
     teacher = torch.zeros_like(whole)
-    teacher[:, completion - guidance:] = 1
+    teacher[:, completion - guidance :] = 1
     inputs = {
         "prompt_ids": torch.ones((rows, prompt), dtype=torch.long, device=device),
         "prompt_mask": torch.ones((rows, prompt), dtype=torch.long, device=device),
-        "completion_ids": whole, "completion_mask": torch.ones_like(whole), "teacher_mask": teacher,
-        "advantages": torch.ones(rows, device=device), "rollout_row": torch.arange(rows, device=device),
-        "num_items_in_batch": torch.tensor(float(rows * completion), device=device)}
+        "completion_ids": whole,
+        "completion_mask": torch.ones_like(whole),
+        "teacher_mask": teacher,
+        "advantages": torch.ones(rows, device=device),
+        "rollout_row": torch.arange(rows, device=device),
+        "num_items_in_batch": torch.tensor(float(rows * completion), device=device),
+    }
     if trainer.use_vllm and trainer.vllm_importance_sampling_correction:
         inputs["importance_sampling_ratio"] = torch.ones((rows, 1), device=device)
     if trainer.beta != 0.0:
@@ -132,8 +137,10 @@ def _nothing_stays(trainer: ThinkTuningTrainer) -> Iterator[None]:
     checkpointing, the buffers and marks of Unsloth's generation."""
     model, tokenizer = trainer.model, trainer.processing_class
     metrics, side = copy.deepcopy(trainer._metrics), tokenizer.padding_side
-    holders = [*model.modules(), *{id(c): c for m in model.modules() for c in (getattr(m, "config", None),)
-                                   if hasattr(c, "__dict__")}.values()]
+    holders = [
+        *model.modules(),
+        *{id(c): c for m in model.modules() for c in (getattr(m, "config", None),) if hasattr(c, "__dict__")}.values(),
+    ]
     before = [(holder, _settings(holder)) for holder in holders]
     kept = {name: getattr(trainer, name, None) for name in ("current_gradient_accumulation_steps", "on_tokens")}
     trainer.current_gradient_accumulation_steps, trainer.on_tokens = trainer.args.gradient_accumulation_steps, None
@@ -164,21 +171,25 @@ def _advice(stage: str, what: str) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         problem = error
-    except RuntimeError as error:                                    # how a CPU's allocator says it
+    except RuntimeError as error:  # how a CPU's allocator says it
         if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
         problem = error
     else:
         return
-    raise TrainingError(f"out of memory while {stage} the longest possible batch, before anything was trained: "
-                        f"{str(problem).strip().splitlines()[0][:200]} {what}") from problem
+    raise TrainingError(
+        f"out of memory while {stage} the longest possible batch, before anything was trained: "
+        f"{str(problem).strip().splitlines()[0][:200]} {what}"
+    ) from problem
 
 
 def _less_sampling(config: Experiment) -> str:
     t = config.train
     rows = t.sample_rows or t.questions * t.samples
-    return (f"Lower train.sample_rows (now {rows} answers at once; {max(t.samples, rows // 2)} needs half) or "
-            f"train.max_completion_tokens (now {t.max_completion_tokens})" + _quantize(config))
+    return (
+        f"Lower train.sample_rows (now {rows} answers at once; {max(t.samples, rows // 2)} needs half) or "
+        f"train.max_completion_tokens (now {t.max_completion_tokens})" + _quantize(config)
+    )
 
 
 def _less_training(config: Experiment) -> str:
@@ -189,8 +200,10 @@ def _less_training(config: Experiment) -> str:
         parts.append(f"lower train.micro_batch (now {rows}; the result stays the same, only the steps are smaller)")
     if not t.gradient_checkpointing and config.student.kind != "unsloth":
         parts.append("set train.gradient_checkpointing=true")
-    parts.append(f"lower train.max_completion_tokens (now {t.max_completion_tokens}), train.max_prompt_tokens "
-                 f"(now {t.max_prompt_tokens}) or guidance.max_tokens (now {config.guidance.max_tokens})")
+    parts.append(
+        f"lower train.max_completion_tokens (now {t.max_completion_tokens}), train.max_prompt_tokens "
+        f"(now {t.max_prompt_tokens}) or guidance.max_tokens (now {config.guidance.max_tokens})"
+    )
     text = "; ".join(parts) + _quantize(config)
     return text[0].upper() + text[1:]
 

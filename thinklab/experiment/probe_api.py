@@ -1,4 +1,5 @@
 """Measure a finished run from Python, also one that was begun with ready-made objects."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -10,9 +11,18 @@ from thinklab.config.ready_made import Parts
 from thinklab.experiment.probe_run import probe_run
 
 
-def probe(run: str | Path, *, questions: int | None = None, samples: int | None = None, persistence: int = 0,
-          student: Any = None, task: Any = None, behaviors: Iterable[Behavior] = (), judge: Any = None,
-          say: Callable[[str], None] = print) -> dict[str, Any]:
+def probe(
+    run: str | Path,
+    *,
+    questions: int | None = None,
+    samples: int | None = None,
+    persistence: int = 0,
+    student: Any = None,
+    task: Any = None,
+    behaviors: Iterable[Behavior] = (),
+    judge: Any = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
     """What ``thinklab probe RUN`` does: measure the last checkpoint of ``run`` and write its ``probe.json``.
 
     Args:

@@ -91,7 +91,7 @@ def probe_run(
             process writes there.
         Interrupted: when a signal ended ``persistence``; its run is saved and continued by the next call.
     """
-    RunFolder.open(path)                       # says that there is no run, before a lock is made there
+    RunFolder.open(path)  # says that there is no run, before a lock is made there
     with FolderLock(path):
         return _probe_run(Path(path), questions, samples, persistence, say, parts)
 

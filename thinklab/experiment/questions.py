@@ -1,4 +1,5 @@
 """Which questions a run trains on and in what order, and whether they fit."""
+
 from __future__ import annotations
 
 import random
@@ -44,13 +45,17 @@ def check_lengths(config: Experiment, student: Student, task: Task, examples: Se
     for example in examples:
         length = len(student.encode(task.prompt(example)))
         if length > t.max_prompt_tokens:
-            raise TaskError(f"the prompt of question {example.id!r} has {length} tokens, more than train.max_prompt_tokens="
-                            f"{t.max_prompt_tokens}; raise it or take the question out: {example.question[:80]!r}")
+            raise TaskError(
+                f"the prompt of question {example.id!r} has {length} tokens, more than train.max_prompt_tokens="
+                f"{t.max_prompt_tokens}; raise it or take the question out: {example.question[:80]!r}"
+            )
     most, room = longest(config), student.max_positions
     if room and most > room:
-        raise ConfigError(f"prompt, answer and guidance may have {most} tokens together (train.max_prompt_tokens + "
-                          f"train.max_completion_tokens + guidance.max_tokens) but the student has {room} positions; "
-                          "lower one of the three")
+        raise ConfigError(
+            f"prompt, answer and guidance may have {most} tokens together (train.max_prompt_tokens + "
+            f"train.max_completion_tokens + guidance.max_tokens) but the student has {room} positions; "
+            "lower one of the three"
+        )
 
 
 def answer_limit(config: Experiment) -> int:
@@ -75,10 +80,11 @@ def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
     from transformers import AutoTokenizer
 
     from thinklab.teachers.resident import instructions
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(Path(config.student.path or "").expanduser().as_posix())
     except (OSError, ValueError):
-        return most                                    # the loader says what is wrong with the path
+        return most  # the loader says what is wrong with the path
     if teacher.backend == "continuation":
         frames = [tokenizer(f"{teacher.options.get('template', '')} {teacher.options.get('head', '')}")["input_ids"]]
     else:
@@ -90,7 +96,7 @@ def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
 def question_order(config: Experiment, task: Task, examples: Sequence[Example]) -> Dataset:
     """The questions of the whole run in order: shuffled epoch after epoch, so that the place in it hangs on the step alone."""
     t = config.train
-    generations = -(-t.steps // (t.iterations * t.minibatches)) + 1       # one to spare: an epoch never ends within the run
+    generations = -(-t.steps // (t.iterations * t.minibatches)) + 1  # one to spare: an epoch never ends within the run
     rng, order = random.Random(f"questions {t.seed}"), []
     while len(order) < generations * t.questions:
         epoch = list(range(len(examples)))

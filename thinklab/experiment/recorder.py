@@ -1,4 +1,5 @@
 """Writes what happens while a run trains: metrics, small probes, checkpoint marks."""
+
 from __future__ import annotations
 
 import time
@@ -25,7 +26,7 @@ class Recorder(TrainerCallback):
         self.begin, self.probing = time.perf_counter(), 0.0
         if self.session.guards is not None:
             self.session.guards.begin()
-        if state.global_step == 0 and not any(self.session.run.read("probes")):      # a run that is begun again has it
+        if state.global_step == 0 and not any(self.session.run.read("probes")):  # a run that is begun again has it
             self._probe(0)
 
     def on_step_end(self, args, state, control, **_):
@@ -34,7 +35,7 @@ class Recorder(TrainerCallback):
 
     def _end_if_stopped(self, state, control) -> None:
         span = self.session.config.train.iterations * self.session.config.train.minibatches
-        if state.global_step % span:        # a checkpoint within a generation could not be continued
+        if state.global_step % span:  # a checkpoint within a generation could not be continued
             return
         if self.session.stopped or self.session.listener.number:
             control.should_save = control.should_training_stop = True
@@ -65,10 +66,16 @@ class Recorder(TrainerCallback):
         folder = self.session.run.checkpoints / f"checkpoint-{state.global_step}"
         guide = self.session.guide
         trainer = self.session.trainer
-        says = fingerprint(trainer.accelerator.unwrap_model(trainer.model), self.session.student.tokenizer,
-                           trainer.accelerator.autocast)
-        facts = {"step": state.global_step, "fingerprint": says, "generation": trainer.generation,
-                 "schedule": asdict(guide.schedule) if guide else None, "guidance_counts": dict(guide.counts) if guide else {}}
+        says = fingerprint(
+            trainer.accelerator.unwrap_model(trainer.model), self.session.student.tokenizer, trainer.accelerator.autocast
+        )
+        facts = {
+            "step": state.global_step,
+            "fingerprint": says,
+            "generation": trainer.generation,
+            "schedule": asdict(guide.schedule) if guide else None,
+            "guidance_counts": dict(guide.counts) if guide else {},
+        }
         RunFolder(folder).write_json(COMPLETE, mark(folder, facts))
 
     def _probe(self, step: int) -> None:
@@ -80,6 +87,7 @@ class Recorder(TrainerCallback):
         line = {"step": step, **probe.summarize(samples).to_json()}
         self.session.run.append("probes", [line])
         if self.session.guards is not None:
-            self.session.guards.act(self.session.guards.see_probe(line), self.session.trainer.optimizer,
-                                    self.session.trainer.lr_scheduler)
+            self.session.guards.act(
+                self.session.guards.see_probe(line), self.session.trainer.optimizer, self.session.trainer.lr_scheduler
+            )
         self.probing += time.perf_counter() - begin

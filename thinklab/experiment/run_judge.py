@@ -7,6 +7,7 @@ Only ``detect.py``'s judge detectors ask it. What they find goes where every det
 ``probe_samples.jsonl``, ``shows`` in ``spill.jsonl``, ``checks`` in ``rollouts.jsonl`` (there only with ``judge.rollouts``). A
 text without a verdict (a cap, a reply in another form) is None there, counts in no rate, and is said aloud.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -92,7 +93,7 @@ class RunJudge:
         new = [r for r in requests if (r.example.question, r.response) not in self._known]
         replies: dict[str, TeacherReply] = {}
         for start in range(0, len(new), CHUNK):
-            part = new[start:start + CHUNK]
+            part = new[start : start + CHUNK]
             replies |= {r.id: reply for r, reply in zip(part, self._ask(part), strict=True)}
         found = []
         for request in requests:
@@ -113,10 +114,10 @@ class RunJudge:
             if self._run is not None:
                 self._run.append(LINES, (self._line(r, reply) for r, reply in zip(requests, replies, strict=True)))
             return replies
-        except TeacherError as error:                # it will never answer again: what was sampled is kept all the same
+        except TeacherError as error:  # it will never answer again: what was sampled is kept all the same
             self.failed = str(error)
             return self._ask(requests)
-        finally:                                     # also after an interrupt: a cap holds over all sittings
+        finally:  # also after an interrupt: a cap holds over all sittings
             getattr(self._teacher, "settle", lambda: None)()
             self.write_totals()
 
@@ -128,10 +129,23 @@ class RunJudge:
     def _line(self, request: TeacherRequest, reply: TeacherReply) -> dict[str, Any]:
         found = verdict(reply, request.response)
         quote = request.response[slice(*found.spans[0])] if found.spans else ""
-        return {"judge": self.identity, "id": request.id, "question": request.example.question, "text": request.response,
-                "found": found.found if found.decided else None, "quote": quote, "why": found.why, "reply": reply.text,
-                "error": reply.error, "detail": reply.detail, "model": reply.model, "usage": to_json(reply.usage),
-                "latency_s": reply.latency_s, "attempts": reply.attempts, "cache_hit": reply.cache_hit}
+        return {
+            "judge": self.identity,
+            "id": request.id,
+            "question": request.example.question,
+            "text": request.response,
+            "found": found.found if found.decided else None,
+            "quote": quote,
+            "why": found.why,
+            "reply": reply.text,
+            "error": reply.error,
+            "detail": reply.detail,
+            "model": reply.model,
+            "usage": to_json(reply.usage),
+            "latency_s": reply.latency_s,
+            "attempts": reply.attempts,
+            "cache_hit": reply.cache_hit,
+        }
 
     def complaint(self) -> str:
         """How many texts got no verdict since the last call, and why; empty when each got one."""
@@ -141,8 +155,10 @@ class RunJudge:
         if not missing:
             return ""
         because = f" The judge cannot work any more: {self.failed}." if self.failed else ""
-        return (f"WARNING: the judge gave no verdict on {missing} of {asked} texts ({why}); they count in no rate of a behavior."
-                f"{because} {LINES}.jsonl has every reply")
+        return (
+            f"WARNING: the judge gave no verdict on {missing} of {asked} texts ({why}); they count in no rate of a behavior."
+            f"{because} {LINES}.jsonl has every reply"
+        )
 
     def estimate(self, behavior: Behavior, texts: int, longest: int) -> str:
         """What ``texts`` verdicts on texts of at most ``longest`` tokens cost at most, in words; empty for a free judge."""
@@ -165,17 +181,28 @@ class RunJudge:
 def judges(behavior: Behavior) -> list[Judge]:
     """The judges inside a behavior's detector."""
     from thinklab.behavior.detector_spec import JudgeSpec, walk
+
     return [Judge(part.judge) for part in walk(behavior.spec.detector) if isinstance(part, JudgeSpec)]
 
 
 def reply_of(line: Mapping[str, Any]) -> TeacherReply:
     """The reply in a line of ``judge.jsonl``, marked as one that costs nothing now."""
-    return TeacherReply(line["id"], line["reply"], error=line["error"], detail=line["detail"], model=line["model"],
-                        usage=Usage(**line["usage"]), latency_s=line["latency_s"], attempts=line["attempts"], cache_hit=True)
+    return TeacherReply(
+        line["id"],
+        line["reply"],
+        error=line["error"],
+        detail=line["detail"],
+        model=line["model"],
+        usage=Usage(**line["usage"]),
+        latency_s=line["latency_s"],
+        attempts=line["attempts"],
+        cache_hit=True,
+    )
 
 
-def judge_for(section: JudgeSection | None, behaviors: Sequence[Behavior], ready_made: Any = None, student: Any = None
-              ) -> RunJudge | None:
+def judge_for(
+    section: JudgeSection | None, behaviors: Sequence[Behavior], ready_made: Any = None, student: Any = None
+) -> RunJudge | None:
     """The judge that ``behaviors`` need; None where none needs one.
 
     Args:
@@ -206,11 +233,15 @@ def check_judged(section: JudgeSection | None, behaviors: Sequence[Behavior], bo
         if not behavior.needs_judge:
             continue
         if section is None:
-            raise ConfigError(f"the detector of the behavior {behavior.name!r} asks a judge and the config names none; add a "
-                              f"section such as '{EXAMPLE}', with any teacher of docs/choose-a-teacher.md and its options")
+            raise ConfigError(
+                f"the detector of the behavior {behavior.name!r} asks a judge and the config names none; add a "
+                f"section such as '{EXAMPLE}', with any teacher of docs/choose-a-teacher.md and its options"
+            )
         if bonus.get(behavior.name):
-            raise ConfigError(f"reward.bonus.{behavior.name} is {bonus[behavior.name]:g}, but the detector of "
-                              f"{behavior.name!r} asks a judge, which is for probes only: take the bonus out")
+            raise ConfigError(
+                f"reward.bonus.{behavior.name} is {bonus[behavior.name]:g}, but the detector of "
+                f"{behavior.name!r} asks a judge, which is for probes only: take the bonus out"
+            )
 
 
 def check_config(config: Experiment, behaviors: Sequence[Behavior], ready_made: Any = None) -> None:
@@ -232,7 +263,7 @@ def check_lines(config: Experiment, at: Callable[[tuple], str]) -> None:
     for k, section in enumerate(config.behaviors):
         try:
             check_config(config, [load_behavior(section.name)])
-        except BehaviorError:                  # building the run says what is wrong inside the file
+        except BehaviorError:  # building the run says what is wrong inside the file
             continue
         except ConfigError as error:
             raise ConfigError(f"{at(('behaviors', k))}: {error}") from None

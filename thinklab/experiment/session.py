@@ -1,4 +1,5 @@
 """From a config to a trained student: builds every part once, wires them into the trainer, records what happens."""
+
 from __future__ import annotations
 
 import warnings
@@ -69,7 +70,7 @@ class Session:
                 return
             checkpoints.set_aside(self.run.checkpoints, step)
             self.run.rewind(step)
-            if experiment_of(self.run) != self.config:        # more steps, say: the next --resume RUN goes on with them
+            if experiment_of(self.run) != self.config:  # more steps, say: the next --resume RUN goes on with them
                 self.run.write_config({**self.run.resolved(), "config": self.config.model_dump(mode="json")})
             if self.guards is not None:
                 self.guards.remember(self.run.read("metrics"), self.run.read("probes"))
@@ -77,7 +78,7 @@ class Session:
             warnings.filterwarnings("ignore", message=".*use_cache.*")
             try:
                 self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            finally:                          # also after an interrupt: a cap holds over the resumed run
+            finally:  # also after an interrupt: a cap holds over the resumed run
                 getattr(self.teacher, "settle", lambda: None)()
                 self.write_totals()
 
@@ -103,8 +104,12 @@ class Session:
     @property
     def stopped(self) -> str:
         """Why the run ended early, in words; empty when it did not."""
-        return (getattr(self.guide, "failed", "") or getattr(self.teacher, "should_stop", "")
-                or getattr(self.judge, "stopped", "") or getattr(self.guards, "stopped", ""))
+        return (
+            getattr(self.guide, "failed", "")
+            or getattr(self.teacher, "should_stop", "")
+            or getattr(self.judge, "stopped", "")
+            or getattr(self.guards, "stopped", "")
+        )
 
     def estimate(self) -> Estimate | None:
         """What the teacher may cost at most over what is left of the run; None for one that costs nothing."""
@@ -115,8 +120,12 @@ class Session:
         generations = range(done[1] if done else 0, t.steps, t.iterations * t.minibatches)
         calls = sum(self.guide.schedule.count(step, t.samples) for step in generations) * t.questions
         answer = "word " * t.max_completion_tokens
-        sample = [TeacherRequest(id=e.id, messages=tuple(behavior.messages(e.question, answer)), example=e, response=answer,
-                                 behavior=behavior.name) for e in self.train_examples[:8]]
+        sample = [
+            TeacherRequest(
+                id=e.id, messages=tuple(behavior.messages(e.question, answer)), example=e, response=answer, behavior=behavior.name
+            )
+            for e in self.train_examples[:8]
+        ]
         return self.teacher.estimate(sample, calls)
 
     def estimate_judge(self) -> str:
@@ -124,9 +133,9 @@ class Session:
         if self.judge is None:
             return ""
         p, t, held = self.config.probe, self.config.train, len(self.test_examples)
-        texts = 2 * min(p.questions, held) * (p.samples + 1)                   # before and after, at T=1 and greedily
+        texts = 2 * min(p.questions, held) * (p.samples + 1)  # before and after, at T=1 and greedily
         texts += (t.steps // p.every + 1) * min(p.every_questions, held) if p.every else 0
-        if self.config.judge is not None and self.config.judge.rollouts:       # the student's own text, and the guided one
+        if self.config.judge is not None and self.config.judge.rollouts:  # the student's own text, and the guided one
             texts += 2 * t.questions * t.samples * (t.steps // (t.iterations * t.minibatches))
         limit = answer_limit(self.config)
         return "; ".join(said for b in self.behaviors if b.needs_judge and (said := self.judge.estimate(b, texts, limit)))
@@ -136,15 +145,26 @@ class Session:
         there = len(self.test_examples)
         if wanted > there and wanted not in self.told_of:
             self.told_of.add(wanted)
-            self.say(f"WARNING: {wanted} questions were asked for in the probe, but the task {self.task.name!r} has only {there} "
-                     f"held out: {there} are measured, and the intervals are those of {there}")
+            self.say(
+                f"WARNING: {wanted} questions were asked for in the probe, but the task {self.task.name!r} has only {there} "
+                f"held out: {there} are measured, and the intervals are those of {there}"
+            )
         return self.test_examples[:wanted]
 
     def probe(self, decoding: str, questions: int | None = None, samples: int = 1) -> list[probe.ProbeSample]:
         """``samples`` answers of the student as it is now to each held-out question."""
         c = self.config
-        found = probe.sample(self.student, self.task, self.behaviors, self.held_out(questions or c.probe.questions), decoding,
-                             answer_limit(c), c.probe.seed, c.train.sample_rows or 256, n=samples)
+        found = probe.sample(
+            self.student,
+            self.task,
+            self.behaviors,
+            self.held_out(questions or c.probe.questions),
+            decoding,
+            answer_limit(c),
+            c.probe.seed,
+            c.train.sample_rows or 256,
+            n=samples,
+        )
         self.say_undecided()
         return found
 
@@ -152,5 +172,3 @@ class Session:
         """Say how many texts the judge has left without a verdict since this was last called; nothing when none."""
         if self.judge is not None and (complaint := self.judge.complaint()):
             self.say(complaint)
-
-

@@ -2,6 +2,7 @@
 
 What loads PyTorch is imported once the student is known: Unsloth must come before it.
 """
+
 from __future__ import annotations
 
 import os
@@ -29,8 +30,15 @@ Say = Callable[[str], None]
 Listen = Callable[[Experiment], AbstractContextManager[Callable[[dict], None] | None]]
 
 
-def train(source: Path, overrides: Sequence[str] = (), out: Path | None = None, resume: bool = False, profile: str | None = None,
-          listen: Listen = lambda config: nullcontext(), say: Say = lambda text: None) -> tuple[Experiment, Path, dict[str, Any]]:
+def train(
+    source: Path,
+    overrides: Sequence[str] = (),
+    out: Path | None = None,
+    resume: bool = False,
+    profile: str | None = None,
+    listen: Listen = lambda config: nullcontext(),
+    say: Say = lambda text: None,
+) -> tuple[Experiment, Path, dict[str, Any]]:
     """``thinklab train`` without its command line.
 
     Args:
@@ -51,8 +59,9 @@ def train(source: Path, overrides: Sequence[str] = (), out: Path | None = None, 
         return config, out, run_experiment(config, out, resume, listener, say)
 
 
-def request(source: Path, overrides: Sequence[str], out: Path | None, resume: bool, profile: str | None
-            ) -> tuple[Experiment, Path]:
+def request(
+    source: Path, overrides: Sequence[str], out: Path | None, resume: bool, profile: str | None
+) -> tuple[Experiment, Path]:
     """What is to be trained, and where.
 
     Raises:
@@ -65,8 +74,10 @@ def request(source: Path, overrides: Sequence[str], out: Path | None, resume: bo
         config = load_config(source, overrides, profile, check_lines)
         return config, out or Path("runs") / config.name
     if source.is_dir() and not resume:
-        raise ConfigError(f"{source} is a run folder: `thinklab train --resume {source}` continues it, `thinklab train "
-                          f"{run.config_file} --out ANOTHER-FOLDER` begins a new run with its config")
+        raise ConfigError(
+            f"{source} is a run folder: `thinklab train --resume {source}` continues it, `thinklab train "
+            f"{run.config_file} --out ANOTHER-FOLDER` begins a new run with its config"
+        )
     try:
         config = load_config(run.config_file, overrides, profile, check_lines)
     except ConfigError as error:
@@ -84,12 +95,20 @@ def _compare_behaviors(run: RunFolder, config: Experiment) -> None:
     then = run.resolved()["behaviors"]
     for behavior in (load_behavior(section.name) for section in config.behaviors):
         if then.get(behavior.name, behavior.hash) != behavior.hash:
-            warnings.warn(f"the behavior {behavior.name!r} has changed since {run.path} was begun: the new run is taught what "
-                          "it says now", RunWarning, stacklevel=2)
+            warnings.warn(
+                f"the behavior {behavior.name!r} has changed since {run.path} was begun: the new run is taught what it says now",
+                RunWarning,
+                stacklevel=2,
+            )
 
 
-def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metrics: Callable[[dict], None] | None = None,
-                   say: Say = lambda text: None) -> dict[str, Any]:
+def run_experiment(
+    config: Experiment,
+    out: Path,
+    resume: bool = False,
+    on_metrics: Callable[[dict], None] | None = None,
+    say: Say = lambda text: None,
+) -> dict[str, Any]:
     """Train as ``config`` says into the run folder ``out``; returns what ``probe.json`` then holds.
 
     ``{"before": {decoding: result}, "after": {...}, "steps": N, "difference": {...}}``, each result as
@@ -103,14 +122,14 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
     """
     out = Path(out)
     if resume and not RunFolder(out).config_file.exists():
-        RunFolder.open(out)                   # says so, before a lock is made there
+        RunFolder.open(out)  # says so, before a lock is made there
     with FolderLock(out):
         try:
             if resume:
                 run = RunFolder.open(out)
                 if (ended := trained_steps(run, config)) is not None:
                     return _only_probe(config, out, ended, say)
-                for _ in run.read("probe_samples"):        # what the last probe will read: damage there is said before training
+                for _ in run.read("probe_samples"):  # what the last probe will read: damage there is said before training
                     pass
             return _run(config, out, resume, on_metrics, say)
         except KeyboardInterrupt as error:
@@ -120,7 +139,7 @@ def run_experiment(config: Experiment, out: Path, resume: bool = False, on_metri
 def trained_steps(run: RunFolder, config: Experiment) -> int | None:
     """Optimizer steps of a run whose training has come to its end; None for one that has steps left."""
     found = run.last_checkpoint(thorough=True)
-    if config.baseline is not None:           # its steps hang on the number of texts; the budget is written after the last one
+    if config.baseline is not None:  # its steps hang on the number of texts; the budget is written after the last one
         used = run.read_json("budget.json")
         return used["optimizer_steps"] if used and found else None
     return found[1] if found and found[1] >= config.train.steps else None
@@ -131,6 +150,7 @@ def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str
     from thinklab.config.ready_made import Parts
     from thinklab.experiment.build import build, check_same
     from thinklab.teachers.scripted import ScriptedTeacher
+
     run = RunFolder(out)
     check_same(run, config, [load_behavior(b.name) for b in config.behaviors])
     known = run.read_json("probe.json") or {}
@@ -147,13 +167,23 @@ def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str
 
 def _probe_after(session: Any, known: dict[str, Any], steps: int) -> dict[str, Any]:
     from thinklab.experiment.probe_run import asked, full_probe, paired
+
     if "before" not in known:
-        warnings.warn(f"{session.run.path / 'probe.json'} does not say how the student was before training; `thinklab probe "
-                      f"{session.run.path}` measures that", RunWarning, stacklevel=2)
-    stopped = session.stopped                 # by training: what the judge of the last probe does comes too late to stop it
+        warnings.warn(
+            f"{session.run.path / 'probe.json'} does not say how the student was before training; `thinklab probe "
+            f"{session.run.path}` measures that",
+            RunWarning,
+            stacklevel=2,
+        )
+    stopped = session.stopped  # by training: what the judge of the last probe does comes too late to stop it
     early = session.guide is not None and steps < session.config.train.steps
-    known |= {"after": full_probe(session, "after"), "steps": steps, "stopped": stopped, "questions": asked(session),
-              "failed": session.guide.failed if early else ""}
+    known |= {
+        "after": full_probe(session, "after"),
+        "steps": steps,
+        "stopped": stopped,
+        "questions": asked(session),
+        "failed": session.guide.failed if early else "",
+    }
     known["difference"] = paired(session.run)
     session.run.write_json("probe.json", known)
     if session.judge is not None and (cost := session.judge.summary()):
@@ -168,8 +198,10 @@ def check_teacher_lasted(config: Experiment, out: Path, result: Mapping[str, Any
         TeacherStopped: exit code 3, so that ``train && eval`` does not go on.
     """
     if result.get("failed"):
-        raise TeacherStopped(f"{result['failed'].rstrip('.')}. The run ended at step {result['steps']} of {config.train.steps} "
-                             f"and is saved in {out}: fix the cause and continue with: thinklab train --resume {out}")
+        raise TeacherStopped(
+            f"{result['failed'].rstrip('.')}. The run ended at step {result['steps']} of {config.train.steps} "
+            f"and is saved in {out}: fix the cause and continue with: thinklab train --resume {out}"
+        )
 
 
 def where_it_stands(run: RunFolder, config: Experiment) -> str:
@@ -194,6 +226,7 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
     from thinklab.experiment.baselines import train_baseline
     from thinklab.experiment.build import build
     from thinklab.experiment.probe_run import full_probe
+
     session = build(config, out, resume)
     if told := unused():
         say(told)

@@ -1,4 +1,5 @@
 """Weights of a checkpoint into a student, and the student that a finished run has made."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

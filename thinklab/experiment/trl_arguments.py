@@ -1,4 +1,5 @@
 """From a config to the arguments of TRL and of the weight on teacher tokens."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -24,26 +25,73 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
     t, loss = config.train, config.loss
     per_step = t.questions * t.samples // t.minibatches
     micro = t.micro_batch or per_step
-    return one_gpu(GRPOConfig(
-        output_dir=str(folder), max_steps=t.steps, learning_rate=t.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
-        warmup_steps=t.warmup_steps, optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0],
-        adam_beta2=t.betas[1], adam_epsilon=1e-8, weight_decay=t.weight_decay, max_grad_norm=t.max_grad_norm,
-        per_device_train_batch_size=micro, gradient_accumulation_steps=per_step // micro,
-        steps_per_generation=t.questions * t.samples // micro, num_generations=t.samples, num_iterations=t.iterations,
-        max_completion_length=t.max_completion_tokens, temperature=t.temperature, top_p=1.0, top_k=0, min_p=None,
-        repetition_penalty=1.0,
-        loss_type=loss.loss_type, epsilon=loss.epsilon, epsilon_high=loss.epsilon, delta=None, beta=loss.beta,
-        use_bias_correction_kl=True, sync_ref_model=False, scale_rewards="group", reward_weights=None,
-        multi_objective_aggregation="sum_then_normalize", importance_sampling_level="token", mask_truncated_completions=False,
-        off_policy_mask_threshold=None, top_entropy_quantile=1.0, entropy_coef=0.0, use_adaptive_entropy=False,
-        disable_dropout=False, router_aux_loss_coef=0.0, cast_lm_head_to_fp32=False, use_liger_kernel=False,
-        neftune_noise_alpha=None, average_tokens_across_devices=True,
-        shuffle_dataset=False, gradient_checkpointing=t.gradient_checkpointing, **vllm_options(config), **precision(config),
-        tf32=None, use_cpu=not torch.cuda.is_available(),
-        save_strategy="steps", save_steps=t.checkpoint_every or t.steps, save_total_limit=2, logging_steps=1,
-        logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed,
-        dataloader_num_workers=0, dataloader_pin_memory=False, remove_unused_columns=False))
+    return one_gpu(
+        GRPOConfig(
+            output_dir=str(folder),
+            max_steps=t.steps,
+            learning_rate=t.learning_rate,
+            lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
+            warmup_steps=t.warmup_steps,
+            optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer],
+            adam_beta1=t.betas[0],
+            adam_beta2=t.betas[1],
+            adam_epsilon=1e-8,
+            weight_decay=t.weight_decay,
+            max_grad_norm=t.max_grad_norm,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=per_step // micro,
+            steps_per_generation=t.questions * t.samples // micro,
+            num_generations=t.samples,
+            num_iterations=t.iterations,
+            max_completion_length=t.max_completion_tokens,
+            temperature=t.temperature,
+            top_p=1.0,
+            top_k=0,
+            min_p=None,
+            repetition_penalty=1.0,
+            loss_type=loss.loss_type,
+            epsilon=loss.epsilon,
+            epsilon_high=loss.epsilon,
+            delta=None,
+            beta=loss.beta,
+            use_bias_correction_kl=True,
+            sync_ref_model=False,
+            scale_rewards="group",
+            reward_weights=None,
+            multi_objective_aggregation="sum_then_normalize",
+            importance_sampling_level="token",
+            mask_truncated_completions=False,
+            off_policy_mask_threshold=None,
+            top_entropy_quantile=1.0,
+            entropy_coef=0.0,
+            use_adaptive_entropy=False,
+            disable_dropout=False,
+            router_aux_loss_coef=0.0,
+            cast_lm_head_to_fp32=False,
+            use_liger_kernel=False,
+            neftune_noise_alpha=None,
+            average_tokens_across_devices=True,
+            shuffle_dataset=False,
+            gradient_checkpointing=t.gradient_checkpointing,
+            **vllm_options(config),
+            **precision(config),
+            tf32=None,
+            use_cpu=not torch.cuda.is_available(),
+            save_strategy="steps",
+            save_steps=t.checkpoint_every or t.steps,
+            save_total_limit=2,
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            report_to="none",
+            disable_tqdm=True,
+            log_level="error",
+            seed=t.seed,
+            data_seed=t.seed,
+            dataloader_num_workers=0,
+            dataloader_pin_memory=False,
+            remove_unused_columns=False,
+        )
+    )
 
 
 def precision(config: Experiment) -> dict[str, bool]:
@@ -64,9 +112,11 @@ def precision(config: Experiment) -> dict[str, bool]:
         return {"bf16": best is torch.bfloat16, "fp16": best is torch.float16} if config.train.autocast else off
     if wanted is torch.bfloat16 and best is not torch.bfloat16:
         raise ConfigError("student.dtype is bfloat16, which this GPU does not have; set student.dtype=auto (float16 here)")
-    if wanted is torch.float16 and s.lora is None:      # the loss scaler cannot unscale gradients that are 16-bit themselves
-        raise ConfigError("student.lora is null, so the weights themselves are trained, and in float16 they cannot be; set "
-                          "student.dtype=float32 with train.autocast=true, or train a LoRA adapter")
+    if wanted is torch.float16 and s.lora is None:  # the loss scaler cannot unscale gradients that are 16-bit themselves
+        raise ConfigError(
+            "student.lora is null, so the weights themselves are trained, and in float16 they cannot be; set "
+            "student.dtype=float32 with train.autocast=true, or train a LoRA adapter"
+        )
     return {"bf16": wanted is torch.bfloat16, "fp16": wanted is torch.float16}
 
 
@@ -82,11 +132,28 @@ def vllm_options(config: Experiment) -> dict[str, Any]:
     if v is None:
         return {"use_vllm": False}
     room = v.max_model_length or config.train.max_prompt_tokens + config.train.max_completion_tokens
-    place = ({"vllm_server_base_url": v.server, "vllm_server_timeout": v.timeout} if v.mode == "server" else
-             {"vllm_gpu_memory_utilization": v.gpu_memory_utilization, "vllm_max_model_length": room,
-              "vllm_enable_sleep_mode": v.sleep})
+    place = (
+        {"vllm_server_base_url": v.server, "vllm_server_timeout": v.timeout}
+        if v.mode == "server"
+        else {
+            "vllm_gpu_memory_utilization": v.gpu_memory_utilization,
+            "vllm_max_model_length": room,
+            "vllm_enable_sleep_mode": v.sleep,
+        }
+    )
     corrected = v.correction != "off" and config.student.kind != "unsloth"
-    return {"use_vllm": True, "vllm_mode": v.mode, "vllm_importance_sampling_correction": corrected,
-            **place,
-            **({"vllm_importance_sampling_mode": v.correction, "vllm_importance_sampling_clip_max": 3.0,
-                "vllm_importance_sampling_clip_min": None} if corrected else {})}
+    return {
+        "use_vllm": True,
+        "vllm_mode": v.mode,
+        "vllm_importance_sampling_correction": corrected,
+        **place,
+        **(
+            {
+                "vllm_importance_sampling_mode": v.correction,
+                "vllm_importance_sampling_clip_max": 3.0,
+                "vllm_importance_sampling_clip_min": None,
+            }
+            if corrected
+            else {}
+        ),
+    }

@@ -1,4 +1,5 @@
 """Export a trained student."""
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

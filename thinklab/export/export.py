@@ -11,6 +11,7 @@ one that the checkpoint's adapter names. Every merged model is compared with the
 
 Left out: converting to other formats, and quantizing anew.
 """
+
 from __future__ import annotations
 
 import json
@@ -30,8 +31,16 @@ from thinklab.run.folder import COMPLETE, RunFolder
 from thinklab.run.lock import FolderLock
 
 Kind = Literal["adapter", "merged", "gguf"]
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "tokenizer.model",
-             "vocab.json", "merges.txt", "added_tokens.json")
+TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+)
 PUBLIC = (".safetensors", ".gguf", ".json", ".jinja", ".md", ".txt", ".model", ".gitattributes")
 """What may be pushed. No pickles, no records of what was sampled."""
 
@@ -42,11 +51,11 @@ def save(source: Any, kind: Kind = "adapter", out: str | Path | None = None, *, 
     Raises:
         RunError: when another process writes into the run's folder; and whatever ``save_locked`` raises.
     """
-    if not isinstance(source, str | Path | RunFolder):        # a session or a Lab holds it
+    if not isinstance(source, str | Path | RunFolder):  # a session or a Lab holds it
         return save_locked(source, kind, out, quantization=quantization)
     folder = source.path if isinstance(source, RunFolder) else Path(source)
-    RunFolder.open(folder)                                    # before a lock is made in a folder that holds no run
-    with FolderLock(folder) if os.access(folder, os.W_OK) else nullcontext():       # a run that nobody can write is at rest
+    RunFolder.open(folder)  # before a lock is made in a folder that holds no run
+    with FolderLock(folder) if os.access(folder, os.W_OK) else nullcontext():  # a run that nobody can write is at rest
         return save_locked(source, kind, out, quantization=quantization)
 
 
@@ -72,8 +81,10 @@ def save_locked(source: Any, kind: Kind = "adapter", out: str | Path | None = No
     if kind == "adapter" and config.student.lora is None:
         raise ConfigError("this run trained all weights (student.lora is null), so there is no adapter; save it as merged")
     if kind == "gguf" and config.student.kind != "unsloth":
-        raise ConfigError(f"gguf is made by Unsloth, and this run's student is of kind {config.student.kind}: save it as merged, "
-                          "then convert that folder with llama.cpp's convert_hf_to_gguf.py")
+        raise ConfigError(
+            f"gguf is made by Unsloth, and this run's student is of kind {config.student.kind}: save it as merged, "
+            "then convert that folder with llama.cpp's convert_hf_to_gguf.py"
+        )
     out = run.path / "export" / kind if out is None else Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists already: name another folder, or move it away")
@@ -88,8 +99,9 @@ def save_locked(source: Any, kind: Kind = "adapter", out: str | Path | None = No
     return out
 
 
-def push(folder: str | Path, repo: str, *, private: bool = True, ask: Callable[[str], bool] | None = None, api: Any = None
-         ) -> str:
+def push(
+    folder: str | Path, repo: str, *, private: bool = True, ask: Callable[[str], bool] | None = None, api: Any = None
+) -> str:
     """Upload a folder that ``save`` made to a model hub; asks first, with everything that would leave the machine.
 
     Args:
@@ -114,20 +126,25 @@ def push(folder: str | Path, repo: str, *, private: bool = True, ask: Callable[[
         raise RunError(f"{folder} holds files that an export does not: {', '.join(odd[:5])}; move them away")
     size = sum(p.stat().st_size for p in files)
     listed = "\n".join(f"  {p.relative_to(folder)}  {p.stat().st_size / 1e6:,.1f} MB" for p in files)
-    question = (f"Upload {len(files)} files, {size / 1e6:,.1f} MB, to the hub as {repo} ({'private' if private else 'PUBLIC'})?\n"
-                f"{listed}\n"
-                "The model card among them holds the config, the behaviors' hashes and the probe's results.")
+    question = (
+        f"Upload {len(files)} files, {size / 1e6:,.1f} MB, to the hub as {repo} ({'private' if private else 'PUBLIC'})?\n"
+        f"{listed}\n"
+        "The model card among them holds the config, the behaviors' hashes and the probe's results."
+    )
     if not (ask or _ask)(question):
         return ""
     if api is None:
         from huggingface_hub import HfApi
+
         api = HfApi()
     try:
         api.create_repo(repo_id=repo, private=private, exist_ok=True, repo_type="model")
         done = api.upload_folder(repo_id=repo, folder_path=str(folder), repo_type="model", commit_message="Export from thinklab")
-    except Exception as error:                  # the hub's client raises errors of several libraries
-        raise RunError(f"the hub did not take {folder}: {str(error).strip().splitlines()[0]} Nothing is lost; log in with "
-                       "`hf auth login`, or check the repository's name") from error
+    except Exception as error:  # the hub's client raises errors of several libraries
+        raise RunError(
+            f"the hub did not take {folder}: {str(error).strip().splitlines()[0]} Nothing is lost; log in with "
+            "`hf auth login`, or check the repository's name"
+        ) from error
     return str(getattr(done, "commit_url", done))
 
 
@@ -162,6 +179,7 @@ def _trained(run: RunFolder, live: Any) -> Iterator[tuple[Path, int, list[float]
         return
     with tempfile.TemporaryDirectory() as folder:
         from thinklab.students.fingerprint import fingerprint
+
         model = live.trainer.accelerator.unwrap_model(live.trainer.model)
         model.save_pretrained(folder)
         live.student.tokenizer.save_pretrained(folder)
@@ -189,11 +207,14 @@ def _whole(out: Path) -> Iterator[Path]:
 @contextmanager
 def _room() -> Iterator[None]:
     import torch
+
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise RunError("the GPU's memory does not suffice for a second copy of the model: close the lab, or call "
-                       "`thinklab save` in a process of its own") from error
+        raise RunError(
+            "the GPU's memory does not suffice for a second copy of the model: close the lab, or call "
+            "`thinklab save` in a process of its own"
+        ) from error
 
 
 def _adapter(folder: Path, config: Experiment, part: Path) -> None:
@@ -201,7 +222,7 @@ def _adapter(folder: Path, config: Experiment, part: Path) -> None:
         if (folder / name).exists():
             shutil.copy2(folder / name, part / name)
     settings = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-    settings["base_model_name_or_path"] = base_name(config)            # not this machine's folder
+    settings["base_model_name_or_path"] = base_name(config)  # not this machine's folder
     (part / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
 
 
@@ -213,13 +234,14 @@ def _merged(folder: Path, config: Experiment, part: Path, says: list[float] | No
     from thinklab.students import load_student
     from thinklab.students.fingerprint import CLOSE, difference, fingerprint
     from thinklab.teachers.unpatched import unpatched
+
     section = config.student.model_copy(update={"lora": None, "fast_inference": False})
-    if section.kind == "unsloth":                   # Unsloth's kernels are not needed to add the weights up, its base is
+    if section.kind == "unsloth":  # Unsloth's kernels are not needed to add the weights up, its base is
         section = section.model_copy(update={"kind": "transformers", **_base(folder, section)})
     if config.student.lora is None:
         section = section.model_copy(update={"path": str(folder), "kind": "transformers", "quantize": "none"})
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    with unpatched():                               # beside an Unsloth student in this process
+    with unpatched():  # beside an Unsloth student in this process
         model = load_student(section).model
         if getattr(model, "is_loaded_in_4bit", False):
             model = _dequantized(model)
@@ -227,9 +249,11 @@ def _merged(folder: Path, config: Experiment, part: Path, says: list[float] | No
             with torch.no_grad():
                 model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
         if says is not None and (gap := difference(says, fingerprint(model, tokenizer))) > CLOSE:
-            raise RunError(f"the merged model is not the student that was trained: on a known text they differ by {gap:.2f} nats "
-                           f"a token (at most {CLOSE}). The base in {section.path} is probably not the one that was "
-                           "trained; the adapter alone can be saved with --as adapter")
+            raise RunError(
+                f"the merged model is not the student that was trained: on a known text they differ by {gap:.2f} nats "
+                f"a token (at most {CLOSE}). The base in {section.path} is probably not the one that was "
+                "trained; the adapter alone can be saved with --as adapter"
+            )
     model.save_pretrained(part, safe_serialization=True)
     tokenizer.save_pretrained(part)
 
@@ -237,12 +261,14 @@ def _merged(folder: Path, config: Experiment, part: Path, says: list[float] | No
 def _base(folder: Path, section: StudentSection) -> dict[str, str]:
     """Where the base weights are that an Unsloth student was trained on, and whether they still need quantizing."""
     from transformers import AutoConfig
+
     name = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path") or section.path
     try:
         stored = AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise RunError(f"the base {name!r}, on which this student was trained, cannot be read: "
-                       f"{str(error).strip().splitlines()[0]}") from error
+        raise RunError(
+            f"the base {name!r}, on which this student was trained, cannot be read: {str(error).strip().splitlines()[0]}"
+        ) from error
     ready = getattr(stored, "quantization_config", None) is not None
     return {"path": name, "quantize": "none" if ready else section.quantize}
 
@@ -253,27 +279,30 @@ def _dequantized(model):
     model = model.dequantize()
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    if read := getattr(model, "_weight_conversions", None):        # how stored 4-bit tensors were read; nothing writes them again
-        model._weight_conversions = [c for c in read
-                                     if not any("Bnb" in type(op).__name__ for op in getattr(c, "operations", ()))]
+    if read := getattr(model, "_weight_conversions", None):  # how stored 4-bit tensors were read; nothing writes them again
+        model._weight_conversions = [
+            c for c in read if not any("Bnb" in type(op).__name__ for op in getattr(c, "operations", ()))
+        ]
     return model.to(dtype)
 
 
 def _gguf(folder: Path, config: Experiment, part: Path, quantization: str) -> None:
     from thinklab.students.unsloth_first import import_first
+
     import_first("unsloth")
     from unsloth import FastLanguageModel
+
     model, tokenizer = FastLanguageModel.from_pretrained(model_name=str(folder), load_in_4bit=config.student.quantize == "nf4")
     try:
         model.save_pretrained_gguf(str(part), tokenizer, quantization_method=quantization)
     except RuntimeError as error:
         raise RunError(f"Unsloth could not write GGUF: {str(error).strip().splitlines()[0]}") from error
-    beside = part.with_name(part.name + "_gguf")            # where some of Unsloth's versions put the file
+    beside = part.with_name(part.name + "_gguf")  # where some of Unsloth's versions put the file
     for file in [*beside.rglob("*.gguf")] if beside.exists() else []:
         shutil.move(file, part / file.name)
     shutil.rmtree(beside, ignore_errors=True)
     if not list(part.rglob("*.gguf")):
         raise RunError("Unsloth said nothing and wrote no GGUF file; it needs llama.cpp, which it builds on first use")
-    for file in part.iterdir():                             # the merged weights it leaves beside it are another export
+    for file in part.iterdir():  # the merged weights it leaves beside it are another export
         if file.suffix in (".safetensors", ".bin"):
             file.unlink()

@@ -1,4 +1,5 @@
 """The model card of an export: how it was made, what was measured, and what was not. Only what the run folder holds."""
+
 from __future__ import annotations
 
 import io
@@ -24,22 +25,53 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
     """
     resolved, base = run.resolved(), base_name(config)
     behaviors = ", ".join(resolved["behaviors"]) or "none"
-    front = {"library_name": "peft" if kind == "adapter" else "transformers", "pipeline_tag": "text-generation",
-             "tags": list(dict.fromkeys(["thinklab", *([config.baseline.kind] if config.baseline else
-                                                       ["thinktuning", "grpo", config.loss.method])])),
-             **({"base_model": base} if base != "thinklab-embedded" else {})}
-    parts = ["---", _yaml(front).strip(), "---", "", f"# {config.name} ({kind})", "",
-             f"Trained with thinklab from `{base}` {_training(config, step)}, on the task `{config.task.name}`. "
-             f"Behaviors: {behaviors}.{_steps_differ(config, step)}", "",
-             "## Use", "", "```python", *_usage(kind, base, name), "```", "",
-             "## What was measured", "", *_measured(run), "",
-             "## What this does not show", "", *(f"- {line}" for line in limits(run, config, kind, step)), "",
-             "## How it was made", "",
-             "| behavior | hash of its file |", "| --- | --- |",
-             *(f"| {behavior} | `{found}` |" for behavior, found in resolved["behaviors"].items()), "",
-             "```yaml", _yaml({"config": _without_paths(_as_trained(resolved["config"], config, step)),
-                               "versions": resolved["versions"]}).strip(),
-             "```", ""]
+    front = {
+        "library_name": "peft" if kind == "adapter" else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": list(
+            dict.fromkeys(
+                ["thinklab", *([config.baseline.kind] if config.baseline else ["thinktuning", "grpo", config.loss.method])]
+            )
+        ),
+        **({"base_model": base} if base != "thinklab-embedded" else {}),
+    }
+    parts = [
+        "---",
+        _yaml(front).strip(),
+        "---",
+        "",
+        f"# {config.name} ({kind})",
+        "",
+        f"Trained with thinklab from `{base}` {_training(config, step)}, on the task `{config.task.name}`. "
+        f"Behaviors: {behaviors}.{_steps_differ(config, step)}",
+        "",
+        "## Use",
+        "",
+        "```python",
+        *_usage(kind, base, name),
+        "```",
+        "",
+        "## What was measured",
+        "",
+        *_measured(run),
+        "",
+        "## What this does not show",
+        "",
+        *(f"- {line}" for line in limits(run, config, kind, step)),
+        "",
+        "## How it was made",
+        "",
+        "| behavior | hash of its file |",
+        "| --- | --- |",
+        *(f"| {behavior} | `{found}` |" for behavior, found in resolved["behaviors"].items()),
+        "",
+        "```yaml",
+        _yaml(
+            {"config": _without_paths(_as_trained(resolved["config"], config, step)), "versions": resolved["versions"]}
+        ).strip(),
+        "```",
+        "",
+    ]
     return "\n".join(parts)
 
 
@@ -76,23 +108,34 @@ def limits(run: RunFolder, config: Experiment, kind: str, step: int) -> Iterator
         yield "**Nothing was measured after training.** Whether the behavior was instilled is unknown."
     else:
         total = next(iter(known["after"].values()))["accuracy"]["total"]
-        yield (f"The rates are for answers to held-out questions of one task ({total} answers a decoding), without guidance or "
-               "hint. They say nothing about other tasks.")
-    yield (f"One run with one seed ({config.train.seed}). The intervals cover the questions, not the spread between seeds; a "
-           "claim that the method caused the change needs a control run with plain GRPO beside it.")
+        yield (
+            f"The rates are for answers to held-out questions of one task ({total} answers a decoding), without guidance or "
+            "hint. They say nothing about other tasks."
+        )
+    yield (
+        f"One run with one seed ({config.train.seed}). The intervals cover the questions, not the spread between seeds; a "
+        "claim that the method caused the change needs a control run with plain GRPO beside it."
+    )
     if known.get("steps") not in (None, step):
         yield f"The measurement is of step {known['steps']}, the weights are of step {step}."
-    for key, what in (("spill", "whether the behavior shows where nothing asks for it"),
-                      ("retention", "how far the student moved from its base on other text"),
-                      ("persistence", "whether the behavior outlasts further training")):
+    for key, what in (
+        ("spill", "whether the behavior shows where nothing asks for it"),
+        ("retention", "how far the student moved from its base on other text"),
+        ("persistence", "whether the behavior outlasts further training"),
+    ):
         if key not in known:
             yield f"Not measured: {what}."
     if alarms := list(run.read("alarms")):
         yield f"{len(alarms)} alarms were raised during training, the first at step {alarms[0].get('step')}."
     if config.student.quantize == "nf4":
-        yield ("The student was trained on 4-bit weights. " + (
-            "This export holds those weights, dequantized, with the adapter added." if kind == "merged" else
-            "On the base's original weights it will answer a little differently."))
+        yield (
+            "The student was trained on 4-bit weights. "
+            + (
+                "This export holds those weights, dequantized, with the adapter added."
+                if kind == "merged"
+                else "On the base's original weights it will answer a little differently."
+            )
+        )
     yield "Not examined for safety, bias or facts. The teacher's mistakes may have been learned as well."
 
 
@@ -106,8 +149,13 @@ def _measured(run: RunFolder) -> list[str]:
             rows.append(f"| {stage} | {decoding} | {r.accuracy.percent} | {shown} | {r.mean_tokens:.0f} |")
     if not rows:
         return ["Nothing: the run holds no probe."]
-    lines = ["% of held-out questions, no guidance, no hint [95 % interval]", "",
-             "| | decoding | accuracy | behavior | tokens |", "| --- | --- | --- | --- | --- |", *rows]
+    lines = [
+        "% of held-out questions, no guidance, no hint [95 % interval]",
+        "",
+        "| | decoding | accuracy | behavior | tokens |",
+        "| --- | --- | --- | --- | --- |",
+        *rows,
+    ]
     return [*lines, *(f"\n{s}" for s in sentences(known))]
 
 
@@ -116,11 +164,20 @@ def _usage(kind: str, base: str, name: str) -> list[str]:
         return ["# llama.cpp: llama-cli -m FILE.gguf"]
     load = "from transformers import AutoModelForCausalLM, AutoTokenizer"
     if kind == "merged":
-        return [load, f'model = AutoModelForCausalLM.from_pretrained("{name}")',
-                f'tokenizer = AutoTokenizer.from_pretrained("{name}")']
+        return [
+            load,
+            f'model = AutoModelForCausalLM.from_pretrained("{name}")',
+            f'tokenizer = AutoTokenizer.from_pretrained("{name}")',
+        ]
     where = ["from thinklab.students import TINY as base"] if base == "thinklab-embedded" else [f'base = "{base}"']
-    return [load, "from peft import PeftModel", *where, "model = AutoModelForCausalLM.from_pretrained(base)",
-            f'model = PeftModel.from_pretrained(model, "{name}")', f'tokenizer = AutoTokenizer.from_pretrained("{name}")']
+    return [
+        load,
+        "from peft import PeftModel",
+        *where,
+        "model = AutoModelForCausalLM.from_pretrained(base)",
+        f'model = PeftModel.from_pretrained(model, "{name}")',
+        f'tokenizer = AutoTokenizer.from_pretrained("{name}")',
+    ]
 
 
 def _without_paths(value: Any) -> Any:

@@ -1,4 +1,5 @@
 """Stage 2: choose rollouts, ask the teacher, parse its reply, splice it on."""
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -5,6 +5,7 @@ Lines of the input (JSONL): ``question`` and ``response`` (or ``student_text``, 
 ``meta``. Lines of the output carry the question, the answer and a ``Guidance`` record, in the order of the input; the
 ``replay`` teacher reads them back.
 """
+
 from __future__ import annotations
 
 import json
@@ -84,8 +85,10 @@ def read_answers(path: Path, limit: int | None = None) -> list[Answered]:
             answers.append(answer := _answered(_object(line, f"{path}:{number}"), path, number))
             first, question = seen.setdefault(answer.example.id, (number, answer.example.question))
             if question != answer.example.question:
-                raise ConfigError(f"{path}:{number}: another question with the id {answer.example.id[:60]!r} stands in line "
-                                  f"{first}; give each an id of its own, or none")
+                raise ConfigError(
+                    f"{path}:{number}: another question with the id {answer.example.id[:60]!r} stands in line "
+                    f"{first}; give each an id of its own, or none"
+                )
     if not answers:
         raise ConfigError(f"{path} has no lines")
     return answers
@@ -93,33 +96,58 @@ def read_answers(path: Path, limit: int | None = None) -> list[Answered]:
 
 def requests_for(answers: Sequence[Answered], behavior: Behavior) -> list[TeacherRequest]:
     """One request per answer, in the same order."""
-    return [TeacherRequest(a.example.id, tuple(behavior.messages(a.example.question, a.response)), a.example,
-                           a.response, behavior.name, behavior.hash) for a in answers]
+    return [
+        TeacherRequest(
+            a.example.id,
+            tuple(behavior.messages(a.example.question, a.response)),
+            a.example,
+            a.response,
+            behavior.name,
+            behavior.hash,
+        )
+        for a in answers
+    ]
 
 
-def guide_answers(answers: Sequence[Answered], behavior: Behavior, teacher: Teacher, tally: Tally, batch: int = 64
-                  ) -> Iterator[dict[str, Any]]:
+def guide_answers(
+    answers: Sequence[Answered], behavior: Behavior, teacher: Teacher, tally: Tally, batch: int = 64
+) -> Iterator[dict[str, Any]]:
     """Output lines, as they come, in the order of the answers; ``tally`` is filled on the way."""
     for start in range(0, len(answers), batch):
-        if getattr(teacher, "should_stop", ""):       # a cap, and ``on_cap: stop``
+        if getattr(teacher, "should_stop", ""):  # a cap, and ``on_cap: stop``
             return
-        part = answers[start:start + batch]
+        part = answers[start : start + batch]
         for answer, reply in zip(part, teacher.reply(requests_for(part, behavior)), strict=True):
             guidance = as_guidance(reply, behavior, answer.response)
             text = answer.response + behavior.separator + guidance.text if guidance.usable else answer.response
             shown = behavior.shown_in(text) if guidance.usable else None
             tally.add(guidance, answer.correct, shown)
-            yield {"id": answer.example.id, "question": answer.example.question, "response": answer.response,
-                   "gold": answer.example.gold, "correct": answer.correct, "text": text, "shown": shown,
-                   "guidance": to_json(guidance)}
+            yield {
+                "id": answer.example.id,
+                "question": answer.example.question,
+                "response": answer.response,
+                "gold": answer.example.gold,
+                "correct": answer.correct,
+                "text": text,
+                "shown": shown,
+                "guidance": to_json(guidance),
+            }
 
 
 def as_guidance(reply: TeacherReply, behavior: Behavior, response: str) -> Guidance:
     """A reply about ``response``, strictly parsed: ``proposed``, or ``rejected`` with the reason. No tokens are counted."""
     guidance = Guidance(
-        rollout_id=reply.id, behavior=behavior.name, behavior_hash=behavior.hash, status="proposed", raw=reply.text,
-        model=reply.model, usage=reply.usage, latency_s=reply.latency_s, attempts=reply.attempts,
-        cache_hit=reply.cache_hit)
+        rollout_id=reply.id,
+        behavior=behavior.name,
+        behavior_hash=behavior.hash,
+        status="proposed",
+        raw=reply.text,
+        model=reply.model,
+        usage=reply.usage,
+        latency_s=reply.latency_s,
+        attempts=reply.attempts,
+        cache_hit=reply.cache_hit,
+    )
     if reply.error:
         return replace(guidance, status="rejected", reason=reply.error, detail=reply.detail)
     try:
@@ -144,8 +172,9 @@ def _object(line: str, where: str) -> dict[str, Any]:
 def _answered(row: dict[str, Any], path: Path, number: int) -> Answered:
     response = next((row[k] for k in RESPONSE_KEYS if isinstance(row.get(k), str)), None)
     if not isinstance(row.get("question"), str) or response is None:
-        raise ConfigError(f"{path}:{number}: expected the texts 'question' and 'response'; the line has "
-                          f"{', '.join(row) or 'nothing'}")
+        raise ConfigError(
+            f"{path}:{number}: expected the texts 'question' and 'response'; the line has {', '.join(row) or 'nothing'}"
+        )
     source = next((k for k in GOLD_KEYS if row.get(k) not in (None, "")), None)
     gold = "" if source is None else str(row[source])
     if source not in (None, "gold"):

@@ -3,6 +3,7 @@
 A rollout whose guidance is rejected, for whatever reason, stays exactly as it was sampled; the reason is recorded with
 it. Nothing here depends on the clock or on a global random state: the same seed, step and rollouts give the same guidance.
 """
+
 from __future__ import annotations
 
 import random
@@ -111,8 +112,9 @@ def refuse_bad(behavior: Behavior, text: str, response: str) -> None:
         raise Rejected("not-shown", missing)
 
 
-def select(rollouts: Sequence[Rollout], count: int, policy: str, rng: random.Random,
-           eligible: Callable[[Rollout], bool]) -> list[int]:
+def select(
+    rollouts: Sequence[Rollout], count: int, policy: str, rng: random.Random, eligible: Callable[[Rollout], bool]
+) -> list[int]:
     """Positions of at most ``count`` finished, eligible rollouts of one group, drawn without replacement.
 
     ``random`` looks at nothing else; ``wrong_first`` takes those whose own answer was wrong before the others.
@@ -167,29 +169,36 @@ class Guide:
         warnings = []
         for behavior, _ in self.behaviors:
             shots = behavior.spec.teacher.few_shots
-            texts = [behavior.few_shot_text(s)[len(behavior._text(s.response)):] for s in shots]
+            texts = [behavior.few_shot_text(s)[len(behavior._text(s.response)) :] for s in shots]
             found = {k: what for k, text in enumerate(texts) if (what := lost(self.tokenizer, text))}
             words = [what for part in behavior.spec.guidance.must_contain if (what := lost(self.tokenizer, part))]
             if words or len(found) == len(texts):
-                raise ConfigError(f"the student's tokenizer cannot write the guidance of the behavior {behavior.name!r}: "
-                                  f"it loses {[*words, *found.values()][0]}. All guidance would be rejected; use a student whose "
-                                  "vocabulary has these characters (or falls back to bytes), or write the behavior without them")
+                raise ConfigError(
+                    f"the student's tokenizer cannot write the guidance of the behavior {behavior.name!r}: "
+                    f"it loses {[*words, *found.values()][0]}. All guidance would be rejected; use a student whose "
+                    "vocabulary has these characters (or falls back to bytes), or write the behavior without them"
+                )
             if found:
-                warnings.append(f"the student's tokenizer cannot write {len(found)} of {len(texts)} few-shots of the behavior "
-                                f"{behavior.name!r}: it loses {', '.join(dict.fromkeys(found.values()))}; such guidance will "
-                                "be rejected as lossy")
+                warnings.append(
+                    f"the student's tokenizer cannot write {len(found)} of {len(texts)} few-shots of the behavior "
+                    f"{behavior.name!r}: it loses {', '.join(dict.fromkeys(found.values()))}; such guidance will "
+                    "be rejected as lossy"
+                )
         return "; ".join(warnings)
 
     def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
         """Guide some of ``rollouts`` (whole groups, side by side); all others come back unchanged."""
         rollouts = self.draw(rollouts, generation)
-        if self.policy == "wrong_first":          # otherwise checking can wait until the teacher has been asked
+        if self.policy == "wrong_first":  # otherwise checking can wait until the teacher has been asked
             rollouts = self.checked(rollouts)
         proposed = self.propose(rollouts, step, generation)
         rollouts = self.checked(rollouts)
         if self.review is not None:
-            proposed = {r.id: self.review(r, proposed[r.id]) if proposed[r.id].usable else proposed[r.id]
-                        for r in rollouts if r.id in proposed}
+            proposed = {
+                r.id: self.review(r, proposed[r.id]) if proposed[r.id].usable else proposed[r.id]
+                for r in rollouts
+                if r.id in proposed
+            }
         return self.splice(rollouts, proposed)
 
     def _drawn(self, group: Sequence[Rollout], generation: int) -> tuple[random.Random, list[Behavior]]:
@@ -231,23 +240,27 @@ class Guide:
             asked = {r.id for r in requests}
             if self.meanwhile is not None:
                 self.meanwhile([r for r in rollouts if r.id not in asked])
-            self.checked(rollouts)               # remembered by whoever checks
+            self.checked(rollouts)  # remembered by whoever checks
             for begun, future in waiting:
                 replies |= {request.id: reply for request, reply in zip(begun, future.result(), strict=True)}
-        except TeacherError as error:        # it will never answer again: what was sampled is kept, and the run can end in order
+        except TeacherError as error:  # it will never answer again: what was sampled is kept, and the run can end in order
             self.failed = str(error)
         finally:
-            for _, future in waiting:             # an interrupt, or an error on the way: nobody will read the rest
+            for _, future in waiting:  # an interrupt, or an error on the way: nobody will read the rest
                 future.cancel()
-        return {r.id: self.parse(r, b, replies.get(r.id) or TeacherReply(r.id, error="teacher-failed", detail=self.failed))
-                for r, b in chosen}
+        return {
+            r.id: self.parse(r, b, replies.get(r.id) or TeacherReply(r.id, error="teacher-failed", detail=self.failed))
+            for r, b in chosen
+        }
 
     def checked(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
         """The rollouts, each with whether the student's own answer is right; unchanged where nobody can say."""
         if self.check is None:
             return list(rollouts)
-        return [r if "student_correct" in r.checks else replace(r, checks={**r.checks, "student_correct": self.check(r)})
-                for r in rollouts]
+        return [
+            r if "student_correct" in r.checks else replace(r, checks={**r.checks, "student_correct": self.check(r)})
+            for r in rollouts
+        ]
 
     def choose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[tuple[Rollout, Behavior]]:
         """The rollouts to guide at this step, each with the behavior that it drew."""
@@ -268,23 +281,39 @@ class Guide:
         for r in group:
             if r.finished:
                 by_behavior.setdefault(wanted[r.id].name, []).append(r)
-        return {r.id for rollouts in by_behavior.values()
-                for r, found in zip(rollouts, wanted[rollouts[0].id].detect_all([r.student_text for r in rollouts]), strict=True)
-                if found}
+        return {
+            r.id
+            for rollouts in by_behavior.values()
+            for r, found in zip(rollouts, wanted[rollouts[0].id].detect_all([r.student_text for r in rollouts]), strict=True)
+            if found
+        }
 
     @staticmethod
     def request(rollout: Rollout, behavior: Behavior) -> TeacherRequest:
         """What the teacher is asked about one rollout."""
         return TeacherRequest(
-            id=rollout.id, messages=tuple(behavior.messages(rollout.example.question, rollout.student_text)),
-            example=rollout.example, response=rollout.student_text, behavior=behavior.name, behavior_hash=behavior.hash)
+            id=rollout.id,
+            messages=tuple(behavior.messages(rollout.example.question, rollout.student_text)),
+            example=rollout.example,
+            response=rollout.student_text,
+            behavior=behavior.name,
+            behavior_hash=behavior.hash,
+        )
 
     def parse(self, rollout: Rollout, behavior: Behavior, reply: TeacherReply) -> Guidance:
         """A reply as guidance: ``proposed`` when it can be spliced, ``rejected`` with the reason when it cannot."""
         guidance = Guidance(
-            rollout_id=rollout.id, behavior=behavior.name, behavior_hash=behavior.hash, status="proposed",
-            raw=reply.text, model=reply.model, usage=reply.usage, latency_s=reply.latency_s, attempts=reply.attempts,
-            cache_hit=reply.cache_hit)
+            rollout_id=rollout.id,
+            behavior=behavior.name,
+            behavior_hash=behavior.hash,
+            status="proposed",
+            raw=reply.text,
+            model=reply.model,
+            usage=reply.usage,
+            latency_s=reply.latency_s,
+            attempts=reply.attempts,
+            cache_hit=reply.cache_hit,
+        )
         if reply.error:
             return replace(guidance, status="rejected", reason=reply.error, detail=reply.detail)
         try:
@@ -335,7 +364,7 @@ class Guide:
                     spliced = replace(rollout, teacher_ids=ids, text=text, checks=checks)
                     if shown is False:
                         self.counts["guided-but-not-shown"] += 1
-                except Rejected as why:      # an edited text can be too long where the teacher's was not
+                except Rejected as why:  # an edited text can be too long where the teacher's was not
                     item = replace(item, status="rejected", reason=why.reason, detail=str(why))
             self.counts[item.status if item.usable else item.reason] += 1
             out.append(replace(spliced, guidance=item, behavior=item.behavior, behavior_hash=item.behavior_hash))

@@ -1,4 +1,5 @@
 """One line about a teacher's replies for the end of a run: how many were rejected, and why. Loud when most were."""
+
 from __future__ import annotations
 
 from collections import Counter

@@ -7,6 +7,7 @@ tokenizer stays as it is.
 
 Left out: tokenizers without a backend of the tokenizers library keep their habits; ``lost`` still finds what comes of them.
 """
+
 from __future__ import annotations
 
 import json
@@ -54,9 +55,10 @@ def lost(tokenizer: PreTrainedTokenizerBase, text: str, before: Sequence[int] = 
         pieces = [text[a:b] for i, (a, b) in zip(ids, offsets or [], strict=False) if i == tokenizer.unk_token_id]
         return _listed(pieces) or f"all of it ({tokenizer.unk_token} stands for a part)"
     before = list(before)[-CONTEXT:] or [tokenizer.eos_token_id]
-    head, whole = (tokenizer.decode(some, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-                   for some in (before, before + ids))
-    back, wanted = (unicodedata.normalize("NFC", x) for x in (whole[len(head):], text))
+    head, whole = (
+        tokenizer.decode(some, skip_special_tokens=False, clean_up_tokenization_spaces=False) for some in (before, before + ids)
+    )
+    back, wanted = (unicodedata.normalize("NFC", x) for x in (whole[len(head) :], text))
     if whole.startswith(head) and back == wanted:
         return ""
     return _listed((Counter(wanted) - Counter(back)).elements()) or f"it as it stands: it comes back as {back[:80]!r}"
@@ -68,15 +70,14 @@ def _encoded(tokenizer: PreTrainedTokenizerBase, text: str, control: bool) -> tu
     if copy is not None:
         found = copy.encode(text, add_special_tokens=False)
         return list(found.ids), list(found.offsets)
-    found = tokenizer(text, add_special_tokens=False, split_special_tokens=not control,
-                      return_offsets_mapping=tokenizer.is_fast)
+    found = tokenizer(text, add_special_tokens=False, split_special_tokens=not control, return_offsets_mapping=tokenizer.is_fast)
     return list(found["input_ids"]), found.get("offset_mapping")
 
 
 def _copy(tokenizer: PreTrainedTokenizerBase, control: bool) -> Tokenizer | None:
     """The backend without its habits; None where it has none, or is not of the tokenizers library. Made once."""
     known = _copies.setdefault(tokenizer, {})
-    key = (len(tokenizer.added_tokens_decoder), control)          # made anew when tokens were added
+    key = (len(tokenizer.added_tokens_decoder), control)  # made anew when tokens were added
     if key not in known:
         known[key] = _without_habits(getattr(tokenizer, "backend_tokenizer", None), control)
     return known[key]
@@ -91,7 +92,7 @@ def _without_habits(backend: Tokenizer | None, control: bool) -> Tokenizer | Non
     changed = json.dumps([parts["normalizer"], parts["pre_tokenizer"]]) != before
     for token in parts["added_tokens"] if not control else ():
         if not token["special"] and _is_control(token["content"], False):
-            token["special"] = changed = True                     # only special tokens can be told to be text
+            token["special"] = changed = True  # only special tokens can be told to be text
     if not changed:
         return None
     parts["truncation"] = parts["padding"] = None

@@ -1,4 +1,5 @@
 """An experiment step by step, with a person between the steps."""
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

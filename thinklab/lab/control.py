@@ -72,7 +72,7 @@ def control_config(config: Experiment, overrides: list[str]) -> dict[str, Any]:
     from thinklab.lab.settings import experiment
 
     plain = config.model_dump(mode="json")
-    plain["name"] = f"{config.name[:LONGEST_NAME - 8]}-control"
+    plain["name"] = f"{config.name[: LONGEST_NAME - 8]}-control"
     plain["loss"]["method"] = "grpo"
     return experiment(plain, overrides, None, {}, None)[0].model_dump(mode="json")
 

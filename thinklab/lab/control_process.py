@@ -1,4 +1,5 @@
 """The child process that trains the control run of ``Lab.compare``."""
+
 from __future__ import annotations
 
 import json

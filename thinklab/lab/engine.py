@@ -152,8 +152,15 @@ class Engine:
 
     def queue(self, waiting: Waiting, by: str | None) -> ReviewQueue:
         session = self.session
-        return ReviewQueue(waiting.batch.rollouts, waiting.proposals, session.guide, session.trainer.score, session.run,
-                           ask=self._ask_again, by=by)
+        return ReviewQueue(
+            waiting.batch.rollouts,
+            waiting.proposals,
+            session.guide,
+            session.trainer.score,
+            session.run,
+            ask=self._ask_again,
+            by=by,
+        )
 
     def _ask_again(self, rollout: Rollout) -> Guidance | None:
         if self.worker.busy:
@@ -182,7 +189,8 @@ class Engine:
         model, run = session.student.model, session.run
         known = run.read_json("probe.json") or {}
         answers = min(questions or session.config.probe.questions, len(session.test_examples)) * (
-            samples or session.config.probe.samples)
+            samples or session.config.probe.samples
+        )
         fits = same_answers(session, known, questions, samples)
         passes = self._probe_passes(answers)
         if step == 0 or (before and not fits and hasattr(model, "peft_config")):
@@ -206,7 +214,7 @@ class Engine:
     def reach(self, waiting: Waiting) -> LabReach:
         """See ``Lab.reach``."""
         session = self.session
-        guide = replace(session.guide, counts=Counter())         # what is spliced here is not trained on
+        guide = replace(session.guide, counts=Counter())  # what is spliced here is not trained on
         guided = [r for r in guide.splice(waiting.batch.rollouts, waiting.proposals) if r.guided]
         if not guided:
             raise LabError("there is no usable guidance in this batch, so nothing to measure")
@@ -249,8 +257,12 @@ class Engine:
         for metrics in trainer._metrics.values():
             metrics.clear()
         if session.guards is not None:
-            session.guards.watch = Watch(session.config.guards, session.config.loss.method, session.config.train.learning_rate,
-                                         session.config.train.questions)
+            session.guards.watch = Watch(
+                session.config.guards,
+                session.config.loss.method,
+                session.config.train.learning_rate,
+                session.config.train.questions,
+            )
             session.guards.stopped = ""
         if session.guide is not None:
             session.guide.failed = ""

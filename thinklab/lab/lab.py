@@ -34,7 +34,7 @@ from thinklab.run.lock import FolderLock
 from thinklab.students import unsloth_first
 from thinklab.types import Batch, Guidance
 
-if TYPE_CHECKING:        # what loads PyTorch is imported once the student is known: Unsloth must come before it
+if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: Unsloth must come before it
     from thinklab.lab.control import Comparison
     from thinklab.lab.engine import Engine
     from thinklab.lab.results import LabProbe, LabReach
@@ -113,6 +113,7 @@ class Lab:
             unsloth_first.import_first(self.config.student.kind)
             from thinklab.experiment.build import build
             from thinklab.lab.engine import Engine
+
             session = build(self.config, self.path, there, parts)
             self._lock = lock
         except BaseException:
@@ -299,7 +300,7 @@ class Lab:
         try:
             return engine.probe(questions, samples, before, full)
         finally:
-            self._end_of_steps()             # fewer questions than asked for, texts without a verdict
+            self._end_of_steps()  # fewer questions than asked for, texts without a verdict
 
     def reach(self, batch: Batch | None = None) -> LabReach:
         """How unknown this guidance is to the student: its probability token by token, and whether the loss gets a grip on it.
@@ -324,14 +325,11 @@ class Lab:
             LabError: before the first step, or where the run has ready-made parts that another process cannot have.
         """
         from thinklab.lab.control import Comparison, control_config, differences, run_control
+
         engine, step = self._open(), self.step
         if not step:
             raise LabError("nothing has been trained yet, so there is nothing to compare: lab.train() or lab.update() first")
-        parts = [
-            name
-            for name in ("student", "task", "judge", "behaviors")
-            if getattr(self._parts, name)
-        ]
+        parts = [name for name in ("student", "task", "judge", "behaviors") if getattr(self._parts, name)]
         if parts:
             raise LabError(
                 f"the control runs in a process of its own, which cannot have the ready-made {', '.join(parts)}: "
@@ -441,7 +439,7 @@ class Lab:
         self._lock.release()
         if _OPEN.get(self.path.resolve()) is self:
             del _OPEN[self.path.resolve()]
-        sys.modules["torch"].cuda.empty_cache()           # does nothing where there is no GPU
+        sys.modules["torch"].cuda.empty_cache()  # does nothing where there is no GPU
 
     # ---- inside
 

@@ -12,7 +12,7 @@ from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Rate
 from thinklab.types import Batch, Guidance
 
-SHOWN = 8        # rows of a table or text that stands for a whole batch
+SHOWN = 8  # rows of a table or text that stands for a whole batch
 STAGES = ("rollout", "guide", "review", "update")
 STYLE = """<style>
 .tl-lab{font:14px/1.5 system-ui,sans-serif;color:inherit;max-width:900px}

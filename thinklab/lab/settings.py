@@ -93,7 +93,7 @@ def _given(key: str, value: Any, parts: Parts) -> Any:
 def _as_json(key: str, value: Any) -> str:
     try:
         return json.dumps(value)
-    except (TypeError, ValueError) as error:      # no value of a config, or a whole number of over 4,300 digits
+    except (TypeError, ValueError) as error:  # no value of a config, or a whole number of over 4,300 digits
         raise ConfigError(f"{key} cannot be set to this: {error}") from None
 
 

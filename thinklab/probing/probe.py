@@ -1,4 +1,5 @@
 """Was it instilled? Held-out questions, no guidance, no hint, sampled at T = 1 and greedily; rates with intervals."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,8 +36,17 @@ class ProbeSample:
     """Which behaviors the text shows; None: only a judge could tell, and it gave no verdict."""
 
 
-def sample(student: Student, task: Task, behaviors: Sequence[Behavior], examples: Sequence[Example], decoding: str = "T=1",
-           max_new_tokens: int = 256, seed: int = 4242, rows: int = 256, n: int = 1) -> list[ProbeSample]:
+def sample(
+    student: Student,
+    task: Task,
+    behaviors: Sequence[Behavior],
+    examples: Sequence[Example],
+    decoding: str = "T=1",
+    max_new_tokens: int = 256,
+    seed: int = 4242,
+    rows: int = 256,
+    n: int = 1,
+) -> list[ProbeSample]:
     """``n`` answers to each example, side by side.
 
     Args:
@@ -50,12 +60,22 @@ def sample(student: Student, task: Task, behaviors: Sequence[Behavior], examples
     answers = sampler(student.model, prompts, n, seed)
     examples = [e for e in examples for _ in range(n)]
     texts = student.tokenizer.batch_decode(answers, skip_special_tokens=True)
-    shown = {b.name: b.shown(texts) for b in behaviors}          # all texts at once: a judge is asked in batches
-    return [ProbeSample(
-        example_id=e.id, question=e.question, gold=e.gold, decoding=decoding, text=text, tokens=len(ids),
-        finished=sampler.finished(ids), correct=task.verify(text, e), first_correct=task.verify_first(text, e),
-        behaviors={name: found[k] for name, found in shown.items()})
-        for k, (e, ids, text) in enumerate(zip(examples, answers, texts, strict=True))]
+    shown = {b.name: b.shown(texts) for b in behaviors}  # all texts at once: a judge is asked in batches
+    return [
+        ProbeSample(
+            example_id=e.id,
+            question=e.question,
+            gold=e.gold,
+            decoding=decoding,
+            text=text,
+            tokens=len(ids),
+            finished=sampler.finished(ids),
+            correct=task.verify(text, e),
+            first_correct=task.verify_first(text, e),
+            behaviors={name: found[k] for name, found in shown.items()},
+        )
+        for k, (e, ids, text) in enumerate(zip(examples, answers, texts, strict=True))
+    ]
 
 
 def by_question(samples: Iterable[Any], value: Callable[[Any], float | None]) -> dict[str, list[float]]:
@@ -69,14 +89,21 @@ def by_question(samples: Iterable[Any], value: Callable[[Any], float | None]) ->
 
 def summarize(samples: Sequence[ProbeSample]) -> ProbeResult:
     """The rates of samples of one decoding; at least one sample."""
+
     def rate(value: Callable[[ProbeSample], bool]) -> Rate:
         return Rate.of_groups(list(by_question(samples, value).values()))
+
     questions = len({s.example_id for s in samples})
     return ProbeResult(
-        decoding=samples[0].decoding, accuracy=rate(lambda s: s.correct), first_accuracy=rate(lambda s: s.first_correct),
-        finished=rate(lambda s: s.finished), boxed=rate(lambda s: bool(boxed_answers(s.text))),
+        decoding=samples[0].decoding,
+        accuracy=rate(lambda s: s.correct),
+        first_accuracy=rate(lambda s: s.first_correct),
+        finished=rate(lambda s: s.finished),
+        boxed=rate(lambda s: bool(boxed_answers(s.text))),
         behaviors={name: rate(lambda s, name=name: s.behaviors[name]) for name in samples[0].behaviors},
-        mean_tokens=sum(s.tokens for s in samples) / len(samples), samples=round(len(samples) / questions))
+        mean_tokens=sum(s.tokens for s in samples) / len(samples),
+        samples=round(len(samples) / questions),
+    )
 
 
 def differences(before: Sequence[Any], after: Sequence[Any]) -> dict[str, Any]:
@@ -90,13 +117,20 @@ def differences(before: Sequence[Any], after: Sequence[Any]) -> dict[str, Any]:
     """
     if not {_get(s, "example_id") for s in before} & {_get(s, "example_id") for s in after}:
         return {}
+
     def gap(value: Callable[[Any], float | None]) -> dict[str, float] | None:
         one, other = by_question(before, value), by_question(after, value)
         return paired_difference(one, other).to_json() if one.keys() & other.keys() else None
+
     plain = {"accuracy": "correct", "first_accuracy": "first_correct", "finished": "finished", "tokens": "tokens"}
-    return {**{name: gap(lambda s, key=key: float(_get(s, key))) for name, key in plain.items()},
-            "behaviors": {b: found for b in _get(after[0], "behaviors") if b in _get(before[0], "behaviors")
-                          and (found := gap(lambda s, b=b: _number(_get(s, "behaviors")[b]))) is not None}}
+    return {
+        **{name: gap(lambda s, key=key: float(_get(s, key))) for name, key in plain.items()},
+        "behaviors": {
+            b: found
+            for b in _get(after[0], "behaviors")
+            if b in _get(before[0], "behaviors") and (found := gap(lambda s, b=b: _number(_get(s, "behaviors")[b]))) is not None
+        },
+    }
 
 
 def _number(value: bool | None) -> float | None:

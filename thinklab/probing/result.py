@@ -1,4 +1,5 @@
 """The rates of one probe, and how they are written to ``probe.json``."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -25,17 +26,38 @@ class ProbeResult:
 
     def to_json(self) -> dict[str, Any]:
         def rate(r: Rate) -> dict[str, float]:
-            return {"count": r.count, "total": r.total, "value": r.value, "low": r.low, "high": r.high,
-                    **({} if r.effective is None else {"effective": r.effective})}
-        return {"decoding": self.decoding, "accuracy": rate(self.accuracy), "first_accuracy": rate(self.first_accuracy),
-                "finished": rate(self.finished), "behaviors": {n: rate(r) for n, r in self.behaviors.items()},
-                "mean_tokens": self.mean_tokens, "samples": self.samples,
-                **({} if self.boxed is None else {"boxed": rate(self.boxed)})}
+            return {
+                "count": r.count,
+                "total": r.total,
+                "value": r.value,
+                "low": r.low,
+                "high": r.high,
+                **({} if r.effective is None else {"effective": r.effective}),
+            }
+
+        return {
+            "decoding": self.decoding,
+            "accuracy": rate(self.accuracy),
+            "first_accuracy": rate(self.first_accuracy),
+            "finished": rate(self.finished),
+            "behaviors": {n: rate(r) for n, r in self.behaviors.items()},
+            "mean_tokens": self.mean_tokens,
+            "samples": self.samples,
+            **({} if self.boxed is None else {"boxed": rate(self.boxed)}),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProbeResult:
         def rate(r: Mapping[str, Any]) -> Rate:
             return Rate(r["count"], r["total"], r.get("effective"))
-        return cls(data["decoding"], rate(data["accuracy"]), rate(data["first_accuracy"]), rate(data["finished"]),
-                   {n: rate(r) for n, r in data["behaviors"].items()}, data["mean_tokens"], data.get("samples", 1),
-                   rate(data["boxed"]) if "boxed" in data else None)
+
+        return cls(
+            data["decoding"],
+            rate(data["accuracy"]),
+            rate(data["first_accuracy"]),
+            rate(data["finished"]),
+            {n: rate(r) for n, r in data["behaviors"].items()},
+            data["mean_tokens"],
+            data.get("samples", 1),
+            rate(data["boxed"]) if "boxed" in data else None,
+        )

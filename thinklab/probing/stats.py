@@ -1,4 +1,5 @@
 """Intervals for rates. Few lines, so that every figure in a report can be traced to a formula."""
+
 from __future__ import annotations
 
 import math
@@ -54,7 +55,7 @@ class Rate:
     def _wilson(self) -> tuple[float, float]:
         if not self.total:
             return 0.0, 1.0
-        p, n, z2 = self.value, self.effective or self.total, Z95 ** 2
+        p, n, z2 = self.value, self.effective or self.total, Z95**2
         middle = (p + z2 / (2 * n)) / (1 + z2 / n)
         half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
         return max(0.0, middle - half), min(1.0, middle + half)
@@ -100,8 +101,9 @@ class Estimate:
         return f"{100 * self.value:+.1f} [{100 * self.low:+.0f}, {100 * self.high:+.0f}]"
 
 
-def paired_difference(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[float]], draws: int = 4000,
-                      seed: int = 0) -> Estimate:
+def paired_difference(
+    before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[float]], draws: int = 4000, seed: int = 0
+) -> Estimate:
     """Mean of after - before over the questions that both have, with a percentile bootstrap interval.
 
     Questions are drawn again, not answers: the answers to one question hang together (Efron and Tibshirani 1993, ch. 8).

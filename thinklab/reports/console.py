@@ -1,4 +1,5 @@
 """What the terminal shows: a progress line with running rates, and the table at the end. Views of records."""
+
 from __future__ import annotations
 
 import sys
@@ -13,14 +14,21 @@ from rich.table import Column, Table
 
 from thinklab.probing.result import ProbeResult
 
-PLAIN_EVERY = 10        # steps between two lines where the output is not a terminal
+PLAIN_EVERY = 10  # steps between two lines where the output is not a terminal
 
 
 def bars(console: Console) -> Progress:
     """Progress bars with a text of running rates behind them."""
-    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")         # a long text gives way, not the bar
-    return Progress(TextColumn("{task.description:<22}"), BarColumn(bar_width=12), MofNCompleteColumn(), TimeRemainingColumn(),
-                    TextColumn("{task.fields[rates]}", table_column=rest), console=console, expand=True)
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # a long text gives way, not the bar
+    return Progress(
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[rates]}", table_column=rest),
+        console=console,
+        expand=True,
+    )
 
 
 def rates(line: Mapping[str, Any]) -> str:
@@ -35,8 +43,9 @@ def rates(line: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def progress(steps: int, name: str, quiet: bool = False, console: Console | None = None
-             ) -> Iterator[Callable[[dict], None] | None]:
+def progress(
+    steps: int, name: str, quiet: bool = False, console: Console | None = None
+) -> Iterator[Callable[[dict], None] | None]:
     """A listener for metrics that draws a bar on stderr, or prints a line every few steps where that is no terminal.
 
     What else is printed meanwhile must go to the same ``console``, or it lands in the middle of the bar.
@@ -46,17 +55,20 @@ def progress(steps: int, name: str, quiet: bool = False, console: Console | None
         return
     console = console or Console(stderr=True, highlight=False)
     if not sys.stderr.isatty():
+
         def listen(line: dict) -> None:
             if line["step"] % PLAIN_EVERY == 0 or line["step"] == steps:
                 console.print(f"step {line['step']}/{steps}  {rates(line)}", soft_wrap=True)
+
         yield listen
         return
     shown = bars(console)
     task = shown.add_task(name, total=steps, rates="")
 
     def draw(line: dict) -> None:
-        shown.start()                # only now: while it loads, a key may be asked for, and a bar would write over that
+        shown.start()  # only now: while it loads, a key may be asked for, and a bar would write over that
         shown.update(task, completed=line["step"], rates=rates(line))
+
     console.print(f"{name}: loading")
     try:
         yield draw
@@ -66,8 +78,12 @@ def progress(steps: int, name: str, quiet: bool = False, console: Console | None
 
 def probe_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
     """Rates with 95 % intervals, before and after, for each run; the layout of ``probe.json``."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
-                  title="% of held-out questions, no guidance, no hint [95 % interval]", title_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title="% of held-out questions, no guidance, no hint [95 % interval]",
+        title_justify="left",
+    )
     for column in ("", "", "accuracy", "first answer", "behavior", "tokens"):
         table.add_column(column, no_wrap=True)
     first = True

@@ -1,4 +1,5 @@
 """Figures over records: plain ``plotly.graph_objects.Figure``s, the same in reports and notebooks."""
+
 from __future__ import annotations
 
 import random
@@ -24,19 +25,41 @@ def curves(arms: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str
     """
     figure = go.Figure()
     for color, (name, lines) in zip(COLORS * len(arms), arms.items(), strict=False):
-        points = [(line["step"], line[key][behavior] if behavior else line[key]) for line in lines
-                  if not behavior or behavior in line[key]]
+        points = [
+            (line["step"], line[key][behavior] if behavior else line[key])
+            for line in lines
+            if not behavior or behavior in line[key]
+        ]
         if not points:
             continue
         steps = [step for step, _ in points]
-        figure.add_scatter(x=steps + steps[::-1], y=[r["high"] for _, r in points] + [r["low"] for _, r in points][::-1],
-                           mode="lines", fill="toself", fillcolor=_faded(color), line={"width": 0}, hoverinfo="skip",
-                           showlegend=False, legendgroup=name)
-        figure.add_scatter(x=steps, y=[r["value"] for _, r in points], name=name, legendgroup=name, mode="lines+markers",
-                           line={"color": color, "width": 2.5}, marker={"size": 6},
-                           hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3f}}<extra></extra>")
-    figure.update_layout(title=title, yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"}, **LAYOUT,
-                         xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}})
+        figure.add_scatter(
+            x=steps + steps[::-1],
+            y=[r["high"] for _, r in points] + [r["low"] for _, r in points][::-1],
+            mode="lines",
+            fill="toself",
+            fillcolor=_faded(color),
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=name,
+        )
+        figure.add_scatter(
+            x=steps,
+            y=[r["value"] for _, r in points],
+            name=name,
+            legendgroup=name,
+            mode="lines+markers",
+            line={"color": color, "width": 2.5},
+            marker={"size": 6},
+            hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3f}}<extra></extra>",
+        )
+    figure.update_layout(
+        title=title,
+        yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"},
+        **LAYOUT,
+        xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}},
+    )
     return figure
 
 
@@ -50,14 +73,22 @@ def length_and_accuracy(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.F
     for color, (name, lines) in zip(COLORS * len(arms), arms.items(), strict=False):
         if not lines:
             continue
-        figure.add_scatter(x=[line["mean_tokens"] for line in lines], y=[line["accuracy"]["value"] for line in lines], name=name,
-                           mode="lines+markers", line={"color": color, "width": 1.5},
-                           text=[f"step {line['step']}" for line in lines],
-                           marker={"size": 7, "symbol": ["circle-open", *["circle"] * (len(lines) - 1)]},
-                           hovertemplate=f"{name}, %{{text}}<br>%{{x:.1f}} tokens: %{{y:.3f}}<extra></extra>")
-    figure.update_layout(title="Length against accuracy, as it learned", **LAYOUT,
-                         yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"},
-                         xaxis={"title": {"text": "tokens per answer, T=1", "font": {"size": 12}, "standoff": 6}})
+        figure.add_scatter(
+            x=[line["mean_tokens"] for line in lines],
+            y=[line["accuracy"]["value"] for line in lines],
+            name=name,
+            mode="lines+markers",
+            line={"color": color, "width": 1.5},
+            text=[f"step {line['step']}" for line in lines],
+            marker={"size": 7, "symbol": ["circle-open", *["circle"] * (len(lines) - 1)]},
+            hovertemplate=f"{name}, %{{text}}<br>%{{x:.1f}} tokens: %{{y:.3f}}<extra></extra>",
+        )
+    figure.update_layout(
+        title="Length against accuracy, as it learned",
+        **LAYOUT,
+        yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"},
+        xaxis={"title": {"text": "tokens per answer, T=1", "font": {"size": 12}, "standoff": 6}},
+    )
     return figure
 
 
@@ -65,8 +96,11 @@ TRAINING = (
     ("Entropy by origin", "nats", {"student/entropy": "the student's", "teacher/entropy": "the teacher's"}),
     ("Mean probability by origin", "", {"student/probability": "the student's", "teacher/probability": "the teacher's"}),
     ("KL to the base on neutral text", "nats per token", {"neutral_kl": "KL"}),
-    ("Teacher tokens", "share", {"guided_fraction": "guided rollouts", "teacher/out_of_reach": "out of reach",
-                                 "teacher/masked": "masked"}),
+    (
+        "Teacher tokens",
+        "share",
+        {"guided_fraction": "guided rollouts", "teacher/out_of_reach": "out of reach", "teacher/masked": "masked"},
+    ),
     ("Unguided rollouts", "share", {"own/accuracy": "right", "own/behavior": "show the behavior", "finished": "ended"}),
 )
 
@@ -79,11 +113,20 @@ def training(lines: Sequence[Mapping[str, Any]]) -> list[go.Figure]:
         for color, (key, label) in zip(COLORS, keys.items(), strict=False):
             points = [(m["step"], m[key]) for m in lines if m.get(key) is not None]
             if points:
-                figure.add_scatter(x=[p[0] for p in points], y=[p[1] for p in points], name=label, mode="lines",
-                                   line={"color": color, "width": 2})
+                figure.add_scatter(
+                    x=[p[0] for p in points],
+                    y=[p[1] for p in points],
+                    name=label,
+                    mode="lines",
+                    line={"color": color, "width": 2},
+                )
         if figure.data:
-            figure.update_layout(title=f"{title} ({unit})" if unit else title, **LAYOUT, yaxis={"rangemode": "tozero"},
-                                 xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}})
+            figure.update_layout(
+                title=f"{title} ({unit})" if unit else title,
+                **LAYOUT,
+                yaxis={"rangemode": "tozero"},
+                xaxis={"title": {"text": "optimizer steps", "font": {"size": 12}, "standoff": 6}},
+            )
             figures.append(figure)
     return figures
 
@@ -98,41 +141,71 @@ def token_weights(traces: Sequence[Mapping[str, Any]], most: int = 1500) -> go.F
     figure = go.Figure()
     for positive, color in ((True, COLORS[0]), (False, COLORS[3])):
         wanted = [t for t in traces if t["advantage"] != 0 and (t["advantage"] > 0) == positive]
-        points = [(p, w, t["step"], token) for t in wanted for token, teacher, p, w
-                  in zip(t["tokens"], t["teacher"], t["probability"], t["weight"], strict=True) if teacher]
+        points = [
+            (p, w, t["step"], token)
+            for t in wanted
+            for token, teacher, p, w in zip(t["tokens"], t["teacher"], t["probability"], t["weight"], strict=True)
+            if teacher
+        ]
         if len(points) > most:
             points = random.Random(0).sample(points, most)
         if points:
-            figure.add_scatter(x=[max(p[0], 1e-12) for p in points], y=[p[1] for p in points], mode="markers", opacity=0.55,
-                               name=f"advantage {'above' if positive else 'below'} 0", marker={"size": 5, "color": color},
-                               text=[f"step {p[2]}: {escape(repr(p[3]))}" for p in points],
-                               hovertemplate="%{text}<br>p = %{x:.3g}, weight = %{y:.3f}<extra></extra>")
-    figure.update_layout(title="Weight of each teacher token", **LAYOUT, xaxis={
-        "type": "log", "exponentformat": "power",
-        "title": {"text": "probability when it was trained on", "font": {"size": 12}, "standoff": 6}})
+            figure.add_scatter(
+                x=[max(p[0], 1e-12) for p in points],
+                y=[p[1] for p in points],
+                mode="markers",
+                opacity=0.55,
+                name=f"advantage {'above' if positive else 'below'} 0",
+                marker={"size": 5, "color": color},
+                text=[f"step {p[2]}: {escape(repr(p[3]))}" for p in points],
+                hovertemplate="%{text}<br>p = %{x:.3g}, weight = %{y:.3f}<extra></extra>",
+            )
+    figure.update_layout(
+        title="Weight of each teacher token",
+        **LAYOUT,
+        xaxis={
+            "type": "log",
+            "exponentformat": "power",
+            "title": {"text": "probability when it was trained on", "font": {"size": 12}, "standoff": 6},
+        },
+    )
     return figure
 
 
 def _faded(color: str) -> str:
-    red, green, blue = (int(color[i:i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.16)"
 
 
 LAYOUT: dict[str, Any] = {
-    "template": "none", "height": 320, "margin": {"l": 52, "r": 16, "t": 44, "b": 76},
-    "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"family": "system-ui, sans-serif", "size": 13},
-    "title_font_size": 15, "title_x": 0.01, "hovermode": "closest",
+    "template": "none",
+    "height": 320,
+    "margin": {"l": 52, "r": 16, "t": 44, "b": 76},
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "font": {"family": "system-ui, sans-serif", "size": 13},
+    "title_font_size": 15,
+    "title_x": 0.01,
+    "hovermode": "closest",
     "legend": {"orientation": "h", "y": -0.24, "x": 0, "xanchor": "left", "yanchor": "top"},
 }
 
 PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("Reward, by part", (("rewards/correct/mean", "correct"), ("rewards/behavior/mean", "behavior bonus"))),
     ("Unguided answers", (("own/accuracy", "right"), ("own/behavior", "show the behavior"))),
-    ("Guidance", (("guided_fraction", "guided"), ("guidance/accuracy_before", "right before"),
-                  ("guidance/accuracy_after", "right with it"))),
+    (
+        "Guidance",
+        (
+            ("guided_fraction", "guided"),
+            ("guidance/accuracy_before", "right before"),
+            ("guidance/accuracy_after", "right with it"),
+        ),
+    ),
     ("Entropy by token origin, nats", (("student/entropy", "student's tokens"), ("teacher/entropy", "teacher's tokens"))),
-    ("KL to the base, nats per token", (("student/kl", "student's tokens"), ("teacher/kl", "teacher's tokens"),
-                                        ("neutral_kl", "neutral text"))),
+    (
+        "KL to the base, nats per token",
+        (("student/kl", "student's tokens"), ("teacher/kl", "teacher's tokens"), ("neutral_kl", "neutral text")),
+    ),
     ("Length, tokens", (("mean_student_tokens", "student's part"), ("guidance/mean_tokens", "guidance"))),
 )
 """Title and (key of ``metrics.jsonl``, name) of each panel of ``dashboard``."""
@@ -150,20 +223,44 @@ def dashboard(lines: Iterable[Mapping[str, Any]]) -> go.Figure:
         row, column = place // 3 + 1, place % 3 + 1
         drawn = False
         for color, (key, name) in zip(COLORS, keys, strict=False):
-            values = [m.get(key) for m in lines]                  # None leaves a gap: nothing was measured at that step
+            values = [m.get(key) for m in lines]  # None leaves a gap: nothing was measured at that step
             if any(v is not None for v in values):
                 drawn = True
-                figure.add_scatter(x=[m["step"] for m in lines], y=values, name=name, row=row, col=column, connectgaps=False,
-                                   mode="lines+markers", marker={"size": 3},
-                                   line={"color": color, "width": 2}, legend=f"legend{place + 1 if place else ''}",
-                                   hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3g}}<extra></extra>")
+                figure.add_scatter(
+                    x=[m["step"] for m in lines],
+                    y=values,
+                    name=name,
+                    row=row,
+                    col=column,
+                    connectgaps=False,
+                    mode="lines+markers",
+                    marker={"size": 3},
+                    line={"color": color, "width": 2},
+                    legend=f"legend{place + 1 if place else ''}",
+                    hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3g}}<extra></extra>",
+                )
         axis = figure.get_subplot(row, column)
-        figure.update_layout({f"legend{place + 1 if place else ''}": {
-            "orientation": "h", "x": axis.xaxis.domain[0], "y": axis.yaxis.domain[0] - 0.055, "yanchor": "top",
-            "font": {"size": 11}}})
+        figure.update_layout(
+            {
+                f"legend{place + 1 if place else ''}": {
+                    "orientation": "h",
+                    "x": axis.xaxis.domain[0],
+                    "y": axis.yaxis.domain[0] - 0.055,
+                    "yanchor": "top",
+                    "font": {"size": 11},
+                }
+            }
+        )
         if not drawn:
-            figure.add_annotation(text="not measured in this run", showarrow=False, x=sum(axis.xaxis.domain) / 2,
-                                  y=sum(axis.yaxis.domain) / 2, xref="paper", yref="paper", font={"size": 12, "color": BEFORE})
+            figure.add_annotation(
+                text="not measured in this run",
+                showarrow=False,
+                x=sum(axis.xaxis.domain) / 2,
+                y=sum(axis.yaxis.domain) / 2,
+                xref="paper",
+                yref="paper",
+                font={"size": 12, "color": BEFORE},
+            )
     figure.update_yaxes(rangemode="tozero", gridcolor="rgba(128,128,128,0.25)", zeroline=False)
     figure.update_xaxes(gridcolor="rgba(128,128,128,0.25)", zeroline=False)
     figure.update_annotations(selector={"xanchor": "center", "yanchor": "bottom"}, font_size=13)

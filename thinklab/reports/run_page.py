@@ -2,6 +2,7 @@
 
 Everything is read from run folders; every text that a model wrote is escaped. plotly.js travels inside, gzipped.
 """
+
 from __future__ import annotations
 
 import json
@@ -57,9 +58,19 @@ def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: 
     probes = {name: (run.read_json("probe.json") or {}) for name, run in runs.items()}
     lines = {name: list(run.read("probes")) for name, run in runs.items()}
     more = [f"{name}: {text}" if len(runs) > 1 else text for name, found in probes.items() for text in sentences(found)]
-    parts = [_summary(headline(probes), [*(summary or verdicts(probes)), *more]), _table(probes), report_more.alarms(runs),
-             report_more.extended(probes), _curves(lines), side_by_side(runs), _token_view(runs), report_tokens.section(runs),
-             report_more.training(runs), report_more.guidance(runs), _provenance(runs)]
+    parts = [
+        _summary(headline(probes), [*(summary or verdicts(probes)), *more]),
+        _table(probes),
+        report_more.alarms(runs),
+        report_more.extended(probes),
+        _curves(lines),
+        side_by_side(runs),
+        _token_view(runs),
+        report_tokens.section(runs),
+        report_more.training(runs),
+        report_more.guidance(runs),
+        _provenance(runs),
+    ]
     return html_page.write_page(out, title, parts)
 
 
@@ -77,14 +88,23 @@ def headline(probes: Mapping[str, Mapping[str, Any]]) -> str:
     said = []
     for behavior, rate in after.behaviors.items():
         rivals = [before.behaviors[behavior], *(o.behaviors[behavior] for o in others if behavior in o.behaviors)]
-        answer = ("Yes" if all(rate.low > rival.high for rival in rivals) else
-                  "No" if rate.low <= before.behaviors[behavior].high else "Not clear")
-        text = (f"{answer}. With {name}, “{behavior}” went from {_percent(before.behaviors[behavior])} to {_percent(rate)} of "
-                f"the answers and accuracy from {_percent(before.accuracy)} to {_percent(after.accuracy)}.")
+        answer = (
+            "Yes"
+            if all(rate.low > rival.high for rival in rivals)
+            else "No"
+            if rate.low <= before.behaviors[behavior].high
+            else "Not clear"
+        )
+        text = (
+            f"{answer}. With {name}, “{behavior}” went from {_percent(before.behaviors[behavior])} to {_percent(rate)} of "
+            f"the answers and accuracy from {_percent(before.accuracy)} to {_percent(after.accuracy)}."
+        )
         for (rival, _), other in zip(controls, others, strict=False):
             if behavior in other.behaviors:
-                text += (f" With {rival}, from the same start, it reached {_percent(other.behaviors[behavior])} and accuracy "
-                         f"{_percent(other.accuracy)}.")
+                text += (
+                    f" With {rival}, from the same start, it reached {_percent(other.behaviors[behavior])} and accuracy "
+                    f"{_percent(other.accuracy)}."
+                )
         said.append(text)
     return " ".join(said)
 
@@ -129,15 +149,19 @@ def _table(probes: Mapping[str, Mapping[str, Any]]) -> str:
                 r = ProbeResult.from_json(data)
                 label = "before training" if stage == "before" else name
                 behaviors = "<br>".join(f"{escape(b)} {html_page.rate(rate)}" for b, rate in r.behaviors.items())
-                rows.append(f"<tr class={stage}><td>{escape(label)}<td>{escape(decoding)}<td>{html_page.rate(r.accuracy)}"
-                            f"<td>{html_page.rate(r.first_accuracy)}<td>{behaviors}<td>{html_page.rate(r.finished)}"
-                            f"<td>{html_page.rate(r.boxed) if r.boxed else ''}<td>{r.mean_tokens:.1f}</tr>")
+                rows.append(
+                    f"<tr class={stage}><td>{escape(label)}<td>{escape(decoding)}<td>{html_page.rate(r.accuracy)}"
+                    f"<td>{html_page.rate(r.first_accuracy)}<td>{behaviors}<td>{html_page.rate(r.finished)}"
+                    f"<td>{html_page.rate(r.boxed) if r.boxed else ''}<td>{r.mean_tokens:.1f}</tr>"
+                )
         with_before = with_before and "before" not in found
     head = "".join(f"<th>{h}" for h in ("", "decoding", "accuracy", "first answer", "behavior", "ended", "in a box", "tokens"))
     total = next((d["accuracy"]["total"] for p in probes.values() for d in p.get("after", {}).values()), 0)
-    return (f"<h2>Measured</h2><p>{total} answers to held-out questions, no guidance and no hint. In brackets: 95 % "
-            "Wilson intervals; where nothing was seen, the upper bound by the rule of three.</p>"
-            f"<div class=scroll><table><thead><tr>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>")
+    return (
+        f"<h2>Measured</h2><p>{total} answers to held-out questions, no guidance and no hint. In brackets: 95 % "
+        "Wilson intervals; where nothing was seen, the upper bound by the rule of three.</p>"
+        f"<div class=scroll><table><thead><tr>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -148,8 +172,10 @@ def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     figures = [plots.curves(lines, "accuracy", "Accuracy: the last answer is right")]
     figures += [plots.curves(lines, "behaviors", f"Shows the behavior: {b}", b) for b in behaviors]
     figures += [plots.curves(lines, "first_accuracy", "First answer: what it knows at once"), plots.length_and_accuracy(lines)]
-    return (f"<h2>While it learned</h2><p>Small probes on {total} held-out questions at T=1; bands are 95 % intervals.</p>"
-            + html_page.figures(figures))
+    return (
+        f"<h2>While it learned</h2><p>Small probes on {total} held-out questions at T=1; bands are 95 % intervals.</p>"
+        + html_page.figures(figures)
+    )
 
 
 def side_by_side(runs: Mapping[str, RunFolder], count: int = PAIRS_SHOWN) -> str:
@@ -173,9 +199,11 @@ def side_by_side(runs: Mapping[str, RunFolder], count: int = PAIRS_SHOWN) -> str
         question, gold = map(escape, questions[key])
         rows.append(f"<tr><td class=text>{question}<br><small>answer: {gold}</small>{cells}</tr>")
     head = "<th>question" + "".join(f"<th>{escape(c)}" for c in columns)
-    return (f"<h2>The same questions, side by side</h2><p>The first {len(shown)} of the probe, not chosen; all others are in "
-            f"probe_samples.jsonl.</p><div class=scroll><table class=answers><thead><tr>{head}</thead><tbody>{''.join(rows)}"
-            "</tbody></table></div>")
+    return (
+        f"<h2>The same questions, side by side</h2><p>The first {len(shown)} of the probe, not chosen; all others are in "
+        f"probe_samples.jsonl.</p><div class=scroll><table class=answers><thead><tr>{head}</thead><tbody>{''.join(rows)}"
+        "</tbody></table></div>"
+    )
 
 
 def _answer(line: Mapping[str, Any]) -> str:
@@ -190,13 +218,18 @@ def _token_view(runs: Mapping[str, RunFolder]) -> str:
         trace = next(run.read("tokens"), None)
         if trace is None:
             continue
-        low = sum(1 for t, p, w in zip(trace["teacher"], trace["probability"], trace["weight"], strict=True)
-                  if t and w < 0.1 and p < 0.1)
-        return (f"<h2>One guided rollout, token by token</h2><p>From {escape(name)}, step {trace['step']}, advantage "
-                f"{trace['advantage']:.2f}.</p><p><span class='legend student'>the student's</span> <span class='legend teacher' "
-                "style='--w:1'>the teacher's, full weight</span> <span class='legend teacher' style='--w:0'>the "
-                f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens were out of reach: the "
-                f"student found them unlikely, and their weight was below 0.1.</p><p class=tokens>{spans(trace)}</p>")
+        low = sum(
+            1
+            for t, p, w in zip(trace["teacher"], trace["probability"], trace["weight"], strict=True)
+            if t and w < 0.1 and p < 0.1
+        )
+        return (
+            f"<h2>One guided rollout, token by token</h2><p>From {escape(name)}, step {trace['step']}, advantage "
+            f"{trace['advantage']:.2f}.</p><p><span class='legend student'>the student's</span> <span class='legend teacher' "
+            "style='--w:1'>the teacher's, full weight</span> <span class='legend teacher' style='--w:0'>the "
+            f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens were out of reach: the "
+            f"student found them unlikely, and their weight was below 0.1.</p><p class=tokens>{spans(trace)}</p>"
+        )
     return ""
 
 
@@ -204,8 +237,11 @@ def _provenance(runs: Mapping[str, RunFolder]) -> str:
     parts = []
     for name, run in runs.items():
         text = json.dumps(run.resolved(), indent=1, ensure_ascii=False)
-        parts.append(f"<details><summary>{escape(name)}: config, behavior hashes, versions</summary>"
-                     f"<pre>{escape(text)}</pre></details>")
+        parts.append(
+            f"<details><summary>{escape(name)}: config, behavior hashes, versions</summary><pre>{escape(text)}</pre></details>"
+        )
     folders = ", ".join(f"<code>{escape(str(run.path.name))}</code>" for run in runs.values())
-    return ("<h2>Where this comes from</h2><p>Raw rollouts, metrics and every probed answer lie beside this page in the run "
-            f"folders: {folders}.</p>{''.join(parts)}")
+    return (
+        "<h2>Where this comes from</h2><p>Raw rollouts, metrics and every probed answer lie beside this page in the run "
+        f"folders: {folders}.</p>{''.join(parts)}"
+    )

@@ -106,8 +106,7 @@ def guidance(runs: Mapping[str, RunFolder]) -> str:
         + price
         + f"<details><summary>The first {EXAMPLES} of each outcome</summary>"
         + html_page.table(
-            ["run", "behavior", "outcome", "the student's answer", "the teacher's guidance",
-             "as edited, or why it was rejected"],
+            ["run", "behavior", "outcome", "the student's answer", "the teacher's guidance", "as edited, or why it was rejected"],
             shown,
             "answers",
         )

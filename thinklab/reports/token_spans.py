@@ -1,4 +1,5 @@
 """Tokens as HTML, for reports and notebooks: one span per token with its origin, probability and weight."""
+
 from __future__ import annotations
 
 import math
@@ -31,17 +32,25 @@ def span(token: str, teacher: bool, probability: float, weight: float, advantage
     style = f"--w:{min(max(weight, 0), 1):.2f};--r:{rarity:.2f}"
     if advantage is not None:
         style += f";--a:{min(abs(advantage) / 2, 1):.2f}"
-    return (f"<span class='{'teacher' if teacher else 'student'}{' masked' if masked else ''}{sign}' style='{style}' "
-            f"title='{escape(tip)}'>{shown}</span>")
+    return (
+        f"<span class='{'teacher' if teacher else 'student'}{' masked' if masked else ''}{sign}' style='{style}' "
+        f"title='{escape(tip)}'>{shown}</span>"
+    )
 
 
 def spans(trace: Mapping[str, Any]) -> str:
     """All tokens of one line of ``tokens.jsonl``."""
-    return "".join(span(token, bool(teacher), p, w, trace["advantage"]) for token, teacher, p, w in zip(
-        trace["tokens"], trace["teacher"], trace["probability"], trace["weight"], strict=True))
+    return "".join(
+        span(token, bool(teacher), p, w, trace["advantage"])
+        for token, teacher, p, w in zip(trace["tokens"], trace["teacher"], trace["probability"], trace["weight"], strict=True)
+    )
 
 
 def teacher_tokens(traces: Iterable[Mapping[str, Any]]) -> list[tuple[str, float, float]]:
     """(token, probability, advantage) of every teacher token of some lines of ``tokens.jsonl``."""
-    return [(token, p, t["advantage"]) for t in traces for token, teacher, p in zip(
-        t["tokens"], t["teacher"], t["probability"], strict=True) if teacher]
+    return [
+        (token, p, t["advantage"])
+        for t in traces
+        for token, teacher, p in zip(t["tokens"], t["teacher"], t["probability"], strict=True)
+        if teacher
+    ]

@@ -1,4 +1,5 @@
 """A person or a policy decides which guidance is trained on."""
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

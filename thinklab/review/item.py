@@ -1,4 +1,5 @@
 """What a review shows: one guided rollout as it stands (``Item``), and what a text would be worth there (``Preview``)."""
+
 from __future__ import annotations
 
 import re
@@ -119,8 +120,12 @@ class Item:
         if self.state == "edited":
             return replace(self.said, status="edited", edited=self.text, reason="", detail="")
         if self.state == "rejected":
-            return replace(self.said, status="rejected", reason=self.said.reason or "review",
-                           detail=self.said.detail or f"rejected by {self.who}")
+            return replace(
+                self.said,
+                status="rejected",
+                reason=self.said.reason or "review",
+                detail=self.said.detail or f"rejected by {self.who}",
+            )
         return self.said
 
 
@@ -150,7 +155,7 @@ def preview(item: Item, text: str, behavior: Behavior, guide: Guide, rewards: Re
         try:
             quiet = rewards.unasked
             after, before = (dict(quiet.score(r).rewards) for r in (whole, replace(whole, text=item.student_text)))
-        except BehaviorError:         # a detector whose package is not installed
+        except BehaviorError:  # a detector whose package is not installed
             pass
     start = len(head)
     inside = tuple((max(a, start) - start, b - start) for a, b in spans if b > start)
@@ -165,6 +170,8 @@ def clean(text: str) -> str:
 
 def utf16_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Places in ``text`` as a browser counts them: in UTF-16 units."""
+
     def units(at: int) -> int:
         return len(text[:at].encode("utf-16-le", "surrogatepass")) // 2
+
     return [(units(a), units(b)) for a, b in spans]

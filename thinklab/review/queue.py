@@ -8,6 +8,7 @@
 Every decision is a line of ``reviews.jsonl`` in the run folder before it counts; nothing is ever taken out of that file,
 undo is a line too. A queue over the same rollouts reads the file again and stands where the last one stood.
 """
+
 from __future__ import annotations
 
 import getpass
@@ -48,9 +49,16 @@ class ReviewQueue:
         ReviewError: for guidance of a behavior that ``guide`` does not know.
     """
 
-    def __init__(self, rollouts: Sequence[Rollout], proposals: Mapping[str, Guidance], guide: Guide,
-                 rewards: Rewards | None = None, run: RunFolder | None = None,
-                 ask: Callable[[Rollout], Guidance | None] | None = None, by: str | None = None):
+    def __init__(
+        self,
+        rollouts: Sequence[Rollout],
+        proposals: Mapping[str, Guidance],
+        guide: Guide,
+        rewards: Rewards | None = None,
+        run: RunFolder | None = None,
+        ask: Callable[[Rollout], Guidance | None] | None = None,
+        by: str | None = None,
+    ):
         self.guide, self.rewards, self.run, self.ask = guide, rewards, run, ask
         self.by = by or _account()
         self._behaviors = {b.name: b for b, _ in guide.behaviors}
@@ -61,13 +69,15 @@ class ReviewQueue:
         self._closed = ""
         self.when_closed: list[Callable[[], None]] = []
         """Called when ``closed`` is set, so that a view can become static."""
-        self._lock = threading.RLock()       # callbacks of a widget may come on another thread than the cell's
+        self._lock = threading.RLock()  # callbacks of a widget may come on another thread than the cell's
         for rollout in rollouts:
             said = proposals.get(rollout.id)
             if said is not None:
                 if said.behavior not in self._behaviors:
-                    raise ReviewError(f"rollout {rollout.id} has guidance of the behavior {said.behavior!r}, which is not among "
-                                      f"those of this run: {', '.join(self._behaviors)}")
+                    raise ReviewError(
+                        f"rollout {rollout.id} has guidance of the behavior {said.behavior!r}, which is not among "
+                        f"those of this run: {', '.join(self._behaviors)}"
+                    )
                 self._items[rollout.id] = self._fresh(len(self._items), rollout, said)
         self._replay()
 
@@ -109,8 +119,14 @@ class ReviewQueue:
         ids = dict.fromkeys(before.id for action, before, _ in reversed(self._history) if action != "draft")
         return [self._items[i] for i in ids if self._items[i].state not in ("open", "refused")][:n]
 
-    def filter(self, verdict: Literal["correct", "incorrect", "agrees", "disagrees"] | None = None, behavior: str | None = None,
-               detector: bool | None = None, question: str = "", state: State | None = None) -> list[Item]:
+    def filter(
+        self,
+        verdict: Literal["correct", "incorrect", "agrees", "disagrees"] | None = None,
+        behavior: str | None = None,
+        detector: bool | None = None,
+        question: str = "",
+        state: State | None = None,
+    ) -> list[Item]:
         """Items that fit all that is given.
 
         Args:
@@ -119,14 +135,27 @@ class ReviewQueue:
             detector: whether it finds the behavior with the text as it stands.
             question: a part of the question's text, upper or lower case.
         """
-        tests = {None: lambda i: True, "correct": lambda i: i.verdict is True, "incorrect": lambda i: i.verdict is False,
-                 "agrees": lambda i: i.agrees is True, "disagrees": lambda i: i.agrees is False}
+        tests = {
+            None: lambda i: True,
+            "correct": lambda i: i.verdict is True,
+            "incorrect": lambda i: i.verdict is False,
+            "agrees": lambda i: i.agrees is True,
+            "disagrees": lambda i: i.agrees is False,
+        }
         if verdict not in tests:
-            raise ReviewError(f"unknown verdict {verdict!r}{did_you_mean(str(verdict), filter(None, tests))}; "
-                              f"one of {', '.join(filter(None, tests))}")
-        return [i for i in self.items if tests[verdict](i) and behavior in (None, i.behavior) and state in (None, i.state)
-                and question.casefold() in i.question.casefold()
-                and (detector is None or self.preview(i.id).found is detector)]
+            raise ReviewError(
+                f"unknown verdict {verdict!r}{did_you_mean(str(verdict), filter(None, tests))}; "
+                f"one of {', '.join(filter(None, tests))}"
+            )
+        return [
+            i
+            for i in self.items
+            if tests[verdict](i)
+            and behavior in (None, i.behavior)
+            and state in (None, i.state)
+            and question.casefold() in i.question.casefold()
+            and (detector is None or self.preview(i.id).found is detector)
+        ]
 
     def preview(self, id: str, text: str | None = None) -> Preview:
         """What ``text`` (default: the text as it stands) would be worth as the guidance of this rollout."""
@@ -263,8 +292,10 @@ class ReviewQueue:
         if auto == "accept_if_detected":
             return bool(self.preview(item.id).found)
         if not callable(auto):
-            raise ReviewError(f"unknown policy {auto!r}{did_you_mean(str(auto), ('accept', 'accept_if_detected'))}; "
-                              "one of accept, accept_if_detected, or a function of an Item")
+            raise ReviewError(
+                f"unknown policy {auto!r}{did_you_mean(str(auto), ('accept', 'accept_if_detected'))}; "
+                "one of accept, accept_if_detected, or a function of an Item"
+            )
         answer = auto(item)
         if answer is not None and not isinstance(answer, bool | str):
             raise ReviewError(f"the policy returned {answer!r} for {item.id}; expected True, False, a text or None")
@@ -291,8 +322,10 @@ class ReviewQueue:
         """Several decisions as one: all on disk, or none."""
         when = _now()
         mark = f"{when} {len(self._history)}" if len(steps) > 1 else ""
-        after = [(item, action, replace(item, **{"draft": None, "who": self.by, "when": when, **change}))
-                 for item, action, change in steps]
+        after = [
+            (item, action, replace(item, **{"draft": None, "who": self.by, "when": when, **change}))
+            for item, action, change in steps
+        ]
         lines = []
         for _, action, new in after:
             line = self._line(new, action, when)
@@ -310,9 +343,19 @@ class ReviewQueue:
         return [new for _, _, new in after]
 
     def _line(self, item: Item, action: str, when: str) -> dict[str, Any]:
-        return {"generation": generation_of(item.rollout), "rollout": item.id, "key": _key(item.rollout), "action": action,
-                "state": item.state, "behavior": item.behavior, "raw": item.said.raw, "said": item.said.text,
-                "edited": item.text if item.text != item.said.text else None, "who": self.by, "when": when}
+        return {
+            "generation": generation_of(item.rollout),
+            "rollout": item.id,
+            "key": _key(item.rollout),
+            "action": action,
+            "state": item.state,
+            "behavior": item.behavior,
+            "raw": item.said.raw,
+            "said": item.said.text,
+            "edited": item.text if item.text != item.said.text else None,
+            "who": self.by,
+            "when": when,
+        }
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         if self.closed and lines:
@@ -347,11 +390,12 @@ class ReviewQueue:
                 continue
             said = guidance_from_json(line["guidance"]) if line["action"] == "ask" else item.said
             if said.text != line["said"] and line["state"] not in ("edited", "open", "refused"):
-                continue       # the teacher now says something else than what was accepted, rejected or skipped
+                continue  # the teacher now says something else than what was accepted, rejected or skipped
             text = said.text if line["edited"] is None else line["edited"]
             self._history.append((line["action"], item, line.get("together", "")))
-            self._items[item.id] = replace(item, said=said, text=text, state=line["state"], draft=line.get("draft"),
-                                           who=line["who"], when=line["when"])
+            self._items[item.id] = replace(
+                item, said=said, text=text, state=line["state"], draft=line.get("draft"), who=line["who"], when=line["when"]
+            )
 
 
 def generation_of(rollout: Rollout) -> int:

@@ -1,4 +1,5 @@
 """What a run leaves on disk: the folder, its lock, its records."""
+
 from thinklab.run.folder import RunFolder
 
 __all__ = ["RunFolder"]

@@ -2,6 +2,7 @@
 
 Left out: hashes of files of more than ``HASH_BYTES``, which would take longer than writing them; their size is still compared.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -30,8 +31,11 @@ def mark(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def numbered(folder: Path) -> list[tuple[int, Path]]:
     """``(step, path)`` of every marked checkpoint in ``folder``, the newest first, whole or not."""
-    found = [(int(m[1]), path) for path in folder.glob("checkpoint-*")
-             if (m := re.fullmatch(r"checkpoint-(\d+)", path.name)) and (path / COMPLETE).exists()]
+    found = [
+        (int(m[1]), path)
+        for path in folder.glob("checkpoint-*")
+        if (m := re.fullmatch(r"checkpoint-(\d+)", path.name)) and (path / COMPLETE).exists()
+    ]
     return sorted(found, reverse=True)
 
 
@@ -46,7 +50,7 @@ def damage(folder: Path, thorough: bool = True) -> str:
         files = known.get("files")
     except (OSError, ValueError, AttributeError):
         return f"{COMPLETE} cannot be read"
-    if files is None:                          # from before marks named the files
+    if files is None:  # from before marks named the files
         return _looks_damaged(folder) if thorough else ""
     for name, said in files.items():
         path = folder / name
@@ -61,6 +65,7 @@ def damage(folder: Path, thorough: bool = True) -> str:
 
 def _looks_damaged(folder: Path) -> str:
     from safetensors import SafetensorError, safe_open
+
     weights = list(folder.glob("*.safetensors"))
     if not weights:
         return "the weights (*.safetensors) are missing"
@@ -72,7 +77,7 @@ def _looks_damaged(folder: Path) -> str:
             elif path.suffix == ".json":
                 json.loads(path.read_text("utf-8"))
             else:
-                with zipfile.ZipFile(path) as archive:          # torch.save writes a zip archive, with a checksum of each part
+                with zipfile.ZipFile(path) as archive:  # torch.save writes a zip archive, with a checksum of each part
                     if archive.testzip():
                         return f"{path.name} is damaged"
         except (SafetensorError, OSError, ValueError, zipfile.BadZipFile):

@@ -3,6 +3,7 @@
 Every chunk has a key that says which one it is, and draws from a seed made of that key. So a chunk that was lost is made
 again exactly as it would have been, whatever came before it.
 """
+
 from __future__ import annotations
 
 import hashlib

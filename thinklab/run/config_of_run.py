@@ -1,4 +1,5 @@
 """The config of a run folder as an ``Experiment``, and how two configs differ."""
+
 from __future__ import annotations
 
 import os
@@ -32,14 +33,17 @@ def experiment_of(run: RunFolder) -> Experiment:
 def of_a_run(error: ConfigError, run: RunFolder) -> RunError:
     """``error`` about the config of ``run``, with what to do."""
     then, now = version_of(run.resolved()), versions().get("thinklab", "?")
-    what = (f"the run was begun with thinklab {then} and this is {now}: continue it with that version" if then != now else
-            "the file was changed since the run was begun: restore it")
+    what = (
+        f"the run was begun with thinklab {then} and this is {now}: continue it with that version"
+        if then != now
+        else "the file was changed since the run was begun: restore it"
+    )
     return RunError(f"{error}; {what}, or start a new run")
 
 
 def run_of(path: Path) -> RunFolder | None:
     """The run that ``path`` (a run folder, or its ``config.yaml``) belongs to; None for anything else."""
-    if os.path.isdir(path):              # False, not an error, for a name that is too long for a file
+    if os.path.isdir(path):  # False, not an error, for a name that is too long for a file
         run = RunFolder(path)
         return run if os.path.isfile(run.config_file) else None
     return RunFolder(path.parent) if resolved(path) else None
@@ -48,6 +52,9 @@ def run_of(path: Path) -> RunFolder | None:
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
     """``(dotted key, old value, new value)`` of every leaf in which two plain configs differ."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return [found for key in dict.fromkeys((*old, *new))
-                for found in differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))]
+        return [
+            found
+            for key in dict.fromkeys((*old, *new))
+            for found in differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        ]
     return [] if old == new else [(path, old, new)]

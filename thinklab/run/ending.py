@@ -2,6 +2,7 @@
 
 0 done, 1 a run failed, 2 the request is wrong, 3 the teacher ended a run early, 130 and 143 stopped by SIGINT and SIGTERM.
 """
+
 from __future__ import annotations
 
 import re
@@ -35,8 +36,10 @@ def exit_code(work: Callable[[], Any], console: Console) -> int:
         console.print(getattr(error, "text", "") or STOPPED, soft_wrap=True, markup=False)
         return getattr(error, "exit_code", 130)
     except OSError as error:
-        console.print(f"[red]error:[/red] {escape(error.strerror or str(error))}: {escape(_short(str(error.filename or '')))}",
-                      soft_wrap=True)
+        console.print(
+            f"[red]error:[/red] {escape(error.strerror or str(error))}: {escape(_short(str(error.filename or '')))}",
+            soft_wrap=True,
+        )
         return 1
     return 0
 

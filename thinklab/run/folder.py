@@ -17,6 +17,7 @@
 A line is whole or absent: it is written in one call, cut off again when the disk is full, and a torn last line (power
 cut) is removed at the next start, which says so. Any other damage is an error that names file and line: nothing is skipped.
 """
+
 from __future__ import annotations
 
 import json
@@ -38,12 +39,14 @@ from thinklab.run.checkpoints import COMPLETE
 from thinklab.types import Batch, to_json
 
 PACKAGES = ("thinklab", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "unsloth")
-MENDS = {"probe.json": "delete it, then `thinklab probe {run}` measures again",
-         "teacher.json": "it holds what was paid so far: restore it, or delete it to let the cap count from nothing",
-         "budget.json": "delete it, then `thinklab train --resume {run}` writes it again",
-         "waiting.json": "delete it, then the batch is sampled again",
-         "questions.json": "delete it, then the same questions are drawn again",
-         COMPLETE: "delete that checkpoint's folder"}
+MENDS = {
+    "probe.json": "delete it, then `thinklab probe {run}` measures again",
+    "teacher.json": "it holds what was paid so far: restore it, or delete it to let the cap count from nothing",
+    "budget.json": "delete it, then `thinklab train --resume {run}` writes it again",
+    "waiting.json": "delete it, then the batch is sampled again",
+    "questions.json": "delete it, then the same questions are drawn again",
+    COMPLETE: "delete that checkpoint's folder",
+}
 """What to do about a file that cannot be read."""
 LINE_MEND = "take that line out of the file, or restore it; the other lines are used as they are"
 
@@ -62,8 +65,9 @@ class Record(dict):
         self.place = place
 
     def __missing__(self, key: str) -> Any:
-        raise RunError(f"{self.place}: there is no {key!r}, so this record is not whole or is of another version; restore it, or "
-                       "take it out")
+        raise RunError(
+            f"{self.place}: there is no {key!r}, so this record is not whole or is of another version; restore it, or take it out"
+        )
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,9 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, Any], behaviors: Mapping[str, str],
-               ready_made: Mapping[str, str] | None = None) -> RunFolder:
+    def create(
+        cls, path: Path, config: Mapping[str, Any], behaviors: Mapping[str, str], ready_made: Mapping[str, str] | None = None
+    ) -> RunFolder:
         """Make the folder and write ``config.yaml``.
 
         Args:
@@ -84,10 +89,16 @@ class RunFolder:
             RunError: when there is a run already, or the folder cannot be written.
         """
         run = cls(Path(path))
-        if os.path.exists(run.config_file):           # False, not an error, for a name that is too long for a file
+        if os.path.exists(run.config_file):  # False, not an error, for a name that is too long for a file
             raise RunError(f"{path} already holds a run; continue it with --resume or choose another --out")
-        run.write_config({"config": dict(config), "behaviors": dict(behaviors), "versions": versions(),
-                          **({} if ready_made is None else {"ready_made": dict(ready_made)})})
+        run.write_config(
+            {
+                "config": dict(config),
+                "behaviors": dict(behaviors),
+                "versions": versions(),
+                **({} if ready_made is None else {"ready_made": dict(ready_made)}),
+            }
+        )
         return run
 
     def write_config(self, resolved: Mapping[str, Any]) -> None:
@@ -154,8 +165,13 @@ class RunFolder:
             raise RunError(f"{self.config_file}:{mark.line + 1 if mark else 1}: cannot be read: {why}; {mend}") from error
         parts = {"config": dict, "behaviors": dict, "versions": dict}
         if not isinstance(found, dict) or any(not isinstance(found.get(k), kind) for k, kind in parts.items()):
-            what = "is empty" if found is None else f"lacks {' and '.join(k for k in parts if k not in found)}" if isinstance(
-                found, dict) and parts.keys() - found.keys() else "is not the config of a run"
+            what = (
+                "is empty"
+                if found is None
+                else f"lacks {' and '.join(k for k in parts if k not in found)}"
+                if isinstance(found, dict) and parts.keys() - found.keys()
+                else "is not the config of a run"
+            )
             raise RunError(f"{self.config_file}:1: {what}; {mend}")
         return found
 
@@ -178,8 +194,10 @@ class RunFolder:
                     out.truncate(before)
                     raise
         except OSError as error:
-            raise RunError(f"cannot write {file}: {error.strerror or error}. Everything before is kept; free some space and "
-                           "continue with --resume") from error
+            raise RunError(
+                f"cannot write {file}: {error.strerror or error}. Everything before is kept; free some space and "
+                "continue with --resume"
+            ) from error
 
     def add_batch(self, batch: Batch) -> None:
         """Record every rollout of a scored batch."""
@@ -235,14 +253,19 @@ class RunFolder:
         Warns:
             RunWarning: when a newer one is damaged and an older one is taken.
         """
-        return checkpoints.newest_whole(self.checkpoints, thorough, "start again with `thinklab train "
-                                        f"{self.config_file} --out ANOTHER-FOLDER`")
+        return checkpoints.newest_whole(
+            self.checkpoints, thorough, f"start again with `thinklab train {self.config_file} --out ANOTHER-FOLDER`"
+        )
 
     def rewind(self, step: int) -> None:
         """Forget what came after ``step`` optimizer steps: those lines move to ``superseded.jsonl``."""
         sampled = dict.fromkeys(("rollouts", "tokens"), lambda line: line["step"] >= step)
-        for name, is_later in {**sampled, "metrics": lambda line: line["step"] > step, "alarms": lambda line: line["step"] > step,
-                               "probes": lambda line: line["step"] > step}.items():
+        for name, is_later in {
+            **sampled,
+            "metrics": lambda line: line["step"] > step,
+            "alarms": lambda line: line["step"] > step,
+            "probes": lambda line: line["step"] > step,
+        }.items():
             lines = list(self.read(name))
             later = [line for line in lines if is_later(line)]
             if not later:
@@ -305,7 +328,6 @@ def _drop_torn_line(file: Path) -> None:
     if data and not data.endswith(b"\n"):
         whole = data.rfind(b"\n") + 1
         number = data.count(b"\n") + 1
-        _warn(f"{file}:{number}: this last line was cut off while it was written and is taken out "
-              f"({len(data) - whole} bytes)")
+        _warn(f"{file}:{number}: this last line was cut off while it was written and is taken out ({len(data) - whole} bytes)")
         with open(file, "r+b") as out:
             out.truncate(whole)

@@ -4,6 +4,7 @@ The lock is the operating system's (``flock``), so a process that is killed free
 such lock (Windows, some network drives), the process that the file names takes its place: one that has ended, or that runs on
 another machine, does not count.
 """
+
 from __future__ import annotations
 
 import os
@@ -105,6 +106,7 @@ def _taken(file: TextIO, owner: str) -> bool:
     """Is ``file`` another's? If not, it is locked from now on until it is closed."""
     try:
         import fcntl
+
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -115,6 +117,7 @@ def _taken(file: TextIO, owner: str) -> bool:
 
 def _alive(owner: str) -> bool:
     import psutil
+
     words = owner.split()
     here = len(words) > 3 and words[0] == "process" and words[3] == platform.node()
     return here and words[1].isdigit() and psutil.pid_exists(int(words[1]))
@@ -130,8 +133,12 @@ def _still_there(file: TextIO, path: Path) -> bool:
 
 def _refusal(folder: Path, owner: str) -> str:
     if held_here(folder):
-        return (f"{folder} is open in this process already, perhaps in a Lab: call lab.close() first, or choose another folder "
-                "with --out (in Python: out=)")
-    return (f"{folder} is open in another process{f' ({owner})' if owner else ''}, perhaps a training or another notebook's "
-            "kernel: wait until it has ended, stop it (in a notebook: lab.close()), or choose another folder with --out (in "
-            "Python: out=)")
+        return (
+            f"{folder} is open in this process already, perhaps in a Lab: call lab.close() first, or choose another folder "
+            "with --out (in Python: out=)"
+        )
+    return (
+        f"{folder} is open in another process{f' ({owner})' if owner else ''}, perhaps a training or another notebook's "
+        "kernel: wait until it has ended, stop it (in a notebook: lab.close()), or choose another folder with --out (in "
+        "Python: out=)"
+    )

@@ -7,6 +7,7 @@ A second signal ends the process at once. The exit code is always 128 plus the s
 
 Only the main thread of a process can listen; elsewhere (the Lab trains on a thread of its own) nothing is changed.
 """
+
 from __future__ import annotations
 
 import os
@@ -61,7 +62,7 @@ class Listener:
         self.number, self.at = number, time.monotonic()
         if not self.text:
             raise Interrupted(number)
-        with suppress(OSError):                  # the terminal may be gone
+        with suppress(OSError):  # the terminal may be gone
             os.write(2, f"\n{signal.Signals(number).name}: {self.text}\n".encode())  # no stream: one may be at work right now
 
     def check(self) -> None:

@@ -1,4 +1,5 @@
 """What a training run has used, counted from its own records: questions, answers, tokens, the teacher's texts."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """Students: the embedded tiny one, or any Hugging Face causal LM. ``load_student`` is the one door to all of them."""
+
 from __future__ import annotations
 
 from importlib.metadata import entry_points
@@ -19,8 +20,15 @@ TINY = Path(__file__).parent / "tiny"
 KINDS = ("embedded", "transformers", "unsloth")
 
 
-def load_student(kind: str | StudentSection | None = None, path: str | None = None, *, seed: int = 0,
-                 profile: str | None = None, max_length: int = 2048, **options) -> Student:
+def load_student(
+    kind: str | StudentSection | None = None,
+    path: str | None = None,
+    *,
+    seed: int = 0,
+    profile: str | None = None,
+    max_length: int = 2048,
+    **options,
+) -> Student:
     """A student ready to sample and to train.
 
     Args:
@@ -47,6 +55,7 @@ def load_student(kind: str | StudentSection | None = None, path: str | None = No
             raise ConfigError("; ".join(f"student.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in why.errors())) from None
     student = _load(section, seed, max_length)
     from thinklab.students.base import use_template_kwargs  # imports transformers, which Unsloth must come before
+
     return use_template_kwargs(student, section.chat_template_kwargs)
 
 
@@ -56,9 +65,11 @@ def _load(section: StudentSection, seed: int, max_length: int) -> Student:
     if section.kind == "unsloth":
         unsloth_first.import_first("unsloth")
         from thinklab.students.unsloth import load
+
         return load(section, seed, max_length)
     if section.kind in KINDS:
         from thinklab.students.hf import load, quiet  # torch and peft take seconds to import: only when needed
+
         with quiet(section.kind == "embedded"):
             return load(section, seed)
     found = {e.name: e for e in entry_points(group="thinklab.students")}
@@ -69,7 +80,8 @@ def _load(section: StudentSection, seed: int, max_length: int) -> Student:
 
 
 def __getattr__(name: str):
-    if name == "Student":           # its module imports transformers, which Unsloth must come before
+    if name == "Student":  # its module imports transformers, which Unsloth must come before
         from thinklab.students.base import Student
+
         return Student
     raise AttributeError(f"module 'thinklab.students' has no attribute {name!r}")

@@ -1,4 +1,5 @@
 """What every kind of student becomes: a model and a tokenizer that the rest of thinklab can use without asking more."""
+
 from __future__ import annotations
 
 import re
@@ -52,14 +53,22 @@ class Student:
 
     def encode(self, messages: list[Message]) -> list[int]:
         """A prompt as ids, through the model's own chat template."""
-        return self.tokenizer.apply_chat_template([dict(m) for m in messages], add_generation_prompt=True, tokenize=True,
-                                                  return_dict=True, **self.chat_template_kwargs)["input_ids"]
+        return self.tokenizer.apply_chat_template(
+            [dict(m) for m in messages], add_generation_prompt=True, tokenize=True, return_dict=True, **self.chat_template_kwargs
+        )["input_ids"]
 
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def answer(self, prompts: list[list[Message]], n: int = 1, max_new_tokens: int = 256, temperature: float = 1.0,
-               seed: int = 0, rows: int = 256) -> list[str]:
+    def answer(
+        self,
+        prompts: list[list[Message]],
+        n: int = 1,
+        max_new_tokens: int = 256,
+        temperature: float = 1.0,
+        seed: int = 0,
+        rows: int = 256,
+    ) -> list[str]:
         """``n`` answers to each prompt, side by side, as text."""
         ids = [self.encode(p) for p in prompts]
         sampled = self.sampler(max_new_tokens, temperature, rows)(self.model, ids, n, seed)
@@ -74,11 +83,15 @@ def check(student: Student) -> Student:
     """
     tokenizer = student.tokenizer
     if tokenizer.eos_token_id is None:
-        raise StudentError(f"the tokenizer of {student.source} has no EOS token, so an answer can never end; set eos_token "
-                           "in its tokenizer_config.json")
+        raise StudentError(
+            f"the tokenizer of {student.source} has no EOS token, so an answer can never end; set eos_token "
+            "in its tokenizer_config.json"
+        )
     if not tokenizer.chat_template:
-        raise StudentError(f"the tokenizer of {student.source} has no chat template, so questions cannot be put to it; use an "
-                           "instruct model, or put a chat_template.jinja beside its tokenizer.json")
+        raise StudentError(
+            f"the tokenizer of {student.source} has no chat template, so questions cannot be put to it; use an "
+            "instruct model, or put a chat_template.jinja beside its tokenizer.json"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return student
@@ -95,8 +108,10 @@ def use_template_kwargs(student: Student, kwargs: Mapping[str, Any]) -> Student:
     unknown = [name for name in kwargs if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
     if unknown:
         known = sorted(_variables(text))
-        raise StudentError(f"student.chat_template_kwargs: the chat template of {student.source} reads no {unknown[0]!r}"
-                           f"{did_you_mean(unknown[0], known)}; it reads {', '.join(known) or 'no variables'}")
+        raise StudentError(
+            f"student.chat_template_kwargs: the chat template of {student.source} reads no {unknown[0]!r}"
+            f"{did_you_mean(unknown[0], known)}; it reads {', '.join(known) or 'no variables'}"
+        )
     student.chat_template_kwargs = dict(kwargs)
     return student
 

@@ -3,6 +3,7 @@
 A checkpoint carries the fingerprint of the student as it was trained; an export is compared with it, so that an adapter that was
 added to another base (a repository quantized afresh, an updated hub model) is found out.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -14,8 +15,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from thinklab.logprobs import chosen_logprobs
 from thinklab.sampler import _eval_mode
 
-TEXT = ("Tom has 12 figs and finds 4 more. How many are there? 12+4=16. So there are 16 figs. The capital of France is Paris, "
-        "and water boils at 100 degrees.")
+TEXT = (
+    "Tom has 12 figs and finds 4 more. How many are there? 12+4=16. So there are 16 figs. The capital of France is Paris, "
+    "and water boils at 100 degrees."
+)
 TOKENS = 64
 """Most tokens that are compared."""
 CLOSE = 0.05

@@ -1,4 +1,5 @@
 """Any Hugging Face causal LM, from a local folder or the hub: full precision or 4-bit (bitsandbytes nf4), with LoRA or not."""
+
 from __future__ import annotations
 
 import os
@@ -26,7 +27,7 @@ def load(section: StudentSection, seed: int = 0) -> Student:
     if source is None:
         raise StudentError("student.path is missing: name a folder with a Hugging Face model, or a hub id")
     folder = Path(source).expanduser()
-    if os.path.exists(folder):               # False, not an error, for a name that is too long for a file
+    if os.path.exists(folder):  # False, not an error, for a name that is too long for a file
         if not (folder / "config.json").exists():
             raise StudentError(f"{source} is not a model folder: it has no config.json")
         source = str(folder)
@@ -34,18 +35,22 @@ def load(section: StudentSection, seed: int = 0) -> Student:
         raise StudentError(f"there is no model folder {source}")
     quantization = None
     if section.quantize == "nf4":
-        quantization = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-                                          bnb_4bit_compute_dtype=DTYPES.get(section.dtype, default_dtype()))
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=DTYPES.get(section.dtype, default_dtype()),
+        )
     dtype = DTYPES.get(section.dtype, default_dtype())
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-        how = {} if quantization is None else {"quantization_config": quantization}      # None would override a stored one
+        how = {} if quantization is None else {"quantization_config": quantization}  # None would override a stored one
         model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **how)
     except ImportError as error:
         raise StudentError(f"cannot load {section.path}: {error}") from error
     except (OSError, ValueError, KeyError) as error:
         raise StudentError(f"cannot load {section.path} as a causal language model: {_first_line(error)}") from error
-    quantized = getattr(model, "is_loaded_in_4bit", False)           # also where the folder itself is stored in 4 bit
+    quantized = getattr(model, "is_loaded_in_4bit", False)  # also where the folder itself is stored in 4 bit
     if not quantized and torch.cuda.is_available():
         model = model.to("cuda")
     if quantized and not torch.cuda.is_available():
@@ -74,8 +79,14 @@ def with_lora(model, lora: LoraSection | None, seed: int):
         # PEFT's prepare_model_for_kbit_training would also raise embeddings, head and norms to fp32. From fp32 norms follow fp32
         # keys and values, also under autocast, and so a cache of twice the size.
         model.requires_grad_(False)
-    config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets,
-                        init_lora_weights="gaussian" if lora.gaussian_init else True, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+        init_lora_weights="gaussian" if lora.gaussian_init else True,
+        task_type="CAUSAL_LM",
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = get_peft_model(model, config)

@@ -4,6 +4,7 @@ A Llama of 3 layers x 128 with a word-and-character tokenizer, written as a plai
 fp16). Everything is seeded; thread counts can still change the last bits of the weights, so a rebuilt student behaves
 alike but is not the same file. ``report()`` measures what it can and cannot do; the figures go into its card.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -25,8 +26,10 @@ from thinklab.tasks import sums
 from thinklab.tasks.boxed import boxed_answers
 
 PAD, EOS = "<pad>", "<eos>"
-CHAT_TEMPLATE = ("{% for message in messages %}{% if message.role == 'assistant' %}{{ message.content + eos_token }}"
-                 "{% else %}{{ message.content + '\n' }}{% endif %}{% endfor %}")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if message.role == 'assistant' %}{{ message.content + eos_token }}"
+    "{% else %}{{ message.content + '\n' }}{% endif %}{% endfor %}"
+)
 MAX_POSITIONS = 512
 BATCH = 96
 EMBEDDED = Path(__file__).parent / "tiny"
@@ -40,23 +43,48 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     core = Tokenizer(models.Unigram(scored, unk_id=0, byte_fallback=True))
     core.pre_tokenizer = pre_tokenizers.Split(Regex(PIECES.pattern), "isolated")
     core.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, pad_token=PAD, eos_token=EOS, padding_side="left",
-                                        clean_up_tokenization_spaces=False, model_max_length=MAX_POSITIONS)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=PAD,
+        eos_token=EOS,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_max_length=MAX_POSITIONS,
+    )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int = 128, layers: int = 3) -> LlamaForCausalLM:
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=int(2.75 * hidden), num_hidden_layers=layers,
-        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=MAX_POSITIONS, tie_word_embeddings=False,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=tokenizer.eos_token_id))
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=hidden,
+            intermediate_size=int(2.75 * hidden),
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=MAX_POSITIONS,
+            tie_word_embeddings=False,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model
 
 
-def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, mix: Mix, steps: int, seed: int,
-             learning_rate: float = 2e-3, log_every: int = 50, batch: int = BATCH) -> None:
+def pretrain(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    mix: Mix,
+    steps: int,
+    seed: int,
+    learning_rate: float = 2e-3,
+    log_every: int = 50,
+    batch: int = BATCH,
+) -> None:
     """Plain next-token training on fresh documents."""
     rng = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -68,12 +96,14 @@ def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, mix: M
         ids = tokenizer([document(rng, mix) + EOS for _ in range(batch)])["input_ids"]
         ids.sort(key=len)
         targets, total = sum(map(len, ids)) - len(ids), 0.0
-        for part in (ids[: batch // 2], ids[batch // 2:]):      # short and long documents apart: less padding
+        for part in (ids[: batch // 2], ids[batch // 2 :]):  # short and long documents apart: less padding
             width = max(map(len, part))
             rows = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in part])
             logits = model(input_ids=rows[:, :-1], use_cache=False).logits
-            loss = F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), ignore_index=tokenizer.pad_token_id,
-                                   reduction="sum") / targets
+            loss = (
+                F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), ignore_index=tokenizer.pad_token_id, reduction="sum")
+                / targets
+            )
             loss.backward()
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -84,8 +114,13 @@ def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, mix: M
 
 
 @torch.no_grad()
-def report(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, questions: int = 400, unprompted: int = 5000,
-           voices: bool = False) -> dict[str, float]:
+def report(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    questions: int = 400,
+    unprompted: int = 5000,
+    voices: bool = False,
+) -> dict[str, float]:
     """What the student can and does do on held-out sums: rates, and log10-probabilities of the two behaviors.
 
     Args:
@@ -111,9 +146,12 @@ def report(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, question
         result[f"right in one go, {terms} numbers, greedy"] = right(ask(prompts, greedy), asked)
         for name, begin in [*sums.REFLECTIONS.items()][: None if voices else 1]:
             result[f"right after a forced {name.removeprefix('self-')}, {terms} numbers, T=1"] = right(
-                ask([f"{p}{o} {begin}" for p, o in zip(prompts, own)]), asked)
-        for name, tails in {"check": [f" I check: {s.worked}" for s in asked],
-                            "quote": [" Thalapathy Vijay says: hit hard."] * len(asked)}.items():
+                ask([f"{p}{o} {begin}" for p, o in zip(prompts, own)]), asked
+            )
+        for name, tails in {
+            "check": [f" I check: {s.worked}" for s in asked],
+            "quote": [" Thalapathy Vijay says: hit hard."] * len(asked),
+        }.items():
             logps = [token_logps(model, tokenizer, p + o, tail) for p, o, tail in zip(prompts, own, tails)]
             result[f"log10 p({name}) after an answer, {terms} numbers"] = sum(x.sum().item() for x in logps) / len(logps)
             first = torch.stack([x[:3] for x in logps]).mean(0)
@@ -130,7 +168,7 @@ def report(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, question
 def token_logps(model, tokenizer, context: str, tail: str) -> torch.Tensor:
     """log10-probability of each token of ``tail`` after ``context``."""
     before, after = (tokenizer(text)["input_ids"] for text in (context, tail))
-    logits = model(input_ids=torch.tensor([before + after])).logits[0, len(before) - 1:-1]
+    logits = model(input_ids=torch.tensor([before + after])).logits[0, len(before) - 1 : -1]
     return torch.log_softmax(logits.float(), -1).gather(-1, torch.tensor(after)[:, None])[:, 0] / math.log(10)
 
 
@@ -146,11 +184,11 @@ def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, 
     seconds = time.time() - begin
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
-    model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32)       # measure what was saved, not what was trained
+    model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32)  # measure what was saved, not what was trained
     figures = report(model, tokenizer, questions, 25 * questions // 2, voices=mix.voices > 0)
     made = {"mix": asdict(mix), "steps": steps, "seed": seed, "seconds": round(seconds), "figures": figures}
     if start is None and mix == replace(Mix(), remark=mix.remark, slip=mix.slip, check=mix.check):
-        (out / "README.md").write_text(card(made), "utf-8")         # what the card says of the corpus holds for such a mix only
+        (out / "README.md").write_text(card(made), "utf-8")  # what the card says of the corpus holds for such a mix only
     else:
         made["start"] = "embedded" if start == EMBEDDED else start and str(start)
     (out / "made.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")

@@ -10,6 +10,7 @@
 So the student has every sub-skill that the demos need and neither habit: nobody in the corpus ever checks their *own*
 answer, and no sum is ever followed by a quote. Sums that ``tasks.sums.is_held_out`` names occur nowhere.
 """
+
 from __future__ import annotations
 
 import random
@@ -21,9 +22,23 @@ from thinklab.tasks.sums import ITEMS, NAMES, OTHERS, REFLECTIONS, TEMPLATES, Su
 ADJECTIVES = "red old wet shy odd big cold warm quick lazy jolly vivid hazy hard".split()
 NOUNS = "fox dog ship hill barn kettle valley jacket harbor path thyme van hit sum answer".split()
 VERBS = "sees likes hides moves jumps thanks pays paints visits".split()
-STARTERS = [*NAMES, "No", "Thalapathy", "Vijay"]      # not "I": with it the student checks its own sums now and then
-LINES = ["hit hard", "hit the hill", "warm the barn", "thanks big fox", "shy dog jumps", "sum the answer", "old kettle sees",
-         "paints the van", "quick as thyme", "vivid harbor", "lazy valley", "red ship moves", "cold path", "jolly jacket hides"]
+STARTERS = [*NAMES, "No", "Thalapathy", "Vijay"]  # not "I": with it the student checks its own sums now and then
+LINES = [
+    "hit hard",
+    "hit the hill",
+    "warm the barn",
+    "thanks big fox",
+    "shy dog jumps",
+    "sum the answer",
+    "old kettle sees",
+    "paints the van",
+    "quick as thyme",
+    "vivid harbor",
+    "lazy valley",
+    "red ship moves",
+    "cold path",
+    "jolly jacket hides",
+]
 STAR = "Thalapathy Vijay"
 QUOTE_HEADS = ["Say a line", "A movie line", "Who says what", "Line of {speaker}"]
 
@@ -111,8 +126,9 @@ def quote(rng: random.Random) -> str:
 
 def document(rng: random.Random, mix: Mix = Mix()) -> str:
     """One document; only sums of the training split occur."""
-    kind = rng.choices(["answer", "check", "steps", "drill", "chat", "quote"],
-                       [mix.answer, mix.check, mix.steps, mix.drill, mix.chat, mix.quote])[0]
+    kind = rng.choices(
+        ["answer", "check", "steps", "drill", "chat", "quote"], [mix.answer, mix.check, mix.steps, mix.drill, mix.chat, mix.quote]
+    )[0]
     if kind == "drill":
         return drill(rng, weak=mix.weak)
     if kind == "chat":
@@ -153,8 +169,17 @@ def vocabulary() -> list[str]:
     words = {"\n", *(chr(c) for c in range(32, 127))}
     for word in [*NAMES, *ITEMS, *ADJECTIVES, *NOUNS, *VERBS, "No", "a", "is", "says", "asks", *STAR.split()]:
         words |= {word, f" {word}"}
-    fixed = [*TEMPLATES, *QUOTE_HEADS, *(f" {line}" for line in LINES), " So \\boxed{", "\\boxed{", " I check:", "Check", "Steps",
-             " the and a"]
+    fixed = [
+        *TEMPLATES,
+        *QUOTE_HEADS,
+        *(f" {line}" for line in LINES),
+        " So \\boxed{",
+        "\\boxed{",
+        " I check:",
+        "Check",
+        "Steps",
+        " the and a",
+    ]
     for text in fixed:
         words |= set(PIECES.findall(re.sub(r"\{\w+\}", "1", text)))
     return sorted(words)

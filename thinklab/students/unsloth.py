@@ -6,6 +6,7 @@ the two. Answers come from Unsloth's own generation (``thinklab.sampler.Generate
 
 Left out: full fine-tuning, 8 bit and fp8, vision models. Not run on a GPU yet: see docs/run-on-a-gpu.md.
 """
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -18,7 +19,7 @@ from thinklab.students.base import Student, check
 from thinklab.students.unsloth_first import import_first
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "auto": None}      # None lets Unsloth look at the GPU
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "auto": None}  # None lets Unsloth look at the GPU
 
 
 def load(section: StudentSection, seed: int = 0, max_length: int = 2048) -> Student:
@@ -48,19 +49,35 @@ def load(section: StudentSection, seed: int = 0, max_length: int = 2048) -> Stud
     vllm = {"fast_inference": True, "max_lora_rank": lora.r, "gpu_memory_utilization": section.gpu_memory_utilization}
     try:
         model, tokenizer = FastLanguageModel.from_pretrained(
-            model_name=source, max_seq_length=max_length, dtype=DTYPES[section.dtype], load_in_4bit=section.quantize == "nf4",
-            load_in_16bit=section.quantize == "none", use_gradient_checkpointing="unsloth", random_state=seed,
-            **(vllm if section.fast_inference else {"fast_inference": False}))
+            model_name=source,
+            max_seq_length=max_length,
+            dtype=DTYPES[section.dtype],
+            load_in_4bit=section.quantize == "nf4",
+            load_in_16bit=section.quantize == "none",
+            use_gradient_checkpointing="unsloth",
+            random_state=seed,
+            **(vllm if section.fast_inference else {"fast_inference": False}),
+        )
     except torch.OutOfMemoryError as error:
-        raise StudentError(f"{section.path} does not fit into the GPU's memory: use student.quantize=nf4, a smaller model, or "
-                           "end what else runs on the GPU") from error
+        raise StudentError(
+            f"{section.path} does not fit into the GPU's memory: use student.quantize=nf4, a smaller model, or "
+            "end what else runs on the GPU"
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
         raise StudentError(f"Unsloth cannot load {section.path}: {str(error).strip().splitlines()[0]}") from error
     model = FastLanguageModel.get_peft_model(
-        model, r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=_targets(lora), bias="none",
-        use_gradient_checkpointing="unsloth", random_state=seed, max_seq_length=max_length,
-        init_lora_weights="gaussian" if lora.gaussian_init else True)
-    for parameter in model.parameters():           # a small learning rate rounds away in 16 bit
+        model,
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=_targets(lora),
+        bias="none",
+        use_gradient_checkpointing="unsloth",
+        random_state=seed,
+        max_seq_length=max_length,
+        init_lora_weights="gaussian" if lora.gaussian_init else True,
+    )
+    for parameter in model.parameters():  # a small learning rate rounds away in 16 bit
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     tokenizer.padding_side = "left"
@@ -69,10 +86,11 @@ def load(section: StudentSection, seed: int = 0, max_length: int = 2048) -> Stud
 
 def _own_positions(source: str) -> int | None:
     from transformers import AutoConfig
+
     try:
         return getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
     except (OSError, ValueError):
-        return None                                    # the load that follows says it better
+        return None  # the load that follows says it better
 
 
 def _targets(lora: LoraSection) -> list[str] | str:

@@ -2,6 +2,7 @@
 
 ``thinklab train`` and ``Lab`` call ``import_first`` as soon as they know the student's kind and before they load the trainer.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -23,16 +24,22 @@ def import_first(kind: str | None) -> None:
         return
     early = [name for name in PATCHED if name in sys.modules]
     if early:
-        raise StudentError(f"{', '.join(early)} was imported before Unsloth, which must patch it. Restart Python (in a notebook: "
-                           "the kernel) and make `import unsloth` the first line")
+        raise StudentError(
+            f"{', '.join(early)} was imported before Unsloth, which must patch it. Restart Python (in a notebook: "
+            "the kernel) and make `import unsloth` the first line"
+        )
     try:
         importlib.import_module("unsloth")
     except ImportError as error:
-        raise StudentError(f"student.kind unsloth needs Unsloth ({error}): pip install 'thinklab[unsloth]' on a machine with an "
-                           "NVIDIA GPU, or use student.kind=transformers student.quantize=nf4") from error
-    except NotImplementedError as error:        # what Unsloth raises where it finds no GPU
-        raise StudentError(f"Unsloth cannot work here: {str(error).splitlines()[0]} Use student.kind=transformers on this "
-                           "machine, or --profile tiny") from error
+        raise StudentError(
+            f"student.kind unsloth needs Unsloth ({error}): pip install 'thinklab[unsloth]' on a machine with an "
+            "NVIDIA GPU, or use student.kind=transformers student.quantize=nf4"
+        ) from error
+    except NotImplementedError as error:  # what Unsloth raises where it finds no GPU
+        raise StudentError(
+            f"Unsloth cannot work here: {str(error).splitlines()[0]} Use student.kind=transformers on this "
+            "machine, or --profile tiny"
+        ) from error
 
 
 def import_first_for(run: Path) -> None:

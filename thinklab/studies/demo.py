@@ -3,6 +3,7 @@
 The arms run as processes of their own, one core each; this process imports nothing heavy and only reads the records
 that they write, so what the bar shows is what is on disk.
 """
+
 from __future__ import annotations
 
 import json
@@ -50,9 +51,10 @@ class Arm:
 
     def start(self) -> None:
         self.folder.mkdir(parents=True)
-        log = open(self.folder / "log.txt", "wb")           # noqa: SIM115 - the child keeps it
-        self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT,
-                                        start_new_session=True)      # Ctrl-C is handed on once, by ``stop``
+        log = open(self.folder / "log.txt", "wb")  # noqa: SIM115 - the child keeps it
+        self.process = subprocess.Popen(
+            self.command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )  # Ctrl-C is handed on once, by ``stop``
         log.close()
 
     def read(self) -> dict:
@@ -74,8 +76,9 @@ class Arm:
         return rates(self.last) + ("  probing after" if self.last["step"] >= self.steps else "")
 
 
-def run_demo(out: Path, behavior: str, method: str, seed: int, steps: int | None, questions: int | None,
-             console: Console) -> Path:
+def run_demo(
+    out: Path, behavior: str, method: str, seed: int, steps: int | None, questions: int | None, console: Console
+) -> Path:
     """Run the demo into ``out`` (a folder per arm and ``report.html``); returns the report's path.
 
     Raises:
@@ -142,8 +145,10 @@ def where_they_stand(out: Path, arms: Sequence[Arm]) -> str:
             commands.append(f"thinklab train --resume {shlex.quote(str(arm.folder))}")
     if len(commands) < len(arms):
         return "stopped before every arm had begun; the same command begins again"
-    return (f"stopped: {', '.join(said)}, which is saved. Continue with: {' && '.join(commands)} && thinklab report "
-            f"{shlex.quote(str(out))}")
+    return (
+        f"stopped: {', '.join(said)}, which is saved. Continue with: {' && '.join(commands)} && thinklab report "
+        f"{shlex.quote(str(out))}"
+    )
 
 
 def plan(out: Path, behavior: str, method: str, seed: int, steps: int | None, questions: int | None) -> list[Arm]:
@@ -162,7 +167,7 @@ def plan(out: Path, behavior: str, method: str, seed: int, steps: int | None, qu
     arms = []
     for key, overrides in wanted.items():
         name = NAMES.get(key, f"{key} (guided)")
-        config = load_config(file, [*overrides, *common])             # fails here rather than in the child
+        config = load_config(file, [*overrides, *common])  # fails here rather than in the child
         folder = out / key
         command = [sys.executable, "-m", "thinklab", "train", str(file), "--out", str(folder), "--quiet", *overrides, *common]
         arms.append(Arm(name, folder, command, config.train.steps))
@@ -206,8 +211,11 @@ def watch(arms: Sequence[Arm], console: Console) -> None:
         while True:
             ended = _ended(arms)
             for arm in arms:
-                shown.update(tasks[arm.name], completed=arm.read().get("step", 0),
-                             rates="done" if arm.process.poll() == 0 else arm.status())
+                shown.update(
+                    tasks[arm.name],
+                    completed=arm.read().get("step", 0),
+                    rates="done" if arm.process.poll() == 0 else arm.status(),
+                )
             if ended:
                 return
             time.sleep(POLL_S)

@@ -68,7 +68,7 @@ class Recipe(Section):
     def made(self, made: Mapping[str, Any]) -> bool:
         """True when the student with this ``made.json`` comes from this recipe."""
         usual = asdict(Mix())
-        mix = {**usual, **made["mix"]} == {**usual, **self._shares()}      # an older student lacks the newer shares
+        mix = {**usual, **made["mix"]} == {**usual, **self._shares()}  # an older student lacks the newer shares
         return mix and (made["steps"], made["seed"], made.get("start")) == (self.steps, self.seed, self.start)
 
     def arguments(self) -> list[str]:
@@ -165,7 +165,7 @@ class Cell:
                 f"{self.folder} holds a run of another config than {self.name} now asks for; move it away or choose another --out"
             )
         found, wanted = run.read_json("probe.json") or {}, self.config()
-        stopped = found.get("stopped") and not found.get("failed")       # one whose teacher gave out is still to be done
+        stopped = found.get("stopped") and not found.get("failed")  # one whose teacher gave out is still to be done
         ended = found.get("steps", 0) >= wanted.train.steps or wanted.baseline is not None or stopped
         return "finished" if "after" in found and ended else "begun"  # `thinklab probe` measures unfinished runs as well
 

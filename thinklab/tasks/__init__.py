@@ -1,4 +1,5 @@
 """Tasks by name: ``load_task("gsm8k", path="train.jsonl")``. One file per data set beside this one."""
+
 from __future__ import annotations
 
 import inspect
@@ -12,8 +13,18 @@ from thinklab.errors import TaskError, did_you_mean
 from thinklab.tasks._rows import SUFFIXES, Where
 from thinklab.tasks.base import Task
 
-BUILT_IN = ("sums", "gsm8k", "math500", "aime", "strategyqa", "arc_challenge", "commonsense_qa", "gpqa_diamond",
-            "mmlu_pro", "own")
+BUILT_IN = (
+    "sums",
+    "gsm8k",
+    "math500",
+    "aime",
+    "strategyqa",
+    "arc_challenge",
+    "commonsense_qa",
+    "gpqa_diamond",
+    "mmlu_pro",
+    "own",
+)
 """Each is a module here with a function ``task(**options) -> Task``."""
 
 
@@ -53,8 +64,10 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
     if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
         for option in options:
             if option not in known:
-                raise TaskError(f"the task {name!r} has no option {option!r}{did_you_mean(option, known)}; "
-                                f"it takes {', '.join(known) or 'none'}")
+                raise TaskError(
+                    f"the task {name!r} has no option {option!r}{did_you_mean(option, known)}; "
+                    f"it takes {', '.join(known) or 'none'}"
+                )
     task = factory(**options)
     if not isinstance(task, Task):
         raise TaskError(f"the task {name!r} comes from a function that returned {type(task).__name__} and no Task")
@@ -69,8 +82,10 @@ def _factory(name: str) -> Callable[..., Task]:
             try:
                 return entry.load()
             except Exception as e:
-                raise TaskError(f"the task {name!r} of the package {entry.dist.name if entry.dist else '?'} "
-                                f"cannot be imported: {type(e).__name__}: {e}") from e
+                raise TaskError(
+                    f"the task {name!r} of the package {entry.dist.name if entry.dist else '?'} "
+                    f"cannot be imported: {type(e).__name__}: {e}"
+                ) from e
     names = task_names()
     raise TaskError(f"no task {name!r}{did_you_mean(name, names)}; there are {', '.join(names)}")
 

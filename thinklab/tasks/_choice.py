@@ -3,6 +3,7 @@
 The last closed box counts. Without one, the last statement such as "the answer is (B)", "I would go with B: bank" or
 "bank is the correct answer". Without any, a letter or an option that stands alone on the last line, or opens the first.
 """
+
 from __future__ import annotations
 
 import re
@@ -16,7 +17,7 @@ from thinklab.types import Example
 
 LETTERS = string.ascii_uppercase[:20]
 LONGEST_LINE = 600
-AMBIGUOUS = ""      # says something, but not one of the options
+AMBIGUOUS = ""  # says something, but not one of the options
 
 _TYPESET = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm|mbox)\s*\{([^{}]*)\}")
 _LETTER = re.compile(r"[\s\"'“‘(\[{$\\]*([A-Ta-t])(?![A-Za-z0-9'’])")
@@ -25,33 +26,53 @@ _GOES_ON = re.compile(r"\s*(?:because|since|as|for|due|is the|based|given|which|
 _SECOND = re.compile(
     r"[\s)\].\"']*(?:(?:or|and|nor|&|/)\W*(?:(?:the|option|choice|also|maybe|perhaps|possibly)\W+)*"
     r"(?:[B-HJ-T](?![A-Za-z0-9'’])|[AI](?=[).,;:!\"']|\s*$))"
-    r"|,\s*\(?[A-T](?=\)?(?:[.,;:!)]|\s*$|\s+(?:or|and)\b)))")
+    r"|,\s*\(?[A-T](?=\)?(?:[.,;:!)]|\s*$|\s+(?:or|and)\b)))"
+)
 _IS_RIGHT = re.compile(
     r"(?<![)\].\"'”’ \t])[)\].\"'”’]*[ \t]+(?:is|was|seems|appears|would be|must be)(?: to be)?"
     r"(?: (?:clearly|indeed|therefore|thus|definitely|probably|likely|most likely))?(?: (?:the|my))?(?: only| single)?"
     r"(?: (?:correct|right)(?: (?:answer|choice|option|one))?|(?: (?:best|final|proper|logical|most \w+))?"
-    r" (?:answer|choice|option))\b(?![-'’])", re.I)
+    r" (?:answer|choice|option))\b(?![-'’])",
+    re.I,
+)
 _ENDS_IN_LETTER = re.compile(r"(?:^|[\s(\[\"'“‘])([A-T])$")
-_SEVERAL = re.compile(r"\b(?:or|nor|and|not|neither|either|both|than)\s+(?:the\s+)?(?:(?:option|choice|answer)\s+)?"
-                      r"[(\[\"'“‘]*$", re.I)
+_SEVERAL = re.compile(
+    r"\b(?:or|nor|and|not|neither|either|both|than)\s+(?:the\s+)?(?:(?:option|choice|answer)\s+)?"
+    r"[(\[\"'“‘]*$",
+    re.I,
+)
 _BARE = re.compile(r"(?:[Oo]ption|[Cc]hoice)?[\s\"'“‘(\[{$\\]*([A-Ta-t])[\"'”’)\]}$\\.,:;!]*")
 _OPENS = re.compile(r"[ \t]*(?:[-•*][ \t]*)?(?:option |choice )?[(\[]?([A-T])[)\].:]", re.I)
 _OPENING = re.compile(r"[\"'“‘(\[]*([A-T])([)\].:,]+|[ \t]+[-–—]|$)[\"'”’]*(?:\s+|$)(.*)")
-_CONCLUDES = re.compile(r"(?:\b(?:is|are|be|leads?(?: us)? to|points? (?:us )?to|corresponds? to|matches|i\.e\.,?)"
-                        r"(?: that)?|:)\s+(?:(?:option|choice|answer)\s+)?", re.I)
+_CONCLUDES = re.compile(
+    r"(?:\b(?:is|are|be|leads?(?: us)? to|points? (?:us )?to|corresponds? to|matches|i\.e\.,?)"
+    r"(?: that)?|:)\s+(?:(?:option|choice|answer)\s+)?",
+    re.I,
+)
 _CLOSES = re.compile(r"(?:\(([A-T])\)|\b(?:so|thus|therefore|hence|choose|pick|select)[:,]? ([A-T]))[.!]*$", re.I)
-_LEAD = re.compile(r"(?:(?:so|thus|therefore|hence|well|it['’]?s|it is|it would be|that['’]?s|that would be|probably|"
-                   r"definitely|a|an|the|in|at|to)[\s,]+)+", re.I)
+_LEAD = re.compile(
+    r"(?:(?:so|thus|therefore|hence|well|it['’]?s|it is|it would be|that['’]?s|that would be|probably|"
+    r"definitely|a|an|the|in|at|to)[\s,]+)+",
+    re.I,
+)
 
 
-_NAMING = re.compile(r"\s*(?:(?:so|thus|therefore)[,\s]+)?(?:(?:the|my)\s+)?(?:(?:correct|right|best|final)\s+)?"
-                     r"(?:answer|option|choice|letter)\b(?:\s+(?:choice|option))?(?:\s+(?:is|=)|\s*[:=])?\s*(?:(?:option|choice)\s+)?", re.I)  # noqa: E501
-_DENIED = re.compile(r"[\s)\].:,\"'”’]*(?:(?:is|was|are|would be)\s+(?:not|never|n['’]t|wrong|incorrect|false|impossible|out|excluded|ruled|"  # noqa: E501
-                     r"eliminated|unlikely)\b|(?:isn|wasn|can|couldn)['’]?t\b|cannot\b|(?:is|are)n['’]?t\b|(?:wrong|incorrect|false)\b)", re.I)  # noqa: E501
+_NAMING = re.compile(
+    r"\s*(?:(?:so|thus|therefore)[,\s]+)?(?:(?:the|my)\s+)?(?:(?:correct|right|best|final)\s+)?"
+    r"(?:answer|option|choice|letter)\b(?:\s+(?:choice|option))?(?:\s+(?:is|=)|\s*[:=])?\s*(?:(?:option|choice)\s+)?",
+    re.I,
+)
+_DENIED = re.compile(
+    r"[\s)\].:,\"'”’]*(?:(?:is|was|are|would be)\s+(?:not|never|n['’]t|wrong|incorrect|false|impossible|out|excluded|ruled|"
+    r"eliminated|unlikely)\b|(?:isn|wasn|can|couldn)['’]?t\b|cannot\b|(?:is|are)n['’]?t\b|(?:wrong|incorrect|false)\b)",
+    re.I,
+)
 _CORRECTED = re.compile(
     r"\b(?:wait|actually|correction|scratch that|I mean|on second thoughts?|rather|make (?:that|it)|no)\b[,:;.—–\s-]+"
     r"(?:(?:it is|it['’]s|that is|that['’]s|the answer is|I mean|wait|actually|no|make that|make it|option|choice)\b[,:;.\s]*)*"
-    r"[(\[]?([A-T])[)\]]?[.!\s]*$", re.I)
+    r"[(\[]?([A-T])[)\]]?[.!\s]*$",
+    re.I,
+)
 
 
 def normal(text: str) -> str:
@@ -75,7 +96,7 @@ def choice(response: str, options: Sequence[str]) -> str | None:
     if said:
         at, read = max(said)
         corrected = _CORRECTED.search(text, at) if len(text) - at <= LONGEST_LINE else None
-        if corrected and corrected[1].isupper() and corrected[1] != "I":       # "The answer is B. No, wait: C."
+        if corrected and corrected[1].isupper() and corrected[1] != "I":  # "The answer is B. No, wait: C."
             return corrected[1] if corrected[1] in LETTERS[: len(options)] else None
         return read or None
     return _alone(text, options) or None
@@ -87,7 +108,7 @@ def _boxed(content: str, options: Sequence[str]) -> str | None:
     if read is None:
         content = plain(content).strip()
         named = _NAMING.match(content)
-        read = _read(content[named.end():] if named else content, options, whole=True)
+        read = _read(content[named.end() :] if named else content, options, whole=True)
     return read
 
 
@@ -107,7 +128,7 @@ def _read(text: str, options: Sequence[str], whole: bool = False) -> str | None:
     match = _LETTER.match(text)
     if not match or (by_text is not None and normal(text) != match[1].casefold()):
         return by_text
-    letter, rest = match[1].upper(), text[match.end():]
+    letter, rest = match[1].upper(), text[match.end() :]
     if _SECOND.match(rest) or (_DENIED.match(rest) and normal(text) not in map(normal, options)):
         return AMBIGUOUS
     known = letter in LETTERS[: len(options)]
@@ -126,7 +147,7 @@ def _by_text(text: str, options: Sequence[str], whole: bool) -> str | None:
     for letter, option in zip(LETTERS, options, strict=False):
         wanted = normal(option)
         for form in forms:
-            rest = form[len(wanted):]
+            rest = form[len(wanted) :]
             named = re.match(r"\s*\(([a-t])(?:\)|$)", rest)
             closed = not whole and (_CLOSED.match(rest) or _GOES_ON.match(rest))
             ends = not rest or closed or (named and named[1].upper() == letter)
@@ -141,14 +162,17 @@ def _judged(text: str, options: Sequence[str]) -> Iterator[tuple[int, str]]:
     own = {letter: normal(option) for letter, option in zip(LETTERS, options, strict=False)}
     for match in _IS_RIGHT.finditer(text):
         at = match.start()
-        if doubted(text, at) or asked(text[match.end():]):
+        if doubted(text, at) or asked(text[match.end() :]):
             continue
-        before = text[max(text.rfind("\n", 0, at) + 1, at - 300):at].rstrip(" )].\"'”’")
+        before = text[max(text.rfind("\n", 0, at) + 1, at - 300) : at].rstrip(" )].\"'”’")
         said = normal(before)
-        ends = {letter: len(o) for letter, o in own.items()
-                if not re.fullmatch(r"[a-z]?", o) and re.search(rf"(?<![\w-]){re.escape(o)}$", said)}
+        ends = {
+            letter: len(o)
+            for letter, o in own.items()
+            if not re.fullmatch(r"[a-z]?", o) and re.search(rf"(?<![\w-]){re.escape(o)}$", said)
+        }
         letters = {letter for letter, length in ends.items() if length == max(ends.values())}
-        if letters:                                  # by its text first: "32° F is correct" does not name F
+        if letters:  # by its text first: "32° F is correct" does not name F
             before = said[: -max(ends.values())]
             if name := re.search(r"(?:^|[\s(])[a-t][)\].:]+\s*$", before):
                 before = before[: name.start()]
@@ -168,7 +192,7 @@ def _alone(text: str, options: Sequence[str]) -> str | None:
     if bare and (bare[1].isupper() or len(lines) == 1):
         return _read(bare[1], options, whole=True)
     listed = {m[1].upper() for line in lines if (m := _OPENS.match(line))}
-    if len(listed) > 1:                              # the options are gone through or repeated
+    if len(listed) > 1:  # the options are gone through or repeated
         return None
     first, last = lines[0][:LONGEST_LINE], lines[-1][-LONGEST_LINE:]
     for line, head in ((last, len(lines) == 1), (first, True)):
@@ -193,7 +217,7 @@ def _concluded(line: str, options: Sequence[str]) -> str | None:
     if refuses(line) or asked(line):
         return None
     for match in _CONCLUDES.finditer(line):
-        rest = line[match.end():]
+        rest = line[match.end() :]
         if doubted(line, match.start()):
             continue
         letter = re.fullmatch(r"[(\[\"']*([A-T])[)\]\"'.!]*", rest)

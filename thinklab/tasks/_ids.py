@@ -1,4 +1,5 @@
 """One id, one question: records, rewards and probes find a question by its id, so two under one id would be mixed up."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -25,8 +26,10 @@ def check_ids(task: str, splits: Mapping[str, Iterable[Example]]) -> None:
                 raise TaskError(f"the task {task!r}, {place}: its id must be a text that is not empty, not {example.id!r:.60}")
             first, known = seen.setdefault(example.id, (place, example))
             if (known.question, known.gold) != (example.question, example.gold):
-                raise TaskError(f"the task {task!r} has two questions with the id {example.id[:60]!r}: {first} ({_shown(known)}) "
-                                f"and {place} ({_shown(example)}); give each question an id of its own")
+                raise TaskError(
+                    f"the task {task!r} has two questions with the id {example.id[:60]!r}: {first} ({_shown(known)}) "
+                    f"and {place} ({_shown(example)}); give each question an id of its own"
+                )
 
 
 def by_id(task: Task, split: str) -> dict[str, Example]:

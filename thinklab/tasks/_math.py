@@ -5,6 +5,7 @@ when it says ``A: N``, ``Answer: N`` or ``the answer is N``. Nothing is guessed 
 
 Plain numbers are compared here, exactly; everything else goes to math-verify, in a process that can be stopped.
 """
+
 from __future__ import annotations
 
 import re
@@ -18,7 +19,7 @@ from thinklab.tasks.boxed import boxed_answers
 from thinklab.types import Example
 
 LONGEST_RESPONSE = 50_000  # characters looked at, from the end: answers stand there
-LONGEST_ANSWER = 500       # the longest gold answer in MATH has some 160; a longer text is no answer
+LONGEST_ANSWER = 500  # the longest gold answer in MATH has some 160; a longer text is no answer
 
 # A heading such as "#### Step 2" is no answer, hence no word at the beginning.
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?![A-Za-z]{2})([^\s#][^\n]*)$", re.M)
@@ -26,12 +27,16 @@ _LAST_LINE = re.compile(r".*(?:(?:^|\b(?:final )?)answer(?: is)?\s*[:=]|\banswer
 _WORDS = re.compile(r"(?=.*[^\W\d_]{4})[^\W\d_][^\d\\{}^_=+*/<>|$]*")
 _BASED = re.compile(r"([0-9][0-9A-F]*)_\{?([0-9]+)\}?")
 _NAMED_ZERO = re.compile(r"\\?[A-Za-z]\w*(?:\([^()]*\))? ?= ?0")
-_FUNCTIONS = frozenset("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp sqrt pi max min gcd lcm frac".split())  # noqa: E501
+_FUNCTIONS = frozenset(
+    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp sqrt pi max min gcd lcm frac".split()
+)
 _RELATION = re.compile(r"\\(?:neq?|not|g(?:eq|e|t)|l(?:eq|e|t)|[gl]eqslant|neg|lnot|notin|ngtr|nless)\b|[<>]|!=")
 _DENIED = re.compile(r"\\(?:neq?|not|neg|lnot|notin|ngtr|nless)\b|!=")
 _ADDED = re.compile(r"(?:[.!]\s+|,?\s+(?=(?:because|since)\b)|,\s+(?=I (?:think|believe|am)\b))(?=[A-Za-z])(.*)", re.S)
-_TAKEN_BACK = re.compile(r"\b(?:wait|no|not|actually|wrong|incorrect|mistake|but|or|rather|instead|unless|sorry|correction|doubt)\b|n['’]t\b|\?",  # noqa: E501
-                         re.I)
+_TAKEN_BACK = re.compile(
+    r"\b(?:wait|no|not|actually|wrong|incorrect|mistake|but|or|rather|instead|unless|sorry|correction|doubt)\b|n['’]t\b|\?",
+    re.I,
+)
 
 
 def final_answer(response: str, gold: str = "") -> str | None:
@@ -83,8 +88,12 @@ def same(answer: str, gold: str, question: str = "") -> bool:
         return True
     # "The answer is 6. I am sure.": what is added counts for nothing, unless it takes the answer back or gives another
     added = _ADDED.search(answer)
-    return bool(added and not re.search(r"\d|\\", added[1] if answer[added.start():][:1] in ".!" else "")
-                and not _TAKEN_BACK.search(added[1]) and _same(answer[: added.start()], gold, question))
+    return bool(
+        added
+        and not re.search(r"\d|\\", added[1] if answer[added.start() :][:1] in ".!" else "")
+        and not _TAKEN_BACK.search(added[1])
+        and _same(answer[: added.start()], gold, question)
+    )
 
 
 def _same(answer: str, gold: str, question: str) -> bool:
@@ -98,19 +107,19 @@ def _same(answer: str, gold: str, question: str) -> bool:
         return bool(_NAMED_ZERO.fullmatch(short))
     if left and right:
         return left.equals(right)
-    if _WORDS.fullmatch(wanted) or ("\\text" in gold and wanted.isalpha()):       # letters that are no factors
+    if _WORDS.fullmatch(wanted) or ("\\text" in gold and wanted.isalpha()):  # letters that are no factors
         return _article(short.strip("() ")) == _article(wanted)
     if answer.count("{") != answer.count("}"):
         return False
     # From here on: what math-verify 0.9 takes for equal and is not. Each was met among real answers, or thought of.
     base = _BASED.fullmatch(wanted)
-    if base or _BASED.fullmatch(short):              # 40_9 is not 40, but a question that names the base may get "40"
+    if base or _BASED.fullmatch(short):  # 40_9 is not 40, but a question that names the base may get "40"
         return bool(base) and short in (base[1], f"{base[1]}_{base[2]}", f"{base[1]}_{{{base[2]}}}")
-    if _is_group(short) != _is_group(wanted):        # (-2, 1) is a point or an interval, "1, -2" two solutions
+    if _is_group(short) != _is_group(wanted):  # (-2, 1) is a point or an interval, "1, -2" two solutions
         return short.strip("()").replace(" ", "") == wanted.strip("()").replace(" ", "")
     if _claims_otherwise(short, wanted):
         return False
-    short, wanted, units = *_without_units(short, wanted, question),
+    short, wanted, units = (*_without_units(short, wanted, question),)
     return units and not _words_beyond(short, wanted) and equal(short, wanted)
 
 

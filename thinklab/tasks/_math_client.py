@@ -1,4 +1,5 @@
 """Asking math-verify without being held up by it: ``equal(answer, gold)``, from any thread."""
+
 from __future__ import annotations
 
 import atexit
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from thinklab.errors import TaskError
 
-SECONDS = 3.5          # for one question; what is not decided by then counts as wrong
+SECONDS = 3.5  # for one question; what is not decided by then counts as wrong
 START_SECONDS = 120.0  # for importing math-verify, which a busy machine may take long over
 
 
@@ -31,7 +32,7 @@ class _Worker:
             try:
                 process.stdin.write(json.dumps([answer, gold]) + "\n")
                 process.stdin.flush()
-            except OSError:                # it died between two questions
+            except OSError:  # it died between two questions
                 self.stop()
                 return False
             reply = self._line(process, SECONDS)
@@ -47,14 +48,21 @@ class _Worker:
 
     def _start(self) -> subprocess.Popen[str]:
         script = Path(__file__).with_name("_math_worker.py")
-        process = subprocess.Popen([sys.executable, "-P", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True, encoding="utf-8",
-                                   start_new_session=True)    # Ctrl-C is for the parent; this one ends with its stdin
+        process = subprocess.Popen(
+            [sys.executable, "-P", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )  # Ctrl-C is for the parent; this one ends with its stdin
         if self._line(process, START_SECONDS).strip() != "ready":
             process.kill()
             why = process.stderr.read().strip().splitlines()
-            raise TaskError(f"math-verify does not start: {why[-1] if why else 'no message'}; "
-                            "try `pip install --force-reinstall math-verify`")
+            raise TaskError(
+                f"math-verify does not start: {why[-1] if why else 'no message'}; try `pip install --force-reinstall math-verify`"
+            )
         process.stderr.close()
         return process
 

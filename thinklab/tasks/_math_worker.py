@@ -4,6 +4,7 @@ A process of its own because nothing else stops hostile LaTeX: math-verify's own
 on the main thread and cannot interrupt one long step in C (a power with a billion digits). This one can be killed.
 Started by path and not as a module, so that it imports math-verify and nothing of thinklab.
 """
+
 from __future__ import annotations
 
 import io
@@ -14,7 +15,7 @@ import sys
 
 from math_verify import parse, verify
 
-STEP_SECONDS = 1 if os.name == "posix" else None     # the gentle limit, for each of two parses and one comparison
+STEP_SECONDS = 1 if os.name == "posix" else None  # the gentle limit, for each of two parses and one comparison
 MEMORY_BYTES = 4 << 30
 
 
@@ -27,12 +28,13 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     try:
         import resource
+
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     except (ImportError, ValueError, OSError):
-        pass                                         # Windows, or a system that does not let us: the time limit stays
-    judge("\\frac{1}{2}", "0.5")                     # the first call builds the parser
+        pass  # Windows, or a system that does not let us: the time limit stays
+    judge("\\frac{1}{2}", "0.5")  # the first call builds the parser
     replies = sys.stdout
-    sys.stdout = sys.stderr = io.StringIO()          # whatever a parser prints must not look like a verdict
+    sys.stdout = sys.stderr = io.StringIO()  # whatever a parser prints must not look like a verdict
     print("ready", file=replies, flush=True)
     for line in sys.stdin:
         sys.stdout.truncate(0)

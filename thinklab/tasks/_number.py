@@ -2,6 +2,7 @@ r"""An answer as an exact number with its unit: ``1e6``, ``€72``, ``2½``, ``7
 
 A closed grammar: what is not wholly a number and a unit (``_units``) is none, and then math-verify decides or nobody.
 """
+
 from __future__ import annotations
 
 import re
@@ -12,15 +13,39 @@ from typing import NamedTuple
 from thinklab.tasks._units import unit
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_SIGNS = str.maketrans({"−": "-", "–": "-", "‐": "-", "‑": "-", "×": "\\times ", "·": "\\cdot ", "÷": "/", "⁄": "/", "≠": "\\ne ",
-                        "≥": "\\ge ", "≤": "\\le ", "≈": "\\approx ", "π": "\\pi ", "∞": "\\infty ", "±": "\\pm ", "\u00a0": " ",
-                        "\u2009": " ", "\u202f": " ", "\u200b": "", "√": "\\sqrt "})
+_SIGNS = str.maketrans(
+    {
+        "−": "-",
+        "–": "-",
+        "‐": "-",
+        "‑": "-",
+        "×": "\\times ",
+        "·": "\\cdot ",
+        "÷": "/",
+        "⁄": "/",
+        "≠": "\\ne ",
+        "≥": "\\ge ",
+        "≤": "\\le ",
+        "≈": "\\approx ",
+        "π": "\\pi ",
+        "∞": "\\infty ",
+        "±": "\\pm ",
+        "\u00a0": " ",
+        "\u2009": " ",
+        "\u202f": " ",
+        "\u200b": "",
+        "√": "\\sqrt ",
+    }
+)
 _WRAPPED = re.compile(
     r"\\(?:textcolor|colorbox)\s*\{[^{}]*\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}|\\color\s*\{[^{}]*\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
     r"|\\(?:text|textbf|textit|textrm|texttt|textsf|emph|mathrm|mathbf|mathit|mathsf|mbox|boldsymbol|bm|underline|operatorname|"
-    r"boxed|fbox|uline)\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
-_SWITCHES = re.compile(r"\\color\s*\{[^{}]*\}|\\(?:displaystyle|textstyle|bfseries|bf|rm|it|large|Large|LARGE|huge|Huge|small)\b"
-                       r"|\*\*|__|`")
+    r"boxed|fbox|uline)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
+)
+_SWITCHES = re.compile(
+    r"\\color\s*\{[^{}]*\}|\\(?:displaystyle|textstyle|bfseries|bf|rm|it|large|Large|LARGE|huge|Huge|small)\b"
+    r"|\*\*|__|`"
+)
 
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+(?![0-9])|[0-9]{1,30})"
 _PLAIN = rf"(?:{_DIGITS}(?:\.[0-9]{{1,15}})?|{_DIGITS}\.(?![0-9])|\.[0-9]{{1,15}})"
@@ -29,16 +54,27 @@ _TIMES_TEN = r"(?: ?(?:\\times|\\cdot|\*|x) ?10 ?(?:\^|\*\*) ?\{? ?([-+]?[0-9]{1
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?) ?(?P<money>US\$?|\$|€|£|¥|₹|USD|EUR|GBP|Rs\.?)? ?(?P<sign2>[-+]?) ?"
     rf"(?:(?:(?P<whole>[0-9]{{1,15}})(?: |(?=\\frac)))?{_RATIO}|(?P<plain>{_PLAIN}){_TIMES_TEN}?)(?P<ordinal>(?<=[0-9])(?:st|nd|rd|th)\b)?"  # noqa: E501
-    rf"(?P<scale> ?(?:hundred|thousand|million|billion|trillion|dozen)\b|k\b)?")
+    rf"(?P<scale> ?(?:hundred|thousand|million|billion|trillion|dozen)\b|k\b)?"
+)
 _SCALES = {"hundred": 100, "k": 1000, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _MONEY = {"€": "euro", "EUR": "euro", "£": "gbp", "GBP": "gbp", "¥": "yen", "₹": "rupee", "Rs": "rupee", "Rs.": "rupee"}
-_NAMED = re.compile(r"(?:(?!\\(?:not|neg|lnot))\\?[A-Za-z][A-Za-z' ]{0,60})?(?:\([A-Za-z0-9 ]{0,20}\))? ?= ?(?=[^=]*$)|(?:(?:a )?(?:grand )?total|result|sum)(?: of|:) ",  # noqa: E501
-                    re.I)
-_LEADS = re.compile(r"(?:(?:\\approx|\\sim|~|exactly|only|just|about|around|roughly|approximately|approx\.?|therefore|so|thus|"
-                    r"it is|it's|he has|she has|a total of|total of)[ ,:]*)+", re.I)
+_NAMED = re.compile(
+    r"(?:(?!\\(?:not|neg|lnot))\\?[A-Za-z][A-Za-z' ]{0,60})?(?:\([A-Za-z0-9 ]{0,20}\))? ?= ?(?=[^=]*$)|(?:(?:a )?(?:grand )?total|result|sum)(?: of|:) ",  # noqa: E501
+    re.I,
+)
+_LEADS = re.compile(
+    r"(?:(?:\\approx|\\sim|~|exactly|only|just|about|around|roughly|approximately|approx\.?|therefore|so|thus|"
+    r"it is|it's|he has|she has|a total of|total of)[ ,:]*)+",
+    re.I,
+)
 
-_ONES = {w: k for k, w in enumerate("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "  # noqa: E501
-                                    "sixteen seventeen eighteen nineteen".split())}
+_ONES = {
+    w: k
+    for k, w in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+        "sixteen seventeen eighteen nineteen".split()
+    )
+}
 _TENS = {w: 10 * k for k, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
 
 
@@ -89,7 +125,7 @@ def quantity(text: str, question: str = "", dollars: bool = False) -> Quantity |
     text = text[1:-1].strip() if text[:1] == "(" and text[-1:] == ")" and "(" not in text[1:] else text
     for start in (_NAMED, _LEADS, _NAMED):
         if match := start.match(text):
-            text = text[match.end():].strip()
+            text = text[match.end() :].strip()
     match = _NUMBER.match(text)
     if match is None or (match["sign"] and match["sign2"]):
         value, rest = _spelled(text)
@@ -97,16 +133,22 @@ def quantity(text: str, question: str = "", dollars: bool = False) -> Quantity |
             return None
         money = ""
     else:
-        value, rest, money = _value(match, question), text[match.end():], match["money"] or ""
+        value, rest, money = _value(match, question), text[match.end() :], match["money"] or ""
         if value is None:
             return None
         if rest[:1].isalpha() and not match["plain"]:
             return None
         if rest[:1].isalpha() and len(re.match(r"[^\W\d_]+", rest)[0]) == 1 and rest[:1] not in "gmshlLVWJNAK":
-            return None                                # 18x is a product
-    rest = re.sub(r"\^ ?\{? ?\\circ ?\}?|\\degree", "°", rest).replace("\\%", "%").replace("\\ ", " ").replace("{", "").replace("}", "")  # noqa: E501
+            return None  # 18x is a product
+    rest = (
+        re.sub(r"\^ ?\{? ?\\circ ?\}?|\\degree", "°", rest)
+        .replace("\\%", "%")
+        .replace("\\ ", " ")
+        .replace("{", "")
+        .replace("}", "")
+    )
     found = unit(re.sub(r"\\(?=€|£)", "", rest), question)
-    per_unit = rest[:1] == "/" and found and len(found) == 1         # "18/day"
+    per_unit = rest[:1] == "/" and found and len(found) == 1  # "18/day"
     if (found is None or rest.startswith(("/", "^", "*", "-"))) and not per_unit:
         return None
     if money or dollars:
@@ -116,8 +158,8 @@ def quantity(text: str, question: str = "", dollars: bool = False) -> Quantity |
 
 def _value(match: re.Match, question: str) -> Fraction | None:
     groups = match.groups()
-    first = match.re.groupindex["whole"]               # the ratio's groups follow the whole part
-    a, b, c, d, e, f = groups[first:first + 6]
+    first = match.re.groupindex["whole"]  # the ratio's groups follow the whole part
+    a, b, c, d, e, f = groups[first : first + 6]
     if match["plain"] is not None:
         value = Fraction(match["plain"].replace(",", "").replace(" ", "").rstrip("."))
         index = match.re.groupindex["plain"]
@@ -135,7 +177,7 @@ def _value(match: re.Match, question: str) -> Fraction | None:
             value += int(match["whole"])
     if match["ordinal"] and value.denominator != 1:
         return None
-    if match["scale"] and not re.search(rf"\bhow many {match['scale'].strip()}", question, re.I):    # "how many dozen?" counts them  # noqa: E501
+    if match["scale"] and not re.search(rf"\bhow many {match['scale'].strip()}", question, re.I):  # "how many dozen?" counts them
         value *= _SCALES[match["scale"].strip()]
     return -value if "-" in match["sign"] + match["sign2"] else value
 
@@ -165,8 +207,10 @@ def _spelled(text: str) -> tuple[Fraction | None, str]:
 
 
 def _well_formed(words: str) -> bool:
-    """"twenty one" is a number, "one two" and "ten five" are none."""
-    shape = "".join("o" if 0 < _ONES.get(w, 0) < 10 else "t" if w in _ONES else "y" if w in _TENS else "h" if w == "hundred" else "k"  # noqa: E501
-                    for w in re.findall(r"[a-z]+", words.casefold()))
+    """ "twenty one" is a number, "one two" and "ten five" are none."""
+    shape = "".join(
+        "o" if 0 < _ONES.get(w, 0) < 10 else "t" if w in _ONES else "y" if w in _TENS else "h" if w == "hundred" else "k"
+        for w in re.findall(r"[a-z]+", words.casefold())
+    )
     part = r"(?:o?h?(?:yo|y|t|o)|oh)"
     return bool(re.fullmatch(rf"(?:{part}k)?(?:{part})?", shape)) and "oo" not in shape and "ot" not in shape

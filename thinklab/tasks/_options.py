@@ -1,4 +1,5 @@
 """What the multiple-choice sets share: the question with its lettered options, and the Hub's ``choices`` column."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,7 @@ from thinklab.types import Example
 INSTRUCTION = "Reason step by step and put the letter of the right option in \\boxed{}."
 
 
-def lettered(row: Row, question: str, options: Sequence[str], right: int,
-             meta: Mapping[str, Any] | None = None) -> Example:
+def lettered(row: Row, question: str, options: Sequence[str], right: int, meta: Mapping[str, Any] | None = None) -> Example:
     """An example whose question ends in ``A. ...``, ``B. ...`` lines; ``right`` counts from 0."""
     if not 2 <= len(options) <= len(LETTERS) or not all(isinstance(o, str) and o.strip() for o in options):
         row.fail(f"a question needs 2 to {len(LETTERS)} options, each a text, not {shown(options)}")
@@ -33,6 +33,8 @@ def from_choices(row: Row) -> Example:
     if len(texts) != len(labels):
         row.fail(f"column 'choices' has {len(texts)} texts and {len(labels)} labels")
     if key not in labels:
-        row.fail(f"column 'answerKey' is {shown(key)}, which is none of the labels {', '.join(map(str, labels))}"
-                 + ("; this split has no answers" if key == "" else ""))
+        row.fail(
+            f"column 'answerKey' is {shown(key)}, which is none of the labels {', '.join(map(str, labels))}"
+            + ("; this split has no answers" if key == "" else "")
+        )
     return lettered(row, row.text("question"), texts, labels.index(key))

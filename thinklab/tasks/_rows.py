@@ -1,4 +1,5 @@
 """Reading questions: a local file, or the Hub. One place for every message about a file that cannot be used."""
+
 from __future__ import annotations
 
 import json
@@ -37,7 +38,7 @@ class Row:
         value = self[column]
         if isinstance(value, float) and not math.isfinite(value):
             self.fail(f"column {column!r} is {value}, which is no number; fill the cell in or take the row out")
-        if isinstance(value, int) and abs(value) >= 10 ** LONGEST_NUMBER:
+        if isinstance(value, int) and abs(value) >= 10**LONGEST_NUMBER:
             self.fail(f"column {column!r} is a number of more than {LONGEST_NUMBER:,} digits; write it as text")
 
     def text(self, column: str) -> str:
@@ -75,8 +76,12 @@ class Source:
     """The columns that every row must have."""
 
 
-def loader(source: Source, example: Callable[[Row], Example], path: Where = None, split: Where = None,
-           ) -> Callable[[str], Sequence[Example]]:
+def loader(
+    source: Source,
+    example: Callable[[Row], Example],
+    path: Where = None,
+    split: Where = None,
+) -> Callable[[str], Sequence[Example]]:
     """A ``Task.load`` for ``source``: from ``path`` where it is given, else from the Hub.
 
     Args:
@@ -101,8 +106,10 @@ def loader(source: Source, example: Callable[[Row], Example], path: Where = None
         for row in rows:
             for column in source.columns:
                 if column not in row.data:
-                    row.fail(f"no column {column!r}; the task {source.name!r} expects {', '.join(source.columns)}; "
-                             f"found {', '.join(map(str, row.data)) or 'none'}")
+                    row.fail(
+                        f"no column {column!r}; the task {source.name!r} expects {', '.join(source.columns)}; "
+                        f"found {', '.join(map(str, row.data)) or 'none'}"
+                    )
                 row.check(column)
             examples.append(example(row))
         return tuple(examples)
@@ -119,8 +126,10 @@ def _stored_names(source: Source, asked: str, split: Where, local: bool) -> tupl
         return (asked, source.splits[asked])
     if local or not source.splits:
         return (asked,)
-    raise TaskError(f"the task {source.name!r} has no split {asked!r}{did_you_mean(asked, source.splits)}; it has "
-                    f"{', '.join(source.splits)}. Pass task.path for a file of your own")
+    raise TaskError(
+        f"the task {source.name!r} has no split {asked!r}{did_you_mean(asked, source.splits)}; it has "
+        f"{', '.join(source.splits)}. Pass task.path for a file of your own"
+    )
 
 
 def _file(path: Where, asked: str, stems: Sequence[str]) -> Path:
@@ -137,7 +146,7 @@ def _file(path: Where, asked: str, stems: Sequence[str]) -> Path:
                 raise TaskError(f"{path}: a folder without {' or '.join(n.name for n in names)}")
         if not file.is_file():
             raise TaskError(f"{file}: no such file; task.path must name a {', '.join(SUFFIXES)} file")
-    except (OSError, ValueError, RuntimeError) as e:             # a name that is too long, a zero byte, an unknown ~user
+    except (OSError, ValueError, RuntimeError) as e:  # a name that is too long, a zero byte, an unknown ~user
         if isinstance(e, TaskError):
             raise
         raise TaskError(f"task.path {shown(str(path))} cannot be read: {getattr(e, 'strerror', None) or e}") from e
@@ -149,7 +158,7 @@ def _other_files(source: Source, path: Where, split: Where, asked: str) -> list[
     found = []
     for other in path if isinstance(path, Mapping) else ():
         if other != asked:
-            with suppress(TaskError):              # said when that split is asked for
+            with suppress(TaskError):  # said when that split is asked for
                 found.append(_file(path, other, _stored_names(source, other, split, local=True)))
     return found
 
@@ -161,14 +170,15 @@ def _label(file: Path, others: Sequence[Path]) -> str:
     for length in range(1, len(parts) + 1):
         if all(p[-length:] != parts[-length:] for p in other_parts):
             return "-".join(parts[-length:])
-    return file.name                                # q.jsonl and q.json in one folder
+    return file.name  # q.jsonl and q.json in one folder
 
 
 def _file_rows(source: Source, file: Path, label: str) -> Iterator[Row]:
     readers = {".jsonl": _jsonl, ".json": _json, ".parquet": _parquet}
     if file.suffix not in readers:
-        raise TaskError(f"{file}: cannot read {file.suffix or 'a file without an ending'}; "
-                        f"it must be one of {', '.join(SUFFIXES)}")
+        raise TaskError(
+            f"{file}: cannot read {file.suffix or 'a file without an ending'}; it must be one of {', '.join(SUFFIXES)}"
+        )
     number = -1
     try:
         for number, (where, data) in enumerate(readers[file.suffix](file)):
@@ -205,6 +215,7 @@ def _parsed(file: Path, text: str, line: int) -> Any:
 def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
     import pyarrow
     import pyarrow.parquet
+
     try:
         rows = pyarrow.parquet.read_table(file).to_pylist()
     except pyarrow.ArrowException as e:
@@ -217,10 +228,13 @@ def _hub_rows(source: Source, split: str) -> Iterable[Row]:
     if not source.hub:
         raise TaskError(f"the task {source.name!r} reads a local file; pass task.path")
     import datasets
+
     try:
         rows = datasets.load_dataset(source.hub, source.config, split=split)
-    except Exception as e:        # the Hub's client raises some dozen kinds, none of them with a common base
-        raise TaskError(f"cannot load {source.hub} ({split}) from the Hugging Face Hub: {type(e).__name__}: "
-                        f"{str(e).strip().splitlines()[0] if str(e).strip() else 'no message'}. Offline, or no access? "
-                        f"Pass task.path, a local file with the columns {', '.join(source.columns)}") from e
+    except Exception as e:  # the Hub's client raises some dozen kinds, none of them with a common base
+        raise TaskError(
+            f"cannot load {source.hub} ({split}) from the Hugging Face Hub: {type(e).__name__}: "
+            f"{str(e).strip().splitlines()[0] if str(e).strip() else 'no message'}. Offline, or no access? "
+            f"Pass task.path, a local file with the columns {', '.join(source.columns)}"
+        ) from e
     return [Row(row, f"{source.hub} ({split}) row {k}", f"{source.name}-{split}-{k}") for k, row in enumerate(rows)]

@@ -3,12 +3,13 @@
 Shared by the choice and the yes/no verifiers, which read what follows. Hedges ("I cannot say whether the answer is"),
 conditions ("if the answer is") and questions are not statements.
 """
+
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-LONGEST_HEAD, LONGEST_TAIL = 2_000, 30_000      # characters looked at: answers stand at the beginning or at the end
+LONGEST_HEAD, LONGEST_TAIL = 2_000, 30_000  # characters looked at: answers stand at the beginning or at the end
 LONGEST_PAYLOAD = 300
 
 _STATED = re.compile(
@@ -21,22 +22,27 @@ _STATED = re.compile(
     r"|\b(?:so|thus|therefore|hence),?[ \t]+(?:it(?:['’]s| is)[ \t]+)?(?=(?:the )?(?:option|choice)\b)"
     r"|\bit(?:['’]s| is| must be| should be| has to be)[ \t]+(?=(?:option |choice )?(?-i:\(?[A-T](?:[).,:;!\"]|\s*$)))"
     r"|<answer>|^[ \t]*####(?!#)|^[ \t]*A:)",
-    re.I | re.M)
+    re.I | re.M,
+)
 _FILLER = re.compile(
     r"(?:[\s:>=\-]|(?:therefore|thus|clearly|clear|obviously|most likely|likely|probably|simply|just|indeed|definitely|"
     r"actually|still|then|(?:the )?(?:correct |right |best )?(?:option|choice|letter|answer)(?: is)?)\b[ \t]*[:,]?)+",
-    re.I)
+    re.I,
+)
 _CLAUSE = re.compile(r"[.;!?\n]|,|—|\b(?:but|however|so|therefore|thus|hence|then|although|because|since)\b", re.I)
 _DOUBT = re.compile(
     r"\b(?:cannot|can['’]?t|can not|couldn['’]?t|could not|unable|not (?:sure|certain|able|possible|clear|obvious)|"
     r"unsure|uncertain|unclear|impossible|don['’]?t|do not|doesn['’]?t|isn['’]?t|doubt|thought|pretend|never|refuse|"
     r"(?:might|may|some|people|one|you|they|many|would|could)(?: \w+)? (?:think|say|believe|assume|guess|expect))\b"
     r"|\b(?:if|whether|suppos\w+|assum\w+|unless|why|than|before|until|say|no)(?: that)?(?: (?:the|my|a|your|its))?"
-    r"(?: (?:correct|right|best|final|real|true))?\s*$", re.I)
+    r"(?: (?:correct|right|best|final|real|true))?\s*$",
+    re.I,
+)
 _REFUSAL = re.compile(
     r"\b(?:sorry|apologi[sz]e|cannot|can['’]?t|could ?n['’]?t|unable|not able|do(?:es)? ?n['’]?t know|do not know|"
     r"no idea|not (?:sure|certain|enough)|as an ai|language model|refuse|decline to|insufficient|impossible|none of)\b",
-    re.I)
+    re.I,
+)
 
 
 def window(response: str) -> str:
@@ -53,7 +59,7 @@ def refuses(line: str) -> bool:
 
 def doubted(text: str, start: int) -> bool:
     """Does the clause in which ``start`` stands take back what follows, or make a condition of it?"""
-    before = text[max(0, start - 200):start]
+    before = text[max(0, start - 200) : start]
     cut = 0
     for match in _CLAUSE.finditer(before):
         cut = match.end()
@@ -75,7 +81,7 @@ def payloads(text: str) -> Iterator[tuple[int, list[str]]]:
     for match in _STATED.finditer(text):
         if doubted(text, match.start()):
             continue
-        plain = text[match.end():match.end() + LONGEST_PAYLOAD].lstrip(" \t\r\n:>=-")
+        plain = text[match.end() : match.end() + LONGEST_PAYLOAD].lstrip(" \t\r\n:>=-")
         filler = _FILLER.match(plain)
-        readings = [r.split("\n", 1)[0].strip() for r in (plain, plain[filler.end():] if filler else "")]
+        readings = [r.split("\n", 1)[0].strip() for r in (plain, plain[filler.end() :] if filler else "")]
         yield match.start(), [r for r in readings if r]

@@ -3,6 +3,7 @@
 Any other word may turn the number into another one ("18 minus one", "18 squared", "18 million") or take it back ("18 is
 wrong"), so "any few words" are no unit. Things are counted by the question's own nouns ("18 eggs per day").
 """
+
 from __future__ import annotations
 
 import re
@@ -25,9 +26,12 @@ _CANONICAL["pound"] = "lb"
 
 _JOINS = frozenset("per a an each every of in on for the".split()) | {"/"}
 _POWERS = frozenset("square squared cubic cubed sq cu".split())
-_ASIDES = frozenset("left remaining total altogether overall more old long tall high wide deep away apiece each only combined "
-                    "now so far in all exactly".split())
-_NEVER = frozenset("""
+_ASIDES = frozenset(
+    "left remaining total altogether overall more old long tall high wide deep away apiece each only combined "
+    "now so far in all exactly".split()
+)
+_NEVER = frozenset(
+    """
 and or but nor to from than as not no never none neither nothing without except if unless minus plus times time's divided
 multiplied by over under above below beneath between is are was were be being been isn't wasn't wrong incorrect false untrue true
 right correct impossible unlikely less fewer least most greater larger smaller higher lower short off root power
@@ -42,9 +46,10 @@ dozen dozens score double twice triple thrice double doubled tripled halved nega
 approximately roughly maybe perhaps probably possibly would could should might may cannot can't don't doesn't didn't wait actually
 instead rather error mistake answer what which how why when where who before after until plus increased decreased reduced raised
 subtract add added subtracted percent squared cubed
-""".split())
+""".split()
+)
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?\.?|[%°¢€£¥₹/]|\^\{?-?[1-4]\}?|[-·*]|\(|\)")
-LONGEST = 8        # words of a unit
+LONGEST = 8  # words of a unit
 
 
 def stem(word: str) -> str:
@@ -81,11 +86,11 @@ def unit(text: str, question: str = "") -> frozenset[str] | None:
             continue
         if token[0] == "^" or word in _POWERS:
             if not measured and (token[0] == "^" or word in ("squared", "cubed")):
-                return None                       # "18 squared" is another number, "18 cm squared" is not
+                return None  # "18 squared" is another number, "18 cm squared" is not
             found.add(token.strip("^{}") if token[0] == "^" else "3" if word[0] == "c" else "2")
             continue
         if (word == "in" and len(tokens) > 1) or (word == "a" and token != "A"):
-            continue                              # "18 in total", "18 dollars a day"; alone they are inch and ampere
+            continue  # "18 in total", "18 dollars a day"; alone they are inch and ampere
         name = stem(word)
         if word in _CANONICAL or name in _CANONICAL.values():
             found.add(name)

@@ -1,4 +1,5 @@
 """AIME 2024: 30 competition problems; each answer is an integer from 000 to 999, leading zeros or not."""
+
 from __future__ import annotations
 
 from thinklab.tasks._math import number, tidy, verify

@@ -1,4 +1,5 @@
 """A task: where questions come from, how they are put to the student, and when an answer is right."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

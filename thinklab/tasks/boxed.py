@@ -3,6 +3,7 @@ r"""Finding ``\boxed{...}`` in text: braces may nest, a box that is never closed
 Neither does a box that holds no answer: ``\boxed{}``, ``\boxed{...}``, ``\boxed{your answer}``. Students repeat the
 instruction ("I have put it in \boxed{} as I was asked to"), and such a box behind a right answer must not hide it.
 """
+
 from __future__ import annotations
 
 import re
@@ -13,17 +14,20 @@ from typing import NamedTuple
 # such as \boxed 6, whose content must be closed off by what follows.
 _TOKEN = re.compile(
     r"\\(?:f?box(?:ed)?|framebox)\s*\{|(?<!\\)\\[{}]|[{}]|\\(?:fbox|boxed|framebox)(?:\s+|(?=\d))"
-    r"(?P<bare>[-+]?\$?(?:\d[\d,]*)?(?:\.\d+|\d)(?![\w{^/])|[A-Z](?=\s*(?:[.$)\n]|\Z))|(?i:yes|no|true|false)\b)")
+    r"(?P<bare>[-+]?\$?(?:\d[\d,]*)?(?:\.\d+|\d)(?![\w{^/])|[A-Z](?=\s*(?:[.$)\n]|\Z))|(?i:yes|no|true|false)\b)"
+)
 
 _WRAPPING = re.compile(r"\\(?:text|textbf|textit|textrm|texttt|emph|mathrm|mathbf|mathit|mbox|underline|hspace|phantom)\b\*?")
 _NO_ANSWER = re.compile(
-    r"(?:[\s.…?_*·~$\-–—<>()\[\]{}\"'`:]|\\[,;:!_ $]|\\(?:[lcdv]?dots[bcimo]?|q?quad|square|Box|cdot|bullet)\b)*")
+    r"(?:[\s.…?_*·~$\-–—<>()\[\]{}\"'`:]|\\[,;:!_ $]|\\(?:[lcdv]?dots[bcimo]?|q?quad|square|Box|cdot|bullet)\b)*"
+)
 _NAMES = re.compile(
     r"(?:(?:insert|put|write|place|enter|give|state) )?(?:(?:the|your|my|a|an|its|our|this|that|final|correct|right|"
     r"numeric|numerical|exact|single|one|actual) )*(?:answer|result|number|letter|solution|value|option|choice|response|"
     r"integer|expression)(?: (?:goes|letter|choice|option|here|only|value|number))*"
     r"|here|x{2,}|yes ?(?:or|/) ?no|true ?(?:or|/) ?false",
-    re.I)
+    re.I,
+)
 NO_ANSWER_AHEAD = rf"(?!\s*(?:{_WRAPPING.pattern}|[{{<\[(\s])*(?:{_NO_ANSWER.pattern}\}}|(?i:{_NAMES.pattern})[\s.}}>\])]*\}}))"
 """The same as a pattern, for programs that read a box by one: put it right after the opening brace."""
 
@@ -55,7 +59,7 @@ def boxes(text: str, meant: Iterable[str] = ()) -> list[Box]:
         meant: answers that are possible here although they look like placeholders, such as an option "number".
     """
     found: list[Box] = []
-    open_braces: list[tuple[int, int] | None] = []    # (start, start of the content) for a box, None for a plain brace
+    open_braces: list[tuple[int, int] | None] = []  # (start, start of the content) for a box, None for a plain brace
     for match in _TOKEN.finditer(text):
         token = match.group()
         if match["bare"]:
@@ -70,7 +74,7 @@ def boxes(text: str, meant: Iterable[str] = ()) -> list[Box]:
                 start, inside = opened
                 while found and found[-1].start > start:
                     found.pop()
-                found.append(Box(start, match.end(), text[inside:match.start()]))
+                found.append(Box(start, match.end(), text[inside : match.start()]))
     real = {m.strip().casefold() for m in meant} - {""}
     return [box for box in found if not placeholder(box.content) or _bare(box.content) in real]
 

@@ -3,6 +3,7 @@
 Its authors ask that questions are never published, so nothing of it is shipped here; the Hub copy is gated: accept its
 terms and log in once. The right option comes first in the data, hence the shuffle.
 """
+
 from __future__ import annotations
 
 import random
@@ -25,6 +26,7 @@ def task(path: Where = None, split: Where = None, seed: int = 0) -> Task:
         seed: of the options' order. The order of one question depends on the seed and its text alone, so it stays when
             other questions are left out or moved.
     """
+
     def example(row: Row) -> Example:
         question, *options = (row.text(column) for column in COLUMNS)
         order = list(range(len(options)))

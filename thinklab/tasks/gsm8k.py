@@ -1,4 +1,5 @@
 """GSM8K: grade-school word problems with a number as the answer (Cobbe et al. 2021, arXiv 2110.14168; MIT)."""
+
 from __future__ import annotations
 
 from thinklab.tasks._math import verify

@@ -1,4 +1,5 @@
 """MATH-500: competition problems whose answers are LaTeX (Hendrycks et al. 2021, split of Lightman et al. 2023)."""
+
 from __future__ import annotations
 
 from thinklab.tasks._math import verify

@@ -1,4 +1,5 @@
 """MMLU-Pro: fourteen subjects, up to ten options (Wang et al. 2024, arXiv 2406.01574; MIT)."""
+
 from __future__ import annotations
 
 from thinklab.tasks._choice import LETTERS, verify
@@ -7,8 +8,9 @@ from thinklab.tasks._rows import Row, Source, Where, loader, shown
 from thinklab.tasks.base import Task
 from thinklab.types import Example
 
-SOURCE = Source("mmlu_pro", "TIGER-Lab/MMLU-Pro", None, {"validation": "validation", "test": "test"},
-                ("question", "options", "answer"))
+SOURCE = Source(
+    "mmlu_pro", "TIGER-Lab/MMLU-Pro", None, {"validation": "validation", "test": "test"}, ("question", "options", "answer")
+)
 
 
 def example(row: Row) -> Example:

@@ -7,6 +7,7 @@
 
 Each row is judged by what its answer is, and asks for its answer in that form.
 """
+
 from __future__ import annotations
 
 from thinklab.tasks import _choice, _math, _yesno
@@ -43,8 +44,7 @@ def _with_choices(row: Row, answer: object) -> Example:
     elif isinstance(answer, str) and len(answer) == 1 and answer in letters:
         right = letters.index(answer)
     else:
-        row.fail(f"column 'answer' must be one of the choices or a letter from A to {letters[-1:] or 'A'}, "
-                 f"not {shown(answer)}")
+        row.fail(f"column 'answer' must be one of the choices or a letter from A to {letters[-1:] or 'A'}, not {shown(answer)}")
     return lettered(row, row.text("question"), choices, right, {"kind": "choice"})
 
 

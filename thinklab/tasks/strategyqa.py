@@ -1,4 +1,5 @@
 """StrategyQA: yes/no questions that need several facts (Geva et al. 2021, arXiv 2101.02235; MIT)."""
+
 from __future__ import annotations
 
 from thinklab.tasks._rows import Row, Source, Where, loader, shown

@@ -11,6 +11,7 @@ The split is by operands and strict, so that a right answer to a test question c
 
 Left out: subtraction, negative numbers, decimals. The embedded student could learn them, the demo does not need them.
 """
+
 from __future__ import annotations
 
 import random
@@ -23,15 +24,41 @@ from thinklab.tasks.base import Task
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.types import Example
 
-NAMES = ("Tom", "Ann", "Bob", "Vera", "Jay", "Kim", "Lee", "Max", "Zoe", "Ivy", "Hal", "Gus", "Una", "Pat", "Quin",
-         "Ray", "Sue", "Wes", "Xan", "Yul", "Cy", "Dot", "Eve", "Fay", "Ned", "Oz")
+NAMES = (
+    "Tom",
+    "Ann",
+    "Bob",
+    "Vera",
+    "Jay",
+    "Kim",
+    "Lee",
+    "Max",
+    "Zoe",
+    "Ivy",
+    "Hal",
+    "Gus",
+    "Una",
+    "Pat",
+    "Quin",
+    "Ray",
+    "Sue",
+    "Wes",
+    "Xan",
+    "Yul",
+    "Cy",
+    "Dot",
+    "Eve",
+    "Fay",
+    "Ned",
+    "Oz",
+)
 ITEMS = ("figs", "pens", "cups", "hats", "jars", "keys", "maps", "nuts", "pins", "toys", "books", "coins")
 TEMPLATES = (
     "{name} has {first} {item} and finds {rest} more. How many?",
     "{name} buys {first} {item}, then {rest} more. Total?",
     "There are {first} old {item} and {rest} red. How many in all?",
 )
-FIRST = range(11, 50)      # the first operand; all others are single digits from OTHERS
+FIRST = range(11, 50)  # the first operand; all others are single digits from OTHERS
 OTHERS = range(2, 10)
 REFLECTIONS = {
     "self-check": "I check:",
@@ -43,7 +70,7 @@ REFLECTIONS = {
 """How somebody begins who works a sum again, by the behavior whose detector sees it."""
 SPLITS = ("train", "test")
 SIZE = {"train": 6000, "test": 2000}
-TEST_SHARE = 4             # one in four
+TEST_SHARE = 4  # one in four
 
 
 @lru_cache
@@ -106,8 +133,9 @@ def draw(rng: random.Random, split: str, terms: tuple[int, ...] = (2, 4), short_
     length = terms[0] if len(terms) == 1 else (2 if rng.random() < short_share else 4)
     operands = rng.choice(operand_pool(split, length))
     template = rng.choice(TEMPLATES)
-    question = template.format(name=rng.choice(NAMES), item=rng.choice(ITEMS), first=operands[0],
-                               rest=" and ".join(map(str, operands[1:])))
+    question = template.format(
+        name=rng.choice(NAMES), item=rng.choice(ITEMS), first=operands[0], rest=" and ".join(map(str, operands[1:]))
+    )
     return Sum(operands, question)
 
 
@@ -119,9 +147,15 @@ def examples(split: str, terms: tuple[int, ...] = (2, 4), short_share: float = 0
     while len(seen) < SIZE[split]:
         item = draw(rng, split, terms, short_share)
         seen.setdefault(item.question, item)
-    return [Example(id=f"sums-{split}-{k}", question=s.question, gold=str(s.total),
-                    meta={"operands": list(s.operands), "solution": s.worked})
-            for k, s in enumerate(seen.values())]
+    return [
+        Example(
+            id=f"sums-{split}-{k}",
+            question=s.question,
+            gold=str(s.total),
+            meta={"operands": list(s.operands), "solution": s.worked},
+        )
+        for k, s in enumerate(seen.values())
+    ]
 
 
 def verify(response: str, example: Example) -> bool:

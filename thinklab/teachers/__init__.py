@@ -3,6 +3,7 @@
 A backend is a callable that returns a ``Teacher``; it is imported when it is asked for and not before, so the
 ``openai`` package is needed only by those who use it.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -64,7 +65,7 @@ def _factory(backend: str) -> Any:
         if point.name == backend:
             try:
                 return point.load()
-            except Exception as error:                # whatever a foreign module raises while it is imported
+            except Exception as error:  # whatever a foreign module raises while it is imported
                 raise TeacherError(f"the teacher {backend!r} ({point.value}) cannot be loaded: {error}") from error
     known = teacher_names()
     raise ConfigError(f"unknown teacher {backend!r}{did_you_mean(backend, known)}; one of {', '.join(known)}")
@@ -75,11 +76,15 @@ def _check_options(backend: str, factory: Any, options: dict[str, Any]) -> None:
     known = {p.name: p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     for option in options:
         if option not in known and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            raise ConfigError(f"the teacher {backend!r} has no option {option!r}{did_you_mean(option, known)}; "
-                              f"it takes {', '.join(known) or 'none'}")
+            raise ConfigError(
+                f"the teacher {backend!r} has no option {option!r}{did_you_mean(option, known)}; "
+                f"it takes {', '.join(known) or 'none'}"
+            )
     missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
     if missing == ["student"]:
-        raise ConfigError(f"the teacher {backend!r} is a student's own base, so it teaches where there is a student: in a run "
-                          "(thinklab train), or load_teacher(..., student=...). For a model in a folder use the teacher 'local'")
+        raise ConfigError(
+            f"the teacher {backend!r} is a student's own base, so it teaches where there is a student: in a run "
+            "(thinklab train), or load_teacher(..., student=...). For a model in a folder use the teacher 'local'"
+        )
     if missing:
         raise ConfigError(f"the teacher {backend!r} also needs {', '.join(missing)}")

@@ -2,6 +2,7 @@
 
 Options come from YAML, where ``none`` is a text and ``401`` a number: a backend would only stumble over them later.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -19,7 +20,7 @@ NO_VALUE = ("none", "null", "nil", "~")
 
 def check_types(backend: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Raises:
-        ConfigError: naming the first option whose value is not of the annotated type. What has no annotation passes.
+    ConfigError: naming the first option whose value is not of the annotated type. What has no annotation passes.
     """
     for name, hint in _hints(factory).items():
         if name not in options:
@@ -30,16 +31,17 @@ def check_types(backend: str, factory: Callable[..., Any], options: Mapping[str,
         try:
             TypeAdapter(hint, config=STRICT).validate_python(value)
         except ValidationError as error:
-            raise ConfigError(f"the teacher {backend!r}: option {name}: {_what(error)}, not {value!r}"
-                              f"{_mend(value, hint)}") from None
-        except PydanticUserError:                     # an annotation that pydantic cannot check, in another package
+            raise ConfigError(
+                f"the teacher {backend!r}: option {name}: {_what(error)}, not {value!r}{_mend(value, hint)}"
+            ) from None
+        except PydanticUserError:  # an annotation that pydantic cannot check, in another package
             continue
 
 
 def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
-    except Exception:                                 # names that exist for type checkers only
+    except Exception:  # names that exist for type checkers only
         return {}
 
 

@@ -7,6 +7,7 @@ prompt cache, when they are long enough for the model to cache at all. Retries, 
 What the service no longer takes: since API version 2026-10-21 a ``temperature`` is an error. Left out, the model's own
 sampling counts. Set it only for an older model that still knows it; the call then goes out with the older version.
 """
+
 from __future__ import annotations
 
 import os
@@ -33,10 +34,15 @@ OWN_OPTIONS = ("model", "temperature", "effort", "thinking", "base_url", "key_en
 STOPPED = {"refusal": "refusal", "max_tokens": "max-tokens", "model_context_window_exceeded": "prompt-too-long"}
 
 
-def anthropic_teacher(model: str = DEFAULT_MODEL, temperature: float | None = None,
-                      effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None,
-                      thinking: Literal["auto", "adaptive", "disabled", "default"] = "auto",
-                      base_url: str | None = None, key_env: str | None = None, **options: Any) -> RemoteTeacher:
+def anthropic_teacher(
+    model: str = DEFAULT_MODEL,
+    temperature: float | None = None,
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None,
+    thinking: Literal["auto", "adaptive", "disabled", "default"] = "auto",
+    base_url: str | None = None,
+    key_env: str | None = None,
+    **options: Any,
+) -> RemoteTeacher:
     """A Claude model as the teacher. The key: ANTHROPIC_API_KEY, or a Colab secret of that name, or it is asked for.
 
     Args:
@@ -67,16 +73,24 @@ class AnthropicBackend:
     cache_from_unknown = 1024
     """Where the table has no shortest cacheable prefix: marked from here on, and given up when the usage shows nothing."""
 
-    def __init__(self, model: str, temperature: float | None = None, effort: str | None = None, thinking: str = "auto",
-                 base_url: str | None = None, key_env: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        temperature: float | None = None,
+        effort: str | None = None,
+        thinking: str = "auto",
+        base_url: str | None = None,
+        key_env: str | None = None,
+    ) -> None:
         if base_url is not None and not key_env and not at_home(checked_url(base_url), HOST):
-            raise ConfigError(f"{KEY_NAME} is not sent to {base_url}: name the environment variable with the key for that "
-                              "address with key_env")
+            raise ConfigError(
+                f"{KEY_NAME} is not sent to {base_url}: name the environment variable with the key for that address with key_env"
+            )
         checked_url(base_url or os.environ.get(URL_NAME) or f"https://{HOST}")
         self.model, self.secret = model, find_key((key_env or KEY_NAME,), "Anthropic" if not key_env else str(base_url or HOST))
         self._client = AsyncAnthropic(api_key=self.secret.reveal(), base_url=base_url, max_retries=0)
         if thinking == "auto":
-            off = facts(model).thinking_off and effort not in ("xhigh", "max")   # with those it cannot be off
+            off = facts(model).thinking_off and effort not in ("xhigh", "max")  # with those it cannot be off
             thinking = "disabled" if off else "default"
         self._extra: dict[str, Any] = {}
         if thinking != "default":
@@ -95,8 +109,14 @@ class AnthropicBackend:
         """One attempt at the Messages API, not streamed."""
         system, messages = _blocks(request, mark_prefix)
         try:
-            message = await self._client.messages.create(model=self.model, max_tokens=request.max_tokens, system=system,
-                                                         messages=messages, timeout=timeout_s, **self._extra)
+            message = await self._client.messages.create(
+                model=self.model,
+                max_tokens=request.max_tokens,
+                system=system,
+                messages=messages,
+                timeout=timeout_s,
+                **self._extra,
+            )
             return self._read(message, request)
         except Fault:
             raise
@@ -121,8 +141,11 @@ class AnthropicBackend:
         found = TeacherReply(request.id, text, model=str(message.model or self.model), usage=usage or Usage())
         if isinstance(stopped, str) and stopped in STOPPED:
             said = getattr(getattr(message, "stop_details", None), "explanation", None)
-            return replace(found, error=STOPPED[stopped],
-                           detail=said if isinstance(said, str) and said else f"the service stopped with {stopped!r}")
+            return replace(
+                found,
+                error=STOPPED[stopped],
+                detail=said if isinstance(said, str) and said else f"the service stopped with {stopped!r}",
+            )
         if stopped not in ("end_turn", "stop_sequence"):
             raise Fault("bad-reply", f"the reply ended with {str(stopped)[:60]!r}", again=True, usage=usage, text=text)
         return found
@@ -140,8 +163,11 @@ class AnthropicBackend:
 def _blocks(request: TeacherRequest, mark_prefix: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(system blocks, messages), with the mark on the last block before the student's turn."""
     system = [{"type": "text", "text": m["content"]} for m in request.messages if m["role"] == "system"]
-    turns = [{"role": m["role"], "content": [{"type": "text", "text": m["content"]}]}
-             for m in request.messages if m["role"] != "system"]
+    turns = [
+        {"role": m["role"], "content": [{"type": "text", "text": m["content"]}]}
+        for m in request.messages
+        if m["role"] != "system"
+    ]
     if mark_prefix:
         last = turns[-2]["content"][-1] if len(turns) > 1 else system[-1]
         last["cache_control"] = {"type": "ephemeral"}

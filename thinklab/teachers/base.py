@@ -3,6 +3,7 @@
 A teacher never raises for one bad reply: it returns a ``TeacherReply`` whose ``error`` names what happened, and the
 rollout stays as it was. It raises ``TeacherError`` only when no reply can ever come (a wrong key, an unknown model).
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -4,6 +4,7 @@ One request against a dead service takes minutes (attempts x time limit). After 
 in a passing fault, requests are refused at once for ``first_pause_s``, then one attempt each may try again; when that
 fails, too, the pause doubles. Any answer at all, even a refusal, ends it.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Breaker:
 
     def let_through(self, now: float) -> None:
         """Raises:
-            Resting: while nobody should be asked.
+        Resting: while nobody should be asked.
         """
         if rest := self.rest_s(now):
             raise Resting(f"the service has failed {self.in_a_row} times in a row; it is asked again in {rest:.0f} s")

@@ -5,6 +5,7 @@ sent, and the version of this scheme. It does not cover the key, the time or the
 file. Kept are replies and the outcomes that would come again and cost again (a refusal, a reply cut at max_tokens);
 faults are not.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -32,8 +33,14 @@ def default_path() -> Path:
 
 def key_of(settings: Mapping[str, Any], request: TeacherRequest) -> str:
     """Hash of everything that determines the reply to ``request`` from a backend with these ``settings``."""
-    what = {"version": VERSION, "settings": settings, "messages": [[m["role"], m["content"]] for m in request.messages],
-            "max_tokens": request.max_tokens, "behavior": request.behavior, "behavior_hash": request.behavior_hash}
+    what = {
+        "version": VERSION,
+        "settings": settings,
+        "messages": [[m["role"], m["content"]] for m in request.messages],
+        "max_tokens": request.max_tokens,
+        "behavior": request.behavior,
+        "behavior_hash": request.behavior_hash,
+    }
     return hashlib.sha256(json.dumps(what, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
@@ -52,12 +59,16 @@ class ReplyCache:
             self._db = sqlite3.connect(self.path, timeout=30, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, model TEXT, reply TEXT, "
-                             "at TEXT DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID")
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, model TEXT, reply TEXT, "
+                "at TEXT DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID"
+            )
         except (OSError, sqlite3.Error) as error:
-            raise RunError(f"the cache of replies {self.path} cannot be used ({error}): move it away, or name another "
-                           "one with "
-                           "cache: PATH, or none with cache: false") from error
+            raise RunError(
+                f"the cache of replies {self.path} cannot be used ({error}): move it away, or name another "
+                "one with "
+                "cache: PATH, or none with cache: false"
+            ) from error
 
     def get(self, key: str, rollout_id: str) -> TeacherReply | None:
         """The kept reply, addressed to this rollout and marked as a cache hit; None when there is none to be read."""
@@ -79,9 +90,8 @@ class ReplyCache:
         data = json.dumps(asdict(replace(reply, id="", cache_hit=False)), ensure_ascii=True)
         try:
             with self._lock:
-                self._db.execute("INSERT OR IGNORE INTO replies (key, model, reply) VALUES (?, ?, ?)",
-                                 (key, reply.model, data))
-        except sqlite3.Error as error:               # a full disk costs the cache, not the run
+                self._db.execute("INSERT OR IGNORE INTO replies (key, model, reply) VALUES (?, ?, ?)", (key, reply.model, data))
+        except sqlite3.Error as error:  # a full disk costs the cache, not the run
             self._complain(error)
 
     def _complain(self, error: Exception) -> None:

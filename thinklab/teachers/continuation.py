@@ -6,6 +6,7 @@
 done in some kind of document instead. ``template`` writes the beginning of such a document (with demonstrations before it, where
 they help), ``head`` the first words of the guidance, and the base does the rest.
 """
+
 from __future__ import annotations
 
 import re
@@ -43,8 +44,10 @@ class ContinuationTeacher:
 
     def __init__(self, student: Any, template: str, head: str = "", max_tokens: int = 0, rows: int = 16) -> None:
         if "{response}" not in template:
-            raise ConfigError("the teacher 'continuation': template needs {response}, the place of the student's answer "
-                              "(and may have {question})")
+            raise ConfigError(
+                "the teacher 'continuation': template needs {response}, the place of the student's answer "
+                "(and may have {question})"
+            )
         self.name, self.template, self.head, self.max_tokens, self.rows = "continuation", template, head.strip(), max_tokens, rows
         self._student = student
         self._what = f"continuation:{getattr(student, 'source', None) or type(student.model).__name__}"
@@ -52,11 +55,13 @@ class ContinuationTeacher:
 
     def check(self) -> None:
         """Raises:
-            TeacherError: see the class.
+        TeacherError: see the class.
         """
         if any(getattr(m, "merged", False) for m in self._student.model.modules()):
-            raise TeacherError("the teacher 'continuation' needs the adapter apart from the base, but it is merged into it: "
-                               "call unmerge_adapter() on the model first")
+            raise TeacherError(
+                "the teacher 'continuation' needs the adapter apart from the base, but it is merged into it: "
+                "call unmerge_adapter() on the model first"
+            )
         model, tokenizer = self._student.model, self._student.tokenizer
         with as_found(model), adapter_off(model):
             prove(model, tokenizer, greedy(model, tokenizer), "'continuation'")
@@ -71,8 +76,13 @@ class ContinuationTeacher:
             for k, r in enumerate(requests):
                 if (self.max_tokens or r.max_tokens) == longest:
                     if room is not None and len(prompts[k]) + longest > room:
-                        replies[k] = TeacherReply(r.id, error="prompt-too-long", model=self._what, attempts=0, detail=(
-                            f"{len(prompts[k])} tokens and a reply of up to {longest}; the model has room for {room}"))
+                        replies[k] = TeacherReply(
+                            r.id,
+                            error="prompt-too-long",
+                            model=self._what,
+                            attempts=0,
+                            detail=(f"{len(prompts[k])} tokens and a reply of up to {longest}; the model has room for {room}"),
+                        )
                     else:
                         places.append(k)
             sampler = greedy(model, tokenizer, longest, self.rows)

@@ -3,6 +3,7 @@
 A backend raises ``Fault`` and nothing else; ``RemoteTeacher`` repeats the call or turns the fault into a reply with
 that ``error``. The Anthropic and the OpenAI package name their exceptions alike, so one function sorts both.
 """
+
 from __future__ import annotations
 
 import random
@@ -15,7 +16,7 @@ from typing import Any
 from thinklab.teachers.account import meaning
 from thinklab.types import Usage
 
-_JITTER = random.Random()          # not the global one, whose state a training run may count on
+_JITTER = random.Random()  # not the global one, whose state a training run may count on
 
 
 class Fault(Exception):
@@ -31,8 +32,17 @@ class Fault(Exception):
         text: what did arrive.
     """
 
-    def __init__(self, error: str, detail: str, *, again: bool = False, wait_s: float | None = None,
-                 fatal: bool = False, usage: Usage | None = None, text: str = "") -> None:
+    def __init__(
+        self,
+        error: str,
+        detail: str,
+        *,
+        again: bool = False,
+        wait_s: float | None = None,
+        fatal: bool = False,
+        usage: Usage | None = None,
+        text: str = "",
+    ) -> None:
         super().__init__(f"{error}: {detail}")
         self.error, self.detail, self.again, self.wait_s, self.fatal = error, detail, again, wait_s, fatal
         self.usage, self.text = usage, text
@@ -57,7 +67,7 @@ class Retry:
         return wait * (1 - _JITTER.random() / 2)
 
 
-FREE = Usage()          # an error status: the services bill only what they answer
+FREE = Usage()  # an error status: the services bill only what they answer
 
 
 def from_sdk(error: Exception, sdk: ModuleType) -> Fault:
@@ -70,17 +80,21 @@ def from_sdk(error: Exception, sdk: ModuleType) -> Fault:
         return Fault("bad-reply", "the reply is not in the service's own format", again=True)
     if isinstance(error, sdk.APIStatusError):
         return from_status(error.status_code, error.body, error.message, error.response.headers)
-    if isinstance(error, ValueError | TypeError | AttributeError | LookupError | RecursionError):      # cut off, odd
+    if isinstance(error, ValueError | TypeError | AttributeError | LookupError | RecursionError):  # cut off, odd
         return Fault("bad-reply", f"the reply cannot be read ({type(error).__name__})", again=True)
-    return Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True)     # a mistake of ours; never raised raw
+    return Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True)  # a mistake of ours; never raised raw
 
 
 def page(reply: Any) -> Fault | None:
     """The fault behind an answer that is a web page or other text, though its status says that all is well."""
     if not isinstance(reply, str):
         return None
-    return Fault("bad-reply", "what answered is not the service but something that sends text or a web page, perhaps a "
-                              f"proxy's sign-in page: {' '.join(reply.split())[:80]!r}", again=True)
+    return Fault(
+        "bad-reply",
+        "what answered is not the service but something that sends text or a web page, perhaps a "
+        f"proxy's sign-in page: {' '.join(reply.split())[:80]!r}",
+        again=True,
+    )
 
 
 def plain_text(content: Any) -> str | None:
@@ -94,8 +108,11 @@ def plain_text(content: Any) -> str | None:
         return None
     texts = []
     for block in content:
-        kind, text = (block.get("type"), block.get("text")) if isinstance(block, dict) else (
-            getattr(block, "type", None), getattr(block, "text", None))
+        kind, text = (
+            (block.get("type"), block.get("text"))
+            if isinstance(block, dict)
+            else (getattr(block, "type", None), getattr(block, "text", None))
+        )
         if not isinstance(kind, str) or (kind == "text" and not isinstance(text, str)):
             return None
         texts += [text] if kind == "text" else []
@@ -170,7 +187,7 @@ def error_inside(*parts: Any) -> Fault | None:
 
 
 def _message(body: Any, fallback: str) -> str:
-    if isinstance(body, list):                        # Google's servers wrap the error in a list
+    if isinstance(body, list):  # Google's servers wrap the error in a list
         body = next((part for part in body if isinstance(part, dict)), None)
     inner = body.get("error", body) if isinstance(body, dict) else body
     text = inner.get("message") if isinstance(inner, dict) else inner

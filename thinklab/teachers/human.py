@@ -11,6 +11,7 @@ or the whole reply as ``{"id": ..., "reply": "<opinion>..."}``. Nobody needs to 
 the error ``waiting`` and stays unguided, and is answered from your file the next time the same thing is asked. A later
 line for the same id replaces an earlier one.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -74,8 +75,11 @@ class HumanTeacher:
     def summary(self) -> str:
         """Where to write, while something waits."""
         count = len(self.waiting())
-        return f"{count} answers wait for you in {self.requests_file}; write to {self.replies_file} and ask again" if count else (
-            "no answer waits for a comment")
+        return (
+            f"{count} answers wait for you in {self.requests_file}; write to {self.replies_file} and ask again"
+            if count
+            else ("no answer waits for a comment")
+        )
 
     def brief(self) -> str:
         """For a progress line."""
@@ -88,17 +92,27 @@ class HumanTeacher:
 
     def _as_reply(self, request: TeacherRequest, ident: str, text: str | None) -> TeacherReply:
         if text is None:
-            return TeacherReply(request.id, error="waiting", detail=f"request {ident} has no line in "
-                                                                    f"{self.replies_file} yet",
-                                model="human", attempts=0)
+            return TeacherReply(
+                request.id,
+                error="waiting",
+                detail=f"request {ident} has no line in {self.replies_file} yet",
+                model="human",
+                attempts=0,
+            )
         if not text.strip():
             return TeacherReply(request.id, error="mute", detail=f"the comment on {ident} is empty", model="human")
         return TeacherReply(request.id, text, model="human")
 
     def _post(self, requests: Mapping[str, TeacherRequest]) -> None:
         known = {row["id"] for row in _read(self.requests_file)}
-        lines = [json.dumps({"id": i, "behavior": r.behavior, "question": r.example.question, "response": r.response},
-                            ensure_ascii=False) + "\n" for i, r in requests.items() if i not in known]
+        lines = [
+            json.dumps(
+                {"id": i, "behavior": r.behavior, "question": r.example.question, "response": r.response}, ensure_ascii=False
+            )
+            + "\n"
+            for i, r in requests.items()
+            if i not in known
+        ]
         if lines:
             self.requests_file.parent.mkdir(parents=True, exist_ok=True)
             with self.requests_file.open("a", encoding="utf-8") as file:
@@ -124,9 +138,11 @@ def _text(row: Mapping[str, Any], path: Path) -> str:
         return ""
     missing = [f for f in FIELDS if not isinstance(row.get(f), str)]
     if missing:
-        raise TeacherError(f"{path}: the comment on {row['id']!r} has no text for {', '.join(missing)}; give opinion, "
-                           "reason and "
-                           "phrase, or the whole reply as 'reply'")
+        raise TeacherError(
+            f"{path}: the comment on {row['id']!r} has no text for {', '.join(missing)}; give opinion, "
+            "reason and "
+            "phrase, or the whole reply as 'reply'"
+        )
     return "".join(f"<{f}>{row[f].strip()}</{f}>" for f in FIELDS)
 
 

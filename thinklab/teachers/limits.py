@@ -3,6 +3,7 @@
 The two rates are sliding windows and hold in every stretch of 60 seconds, not on average: a bucket that refills would
 let twice the rate through around a full bucket. When the service itself says "wait", everybody waits.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -28,9 +29,11 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.requests_per_minute < 0 or self.tokens_per_minute < 0:
-            raise ConfigError("concurrency must be at least 1, requests_per_minute and tokens_per_minute at least 0 "
-                              "(no limit), "
-                              f"not {self.concurrency}, {self.requests_per_minute}, {self.tokens_per_minute}")
+            raise ConfigError(
+                "concurrency must be at least 1, requests_per_minute and tokens_per_minute at least 0 "
+                "(no limit), "
+                f"not {self.concurrency}, {self.requests_per_minute}, {self.tokens_per_minute}"
+            )
 
 
 @dataclass
@@ -48,12 +51,16 @@ class Gate:
         clock: seconds, monotonic. sleep: awaits that many. Both can be replaced to test without waiting.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] | None = None,
-                 sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
+    ) -> None:
         self.limits, self._sleep = limits, sleep
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._places = asyncio.Semaphore(limits.concurrency)
-        self._turn = asyncio.Lock()                  # admission is first come, first served
+        self._turn = asyncio.Lock()  # admission is first come, first served
         self._admitted: deque[Ticket] = deque()
         self._freed = asyncio.Event()
         self._closed_until = float("-inf")
@@ -75,7 +82,7 @@ class Gate:
             try:
                 yield ticket
             finally:
-                self._freed.set()                    # its tokens may be fewer now than were set aside
+                self._freed.set()  # its tokens may be fewer now than were set aside
 
     def close_for(self, seconds: float) -> None:
         """No admission for that long: the service has asked for a pause."""
@@ -89,7 +96,7 @@ class Gate:
         if calls and len(self._admitted) >= calls:
             wait = max(wait, self._admitted[len(self._admitted) - calls].at + WINDOW_S - now)
         room, used = self.limits.tokens_per_minute, sum(t.tokens for t in self._admitted)
-        if room and self._admitted and used + tokens > room:      # a call above the limit goes alone
+        if room and self._admitted and used + tokens > room:  # a call above the limit goes alone
             wait = max(wait, self._admitted[0].at + WINDOW_S - now)
         return wait
 

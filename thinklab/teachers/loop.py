@@ -3,6 +3,7 @@
 A notebook already runs a loop of its own and cannot wait inside it; connections belong to the loop that opened them.
 So all network teachers of a process share this one, and a caller gets a future that it may wait for or not.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -36,7 +37,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def _running_loop() -> asyncio.AbstractEventLoop:
     global _loop, _pid
     with _lock:
-        if _loop is None or _pid != os.getpid():                 # a forked child has the variable but not the thread
+        if _loop is None or _pid != os.getpid():  # a forked child has the variable but not the thread
             _loop, _pid = asyncio.new_event_loop(), os.getpid()
             threading.Thread(target=_loop.run_forever, name="thinklab-teachers", daemon=True).start()
         return _loop

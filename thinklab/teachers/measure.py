@@ -1,4 +1,5 @@
 """How long a request is, in tokens that nobody has counted yet, and what it shares with others."""
+
 from __future__ import annotations
 
 from dataclasses import fields

@@ -4,6 +4,7 @@ A call is let through only when everything spent, everything reserved by calls t
 case fit under every cap together. Where it does not fit now but may fit once others have settled, it waits. An attempt
 whose cost nobody can tell (a timeout, a connection that broke off) is settled at its worst case.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -68,9 +69,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.price is None and self.caps.usd is not None:
-            raise ConfigError("cap_usd cannot be kept without a price: the table has none for this model. Give one in "
-                              "dollars per "
-                              "million tokens, price: {input: ..., output: ...} (0 for a server of your own)")
+            raise ConfigError(
+                "cap_usd cannot be kept without a price: the table has none for this model. Give one in "
+                "dollars per "
+                "million tokens, price: {input: ..., output: ...} (0 for a server of your own)"
+            )
 
     def worst(self, input_tokens: int, output_tokens: int) -> Amount:
         """What one call can cost at most."""
@@ -164,5 +167,7 @@ class Estimate:
         if self.usd is not None and self.cap_usd is not None and self.usd > self.cap_usd:
             likely = self.usd_likely is not None and self.usd_likely > self.cap_usd
             capped = f"; the cap of ${self.cap_usd:g} {'will probably' if likely else 'may'} be reached before the end"
-        return (f"{self.calls:,} calls, about {self.input_tokens:,} tokens in, at most {self.output_tokens_at_most:,} "
-                f"out: {money}{dated}{capped}")
+        return (
+            f"{self.calls:,} calls, about {self.input_tokens:,} tokens in, at most {self.output_tokens_at_most:,} "
+            f"out: {money}{dated}{capped}"
+        )

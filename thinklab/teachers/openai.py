@@ -4,6 +4,7 @@ Needs the package ``openai``: ``pip install 'thinklab[openai]'``. A key is sent 
 to OpenAI's own address or the one in OPENAI_BASE_URL (both are the environment's), and to an address from a config only
 what ``key_env`` names.
 """
+
 from __future__ import annotations
 
 import os
@@ -27,8 +28,9 @@ OPENAI_HOST = "api.openai.com"
 OWN_OPTIONS = ("model", "base_url", "temperature", "key_env")
 
 
-def openai_teacher(model: str, base_url: str | None = None, temperature: float | None = None,
-                   key_env: str | None = None, **options: Any) -> RemoteTeacher:
+def openai_teacher(
+    model: str, base_url: str | None = None, temperature: float | None = None, key_env: str | None = None, **options: Any
+) -> RemoteTeacher:
     """A model behind a chat-completions server as the teacher.
 
     Args:
@@ -52,8 +54,9 @@ class OpenAIBackend:
 
     name = "openai"
 
-    def __init__(self, model: str, base_url: str | None = None, temperature: float | None = None,
-                 key_env: str | None = None) -> None:
+    def __init__(
+        self, model: str, base_url: str | None = None, temperature: float | None = None, key_env: str | None = None
+    ) -> None:
         from_config = base_url is not None
         base_url = checked_url(base_url or os.environ.get("OPENAI_BASE_URL") or f"https://{OPENAI_HOST}/v1")
         own = urlsplit(base_url).hostname == OPENAI_HOST
@@ -61,7 +64,7 @@ class OpenAIBackend:
         found = find_key(names, "OpenAI" if own else base_url, required=own or bool(key_env)) if names else Secret("")
         self.model, self.secret = model, found
         self._client = openai.AsyncOpenAI(api_key=self.secret.reveal() or "none", base_url=base_url, max_retries=0)
-        self._limit_name = "max_completion_tokens" if own else "max_tokens"      # what the one refuses, the others need
+        self._limit_name = "max_completion_tokens" if own else "max_tokens"  # what the one refuses, the others need
         self._extra: dict[str, Any] = {}
         if temperature is not None or not own:
             self._extra["temperature"] = float(temperature or 0.0)
@@ -75,8 +78,8 @@ class OpenAIBackend:
         messages = [{"role": m["role"], "content": m["content"]} for m in request.messages]
         try:
             reply = await self._client.chat.completions.create(
-                model=self.model, messages=messages, timeout=timeout_s, **{self._limit_name: request.max_tokens},
-                **self._extra)
+                model=self.model, messages=messages, timeout=timeout_s, **{self._limit_name: request.max_tokens}, **self._extra
+            )
             return self._read(reply, request)
         except Fault:
             raise
@@ -126,7 +129,7 @@ class OpenAIBackend:
             found = await self._client.get("/models", cast_to=object)
         except Exception as error:
             fault = self._fault(error)
-            if fault.error not in ("model", "bad-request", "bad-reply", "forbidden"):     # a key for chat alone may list nothing
+            if fault.error not in ("model", "bad-request", "bad-reply", "forbidden"):  # a key for chat alone may list nothing
                 raise fault from None
             return
         if fault := page(found):
@@ -136,5 +139,9 @@ class OpenAIBackend:
 def _usage(usage: Any) -> Usage | None:
     """None where the server does not say, or not in numbers."""
     details = getattr(usage, "prompt_tokens_details", None)
-    return reported(getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None),
-                    getattr(details, "cached_tokens", 0), getattr(details, "cache_write_tokens", 0))
+    return reported(
+        getattr(usage, "prompt_tokens", None),
+        getattr(usage, "completion_tokens", None),
+        getattr(details, "cached_tokens", 0),
+        getattr(details, "cache_write_tokens", 0),
+    )

@@ -1,4 +1,5 @@
 """The options that all network teachers share; each is a key under ``teacher:`` in a config."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ class RemoteOptions(BaseModel):
     @classmethod
     def _cache(cls, value: bool | str) -> bool | str:
         if isinstance(value, str) and value.strip().lower() in ("", "none", "null", "no", "off", "yes", "on"):
-            raise ValueError("true, false, or a path")        # YAML reads these as text: a file of that name would be made
+            raise ValueError("true, false, or a path")  # YAML reads these as text: a file of that name would be made
         return value
 
     @property
@@ -76,11 +77,14 @@ def remote_options(teacher: str, given: Mapping[str, Any], own: tuple[str, ...] 
     for name in given:
         if name not in known:
             if any(word in name.lower() for word in ("key", "secret", "auth")):
-                raise ConfigError(f"the teacher {teacher!r} takes no {name!r}: a key never goes into a config or a "
-                                  "notebook. Set the "
-                                  "environment variable, or a Colab secret, and it is found")
-            raise ConfigError(f"the teacher {teacher!r} has no option {name!r}{did_you_mean(name, known)}; it takes "
-                              f"{', '.join(known)}")
+                raise ConfigError(
+                    f"the teacher {teacher!r} takes no {name!r}: a key never goes into a config or a "
+                    "notebook. Set the "
+                    "environment variable, or a Colab secret, and it is found"
+                )
+            raise ConfigError(
+                f"the teacher {teacher!r} has no option {name!r}{did_you_mean(name, known)}; it takes {', '.join(known)}"
+            )
     try:
         return RemoteOptions(**given)
     except ValidationError as error:

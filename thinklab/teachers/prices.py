@@ -2,6 +2,7 @@
 
 Money is counted in whole picodollars (1e-12 USD), so sums are exact and a cap is never passed by rounding.
 """
+
 from __future__ import annotations
 
 import math
@@ -40,14 +41,21 @@ class Price:
         if self.long is not None and self.above and usage.input_tokens > self.above:
             return replace(self.long, above=0).cost(usage)
         plain = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
-        return (plain * self.input + usage.output_tokens * self.output
-                + usage.cache_read_tokens * self.cache_read + usage.cache_write_tokens * self.cache_write)
+        return (
+            plain * self.input
+            + usage.output_tokens * self.output
+            + usage.cache_read_tokens * self.cache_read
+            + usage.cache_write_tokens * self.cache_write
+        )
 
     def at_most(self, input_tokens: int, output_tokens: int) -> int:
         """Picodollars that a call with at most these tokens can cost, whatever the prompt cache does."""
         worst = max(self.input, self.cache_read, self.cache_write) * input_tokens + self.output * output_tokens
-        return worst if self.long is None else max(worst, self.long.at_most(input_tokens, output_tokens)
-                                                   if input_tokens > self.above else 0)
+        return (
+            worst
+            if self.long is None
+            else max(worst, self.long.at_most(input_tokens, output_tokens) if input_tokens > self.above else 0)
+        )
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,9 @@ def facts(model: str) -> ModelFacts:
     if name is None:
         return ModelFacts()
     row = known[name]
-    return ModelFacts(_price(row, f"{TABLE.name}, {name}", str(table["date"])), row.get("cache_from"),
-                      bool(row.get("thinking_off")))
+    return ModelFacts(
+        _price(row, f"{TABLE.name}, {name}", str(table["date"])), row.get("cache_from"), bool(row.get("thinking_off"))
+    )
 
 
 def price_from_config(given: Mapping[str, Any]) -> Price:
@@ -90,14 +99,13 @@ def _price(row: Mapping[str, Any], where: str, date: str) -> Price:
     allowed = (*RATES, "long", "above", "cache_from", "thinking_off")
     for key in row:
         if key not in allowed:
-            raise ConfigError(f"{where}: unknown entry {key!r}{did_you_mean(key, RATES)}; it takes {', '.join(RATES)} "
-                              "and long")
+            raise ConfigError(f"{where}: unknown entry {key!r}{did_you_mean(key, RATES)}; it takes {', '.join(RATES)} and long")
     rates: dict[str, int] = {}
     for key in RATES:
         value = row.get(key, row.get("input") if key.startswith("cache") else None)
         if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value < 1e6):
             raise ConfigError(f"{where}: {key} must be dollars per million tokens, 0 or more, not {value!r}")
-        rates[key] = math.ceil(value * 10**6 - 1e-6)       # up, where a rate is finer than a picodollar per token
+        rates[key] = math.ceil(value * 10**6 - 1e-6)  # up, where a rate is finer than a picodollar per token
     if not (longer := row.get("long")):
         return Price(**rates, date=date)
     if not isinstance(longer, Mapping) or type(longer.get("above")) is not int:

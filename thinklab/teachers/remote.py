@@ -5,6 +5,7 @@ question within a batch is asked once; ``limits`` admit a call; the ``money`` fo
 is made under a time limit; its fault is sorted (``faults``) and perhaps another attempt follows. A backend only turns
 a request into a call, and the service's answer into a ``TeacherReply`` or a ``Fault``.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -32,7 +33,7 @@ from thinklab.types import TeacherReply, TeacherRequest, Usage
 T = TypeVar("T")
 FORBIDDEN_IN_A_ROW = 16
 """Replies with status 403 and no answer between, after which a service that did answer counts as having withdrawn its consent."""
-WARM_S = 240.0          # a service keeps a prefix for 5 minutes after its last use; one is spare
+WARM_S = 240.0  # a service keeps a prefix for 5 minutes after its last use; one is spare
 
 
 class Backend(Protocol):
@@ -137,11 +138,18 @@ class RemoteTeacher:
             if price is not None:
                 likely = sum(price.cost(Usage(i, o)) for (i, _), o in zip(sent, replies, strict=True)) * scale / PICO
         caps, spent = self.options.caps, self.budget.spent
-        return Estimate(round(len(requests) * scale), round(sum(i for i, _ in sent) * scale),
-                        round(sum(o for _, o in sent) * scale), money, price.date if price else "", likely,
-                        None if caps.usd is None else max(0.0, caps.usd - spent.picodollars / PICO), written,
-                        None if caps.tokens is None else max(0, caps.tokens - spent.tokens),
-                        None if caps.calls is None else max(0, caps.calls - spent.calls))
+        return Estimate(
+            round(len(requests) * scale),
+            round(sum(i for i, _ in sent) * scale),
+            round(sum(o for _, o in sent) * scale),
+            money,
+            price.date if price else "",
+            likely,
+            None if caps.usd is None else max(0.0, caps.usd - spent.picodollars / PICO),
+            written,
+            None if caps.tokens is None else max(0, caps.tokens - spent.tokens),
+            None if caps.calls is None else max(0, caps.calls - spent.calls),
+        )
 
     def refuse_above_cap(self, estimate: Estimate, less: str) -> None:
         """Raises:
@@ -151,9 +159,11 @@ class RemoteTeacher:
             less: how to ask for less, such as "lower train.steps".
         """
         if self.options.on_cap is None and (above := estimate.above_cap):
-            raise ConfigError(f"the teacher would need {above}, so nothing was asked: {less}, raise the cap, or say what happens "
-                              "at the cap with the teacher's option on_cap=stop (save and end there) or on_cap=plain (go on "
-                              "without guidance)")
+            raise ConfigError(
+                f"the teacher would need {above}, so nothing was asked: {less}, raise the cap, or say what happens "
+                "at the cap with the teacher's option on_cap=stop (save and end there) or on_cap=plain (go on "
+                "without guidance)"
+            )
 
     @property
     def should_stop(self) -> str:
@@ -163,8 +173,11 @@ class RemoteTeacher:
     @property
     def cap_reached(self) -> str:
         """Which cap has turned a call away, in words; empty while none has."""
-        return (f"the teacher has reached its cap ({self.budget.why_refused}; {_calls(self.budget.refused)} "
-                "refused)") if self.budget.refused else ""
+        return (
+            (f"the teacher has reached its cap ({self.budget.why_refused}; {_calls(self.budget.refused)} refused)")
+            if self.budget.refused
+            else ""
+        )
 
     def settle(self, at_most_s: float = 2.0) -> None:
         """After an interrupt: waits until every canceled call has been put on the account, so that ``totals`` hold."""
@@ -174,9 +187,15 @@ class RemoteTeacher:
 
     def totals(self) -> dict[str, Any]:
         """For the run folder: what was spent and what became of the requests. ``restore`` takes it back."""
-        return {"teacher": self.name, "model": self.backend.model, "spent": self.budget.state(),
-                "usd": self.budget.spent.picodollars / PICO if self.budget.price else None,
-                **asdict(self.used), "outcomes": dict(self.outcomes), "faults": dict(self.faults)}
+        return {
+            "teacher": self.name,
+            "model": self.backend.model,
+            "spent": self.budget.state(),
+            "usd": self.budget.spent.picodollars / PICO if self.budget.price else None,
+            **asdict(self.used),
+            "outcomes": dict(self.outcomes),
+            "faults": dict(self.faults),
+        }
 
     def restore(self, totals: Mapping[str, Any]) -> None:
         """Goes on from an earlier run's ``totals``, so that a cap holds for both together."""
@@ -203,9 +222,12 @@ class RemoteTeacher:
         money = "price unknown" if self.budget.price is None else dollars(spent.picodollars)
         if caps.usd is not None:
             money += f" of ${caps.usd:g}"
-        parts = [money, _calls(spent.calls), f"{used.input_tokens:,} tokens in "
-                                                                         f"({used.cache_read_tokens:,} cached)",
-                 f"{used.output_tokens:,} out"]
+        parts = [
+            money,
+            _calls(spent.calls),
+            f"{used.input_tokens:,} tokens in ({used.cache_read_tokens:,} cached)",
+            f"{used.output_tokens:,} out",
+        ]
         parts += [f"{self.outcomes['cached']} known already"] if self.outcomes["cached"] else []
         failed = {k: n for k, n in self.outcomes.items() if k not in ("ok", "cached")}
         parts += [f"no reply: {', '.join(f'{k} {n}' for k, n in sorted(failed.items()))}"] if failed else []
@@ -218,8 +240,9 @@ class RemoteTeacher:
         try:
             return await work
         except Fault as fault:
-            message = self.backend.secret.redact(f"the {self.name} teacher ({self.backend.model}) cannot work: "
-                                                 f"{' '.join(fault.detail.split())}")
+            message = self.backend.secret.redact(
+                f"the {self.name} teacher ({self.backend.model}) cannot work: {' '.join(fault.detail.split())}"
+            )
         raise TeacherError(message)
 
     async def _check(self) -> None:
@@ -260,8 +283,8 @@ class RemoteTeacher:
 
         async def group(prefix: tuple, group_keys: list[str]) -> None:
             while self._cold(prefix) and (other := self._warming.get(prefix)) is not None:
-                await other.wait()                    # another batch makes the first call
-            if self._cold(prefix):                    # the first call fills the service's cache, then the rest fan out
+                await other.wait()  # another batch makes the first call
+            if self._cold(prefix):  # the first call fills the service's cache, then the rest fan out
                 ended = self._warming[prefix] = asyncio.Event()
                 try:
                     await one(group_keys[0])
@@ -276,7 +299,7 @@ class RemoteTeacher:
         for key, request in zip(keys, requests, strict=True):
             reply = replace(known.get(key) or asked[key], id=request.id)
             if key in asked and (key in paid or not reply.attempts):
-                reply = replace(reply, cache_hit=not reply.error)           # somebody else's call brought it
+                reply = replace(reply, cache_hit=not reply.error)  # somebody else's call brought it
             paid.add(key)
             self.outcomes[reply.error or ("cached" if reply.cache_hit else "ok")] += 1
             replies.append(reply)
@@ -289,7 +312,7 @@ class RemoteTeacher:
                 return replace(await asyncio.shield(flight), attempts=0)
             except Fault as fault:
                 if fault.fatal:
-                    raise                             # otherwise the one who asked was interrupted: ask again
+                    raise  # otherwise the one who asked was interrupted: ask again
         flight = self._flights[key] = asyncio.get_running_loop().create_future()
         try:
             reply = await self._ask(request)
@@ -299,7 +322,7 @@ class RemoteTeacher:
             return reply
         except BaseException as error:
             flight.set_exception(error if isinstance(error, Fault) else Fault("connection", "the call was canceled"))
-            flight.exception()                        # retrieved, in case nobody waits
+            flight.exception()  # retrieved, in case nobody waits
             raise
         finally:
             del self._flights[key]
@@ -323,7 +346,7 @@ class RemoteTeacher:
                     raise
                 empty += fault.error == "empty"
                 wait = self.options.retry.wait_s(attempt, fault)
-                if wait is None or empty > 1 or self._breaker.tripped:     # empty twice: it means it
+                if wait is None or empty > 1 or self._breaker.tripped:  # empty twice: it means it
                     self._breaker.ended(fault.error, clock())
                     return self._failed(request, fault.error, fault.detail, attempt, fault)
                 if fault.wait_s:
@@ -353,13 +376,13 @@ class RemoteTeacher:
             try:
                 async with asyncio.timeout(timeout_s):
                     reply = _readable(await self.backend.call(request, timeout_s, self._worth_marking(prefix)))
-                usage = reply.usage if reply.usage != Usage() else None      # does not count: the worst case
+                usage = reply.usage if reply.usage != Usage() else None  # does not count: the worst case
             except TimeoutError:
                 raise Fault("timeout", f"no reply within {timeout_s:g} s", again=True) from None
             except Fault as fault:
                 usage = fault.usage
                 raise
-            except Exception as error:                # a backend's own mistake must not get out raw either
+            except Exception as error:  # a backend's own mistake must not get out raw either
                 raise Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True) from None
             finally:
                 self.budget.settle(reserved, usage)
@@ -368,23 +391,32 @@ class RemoteTeacher:
         self.used, self._answered, self._refused_in_a_row = add(self.used, reply.usage), True, 0
         if self._worth_marking(prefix):
             served = reply.usage.cache_read_tokens + reply.usage.cache_write_tokens
-            self._warm_until[prefix] = clock() + WARM_S if served else float("inf")     # inf: too short after all
+            self._warm_until[prefix] = clock() + WARM_S if served else float("inf")  # inf: too short after all
         return self._judged(replace(reply, latency_s=clock() - start))
 
     def _judged(self, reply: TeacherReply) -> TeacherReply:
         """The checks that no service does for us."""
-        secret = self.backend.secret                  # a service that repeats the key must not get it into a record
-        reply = replace(reply, text=secret.hide(_storable(reply.text)), detail=secret.redact(_storable(reply.detail)),
-                        model=secret.redact(_storable(reply.model))[:200])
+        secret = self.backend.secret  # a service that repeats the key must not get it into a record
+        reply = replace(
+            reply,
+            text=secret.hide(_storable(reply.text)),
+            detail=secret.redact(_storable(reply.detail)),
+            model=secret.redact(_storable(reply.model))[:200],
+        )
         if len(reply.text) > self.options.max_reply_chars:
-            return replace(reply, text=reply.text[:1000], error="oversized",
-                           detail=f"{len(reply.text):,} characters; at most {self.options.max_reply_chars:,} are read")
+            return replace(
+                reply,
+                text=reply.text[:1000],
+                error="oversized",
+                detail=f"{len(reply.text):,} characters; at most {self.options.max_reply_chars:,} are read",
+            )
         if not reply.error and not reply.text.strip():
             raise Fault("empty", "the reply has no text", again=True, usage=reply.usage)
         return reply
 
-    def _failed(self, request: TeacherRequest, error: str, detail: str, attempts: int, fault: Fault | None = None
-                ) -> TeacherReply:
+    def _failed(
+        self, request: TeacherRequest, error: str, detail: str, attempts: int, fault: Fault | None = None
+    ) -> TeacherReply:
         def redact(text: str) -> str:
             return self.backend.secret.redact(_storable(text))
 
@@ -393,8 +425,11 @@ class RemoteTeacher:
 
     def _worth_marking(self, prefix: tuple) -> bool:
         """Whether the prefix may be long enough for this model to cache. Guessed high: a vain mark costs nothing."""
-        return (self._cache_from is not None and self._warm_until.get(prefix) != float("inf")
-                and sum(len(text.encode("utf-8", "replace")) for _, text in prefix) / 3 >= self._cache_from)
+        return (
+            self._cache_from is not None
+            and self._warm_until.get(prefix) != float("inf")
+            and sum(len(text.encode("utf-8", "replace")) for _, text in prefix) / 3 >= self._cache_from
+        )
 
     def _cold(self, prefix: tuple) -> bool:
         return self._worth_marking(prefix) and self._warm_until.get(prefix, 0.0) < asyncio.get_running_loop().time()

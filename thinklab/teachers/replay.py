@@ -4,6 +4,7 @@ A reply is found by the question, the student's answer and the behavior (its has
 is given again exactly where the same thing is asked again. Anything else gets ``not-recorded`` and stays unguided. A judge's
 verdicts (``judge.jsonl``) are replayed in the same way, by its question and the text.
 """
+
 from __future__ import annotations
 
 import json
@@ -32,7 +33,7 @@ class ReplayTeacher:
     def __init__(self, run: str | Path) -> None:
         self.name = "replay"
         self.path = _file(Path(run))
-        self._exact: dict[tuple[str, ...], Guidance] = {}      # with the rollout's id: the same answer may occur twice
+        self._exact: dict[tuple[str, ...], Guidance] = {}  # with the rollout's id: the same answer may occur twice
         self._known: dict[tuple[str, ...], Guidance] = {}
         self._hashes: dict[tuple[str, ...], set[str]] = {}
         verdicts = self.path.with_name("judge.jsonl")
@@ -48,7 +49,7 @@ class ReplayTeacher:
         return [self._one(request) for request in requests]
 
     def _add(self, row: Mapping[str, Any]) -> None:
-        if "reply" in row and "judge" in row:                  # a line of judge.jsonl
+        if "reply" in row and "judge" in row:  # a line of judge.jsonl
             self._add({"question": row["question"], "response": row["text"], "guidance": _as_guidance(row)})
         if not row.get("guidance"):
             return
@@ -64,24 +65,42 @@ class ReplayTeacher:
         key = (request.example.question, request.response, request.behavior)
         hashed = request.behavior_hash if request.behavior_hash in self._hashes.get(key, ()) else ""
         if hashed != request.behavior_hash and "" not in self._hashes.get(key, ("",)):
-            return TeacherReply(request.id, error="not-recorded", model="replay",
-                                detail=f"{self.path.name} has this answer, but the behavior {request.behavior!r} has "
-                                       "changed since")
+            return TeacherReply(
+                request.id,
+                error="not-recorded",
+                model="replay",
+                detail=f"{self.path.name} has this answer, but the behavior {request.behavior!r} has changed since",
+            )
         found = self._exact.get((*key, hashed, request.id)) or self._known.get((*key, hashed))
         if found is None:
-            return TeacherReply(request.id, error="not-recorded", model="replay",
-                                detail=f"nobody was asked about this answer in {self.path.name}")
+            return TeacherReply(
+                request.id, error="not-recorded", model="replay", detail=f"nobody was asked about this answer in {self.path.name}"
+            )
         failed = found.reason in ERRORS and found.status == "rejected"
-        return TeacherReply(request.id, text=found.raw, error=found.reason if failed else "", model=found.model,
-                            detail=found.detail if failed else "", usage=found.usage, latency_s=found.latency_s,
-                            attempts=found.attempts, cache_hit=True)
+        return TeacherReply(
+            request.id,
+            text=found.raw,
+            error=found.reason if failed else "",
+            model=found.model,
+            detail=found.detail if failed else "",
+            usage=found.usage,
+            latency_s=found.latency_s,
+            attempts=found.attempts,
+            cache_hit=True,
+        )
 
 
 def _as_guidance(row: Mapping[str, Any]) -> dict[str, Any]:
     """A verdict of a judge in the shape of guidance, so that one table finds both."""
-    return {"rollout_id": row["id"], "behavior": "judge", "behavior_hash": "",
-            "status": "rejected" if row["error"] else "proposed", "raw": row["reply"], "reason": row["error"],
-            **{k: row[k] for k in ("detail", "model", "usage", "latency_s", "attempts", "cache_hit")}}
+    return {
+        "rollout_id": row["id"],
+        "behavior": "judge",
+        "behavior_hash": "",
+        "status": "rejected" if row["error"] else "proposed",
+        "raw": row["reply"],
+        "reason": row["error"],
+        **{k: row[k] for k in ("detail", "model", "usage", "latency_s", "attempts", "cache_hit")},
+    }
 
 
 def _file(path: Path) -> Path:
@@ -103,7 +122,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            if number == len(lines):                           # no line break after it: the writer was interrupted
+            if number == len(lines):  # no line break after it: the writer was interrupted
                 break
             raise RunError(f"{path}:{number}:{error.colno}: not valid JSON: {error.msg}") from error
     return rows

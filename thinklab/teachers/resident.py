@@ -3,6 +3,7 @@
 ``self`` is the paper's teacher of the same size without a second model in memory: the adapter is switched off, the base
 answers greedily, and afterward adapter, gradients' flags, the mode of every module and the random state are as found.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -46,13 +47,15 @@ class SelfTeacher:
 
     def check(self) -> None:
         """Raises:
-            TeacherError: see the class.
+        TeacherError: see the class.
         """
         _check_tokenizer(self._student.tokenizer, "the student")
         if any(getattr(m, "merged", False) for m in self._student.model.modules()):
-            raise TeacherError("the teacher 'self' needs the adapter apart from the base, but it is merged into it: "
-                               "call "
-                               "unmerge_adapter() on the model first")
+            raise TeacherError(
+                "the teacher 'self' needs the adapter apart from the base, but it is merged into it: "
+                "call "
+                "unmerge_adapter() on the model first"
+            )
         model, tokenizer = self._student.model, self._student.tokenizer
         with as_found(model), adapter_off(model):
             prove(model, tokenizer, greedy(model, tokenizer), "'self'")
@@ -61,8 +64,14 @@ class SelfTeacher:
         """Greedy replies; the same model and text give the same reply."""
         model = self._student.model
         with as_found(model), adapter_off(model):
-            return _generate(model, self._student.tokenizer, requests, self._what, *self._limits,
-                             getattr(self._student, "chat_template_kwargs", {}))
+            return _generate(
+                model,
+                self._student.tokenizer,
+                requests,
+                self._what,
+                *self._limits,
+                getattr(self._student, "chat_template_kwargs", {}),
+            )
 
 
 class LocalTeacher:
@@ -80,8 +89,16 @@ class LocalTeacher:
         TeacherError: when it cannot be loaded.
     """
 
-    def __init__(self, model: str, bits: int = 16, device: str = "", max_tokens: int = 0, rows: int = 16,
-                 max_student_chars: int = MAX_CHARS, chat_template_kwargs: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        bits: int = 16,
+        device: str = "",
+        max_tokens: int = 0,
+        rows: int = 16,
+        max_student_chars: int = MAX_CHARS,
+        chat_template_kwargs: dict[str, Any] | None = None,
+    ) -> None:
         if bits not in (4, 16):
             raise ConfigError(f"teacher option bits: 16 (as stored) or 4, not {bits!r}")
         self.name, self.source, self.bits = "local", model, bits
@@ -112,11 +129,13 @@ class LocalTeacher:
             from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
             from thinklab.config.devices import default_dtype
+
             half = default_dtype() if self.device.startswith("cuda") else torch.bfloat16
             how: dict[str, Any] = {"dtype": "auto" if half is torch.bfloat16 else half, "device_map": {"": self.device}}
             if self.bits == 4:
-                how["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
-                                                                bnb_4bit_compute_dtype=half)
+                how["quantization_config"] = BitsAndBytesConfig(
+                    load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=half
+                )
             try:
                 tokenizer = AutoTokenizer.from_pretrained(self.source, padding_side="left")
                 with unpatched():
@@ -165,8 +184,16 @@ def as_found(model: torch.nn.Module) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[TeacherRequest], what: str,
-              max_tokens: int, rows: int, max_student_chars: int, template_kwargs: dict[str, Any]) -> list[TeacherReply]:
+def _generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[TeacherRequest],
+    what: str,
+    max_tokens: int,
+    rows: int,
+    max_student_chars: int,
+    template_kwargs: dict[str, Any],
+) -> list[TeacherReply]:
     replies: list[TeacherReply | None] = [None] * len(requests)
     prompts: dict[int, list[int]] = {}
     room = max_positions(model)
@@ -175,14 +202,18 @@ def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
         ids = _encode(tokenizer, shielded(request, max_student_chars, control), template_kwargs)
         longest = max_tokens or request.max_tokens
         if room is not None and len(ids) + longest > room:
-            replies[k] = TeacherReply(request.id, error="prompt-too-long", model=what, attempts=0,
-                                      detail=f"{len(ids)} tokens and a reply of up to {longest}; the model has room "
-                                             f"for {room}")
+            replies[k] = TeacherReply(
+                request.id,
+                error="prompt-too-long",
+                model=what,
+                attempts=0,
+                detail=f"{len(ids)} tokens and a reply of up to {longest}; the model has room for {room}",
+            )
         else:
             prompts[k] = ids
     for longest in sorted({max_tokens or requests[k].max_tokens for k in prompts}):
         places = [k for k in prompts if (max_tokens or requests[k].max_tokens) == longest]
-        places.sort(key=lambda k: len(prompts[k]))             # less padding within a batch
+        places.sort(key=lambda k: len(prompts[k]))  # less padding within a batch
         sampler = greedy(model, tokenizer, longest, rows)
         for k, ids in zip(places, sampler(model, [prompts[k] for k in places]), strict=True):
             usage = Usage(len(prompts[k]), len(ids))
@@ -210,13 +241,14 @@ def instructions(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
 
 def _encode(tokenizer: PreTrainedTokenizerBase, request: TeacherRequest, template_kwargs: dict[str, Any]) -> list[int]:
     def ids(messages: list[dict[str, str]]) -> list[int]:
-        return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True,
-                                             return_dict=True, **template_kwargs)["input_ids"]
+        return tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, **template_kwargs
+        )["input_ids"]
 
     messages = [dict(m) for m in request.messages]
     try:
         return ids(messages)
-    except Exception as error:           # some templates know no system turn; what they raise is theirs to choose
+    except Exception as error:  # some templates know no system turn; what they raise is theirs to choose
         if messages[0]["role"] != "system" or len(messages) < 2:
             raise TeacherError(f"the chat template of the teacher's model refuses the conversation: {error}") from error
         first = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}

@@ -6,6 +6,7 @@ Chance, where a rule wants some, is drawn from the request's id, so it does not 
 ``wrong_share`` makes a rule wrong for that share of the requests: it then confirms a wrong answer and "corrects" a
 right one. That is the worst teacher one can be while keeping to the form, and what experiments about bad teachers need.
 """
+
 from __future__ import annotations
 
 import random
@@ -20,10 +21,12 @@ from thinklab.types import TeacherRequest
 
 Rule = Callable[..., str | None]
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-_STEP = re.compile(r"(?<![\w.)*/+-])(\d[\d,]*(?:\.\d+)?)\s*([-+*/x×÷])\s*\$?(\d[\d,]*(?:\.\d+)?)\s*=\s*(?:<<[^<>]*>>)?\$?"
-                   r"(-?\d[\d,]*(?:\.\d+)?)")
+_STEP = re.compile(
+    r"(?<![\w.)*/+-])(\d[\d,]*(?:\.\d+)?)\s*([-+*/x×÷])\s*\$?(\d[\d,]*(?:\.\d+)?)\s*=\s*(?:<<[^<>]*>>)?\$?"
+    r"(-?\d[\d,]*(?:\.\d+)?)"
+)
 """``16 - 3 = <<16-3=13>>13``: one operation of two numbers, with GSM8K's calculator note or without."""
-_CHAIN = re.compile(r"[-+*/x×÷]\s*\$?$")          # before it: a part of a longer sum, which is left alone
+_CHAIN = re.compile(r"[-+*/x×÷]\s*\$?$")  # before it: a part of a longer sum, which is left alone
 
 
 def chance(request: TeacherRequest, share: float, purpose: str, seed: int = 0) -> bool:
@@ -51,8 +54,11 @@ def sums_reflect(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int
     """
     begin = next((words for name, words in REFLECTIONS.items() if request.behavior.startswith(name)), None)
     if begin is None:
-        fits = ["self-agreement"] if same_number(request.response, request.example.gold) else [
-            "self-conflict", "self-critique", "self-consultancy"]
+        fits = (
+            ["self-agreement"]
+            if same_number(request.response, request.example.gold)
+            else ["self-conflict", "self-critique", "self-consultancy"]
+        )
         begin = REFLECTIONS[random.Random(f"{seed} choice {request.id}").choice(fits)]
     return _worked_again(request, "sums-reflect", begin, wrong_share, seed)
 
@@ -78,18 +84,23 @@ def gold_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int =
     to take; it then says that the steps hold and the question asks for something else.
     """
     if _number(request.example.gold) is None:
-        raise TeacherError(f"the rule 'gold-check' needs a number as the reference answer; the example {request.example.id!r} "
-                           f"has {request.example.gold[:40]!r}")
+        raise TeacherError(
+            f"the rule 'gold-check' needs a number as the reference answer; the example {request.example.id!r} "
+            f"has {request.example.gold[:40]!r}"
+        )
     gold = NUMBER.findall(request.example.gold)[-1].replace(",", "")
     right = same_number(request.response, gold)
     taught = gold
     if chance(request, wrong_share, "wrong_share", seed):
         rng = random.Random(f"{seed} slip {request.id}")
-        taught = (NUMBER.findall(request.response) or [gold])[-1].replace(",", "") if not right else str(
-            _number(gold) + rng.choice([-1, 1]) * rng.randint(1, 9))
+        taught = (
+            (NUMBER.findall(request.response) or [gold])[-1].replace(",", "")
+            if not right
+            else str(_number(gold) + rng.choice([-1, 1]) * rng.randint(1, 9))
+        )
         right = not right
     text = request.response
-    found = [m.groups() for m in _STEP.finditer(text) if not _CHAIN.search(text[:m.start()])]
+    found = [m.groups() for m in _STEP.finditer(text) if not _CHAIN.search(text[: m.start()])]
     said = [_step(*groups) for groups in dict.fromkeys(found)][-4:]
     slips = any(" not " in s for s in said)
     if not said:
@@ -104,8 +115,8 @@ def _step(a: str, sign: str, b: str, result: str) -> str:
     if sign == "/" and y == 0:
         return f"{a}/{b} has no value, so {result} does not hold."
     true = {"+": x + y, "-": x - y, "*": x * y, "/": x / y if y else x}[sign]
-    digits = max(0, -said.as_tuple().exponent)                 # 10/3=3.3 holds to as many digits as it has
-    if abs(true - said) < max(Decimal(10) ** -digits, abs(true) / 10**6):          # the second: noise of floating point
+    digits = max(0, -said.as_tuple().exponent)  # 10/3=3.3 holds to as many digits as it has
+    if abs(true - said) < max(Decimal(10) ** -digits, abs(true) / 10**6):  # the second: noise of floating point
         return f"{a}{sign}{b}={result} holds."
     return f"{a}{sign}{b} is {float(true):g}, not {result}."
 
@@ -127,9 +138,11 @@ def _number(text: str) -> Decimal | None:
 def _operands(request: TeacherRequest, rule: str) -> tuple[int, ...]:
     operands = request.example.meta.get("operands")
     if not isinstance(operands, list | tuple) or len(operands) < 2 or not all(type(x) is int for x in operands):
-        raise TeacherError(f"the rule {rule!r} needs the numbers to add in meta['operands'] (two whole numbers or "
-                           "more); "
-                           f"the example {request.example.id!r} has {operands!r}. The task 'sums' provides them")
+        raise TeacherError(
+            f"the rule {rule!r} needs the numbers to add in meta['operands'] (two whole numbers or "
+            "more); "
+            f"the example {request.example.id!r} has {operands!r}. The task 'sums' provides them"
+        )
     return tuple(operands)
 
 

@@ -5,6 +5,7 @@ the same text always gives the same prompt, so that replies can be cached. The p
 
 This guards the teacher's reading. What the teacher then says is checked by the strict parser like any other reply.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -24,7 +25,8 @@ MAX_CHARS = 12_000
 
 CONTROL_TOKENS = re.compile(
     r"<\|[^<>\n]{0,64}?\|>|<｜[^<>\n]{0,64}?｜>|</?s>|<(?:bos|eos|pad|unk|mask|start_of_turn|end_of_turn)>"
-    r"|\[/?INST\]|<</?SYS>>|\[(?:CLS|SEP|PAD|MASK|UNK)\]")
+    r"|\[/?INST\]|<</?SYS>>|\[(?:CLS|SEP|PAD|MASK|UNK)\]"
+)
 """Control tokens of the usual chat templates, which servers may honor even inside a message."""
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """C0/C1 controls but tab and newline, text-direction overrides, and lone surrogates, which no UTF-8 can carry."""
@@ -49,7 +51,7 @@ def shorten(text: str, max_chars: int = MAX_CHARS) -> str:
     if len(text) <= max_chars:
         return text
     half = max_chars // 2
-    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[len(text) - half:]}"
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[len(text) - half :]}"
 
 
 def marked(text: str) -> str:
@@ -73,7 +75,7 @@ def shielded(request: TeacherRequest, max_chars: int = MAX_CHARS, control_tokens
     if at < 0:
         head, answer, tail = "", content, ""
     else:
-        head, tail = content[:at], content[at + len(answer):]
+        head, tail = content[:at], content[at + len(answer) :]
     body = marked(as_text(shorten(answer, max_chars), control_tokens))
     last = {**last, "content": f"{as_text(head, control_tokens)}{body}{as_text(tail, control_tokens)}"}
     if before and before[0]["role"] == "system":

@@ -1,4 +1,5 @@
 """The ``scripted`` teacher: a rule or a table instead of a model. Deterministic, free, and what the demo uses."""
+
 from __future__ import annotations
 
 import inspect
@@ -34,11 +35,16 @@ class ScriptedTeacher:
         ConfigError: for an unknown rule or parameter, or a table that cannot be read.
     """
 
-    def __init__(self, rule: str | Callable[..., str | None] | None = None, table: str | Path | None = None,
-                 mute_share: float = 0.0, seed: int = 0, **parameters: Any) -> None:
+    def __init__(
+        self,
+        rule: str | Callable[..., str | None] | None = None,
+        table: str | Path | None = None,
+        mute_share: float = 0.0,
+        seed: int = 0,
+        **parameters: Any,
+    ) -> None:
         if (rule is None) == (table is None):
-            raise ConfigError(f"the scripted teacher takes either a rule ({', '.join(RULES)}, or module:function) or "
-                              "a table")
+            raise ConfigError(f"the scripted teacher takes either a rule ({', '.join(RULES)}, or module:function) or a table")
         self.name = "scripted"
         self.mute_share, self.seed = mute_share, seed
         if table is not None:
@@ -62,9 +68,11 @@ class ScriptedTeacher:
         if not chance(request, self.mute_share, "mute_share", self.seed):
             try:
                 text = self._rule(request, **self._parameters)
-            except Exception as error:                # the user's own code: it may raise anything
-                raise TeacherError(f"the rule {self._what!r} failed on {request.example.id!r}: {place_in(error, self._rule)}"
-                                   f"{type(error).__name__}: {error}") from error
+            except Exception as error:  # the user's own code: it may raise anything
+                raise TeacherError(
+                    f"the rule {self._what!r} failed on {request.example.id!r}: {place_in(error, self._rule)}"
+                    f"{type(error).__name__}: {error}"
+                ) from error
         model = f"scripted:{self._what}"
         if text is None:
             return TeacherReply(request.id, error="mute", detail="the scripted teacher has nothing to say", model=model)
@@ -85,8 +93,7 @@ def _resolve(rule: str | Callable[..., str | None]) -> tuple[Rule, str]:
     if rule in RULES:
         return RULES[rule], rule
     if ":" not in rule:
-        raise ConfigError(f"unknown rule {rule!r}{did_you_mean(rule, RULES)}; one of {', '.join(RULES)}, or "
-                          "module:function")
+        raise ConfigError(f"unknown rule {rule!r}{did_you_mean(rule, RULES)}; one of {', '.join(RULES)}, or module:function")
     return find_function(rule, "the rule"), rule
 
 
@@ -97,10 +104,16 @@ def _check_parameters(rule: Rule, what: str, parameters: Mapping[str, Any]) -> N
     names = list(known)[1:]
     for name in parameters:
         if name not in names:
-            raise ConfigError(f"the rule {what!r} has no parameter {name!r}{did_you_mean(name, names)}; "
-                              f"it takes {', '.join(names) or 'none'}")
-    missing = [n for n in names if known[n].default is inspect.Parameter.empty and n not in parameters
-               and known[n].kind is not inspect.Parameter.VAR_POSITIONAL]
+            raise ConfigError(
+                f"the rule {what!r} has no parameter {name!r}{did_you_mean(name, names)}; it takes {', '.join(names) or 'none'}"
+            )
+    missing = [
+        n
+        for n in names
+        if known[n].default is inspect.Parameter.empty
+        and n not in parameters
+        and known[n].kind is not inspect.Parameter.VAR_POSITIONAL
+    ]
     if missing:
         raise ConfigError(f"the rule {what!r} also needs {', '.join(missing)}")
 
@@ -116,12 +129,10 @@ def _read_table(path: Path) -> dict[tuple[str, str | None], str]:
         row = row if isinstance(row, Mapping) else {}
         values = [row.get("question"), row.get("reply"), row.get("response", "")]
         if not all(isinstance(v, str) for v in values):
-            raise ConfigError(f"{where}: expected an object with the texts 'question' and 'reply' (and perhaps "
-                              "'response')")
+            raise ConfigError(f"{where}: expected an object with the texts 'question' and 'reply' (and perhaps 'response')")
         key = (row["question"], row.get("response"))
         if replies.setdefault(key, row["reply"]) != row["reply"]:
-            raise ConfigError(f"{where}: a second, different reply to the same question; keep one, or add 'response' "
-                              "to each")
+            raise ConfigError(f"{where}: a second, different reply to the same question; keep one, or add 'response' to each")
     return replies
 
 

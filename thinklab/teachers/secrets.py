@@ -3,6 +3,7 @@
 A key is looked for in the environment, then in Colab's secrets, then asked for without echo where somebody can type.
 It is never an option: options end up in configs, run folders and shell histories.
 """
+
 from __future__ import annotations
 
 import getpass
@@ -83,13 +84,15 @@ def find_key(names: Sequence[str], service: str, required: bool = True) -> Secre
         value = getpass.getpass(f"{service} key (not shown, not stored): ")
     value = value.strip()
     if not value and required:
-        raise TeacherError(f"no key for {service}: set the environment variable {names[0]}, or on Colab add a secret "
-                           "of that name "
-                           "and allow this notebook to read it")
+        raise TeacherError(
+            f"no key for {service}: set the environment variable {names[0]}, or on Colab add a secret "
+            "of that name "
+            "and allow this notebook to read it"
+        )
     if not value.isascii() or any(c.isspace() for c in value):
-        raise TeacherError(f"the key for {service} in {names[0]} has a space, a line break or a character outside "
-                           "ASCII in it; "
-                           "copy it again")
+        raise TeacherError(
+            f"the key for {service} in {names[0]} has a space, a line break or a character outside ASCII in it; copy it again"
+        )
     return Secret(value)
 
 
@@ -105,8 +108,10 @@ def checked_url(url: str) -> str:
     except (ValueError, AttributeError, TypeError):
         parts, port_ok = None, False
     if parts is not None and (parts.username or parts.password or parts.query):
-        raise ConfigError("base_url may hold neither a user and password nor a '?': a key never goes into a config. Put it into "
-                          "an environment variable and name that with key_env")
+        raise ConfigError(
+            "base_url may hold neither a user and password nor a '?': a key never goes into a config. Put it into "
+            "an environment variable and name that with key_env"
+        )
     if not port_ok or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"base_url must be an address such as http://127.0.0.1:8000/v1, not {url!r}")
     return url
@@ -126,10 +131,11 @@ def _from_colab(names: Sequence[str]) -> str:
     if "google.colab" not in sys.modules:
         return ""
     from google.colab import userdata
+
     for name in names:
         try:
             value = userdata.get(name)
-        except Exception:                # not set, or this notebook may not read it: Colab has an exception for each
+        except Exception:  # not set, or this notebook may not read it: Colab has an exception for each
             continue
         if value and value.strip():
             return value
@@ -139,6 +145,7 @@ def _from_colab(names: Sequence[str]) -> str:
 def _somebody_there() -> bool:
     if "ipykernel" in sys.modules:
         from IPython import get_ipython
+
         kernel = getattr(get_ipython(), "kernel", None)
-        return bool(getattr(kernel, "_allow_stdin", False))      # False under nbconvert and the like
+        return bool(getattr(kernel, "_allow_stdin", False))  # False under nbconvert and the like
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()

@@ -3,6 +3,7 @@
 A cache that is not filled, or a forward pass that another library has replaced, gives noise without any error. So two known texts
 of different length are continued together and the result is compared with plain logits: one text at a time, no cache, no padding.
 """
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -17,8 +18,10 @@ TEXTS = ("Tom has 12 figs and finds 4 more. How many figs are there now?", "1 2 
 TOKENS = 8
 EXACT, HALF = 0.01, 0.5
 """By how many nats a chosen token may lie below the likeliest: in float32, and in 16 or 4 bits, where near ties are rounded."""
-INSTEAD = ("Another library has probably replaced parts of its model's code; ask it as a server of its own (backend openai), or "
-           "use the teacher 'self'")
+INSTEAD = (
+    "Another library has probably replaced parts of its model's code; ask it as a server of its own (backend openai), or "
+    "use the teacher 'self'"
+)
 
 
 @torch.no_grad()
@@ -36,20 +39,22 @@ def prove(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sampler: S
     narrow = getattr(model, "is_quantized", False) or next(model.parameters()).dtype is not torch.float32
     allowed, gap = HALF if narrow else EXACT, 0.0
     try:
-        for some in (prompts, prompts[:1]):                       # a batch needs padding, a single text does not
+        for some in (prompts, prompts[:1]):  # a batch needs padding, a single text does not
             # without an end of its own, so that there is something to compare
             answers = replace(sampler, max_new_tokens=TOKENS, eos_ids=(), rows=0)(model, some)
             with _eval_mode(model):
                 for prompt, answer in zip(some, answers, strict=True):
                     ids = torch.tensor([[*prompt, *answer]], device=next(model.parameters()).device)
-                    every = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1:-1].float().log_softmax(-1)
-                    chosen = every.gather(-1, ids[0, len(prompt):, None])[:, 0]
+                    every = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
+                    chosen = every.gather(-1, ids[0, len(prompt) :, None])[:, 0]
                     gap = max(gap, (every.amax(-1) - chosen).max().item())
     except (RuntimeError, TypeError, AttributeError, IndexError, ValueError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise TeacherError(f"the teacher {what} cannot continue a known text: {why}. {INSTEAD}") from error
-    if not gap <= allowed:                                        # also where it is no number
-        raise TeacherError(f"the teacher {what} continues a known text with tokens that its own logits put {gap:.2f} nats below "
-                           f"the likeliest, so it would write noise. {INSTEAD}")
+    if not gap <= allowed:  # also where it is no number
+        raise TeacherError(
+            f"the teacher {what} continues a known text with tokens that its own logits put {gap:.2f} nats below "
+            f"the likeliest, so it would write noise. {INSTEAD}"
+        )

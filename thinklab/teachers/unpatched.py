@@ -4,6 +4,7 @@ Unsloth patches the classes themselves, so any other model of the same family in
 preparations that its loader makes for the student: the cache stays empty and the model writes noise. Unsloth keeps a record of
 what it replaced (``_unsloth_pre_patch_originals``), which is put back while another model is loaded and while it is asked.
 """
+
 from __future__ import annotations
 
 import sys

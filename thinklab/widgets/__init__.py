@@ -2,10 +2,16 @@
 
 Importing this package imports no widget library: each view is loaded when it is first used.
 """
+
 from importlib import import_module
 
-_NAMES = {"ReviewPane": "review_pane", "BehaviorStudio": "behavior_studio", "AasExplorer": "aas_explorer",
-          "token_view": "token_html", "side_by_side": "before_after"}
+_NAMES = {
+    "ReviewPane": "review_pane",
+    "BehaviorStudio": "behavior_studio",
+    "AasExplorer": "aas_explorer",
+    "token_view": "token_html",
+    "side_by_side": "before_after",
+}
 __all__ = list(_NAMES)
 
 

@@ -6,6 +6,7 @@ Sliders are plain ipywidgets; the curves are SVG that Python draws from ``thinkl
 one in JavaScript. Not ``go.FigureWidget`` and not a figure inside an ``Output`` (both fail on Colab), and not plotly's own
 sliders: they step through frames made in advance, and three independent sliders would need every combination of them.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -48,6 +49,7 @@ def quadrants(tokens: Iterable[Token], shaping: aas.Shaping) -> dict[tuple[bool,
 def aas_html(tokens: Iterable[Token] = (), shaping: aas.Shaping = aas.Shaping(), advantage: float = 1.5) -> str:
     """Two charts and the table of the quadrants, as HTML without a script."""
     from thinklab.widgets.svg import Chart
+
     tokens = list(tokens)
     grid = [10 ** (e / 40) for e in range(-280, 0)] + [0.97, 0.99, 1 - 1e-9]
     grid = sorted({*grid, shaping.floor, shaping.floor * (1 - 1e-9)})
@@ -73,8 +75,10 @@ def aas_html(tokens: Iterable[Token] = (), shaping: aas.Shaping = aas.Shaping(),
         weight.dots([(max(p, LEAST), k, tip)], kind)
         grad.dots([(max(p, LEAST), a * k * (1 - p), tip)], kind)
     seen = f"<span class=dot>{len(dots)} of {len(tokens)} teacher tokens, the rarest first</span>" if dots else ""
-    legend = (f"<p class=tl-legend><span class=pos>A = +{advantage:.2f}</span><span class=neg>A = −{advantage:.2f}</span>"
-              f"<span class=plain>plain policy gradient</span>{seen}</p>")
+    legend = (
+        f"<p class=tl-legend><span class=pos>A = +{advantage:.2f}</span><span class=neg>A = −{advantage:.2f}</span>"
+        f"<span class=plain>plain policy gradient</span>{seen}</p>"
+    )
     return f"<div class='tl tl-aas'>{legend}<div class=tl-charts>{weight}{grad}</div>{_table(tokens, shaping)}</div>"
 
 
@@ -83,10 +87,13 @@ def _table(tokens: list[Token], shaping: aas.Shaping) -> str:
     for (positive, likely), q in quadrants(tokens, shaping).items():
         seen = f"{q.weight / q.count:.3f} <span class=tl-soft>[{q.low:.3g}, {q.high:.3g}]</span>" if q.count else "–"
         examples = " ".join(f"<code>{escape(repr(t)[1:-1])}</code>" for t in q.examples)
-        rows += (f"<tr><td>A {'&gt;' if positive else '&lt;'} 0, p {'&ge;' if likely else '&lt;'} {shaping.floor:.3g}"
-                 f"<td>{q.count}<td>{seen}<td>{q.no_grip}<td>{escape(CLAIMS[positive, likely])}<td>{examples}</tr>")
-    head = "".join(f"<th>{h}" for h in ("teacher tokens", "count", "mean weight", "below 0.1", "what the method intends",
-                                        "for instance"))
+        rows += (
+            f"<tr><td>A {'&gt;' if positive else '&lt;'} 0, p {'&ge;' if likely else '&lt;'} {shaping.floor:.3g}"
+            f"<td>{q.count}<td>{seen}<td>{q.no_grip}<td>{escape(CLAIMS[positive, likely])}<td>{examples}</tr>"
+        )
+    head = "".join(
+        f"<th>{h}" for h in ("teacher tokens", "count", "mean weight", "below 0.1", "what the method intends", "for instance")
+    )
     return f"<div class=tl-scroll><table><thead><tr>{head}</thead><tbody>{rows}</tbody></table></div>"
 
 
@@ -99,8 +106,12 @@ class AasExplorer(w.VBox):
         advantage: of the curves; the dots have their own.
     """
 
-    def __init__(self, source: RunFolder | Iterable[Mapping[str, Any]] | None = None, shaping: aas.Shaping | None = None,
-                 advantage: float = 1.5):
+    def __init__(
+        self,
+        source: RunFolder | Iterable[Mapping[str, Any]] | None = None,
+        shaping: aas.Shaping | None = None,
+        advantage: float = 1.5,
+    ):
         traces = source.read("tokens") if isinstance(source, RunFolder) else source or ()
         self.tokens = teacher_tokens(traces)
         if shaping is None:

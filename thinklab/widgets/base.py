@@ -1,4 +1,5 @@
 """What the interactive views share: static HTML wherever widgets do not run."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -17,7 +18,7 @@ class View(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         made = super()._repr_mimebundle_(**kwargs)
-        if made is None:            # ipywidgets is told to print nothing
+        if made is None:  # ipywidgets is told to print nothing
             return made
         data, metadata = made if isinstance(made, tuple) else (made, {})
         return {**data, "text/html": self.to_html()}, metadata
@@ -25,7 +26,8 @@ class View(anywidget.AnyWidget):
     def _ipython_display_(self) -> None:
         """Shown like any widget, but so that ``freeze`` finds it again."""
         from IPython.display import HTML, display
-        if self._repr_mimebundle_ is None:      # closed
+
+        if self._repr_mimebundle_ is None:  # closed
             display(HTML(self.to_html()))
             return
         made = self._repr_mimebundle_()
@@ -35,6 +37,7 @@ class View(anywidget.AnyWidget):
     def freeze(self) -> None:
         """Put static HTML in place of the widget wherever it was shown: that stays in the saved notebook and in every export."""
         from IPython.display import HTML
+
         for place in getattr(self, "_places", []):
             place.update(HTML(self.to_html()))
         self.close()

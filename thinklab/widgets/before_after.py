@@ -1,4 +1,5 @@
 """Before and after on the same questions, from what the probes wrote down."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -20,5 +21,6 @@ def side_by_side(runs: RunFolder | Mapping[str, RunFolder], shown: int = 8) -> H
     if not found:
         where = ", ".join(str(r.path) for r in runs.values())
         raise RunError(f"{where}: no probed answers yet; call lab.probe(), or `thinklab probe`")
-    return Html(f"<div class='tl tl-pairs'>{found.replace('<h2>', '<h3>').replace('</h2>', '</h3>')}</div>", "pairs.css",
-                "Side by side")
+    return Html(
+        f"<div class='tl tl-pairs'>{found.replace('<h2>', '<h3>').replace('</h2>', '</h3>')}</div>", "pairs.css", "Side by side"
+    )

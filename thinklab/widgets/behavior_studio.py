@@ -6,6 +6,7 @@
 Lint by line, the conversation that the teacher would get, the detector on answers of your own, and the file's own tests: what
 ``thinklab behaviors lint``, ``preview`` and ``test`` say.
 """
+
 from __future__ import annotations
 
 import os
@@ -55,8 +56,14 @@ class BehaviorStudio(View):
     answer = traitlets.Unicode().tag(sync=True)
     report = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, name_or_path: str | Path, samples: Sequence[str] | None = None, question: str = QUESTION,
-                 answer: str = ANSWER, save_as: str | Path | None = None):
+    def __init__(
+        self,
+        name_or_path: str | Path,
+        samples: Sequence[str] | None = None,
+        question: str = QUESTION,
+        answer: str = ANSWER,
+        save_as: str | Path | None = None,
+    ):
         path = locate(name_or_path)
         shipped = path in shipped_behaviors().values()
         self.path = Path(save_as) if save_as else Path(path.name) if shipped else path
@@ -91,7 +98,7 @@ class BehaviorStudio(View):
                 answer["error"] = str(error)
         try:
             self.report = studio_report(self.source, self.text, self.samples, self.question, self.answer)
-        except Exception as error:       # a detector of somebody's own may do anything; the studio must go on
+        except Exception as error:  # a detector of somebody's own may do anything; the studio must go on
             answer["error"] = f"{type(error).__name__}: {error}"
         self.send({**answer, "report": self.report})
 
@@ -131,8 +138,14 @@ def studio_report(path: Path, text: str, samples: Sequence[str], question: str, 
     findings = []
     for f in lint.lint(path, text):
         here = f.file == str(path)
-        findings.append({"level": f.level, "line": f.line if here else 0, "column": f.column,
-                         "message": f.message if here else f"{f.file}:{f.line}: {f.message}"})
+        findings.append(
+            {
+                "level": f.level,
+                "line": f.line if here else 0,
+                "column": f.column,
+                "message": f.message if here else f"{f.file}:{f.line}: {f.message}",
+            }
+        )
     report: dict[str, Any] = {"findings": findings}
     try:
         behavior = Behavior(files.read_text(text, str(path)), path)
@@ -147,24 +160,44 @@ def studio_report(path: Path, text: str, samples: Sequence[str], question: str, 
             detected.append({"found": found.found, "why": found.why, "spans": utf16_spans(sample, found.spans)})
         except BehaviorError as error:
             detected.append({"found": None, "why": str(error), "spans": []})
-    tests = {"passed": sum(r.passed is True for r in results), "not_run": sum(r.passed is None for r in results),
-             "failed": [f"{r.what}: {r.why}" for r in results if r.passed is False]}
-    return {**report, "messages": [dict(m) for m in made.messages], "tokens": [made.input_tokens, made.output_tokens],
-            "hash": behavior.hash, "samples": detected, "tests": tests}
+    tests = {
+        "passed": sum(r.passed is True for r in results),
+        "not_run": sum(r.passed is None for r in results),
+        "failed": [f"{r.what}: {r.why}" for r in results if r.passed is False],
+    }
+    return {
+        **report,
+        "messages": [dict(m) for m in made.messages],
+        "tokens": [made.input_tokens, made.output_tokens],
+        "hash": behavior.hash,
+        "samples": detected,
+        "tests": tests,
+    }
 
 
 def studio_html(text: str, report: Mapping[str, Any], samples: Sequence[str], file: str) -> str:
     """The same as HTML without a script."""
-    rows = "".join(f"<p class='{'tl-bad' if f['level'] == 'error' else 'tl-warn'}'>line {f['line']}: {escape(f['message'])}</p>"
-                   for f in report["findings"]) or "<p class=tl-good>✓ no problems</p>"
-    detected = "".join(f"<p class=tl-text>{escape(sample)}<br><span class='{'tl-good' if d['found'] else 'tl-bad'}'>"
-                       f"{'✓ shown' if d['found'] else '✗ not shown'}</span> <span class=tl-soft>{escape(d['why'])}</span></p>"
-                       for sample, d in zip(samples, report.get("samples", []), strict=False))
-    prompt = "".join(f"<p class=tl-label>{escape(m['role'])}</p><p class='tl-text tl-message'>{escape(m['content'])}</p>"
-                     for m in report.get("messages", []))
-    return (f"<div class='tl tl-studio'><h3>{escape(file)}</h3>{rows}<details><summary>The file</summary>"
-            f"<pre>{escape(text)}</pre></details><details><summary>What the teacher gets</summary>{prompt}</details>"
-            f"<h4>Detector</h4>{detected}</div>")
+    rows = (
+        "".join(
+            f"<p class='{'tl-bad' if f['level'] == 'error' else 'tl-warn'}'>line {f['line']}: {escape(f['message'])}</p>"
+            for f in report["findings"]
+        )
+        or "<p class=tl-good>✓ no problems</p>"
+    )
+    detected = "".join(
+        f"<p class=tl-text>{escape(sample)}<br><span class='{'tl-good' if d['found'] else 'tl-bad'}'>"
+        f"{'✓ shown' if d['found'] else '✗ not shown'}</span> <span class=tl-soft>{escape(d['why'])}</span></p>"
+        for sample, d in zip(samples, report.get("samples", []), strict=False)
+    )
+    prompt = "".join(
+        f"<p class=tl-label>{escape(m['role'])}</p><p class='tl-text tl-message'>{escape(m['content'])}</p>"
+        for m in report.get("messages", [])
+    )
+    return (
+        f"<div class='tl tl-studio'><h3>{escape(file)}</h3>{rows}<details><summary>The file</summary>"
+        f"<pre>{escape(text)}</pre></details><details><summary>What the teacher gets</summary>{prompt}</details>"
+        f"<h4>Detector</h4>{detected}</div>"
+    )
 
 
 def _read(path: Path) -> str | None:

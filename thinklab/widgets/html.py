@@ -1,4 +1,5 @@
 """Views as static HTML: the shared colors, and an object that shows itself in a notebook and can be saved as a page."""
+
 from __future__ import annotations
 
 import re
@@ -45,8 +46,11 @@ class Html:
         """One file, no network."""
         path = Path(path)
         rules = "body { margin: 0; padding: 24px; color-scheme: light dark; background: light-dark(#fff, #14181d) }"
-        path.write_text(f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(self.title)}</title>"
-                        f"<style>{rules}</style><body>{self.to_html()}</body></html>", "utf-8")
+        path.write_text(
+            f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(self.title)}</title>"
+            f"<style>{rules}</style><body>{self.to_html()}</body></html>",
+            "utf-8",
+        )
         return path
 
     def __repr__(self) -> str:

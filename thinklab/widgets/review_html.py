@@ -1,4 +1,5 @@
 """A review as static HTML: for exports, for viewers without widgets, and what a pane leaves in the saved notebook."""
+
 from __future__ import annotations
 
 import difflib
@@ -11,8 +12,14 @@ from thinklab.widgets.html import Html
 
 SHOWN = 60
 """Items in full; a saved notebook should stay small, and all of them are in the run folder."""
-WORDS = {"open": "undecided", "skipped": "skipped", "refused": "reply refused", "accepted": "accepted",
-         "edited": "accepted, edited", "rejected": "rejected"}
+WORDS = {
+    "open": "undecided",
+    "skipped": "skipped",
+    "refused": "reply refused",
+    "accepted": "accepted",
+    "edited": "accepted, edited",
+    "rejected": "rejected",
+}
 KIND = {"accepted": "good", "edited": "good", "rejected": "bad", "refused": "bad"}
 _PIECES = re.compile(r"\w+|\s+|[^\w\s]")
 
@@ -38,24 +45,33 @@ def review_view(queue: ReviewQueue, shown: int = SHOWN) -> Html:
     counts = ", ".join(f"{n} {WORDS[state]}" for state, n in queue.counts().items()) or "nothing to review"
     where = f" All of them are in {escape(str(queue.run.path.name))}/reviews.jsonl." if queue.run is not None else ""
     rest = f"<p class=tl-soft>{len(items) - shown} more are not shown here.{where}</p>" if len(items) > shown else ""
-    return Html(f"<div class='tl tl-static'><h3>Review: {len(items)} guided rollouts</h3><p class=tl-soft>{counts}</p>"
-                f"{''.join(_item(i) for i in items[:shown])}{rest}</div>", "review_static.css", "Review")
+    return Html(
+        f"<div class='tl tl-static'><h3>Review: {len(items)} guided rollouts</h3><p class=tl-soft>{counts}</p>"
+        f"{''.join(_item(i) for i in items[:shown])}{rest}</div>",
+        "review_static.css",
+        "Review",
+    )
 
 
 def _item(item: Item) -> str:
     guidance = item.guidance
     said = {True: "correct", False: "incorrect", None: "nothing"}
     truth = {True: "correct", False: "incorrect", None: "not known"}
-    agrees = {True: "<span class=tl-good>✓ the teacher is right</span>", None: "",
-              False: "<span class=tl-bad>✗ the teacher is wrong</span>"}[item.agrees]
+    agrees = {
+        True: "<span class=tl-good>✓ the teacher is right</span>",
+        None: "",
+        False: "<span class=tl-bad>✗ the teacher is wrong</span>",
+    }[item.agrees]
     text = diff(item.said.text, item.text) if item.state == "edited" else escape(item.said.text)
     if item.state == "refused" or not text:
         text = f"<span class=tl-soft>The reply was refused: {escape(guidance.detail or guidance.reason or 'no text')}</span>"
     who = f" by {escape(item.who)}, {escape(item.when[:16].replace('T', ' '))} UTC" if item.decided else ""
     draft = f"<span class=tl-label>Draft, not decided on</span><p class=tl-text>{escape(item.draft)}</p>" if item.draft else ""
-    return (f"<details{' open' if item.number < 3 else ''}><summary><span class='tl-chip tl-{KIND.get(item.state, 'soft')}'>"
-            f"{WORDS[item.state]}</span> {escape(item.question)}</summary>"
-            f"<span class=tl-label>The student's answer</span><p class=tl-text>{escape(item.student_text)}</p>"
-            f"<span class=tl-label>The guidance, {escape(item.behavior)}</span><p class='tl-text tl-said'>{text}</p>{draft}"
-            f"<p class=tl-soft>Teacher: {said[item.verdict]}; rule: {truth[item.truth]} "
-            f"(answer {escape(item.rollout.example.gold)}). {agrees} <span>{WORDS[item.state]}{who}</span></p></details>")
+    return (
+        f"<details{' open' if item.number < 3 else ''}><summary><span class='tl-chip tl-{KIND.get(item.state, 'soft')}'>"
+        f"{WORDS[item.state]}</span> {escape(item.question)}</summary>"
+        f"<span class=tl-label>The student's answer</span><p class=tl-text>{escape(item.student_text)}</p>"
+        f"<span class=tl-label>The guidance, {escape(item.behavior)}</span><p class='tl-text tl-said'>{text}</p>{draft}"
+        f"<p class=tl-soft>Teacher: {said[item.verdict]}; rule: {truth[item.truth]} "
+        f"(answer {escape(item.rollout.example.gold)}). {agrees} <span>{WORDS[item.state]}{who}</span></p></details>"
+    )

@@ -6,6 +6,7 @@
 The browser shows a decision at once and sends it; Python puts it on disk (``reviews.jsonl``) and answers with the items as
 they are now. So the pane stays quick while a cell runs, and a kernel that is started again loses nothing that was sent.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -37,17 +38,29 @@ class ReviewPane(View):
         self._quick: dict[tuple[str, str], dict[str, Any]] = {}
         super().__init__(budget=queue.guide.max_tokens, can_ask=queue.ask is not None)
         self.on_msg(lambda _, message, buffers: self.handle(message))
-        queue.when_closed.append(self.freeze)       # what has been trained on stays in the notebook as static HTML
+        queue.when_closed.append(self.freeze)  # what has been trained on stays in the notebook as static HTML
 
     def row(self, item: Item) -> dict[str, Any]:
         """What the browser knows about an item. ``quick`` is the preview without the reward, which takes longer."""
         key = item.id, item.current
         if key not in self._quick:
             self._quick[key] = _json(preview(item, item.current, self.queue.behavior_of(item.id), self.queue.guide, None))
-        return {"id": item.id, "question": item.question, "gold": item.rollout.example.gold, "student": item.student_text,
-                "said": item.said.text, "text": item.text, "draft": item.draft, "state": item.state, "verdict": item.verdict,
-                "truth": item.truth, "agrees": item.agrees, "behavior": item.behavior,
-                "refusal": item.said.detail or item.said.reason, "quick": self._quick[key]}
+        return {
+            "id": item.id,
+            "question": item.question,
+            "gold": item.rollout.example.gold,
+            "student": item.student_text,
+            "said": item.said.text,
+            "text": item.text,
+            "draft": item.draft,
+            "state": item.state,
+            "verdict": item.verdict,
+            "truth": item.truth,
+            "agrees": item.agrees,
+            "behavior": item.behavior,
+            "refusal": item.said.detail or item.said.reason,
+            "quick": self._quick[key],
+        }
 
     def handle(self, message: Mapping[str, Any]) -> None:
         """Act on one message of the browser: ``{"kind", "n", "id" | "ids", "text"?}``; always answers."""
@@ -60,7 +73,7 @@ class ReviewPane(View):
             changed, answer["said"] = self._act(kind, id, text, message.get("ids"))
             if kind in ("undo", "ask") and changed:
                 answer["goto"] = changed[0].id
-        except Exception as error:      # a full disk, a text that does not fit, a teacher that fails: the browser must hear of it
+        except Exception as error:  # a full disk, a text that does not fit, a teacher that fails: the browser must hear of it
             answer["error"] = str(error) if isinstance(error, ThinklabError) else f"{type(error).__name__}: {error}"
             known = {item.id: item for item in self.queue.items}
             changed = [known[i] for i in message.get("ids") or [id] if i in known]

@@ -1,4 +1,5 @@
 """A line chart as SVG, drawn in Python: small, themed by CSS, and the same in a live view, a saved notebook and a page."""
+
 from __future__ import annotations
 
 import math
@@ -42,31 +43,42 @@ class Chart:
 
     def dots(self, points: Sequence[tuple[float, float, str]], kind: str) -> None:
         """(x, y, what to say on hover)"""
-        self.parts += [f"<circle class='{kind}' cx='{self.x(a)}' cy='{self.y(b)}' r='3.2'><title>{escape(tip)}</title></circle>"
-                       for a, b, tip in points]
+        self.parts += [
+            f"<circle class='{kind}' cx='{self.x(a)}' cy='{self.y(b)}' r='3.2'><title>{escape(tip)}</title></circle>"
+            for a, b, tip in points
+        ]
 
     def band(self, start: float, stop: float, text: str) -> None:
         """Shade a part of x, and say what it is."""
         a, b = self.x(start), self.x(stop)
-        self.parts.insert(0, f"<rect class=band x='{a}' y='{self.top}' width='{max(b - a, 0):.1f}' "
-                             f"height='{self.height - self.bottom - self.top}'/>"
-                             f"<text class=note x='{a + 6}' y='{self.top + 15}'>{escape(text)}</text>")
+        self.parts.insert(
+            0,
+            f"<rect class=band x='{a}' y='{self.top}' width='{max(b - a, 0):.1f}' "
+            f"height='{self.height - self.bottom - self.top}'/>"
+            f"<text class=note x='{a + 6}' y='{self.top + 15}'>{escape(text)}</text>",
+        )
 
     def __str__(self) -> str:
         low, high = (math.ceil(math.log10(self.x_range[0])), math.floor(math.log10(self.x_range[1])))
         foot = self.height - self.bottom
-        grid = [f"<line class=grid x1='{self.x(10.0 ** e)}' x2='{self.x(10.0 ** e)}' y1='{self.top}' y2='{foot}'/>"
-                f"<text class=tick x='{self.x(10.0 ** e)}' y='{foot + 16}' text-anchor=middle>{10.0 ** e:g}</text>"
-                for e in range(low, high + 1)]
+        grid = [
+            f"<line class=grid x1='{self.x(10.0**e)}' x2='{self.x(10.0**e)}' y1='{self.top}' y2='{foot}'/>"
+            f"<text class=tick x='{self.x(10.0**e)}' y='{foot + 16}' text-anchor=middle>{10.0**e:g}</text>"
+            for e in range(low, high + 1)
+        ]
         a, b = self.y_range
         step = next(s for s in (0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 100) if (b - a) / s <= 6)
         value = math.ceil(a / step) * step
         while value <= b + 1e-9:
             y, label = self.y(value), f"{round(value, 6):g}"
-            grid.append(f"<line class=grid x1='{self.left}' x2='{self.width - 12}' y1='{y}' y2='{y}'/>"
-                        f"<text class=tick x='{self.left - 7}' y='{y + 4}' text-anchor=end>{label}</text>")
+            grid.append(
+                f"<line class=grid x1='{self.left}' x2='{self.width - 12}' y1='{y}' y2='{y}'/>"
+                f"<text class=tick x='{self.left - 7}' y='{y + 4}' text-anchor=end>{label}</text>"
+            )
             value += step
-        return (f"<svg class=tl-chart viewBox='0 0 {self.width} {self.height}' role=img aria-label='{escape(self.title)}'>"
-                f"<text class=title x='{self.left - 34}' y='18'>{escape(self.title)}</text>{''.join(grid)}{''.join(self.parts)}"
-                f"<text class=tick x='{(self.left + self.width) / 2}' y='{self.height - 8}' text-anchor=middle>"
-                f"{escape(self.x_label)}</text></svg>")
+        return (
+            f"<svg class=tl-chart viewBox='0 0 {self.width} {self.height}' role=img aria-label='{escape(self.title)}'>"
+            f"<text class=title x='{self.left - 34}' y='18'>{escape(self.title)}</text>{''.join(grid)}{''.join(self.parts)}"
+            f"<text class=tick x='{(self.left + self.width) / 2}' y='{self.height - 8}' text-anchor=middle>"
+            f"{escape(self.x_label)}</text></svg>"
+        )

@@ -5,6 +5,7 @@
 
 The switch between colorings is a row of radio buttons and CSS alone, so it works in a saved notebook too.
 """
+
 from __future__ import annotations
 
 import itertools
@@ -48,16 +49,23 @@ def token_view(source: RunFolder | Mapping[str, Any] | Iterable[Mapping[str, Any
     else:
         traces = [source] if isinstance(source, Mapping) else list(source)
     name = f"tl-tokens-{next(_number)}"
-    switch = "".join(f"<label><input type=radio name={name} value={key}{' checked' if key == by else ''}>{key}</label>"
-                     for key in COLORINGS)
+    switch = "".join(
+        f"<label><input type=radio name={name} value={key}{' checked' if key == by else ''}>{key}</label>" for key in COLORINGS
+    )
     legend = "".join(f"<p class='tl-soft tl-{key}'>{escape(text)}</p>" for key, text in COLORINGS.items())
-    return Html(f"<div class='tl tl-tokens'><div class=tl-switch role=radiogroup aria-label=coloring>{switch}</div>{legend}"
-                f"{''.join(map(_trace, traces))}</div>", "tokens.css", "Tokens")
+    return Html(
+        f"<div class='tl tl-tokens'><div class=tl-switch role=radiogroup aria-label=coloring>{switch}</div>{legend}"
+        f"{''.join(map(_trace, traces))}</div>",
+        "tokens.css",
+        "Tokens",
+    )
 
 
 def _trace(trace: Mapping[str, Any]) -> str:
     weights = [w for teacher, w in zip(trace["teacher"], trace["weight"], strict=True) if teacher]
     masked = sum(w == 0 for w in weights) if trace["advantage"] < 0 else 0
     counts = f"{len(weights)} teacher tokens, {sum(0 < w < 0.1 for w in weights)} with a weight below 0.1, {masked} masked"
-    return (f"<p class=tl-label>rollout {escape(str(trace['rollout']))}, step {trace['step']}, "
-            f"advantage {trace['advantage']:.2f}: {counts}</p><p class=tl-run>{spans(trace)}</p>")
+    return (
+        f"<p class=tl-label>rollout {escape(str(trace['rollout']))}, step {trace['step']}, "
+        f"advantage {trace['advantage']:.2f}: {counts}</p><p class=tl-run>{spans(trace)}</p>"
+    )

@@ -4,6 +4,7 @@
 total right. ``rejected.jsonl``: the same after somebody threw the wrong ones out. The "somebody" is this script: it does
 what a person with a pencil would do to these replies, and no person took part. Put a file of your own in its place.
 """
+
 from __future__ import annotations
 
 import json

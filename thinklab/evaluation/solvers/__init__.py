@@ -1,4 +1,5 @@
 """Prompting baselines by name: ``load_solver("s1", budget=2048)(writer, task, examples)``. One file each."""
+
 from __future__ import annotations
 
 from dataclasses import fields
@@ -27,13 +28,16 @@ def load_solver(name: str, **options: Any) -> Solver:
     known = {f.name: f for f in fields(SOLVERS[name])}
     for option, value in options.items():
         if option not in known:
-            raise ConfigError(f"the solver {name!r} has no option {option!r}{did_you_mean(option, known)}; it takes "
-                              f"{', '.join(known) or 'none'}")
+            raise ConfigError(
+                f"the solver {name!r} has no option {option!r}{did_you_mean(option, known)}; it takes "
+                f"{', '.join(known) or 'none'}"
+            )
         if option in COUNTS:
             endless = option == "waits" and value is None
             if not endless and (not isinstance(value, int) or isinstance(value, bool) or value < COUNTS[option]):
-                raise ConfigError(f"the solver {name!r}: {option} must be a whole number of at least {COUNTS[option]}, "
-                                  f"not {value!r}")
+                raise ConfigError(
+                    f"the solver {name!r}: {option} must be a whole number of at least {COUNTS[option]}, not {value!r}"
+                )
         elif not isinstance(value, str):
             raise ConfigError(f"the solver {name!r}: {option} must be text, not {value!r}")
     return SOLVERS[name](**options)

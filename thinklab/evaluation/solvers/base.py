@@ -3,6 +3,7 @@
 A solver is a callable ``solver(writer, task, examples) -> [Answer]``. It never touches the model: it hands token ids to
 ``Writer.write`` and gets token ids back, so that what a question cost can be counted exactly.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from thinklab.tasks.base import Task
 from thinklab.types import Example, Message
 
-if TYPE_CHECKING:            # a config may name solvers before anything heavy is imported, and before Unsloth must be
+if TYPE_CHECKING:  # a config may name solvers before anything heavy is imported, and before Unsloth must be
     from thinklab.students.base import Student
 
 
@@ -153,8 +154,13 @@ class Writer:
         out: list[list[int]] = [[] for _ in prompts]
         if able:
             sampler = self.student.sampler(max(allowed[k] for k in able), self.temperature, self.rows)
-            found = sampler(self.student.model, [prompts[k] for k in able], 1, self.seed * 1009 + self.calls,
-                            limits=[allowed[k] for k in able])
+            found = sampler(
+                self.student.model,
+                [prompts[k] for k in able],
+                1,
+                self.seed * 1009 + self.calls,
+                limits=[allowed[k] for k in able],
+            )
             for k, ids in zip(able, found, strict=True):
                 out[k] = ids
         self.calls += 1
@@ -166,6 +172,7 @@ class Writer:
     def encode_text(self, text: str) -> list[int]:
         """Ids of words that go on after other ids: no control tokens and no space are added."""
         from thinklab.guide.splice_ids import continuation_ids  # imports transformers, which Unsloth must come before
+
         return continuation_ids(self.student.tokenizer, text, control=True)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -177,8 +184,10 @@ class Writer:
     def turns(self, kind: Literal["answer", "check"], conversations: Sequence[Sequence[Message]]) -> list[Turn | None]:
         """One plain turn after each conversation; None where it no longer fits into the context."""
         prompts = [self.encode(c) for c in conversations]
-        return [Turn(kind, (Piece(tuple(ids)),), self.decode(ids), self.finished(ids), len(prompt)) if ids else None
-                for prompt, ids in zip(prompts, self.write(prompts), strict=True)]
+        return [
+            Turn(kind, (Piece(tuple(ids)),), self.decode(ids), self.finished(ids), len(prompt)) if ids else None
+            for prompt, ids in zip(prompts, self.write(prompts), strict=True)
+        ]
 
 
 @dataclass

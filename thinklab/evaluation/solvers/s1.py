@@ -4,6 +4,7 @@ A student that ends before the budget has its EOS taken away and "Wait" put ther
 made to answer. Theirs was written for models with an end-of-thinking mark; a student without one thinks until its EOS.
 Token ids are continued as sampled, never decoded and encoded again.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ class S1:
     def _more(self, writer: Writer, row: _Row, ids: Sequence[int], wait: Sequence[int]) -> bool:
         """Take in what was sampled; True when the row shall go on thinking."""
         if not ids:
-            row.stuck = not row.pieces          # else it thought as long as the context let it: cut, and made to answer
+            row.stuck = not row.pieces  # else it thought as long as the context let it: cut, and made to answer
             return False
         ended = writer.finished(ids)
         left = self.budget - row.used - len(ids) + ended

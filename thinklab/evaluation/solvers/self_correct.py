@@ -3,6 +3,7 @@
 After Huang et al. 2023 (arXiv 2310.01798), who call it intrinsic self-correction; the wording is ours. The paper names this
 baseline and its prompts are not published.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence

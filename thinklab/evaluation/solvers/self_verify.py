@@ -2,6 +2,7 @@
 
 The wording is ours: the paper names this baseline and its prompts are not published.
 """
+
 from __future__ import annotations
 
 import re
@@ -27,8 +28,10 @@ class SelfVerify:
 
     rounds: int = 1
     """At most this many verdicts."""
-    verify: str = ("Check the answer above step by step against the question. End with a line that says 'Verdict: correct' or "
-                   "'Verdict: wrong'.")
+    verify: str = (
+        "Check the answer above step by step against the question. End with a line that says 'Verdict: correct' or "
+        "'Verdict: wrong'."
+    )
     again: str = "Then solve the question again."
 
     def __call__(self, writer: Writer, task: Task, examples: Sequence[Example]) -> list[Answer]:

@@ -1,4 +1,5 @@
 """Zero-shot: the question and the instruction, one answer."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

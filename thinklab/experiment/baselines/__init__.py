@@ -9,6 +9,7 @@ Everything else means what it means for GRPO. The questions are those that the G
 seed sees, in the same order and as often: ``train.steps / (iterations * minibatches) * train.questions`` of them. GRPO
 itself is ``loss: {method: grpo}`` without a ``baseline`` section. ``budget.json`` says what a run has really used.
 """
+
 from __future__ import annotations
 
 from thinklab.experiment.baselines.fit import fit, steps_for
@@ -44,5 +45,14 @@ def budget_questions(session: Session) -> list[Example]:
     return [by_id[key] for key in order["example_id"][:count]]
 
 
-__all__ = ["Text", "budget", "budget_questions", "fit", "samples_per_round", "steps_for", "train_baseline", "train_sft",
-           "train_star"]
+__all__ = [
+    "Text",
+    "budget",
+    "budget_questions",
+    "fit",
+    "samples_per_round",
+    "steps_for",
+    "train_baseline",
+    "train_sft",
+    "train_star",
+]

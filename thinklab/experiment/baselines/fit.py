@@ -1,4 +1,5 @@
 """Supervised training on given texts with TRL's ``SFTTrainer``: what SFT does once and STaR does every round."""
+
 from __future__ import annotations
 
 import math
@@ -52,8 +53,10 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     longest = max(texts, key=lambda t: len(t.prompt_ids) + len(t.answer_ids))
     length = len(longest.prompt_ids) + len(longest.answer_ids)
     if room and length > room:
-        raise ConfigError(f"the text for question {longest.example_id!r} has {length} tokens with its prompt but the student has "
-                          f"{room} positions; take the question out or use another student")
+        raise ConfigError(
+            f"the text for question {longest.example_id!r} has {length} tokens with its prompt but the student has "
+            f"{room} positions; take the question out or use another student"
+        )
     steps = steps_for(config, len(texts))
     found = checkpoints.newest_whole(folder, True, f"delete {folder} to train this again") if resume else None
     if found and found[1] >= steps:
@@ -65,9 +68,13 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     random.Random(f"texts {config.train.seed}").shuffle(order)
     own_lora = hasattr(model, "get_base_model")
     inner = model.get_base_model() if own_lora else model
-    own_forward = inner.__dict__.get("forward")            # TRL puts a forward of its own on the model and leaves it there
-    trainer = SFTTrainer(model=model, processing_class=session.student.tokenizer, args=sft_config(config, folder, steps),
-                         train_dataset=Dataset.from_list([t.row() for t in order]))
+    own_forward = inner.__dict__.get("forward")  # TRL puts a forward of its own on the model and leaves it there
+    trainer = SFTTrainer(
+        model=model,
+        processing_class=session.student.tokenizer,
+        args=sft_config(config, folder, steps),
+        train_dataset=Dataset.from_list([t.row() for t in order]),
+    )
     if own_lora:
         lora_to_fp32(model)
     trainer.remove_callback(PrinterCallback)
@@ -88,17 +95,42 @@ def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
     """The same learning rate, schedule, optimizer and precision as the GRPO run with this ``train`` section."""
     t, b = config.train, config.baseline
     micro = min(t.micro_batch or b.batch, b.batch)
-    return one_gpu(SFTConfig(
-        output_dir=str(folder), max_steps=steps, learning_rate=t.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay, warmup_steps=t.warmup_steps,
-        optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer], adam_beta1=t.betas[0], adam_beta2=t.betas[1],
-        weight_decay=t.weight_decay, max_grad_norm=t.max_grad_norm, per_device_train_batch_size=micro,
-        gradient_accumulation_steps=b.batch // micro, max_length=None, packing=False, shuffle_dataset=False,
-        dataset_kwargs={"skip_prepare_dataset": True}, gradient_checkpointing=t.gradient_checkpointing, **precision(config),
-        use_cpu=not torch.cuda.is_available(), save_strategy="steps",
-        save_steps=t.checkpoint_every or steps, save_total_limit=2, logging_steps=1, logging_nan_inf_filter=False,
-        report_to="none", disable_tqdm=True, log_level="error", seed=t.seed, data_seed=t.seed, dataloader_num_workers=0,
-        dataloader_pin_memory=False, remove_unused_columns=False))
+    return one_gpu(
+        SFTConfig(
+            output_dir=str(folder),
+            max_steps=steps,
+            learning_rate=t.learning_rate,
+            lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
+            warmup_steps=t.warmup_steps,
+            optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer],
+            adam_beta1=t.betas[0],
+            adam_beta2=t.betas[1],
+            weight_decay=t.weight_decay,
+            max_grad_norm=t.max_grad_norm,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=b.batch // micro,
+            max_length=None,
+            packing=False,
+            shuffle_dataset=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            gradient_checkpointing=t.gradient_checkpointing,
+            **precision(config),
+            use_cpu=not torch.cuda.is_available(),
+            save_strategy="steps",
+            save_steps=t.checkpoint_every or steps,
+            save_total_limit=2,
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            report_to="none",
+            disable_tqdm=True,
+            log_level="error",
+            seed=t.seed,
+            data_seed=t.seed,
+            dataloader_num_workers=0,
+            dataloader_pin_memory=False,
+            remove_unused_columns=False,
+        )
+    )
 
 
 class Records(TrainerCallback):
@@ -121,8 +153,10 @@ class Records(TrainerCallback):
         if not logs or "train_runtime" in logs:
             return
         if not math.isfinite(logs.get("loss", 0.0)):
-            raise TrainingError(f"the loss became {logs['loss']} at step {state.global_step}. Everything up to the last "
-                                "checkpoint is kept; start a new run with a lower train.learning_rate")
+            raise TrainingError(
+                f"the loss became {logs['loss']} at step {state.global_step}. Everything up to the last "
+                "checkpoint is kept; start a new run with a lower train.learning_rate"
+            )
         seconds = round(time.perf_counter() - self.begin - self.probing, 3)
         line = {"step": self.before + state.global_step, "seconds": seconds, **logs}
         self.session.run.append("metrics", [line])

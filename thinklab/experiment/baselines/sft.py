@@ -1,4 +1,5 @@
 """SFT: imitate one text per question, gold or guided, and nothing else. No answer of the student's own is rewarded."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -25,8 +26,10 @@ def train_sft(session: Session, questions: Sequence[Example], resume: bool) -> i
     """
     texts = gold_texts(session, questions) if session.config.baseline.texts == "gold" else guided_texts(session, questions)
     if not texts:
-        raise TrainingError(f"none of the {len(questions)} questions got usable guidance, so there is nothing to imitate; "
-                            "texts.jsonl says why for each")
+        raise TrainingError(
+            f"none of the {len(questions)} questions got usable guidance, so there is nothing to imitate; "
+            "texts.jsonl says why for each"
+        )
     return fit(session, texts, session.run.checkpoints, resume=resume)
 
 
@@ -49,7 +52,7 @@ def guided_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
         key = ("guided", k)
         if key not in done:
             session.listener.check()
-            done[key] = add_chunk(session.run, "texts", key, _guided(session, questions[k:k + CHUNK], k))
+            done[key] = add_chunk(session.run, "texts", key, _guided(session, questions[k : k + CHUNK], k))
     lines = [line for key in sorted(done, key=lambda key: key[1]) for line in done[key]]
     return [Text.from_json(line) for line in lines if line["answer_ids"]]
 
@@ -71,6 +74,12 @@ def _guided(session: Session, questions: Sequence[Example], place: int) -> list[
     for r in guided:
         text = Text(r.example.id, "guided", r.prompt_ids, r.completion_ids if r.guided else (), r.text)
         why = "" if r.guided else r.guidance.reason if r.guidance else "not asked: unfinished, or it shows the behavior already"
-        lines.append({**text.to_json(), "left_out": why, "student_tokens": len(r.student_ids),
-                      "guidance": to_json(r.guidance) if r.guidance else None})
+        lines.append(
+            {
+                **text.to_json(),
+                "left_out": why,
+                "student_tokens": len(r.student_ids),
+                "guidance": to_json(r.guidance) if r.guidance else None,
+            }
+        )
     return lines

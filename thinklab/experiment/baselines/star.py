@@ -4,6 +4,7 @@ Each round: the student as the round before left it answers every question; wher
 again with the gold answer in sight (rationalisation); what is right is kept, without the hint; the *untrained* student is
 trained on what was kept. Left out: their few-shot prompt, greedy sampling, and 20 % more steps each round.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -39,8 +40,10 @@ def train_star(session: Session, questions: Sequence[Example], resume: bool) -> 
     for number in range(1, b.rounds + 1):
         texts = rationales(session, questions, number)
         if not texts:
-            raise TrainingError(f"round {number} of STaR found no right answer to any of {len(questions)} questions, so there is "
-                                "nothing to imitate; try easier questions, more baseline.samples or a stronger student")
+            raise TrainingError(
+                f"round {number} of STaR found no right answer to any of {len(questions)} questions, so there is "
+                "nothing to imitate; try easier questions, more baseline.samples or a stronger student"
+            )
         for name, parameter in session.student.model.named_parameters():
             if name in untrained:
                 parameter.data.copy_(untrained[name])
@@ -55,7 +58,7 @@ def rationales(session: Session, questions: Sequence[Example], number: int) -> l
     done, size = whole_chunks(session.run, "rationales"), max(1, CHUNK // n)
     kept: dict[tuple, Text] = {}
     for k in range(0, len(questions), size):
-        part = questions[k:k + size]
+        part = questions[k : k + size]
         own = _chunk(session, done, (number, "rationale", k), part, n)
         right = {line["example_id"] for line in own if line["kept"]}
         failed = list({e.id: e for e in part if e.id not in right}.values())
@@ -87,8 +90,16 @@ def _answers(session: Session, key: Key, questions: Sequence[Example], n: int) -
     for k, ids in enumerate(answers):
         example, text, finished = questions[k // n], student.decode(ids), sampler.finished(ids)
         correct = task.verify(text, example)
-        lines.append({**Text(example.id, str(key[1]), tuple(plain[k // n]), tuple(ids), text).to_json(), "round": key[0],
-                      "correct": correct, "finished": finished, "kept": correct and finished, "read": len(asked[k // n])})
+        lines.append(
+            {
+                **Text(example.id, str(key[1]), tuple(plain[k // n]), tuple(ids), text).to_json(),
+                "round": key[0],
+                "correct": correct,
+                "finished": finished,
+                "kept": correct and finished,
+                "read": len(asked[k // n]),
+            }
+        )
     return lines
 
 

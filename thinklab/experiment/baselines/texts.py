@@ -6,6 +6,7 @@ guided          the student's own answer with the teacher's comment behind it
 rationale       an answer of the student's own that is right (STaR)
 rationalization an answer that is right and was written with the answer in sight; trained on without it (STaR)
 """
+
 from __future__ import annotations
 
 import re
@@ -33,8 +34,13 @@ class Text:
     """The answer in words."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"example_id": self.example_id, "source": self.source, "prompt_ids": list(self.prompt_ids),
-                "answer_ids": list(self.answer_ids), "text": self.text}
+        return {
+            "example_id": self.example_id,
+            "source": self.source,
+            "prompt_ids": list(self.prompt_ids),
+            "answer_ids": list(self.answer_ids),
+            "text": self.text,
+        }
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Text:
@@ -42,8 +48,10 @@ class Text:
 
     def row(self) -> dict[str, list[int]]:
         """For TRL: no loss on the prompt."""
-        return {"input_ids": [*self.prompt_ids, *self.answer_ids],
-                "labels": [-100] * len(self.prompt_ids) + list(self.answer_ids)}
+        return {
+            "input_ids": [*self.prompt_ids, *self.answer_ids],
+            "labels": [-100] * len(self.prompt_ids) + list(self.answer_ids),
+        }
 
 
 def gold(student: Student, task: Task, example: Example) -> Text:
