@@ -42,7 +42,7 @@ def thinklab(monkeypatch, capfd, tmp_path):
         ("experiment", "demo-self-check"),
         ("experiment", "paper/lora"),
         ("evaluation", "eval/tiny-grid"),
-        ("study", "experiments/six-losses"),
+        ("study", "studies/six-losses"),
     ],
 )
 def test_every_way_to_name_a_shipped_example(kind, inner, tmp_path, monkeypatch):

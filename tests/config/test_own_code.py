@@ -37,7 +37,7 @@ def test_the_console_script_finds_a_rule_in_the_working_folder(tmp_path):
     if not script.is_file():
         pytest.skip("the package is not installed with its script")
     (tmp_path / "myrules.py").write_text(RULE)
-    (tmp_path / "a.jsonl").write_text(json.dumps({"question": "1?", "response": "1"}) + "\n")
+    (tmp_path / "a.jsonl").write_text(json.dumps({"question": "1?", "response": "So \\boxed{1}."}) + "\n")
     command = [script, "guide", "a.jsonl", "--behavior", "self-check", "--teacher", "scripted", "-o", "rule=myrules:f"]
     done = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env={**os.environ, "HF_HUB_OFFLINE": "1"}

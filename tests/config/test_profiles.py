@@ -92,5 +92,5 @@ def test_load_student_by_profile():
     student = load_student(profile="tiny")
     assert student.kind == "embedded"
     assert {p.dtype for p in student.model.parameters() if p.requires_grad} == {torch.float32}
-    with pytest.raises(ConfigError, match=r"student\.quantize"):
-        load_student("embedded", quantize="nf4")
+    with pytest.raises(ConfigError, match=r"student\.quantise"):
+        load_student("embedded", quantise="nf4")

@@ -78,7 +78,7 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"pip install \.", Skip("what the fixture `installed` does")),
     (r"pip install 'thinklab\[\w+\]'", Skip("needs an index; that the extra exists is checked below")),
     (r"lm-eval run .*", Skip("lm-evaluation-harness is an extra; tests/evaluation/test_harness.py runs it")),
-    (r"python (benchmarks|docs)/\w+\.py.*", CHECKOUT),
+    (r"python (benchmarks|tools|examples)/\w+\.py.*", CHECKOUT),
     (r"python -m pytest .*", CHECKOUT),
     (r"thinklab demo .*luffy.*", Run("--steps 2 --questions 6 --out runs/luffy", "Report: runs/luffy/report.html", lane=1)),
     (r"thinklab demo .*vijay.*", Run("--steps 2 --questions 6 --out runs/ending", "Report: runs/ending/report.html", lane=1)),
@@ -92,6 +92,11 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     ),
     (r"thinklab train examples/gsm8k.yaml .*", Run(OWN, "run folder: runs/gsm8k")),
     (r"thinklab train examples/demo-self-check.yaml .*", Run(TRAIN, "run folder: runs/mine")),
+    (r"thinklab train runs/mine/config.yaml --out OTHER", Run("", "run folder: OTHER")),
+    (
+        r"thinklab train \.\.\. && thinklab eval \.\.\.",
+        Skip("how commands chain; each has its own rule"),
+    ),
     (r"thinklab train (--resume )?runs/\S+( --resume)?", Run("", "run folder: runs/mine")),
     (r"thinklab doctor .*", Run("", "A run would fail", (1,))),
     (r"thinklab probe runs/mine.*--persistence.*", Run("--persistence 1 --questions 4", "persistence")),
@@ -201,7 +206,7 @@ class Runner:
     def __init__(self, python: Path, folder: Path, logs: Path, env: dict[str, str]):
         self.folder, self.logs, self.env = folder, logs, env
         self.process = subprocess.Popen(
-            [str(python), str(ROOT / "tests" / "wheel_runner.py")],
+            [str(python), str(ROOT / "tests" / "support" / "wheel_runner.py")],
             cwd=folder,
             text=True,
             env={**clean(), **env},
@@ -461,7 +466,7 @@ def check_against_the_command_line(text: str, place: str) -> None:
     """The subcommand exists, each option is one of its own, and each shipped example that it names is there."""
     import typer
 
-    from thinklab.cli import app
+    from thinklab.cli.app import app
     from thinklab.config.shipped import find_config
 
     at = typer.main.get_command(app)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from thinklab.cli import app
+from thinklab.cli.app import app
 from thinklab.config.experiment import Experiment
 from thinklab.config.shipped import resource_dir
 from thinklab.experiment import doctor

@@ -12,7 +12,7 @@ from tests.lab import conftest as lab
 from tests.support.fake_server import GOOD, KEY, Server
 from thinklab import Lab
 from thinklab.behavior.behavior import load_behavior
-from thinklab.cli import app
+from thinklab.cli.app import app
 from thinklab.config.experiment import Experiment
 from thinklab.config.load import load_config
 from thinklab.errors import ConfigError, TeacherError

@@ -9,7 +9,7 @@ import thinklab
 from tests.behavior.test_behavior_errors import GOOD
 from tests.lab import conftest as lab
 from thinklab import Lab, load_behavior, load_student, load_task
-from thinklab.cli import app
+from thinklab.cli.app import app
 from thinklab.config.experiment import Experiment
 from thinklab.errors import RunError
 from thinklab.evaluation.grid import evaluate

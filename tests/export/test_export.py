@@ -11,7 +11,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
-from thinklab.cli import app
+from thinklab.cli.app import app
 from thinklab.config.load import load_config
 from thinklab.config.shipped import resource_dir
 from thinklab.errors import ConfigError, RunError

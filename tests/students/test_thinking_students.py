@@ -238,6 +238,7 @@ def test_a_resident_teacher_s_thinking_can_be_switched_off(folder, monkeypatch, 
     seen = []
     from thinklab.teachers import resident
 
+    monkeypatch.setattr(resident, "prove", lambda *a, **k: None)  # its self-test samples for real
     monkeypatch.setattr(resident, "sampler_for", lambda model: lambda *a, **k: Says([5], seen))
     asked = ({"role": "user", "content": "So?"},)
     request = TeacherRequest("0-0", asked, Example("e", "So?", "1"), "So?", "self-check", max_tokens=4)

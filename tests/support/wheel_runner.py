@@ -28,7 +28,7 @@ def child(job: dict) -> int:
         if "code" in job:
             exec(compile(job["code"], job["id"], "exec"), {"__name__": "__main__"})
             return 0
-        from thinklab.cli import app
+        from thinklab.cli.app import app
 
         sys.argv = job["argv"]
         app.main()
