@@ -10,8 +10,8 @@ from tools import make_architecture
 
 PACKAGE = ROOT / "thinklab"
 FLOORS = (
-    ("errors", "types", "aas", "logprobs", "advantages", "empty_steps", "teacher_watch"),
-    ("config", "run", "tasks", "sampler", "batch_metrics"),
+    ("errors", "types", "aas", "logprobs", "advantages", "empty_steps", "teacher_watch", "vllm_sync"),
+    ("config", "run", "tasks", "sampler", "static_sampler", "batch_metrics"),
     ("students", "teachers", "behavior", "trainer"),
     ("guide", "rewards", "probing"),
     ("review", "experiment", "reports", "export"),

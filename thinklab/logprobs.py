@@ -4,9 +4,9 @@ The backbone gives hidden states; the head turns them into log-probs and entropi
 ``TILE`` logits exist at once. Where the head's weights are frozen (LoRA) the gradient needs no second pass over the
 vocabulary: the derivative of a token's log-prob by its hidden state is a vector that is known when the log-prob is, and
 backward only scales it. That is two products with the head's weights, as many as the plain path has. A head that is
-trained itself goes through TRL's chunked function (``_ChunkedLogProbFunction``, Apache-2.0), which computes the logits
-twice; it is private to TRL, which is why TRL is pinned exactly and ``tests/method/test_logprobs.py`` compares both with
-the plain path.
+trained itself needs the probabilities again, because its own gradient sums over tokens whose weights in the loss are known
+only in backward: the logits are computed a second time there, tile by tile. Nothing here comes from TRL, so TRL's private
+functions may move from one version to the next; ``tests/method/test_logprobs.py`` compares both with the plain path.
 
 Rows are rotated first so that all padding is on the right. Under causal attention that is exact even where a model
 drops the attention mask (Unsloth's kernels do), and positions start at 0 in every row.
@@ -26,12 +26,9 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from trl.trainer.utils import _ChunkedLogProbFunction
 
 TILE = 2**25
 """Logits that exist at once: 128 MB in fp32, of which there are two."""
-VOCABULARY_TILE = 8192
-"""Vocabulary entries at once where TRL's function is used."""
 
 
 def chosen_logprobs(
@@ -122,9 +119,42 @@ def head_logprobs(
     ``bias`` is (V,), ``targets`` (N,). Logits are ``scale`` * (W h + b), then soft-capped, then divided by ``temperature``.
     Only log-probs carry a gradient, to ``hidden`` and, where they ask for it, to ``weight`` and ``bias``.
     """
-    if torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad)):
-        return _ChunkedLogProbFunction.apply(hidden, weight, bias, targets, temperature, VOCABULARY_TILE, softcap, scale)
-    return _FrozenHead.apply(hidden, weight, bias, targets, temperature, softcap, scale)
+    trained = torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad))
+    return (_TrainedHead if trained else _FrozenHead).apply(hidden, weight, bias, targets, temperature, softcap, scale)
+
+
+def _compute_dtype(hidden: torch.Tensor) -> torch.dtype:
+    """What the products with the head are computed in: autocast's type inside autocast."""
+    kind = hidden.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+
+
+def _logits(hidden, weight, bias, temperature, softcap, scale, wanted: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """One tile: (n, V) logits in fp32, and d capped / d uncapped (n, V) where there is a soft cap and it is ``wanted``."""
+    logits = hidden @ weight.t()
+    if bias is not None:
+        logits += bias.to(logits.dtype)
+    logits = logits.float()
+    if scale != 1.0:
+        logits *= scale
+    bend = None
+    if softcap is not None:
+        logits.div_(softcap).tanh_()
+        bend = 1 - logits.square() if wanted else None
+        logits *= softcap
+    if temperature != 1.0:
+        logits /= temperature
+    return logits, bend
+
+
+def _normalize(logits: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(n,) log-probs of ``chosen`` (n, 1) and entropies; (n, V) exponentials and their (n, 1) sums. Overwrites ``logits``."""
+    logits -= logits.amax(-1, keepdim=True)
+    exps = logits.exp()
+    total = exps.sum(-1, keepdim=True)
+    norm = total.log()
+    logps = (logits.gather(-1, chosen) - norm)[:, 0]
+    return logps, (norm - logits.mul_(exps).sum(-1, keepdim=True) / total)[:, 0], exps, total
 
 
 class _FrozenHead(torch.autograd.Function):
@@ -132,35 +162,16 @@ class _FrozenHead(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, hidden, weight, bias, targets, temperature, softcap, scale):
-        dtype = torch.get_autocast_dtype(hidden.device.type) if torch.is_autocast_enabled(hidden.device.type) else hidden.dtype
+        dtype = _compute_dtype(hidden)
         wanted = ctx.needs_input_grad[0]
-        count, vocabulary = len(hidden), len(weight)
+        count = len(hidden)
         weight = weight.to(dtype)
         logps, entropies = (torch.empty(count, device=hidden.device, dtype=torch.float32) for _ in range(2))
         slope = torch.empty_like(hidden) if wanted else None  # (N, H)
-        size = max(1, TILE // vocabulary)
-        for start in range(0, count, size):
-            part = slice(start, start + size)
-            logits = hidden[part].to(dtype) @ weight.t()  # (n, V)
-            if bias is not None:
-                logits += bias.to(dtype)
-            logits = logits.float()
-            if scale != 1.0:
-                logits *= scale
-            bend = None  # d capped / d uncapped
-            if softcap is not None:
-                logits.div_(softcap).tanh_()
-                bend = 1 - logits.square() if wanted else None
-                logits *= softcap
-            if temperature != 1.0:
-                logits /= temperature
+        for part in _tiles(count, len(weight)):
             chosen = targets[part, None]
-            logits -= logits.amax(-1, keepdim=True)
-            probs = logits.exp()
-            total = probs.sum(-1, keepdim=True)  # (n, 1)
-            norm = total.log()
-            logps[part] = (logits.gather(-1, chosen) - norm)[:, 0]
-            entropies[part] = (norm - logits.mul_(probs).sum(-1, keepdim=True) / total)[:, 0]
+            logits, bend = _logits(hidden[part].to(dtype), weight, bias, temperature, softcap, scale, wanted)
+            logps[part], entropies[part], probs, total = _normalize(logits, chosen)
             if not wanted:
                 continue
             del logits
@@ -176,3 +187,53 @@ class _FrozenHead(torch.autograd.Function):
     def backward(ctx, grad_logps, _):
         (slope,) = ctx.saved_tensors
         return (grad_logps[:, None] * slope).to(slope.dtype), *[None] * 6
+
+
+class _TrainedHead(torch.autograd.Function):
+    """The same where weight or bias ask for a gradient; backward computes each tile's logits again. Their gradients are
+    summed in fp32: a sum over thousands of tokens loses its small terms in 16 bit."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, targets, temperature, softcap, scale):
+        ctx.dtype, ctx.options = _compute_dtype(hidden), (temperature, softcap, scale)
+        ctx.save_for_backward(hidden, weight, bias, targets)
+        head, count = weight.to(ctx.dtype), len(hidden)
+        logps, entropies = (torch.empty(count, device=hidden.device, dtype=torch.float32) for _ in range(2))
+        for part in _tiles(count, len(weight)):
+            logits, _ = _logits(hidden[part].to(ctx.dtype), head, bias, *ctx.options, False)
+            logps[part], entropies[part], *_ = _normalize(logits, targets[part, None])
+        ctx.mark_non_differentiable(entropies)
+        return logps, entropies
+
+    @staticmethod
+    def backward(ctx, grad_logps, _):
+        hidden, weight, bias, targets = ctx.saved_tensors
+        temperature, _, scale = ctx.options
+        head = weight.to(ctx.dtype)
+        for_hidden, for_weight, for_bias = (
+            torch.zeros(x.shape, device=x.device, dtype=torch.float32) if wanted else None
+            for x, wanted in zip((hidden, weight, bias), ctx.needs_input_grad[:3], strict=True)
+        )
+        for part in _tiles(len(hidden), len(weight)):
+            some, chosen, pull = hidden[part].to(ctx.dtype), targets[part, None], grad_logps[part, None].float()
+            logits, bend = _logits(some, head, bias, *ctx.options, True)
+            slope = logits.sub_(logits.amax(-1, keepdim=True)).exp_()  # (n, V), in place to the end
+            slope.mul_(-pull / slope.sum(-1, keepdim=True)).scatter_add_(-1, chosen, pull)  # g (1[target] - p)
+            if bend is not None:
+                slope *= bend
+            slope *= scale / temperature
+            if for_bias is not None:
+                for_bias += slope.sum(0)
+            slope = slope.to(ctx.dtype)
+            if for_hidden is not None:
+                for_hidden[part] = (slope @ head).float()
+            if for_weight is not None:
+                for_weight += slope.t() @ some
+        grads = (g if g is None else g.to(x.dtype) for g, x in zip((for_hidden, for_weight, for_bias), (hidden, weight, bias)))
+        return *grads, *[None] * 4
+
+
+def _tiles(count: int, vocabulary: int) -> list[slice]:
+    """Slices over ``count`` tokens whose logits are at most ``TILE`` each."""
+    size = max(1, TILE // vocabulary)
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]

@@ -19,6 +19,10 @@ from transformers import DynamicCache, PreTrainedModel
 from thinklab.errors import TrainingError
 
 Done = Callable[[int, list[list[int]]], None]
+NOT_FINITE = (
+    "the model gives probabilities that are not finite, so nothing can be sampled from it; its weights are broken. What "
+    "was saved is kept; start a new run with a lower train.learning_rate"
+)
 COMPACT_BELOW = 0.8  # share of rows still running under which the finished ones are dropped from the cache
 
 
@@ -78,16 +82,20 @@ class Sampler:
         """True when the answer ends in an EOS id."""
         return bool(ids) and ids[-1] in self.eos_ids
 
-    def _sample(
-        self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
-    ) -> list[list[int]]:
+    def _prefill(self, model, prompts, device) -> tuple[torch.Tensor, DynamicCache, torch.Tensor, torch.Tensor]:
+        """Each question once: (Q, V) logits of the next token, the cache, (Q, P) mask, (Q, 1) position of the last token."""
         ids, mask = _left_padded(prompts, self.pad_id, device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = DynamicCache(config=model.config)
         logits = model(
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
         ).logits[:, -1]
-        last = positions[:, -1:]
+        return logits, cache, mask, positions[:, -1:]
+
+    def _sample(
+        self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
+    ) -> list[list[int]]:
+        logits, cache, mask, last = self._prefill(model, prompts, device)
         if n > 1:
             cache.batch_repeat_interleave(n)
             logits, mask, last = (x.repeat_interleave(n, 0) for x in (logits, mask, last))
@@ -134,20 +142,22 @@ class Sampler:
         """(B, V) -> (B,)"""
         if self.temperature == 0:
             return logits.argmax(-1)
-        probs = torch.softmax(logits.float() / self.temperature, -1)
-        if self.top_p < 1:
-            ordered, index = probs.sort(-1, descending=True)
-            ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0  # keeps the token that crosses the line
-            probs = torch.zeros_like(probs).scatter(-1, index, ordered)
+        probs = self._probs(logits)
         try:
             return torch.multinomial(probs, 1, generator=generator)[:, 0]
         except RuntimeError as error:
             if torch.isfinite(probs).all():
                 raise
-            raise TrainingError(
-                "the model gives probabilities that are not finite, so nothing can be sampled from it; its "
-                "weights are broken. What was saved is kept; start a new run with a lower train.learning_rate"
-            ) from error
+            raise TrainingError(NOT_FINITE) from error
+
+    def _probs(self, logits: torch.Tensor) -> torch.Tensor:
+        """(B, V) -> (B, V), fp32: what is drawn from; rows need not sum to 1."""
+        probs = torch.softmax(logits.float() / self.temperature, -1)
+        if self.top_p < 1:
+            ordered, index = probs.sort(-1, descending=True)
+            ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0  # keeps the token that crosses the line
+            probs = torch.zeros_like(probs).scatter(-1, index, ordered)
+        return probs
 
 
 @dataclass(frozen=True)
@@ -196,11 +206,6 @@ class GenerateSampler(Sampler):
             if token in self.eos_ids:
                 return ids[: place + 1]
         return ids
-
-
-def sampler_for(model) -> type[Sampler]:
-    """The class of sampler that ``model`` needs: Unsloth's models, known by their switch, go through their own ``generate``."""
-    return GenerateSampler if hasattr(model, "for_inference") else Sampler
 
 
 def _left_padded(prompts, pad_id: int, device) -> tuple[torch.Tensor, torch.Tensor]:

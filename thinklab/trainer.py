@@ -23,6 +23,7 @@ import torch
 from transformers import TrainingArguments
 from trl import GRPOTrainer
 from trl.chat_template_utils import parse_response
+from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer.utils import pad
 
 from thinklab import aas
@@ -35,6 +36,7 @@ from thinklab.logprobs import chosen_logprobs
 from thinklab.sampler import Sampler
 from thinklab.teacher_watch import TeacherWatch, many_rejected
 from thinklab.types import Batch, Example, Rollout
+from thinklab.vllm_sync import keep_base_frozen
 
 Guide = Callable[[Sequence[Rollout], int, int], list[Rollout]]
 """``guide(rollouts, step, generation)``: the same rollouts in the same order, some of them with guidance spliced on."""
@@ -118,6 +120,8 @@ class ThinkTuningTrainer(GRPOTrainer):
         self.raise_on_teacher_failure = raise_on_teacher_failure
         if raise_on_teacher_failure:
             self.add_callback(TeacherWatch(self))
+        if isinstance(getattr(self, "vllm_generation", None), VLLMGeneration):
+            keep_base_frozen(self.vllm_generation)
         if hasattr(self.model, "peft_config"):  # TRL casts a quantized model's adapter to bf16, where a small step rounds away
             for parameter in self.model.parameters():
                 if parameter.requires_grad:

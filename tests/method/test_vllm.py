@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ class Stub:
         known = set(inspect.signature(VLLMGeneration.__init__).parameters)
         assert set(settings) <= known
         self.model, self.tokenizer, self.settings, self.synced, self.calls = model, processing_class, settings, 0, 0
+        self.vllm_client = SimpleNamespace(get_server_info=lambda: {"model_config": {"logprobs_mode": "processed_logprobs"}})
         Stub.last = self
 
     def sync_weights(self):

@@ -205,7 +205,8 @@ class LossSection(Section):
 
 
 class VllmSection(Section):
-    """Sample with vLLM through TRL, not with thinklab's sampler. Unverified on a real vLLM: docs/run-on-a-gpu.md."""
+    """Sample with vLLM through TRL, not with thinklab's sampler; for weights in 16 or 32 bits. Unverified on a real vLLM:
+    docs/run-on-a-gpu.md."""
 
     mode: Literal["colocate", "server"] = "colocate"
     """``colocate``: in this process, on the same GPU; ``server``: a ``vllm serve`` of your own, on another one."""
@@ -430,6 +431,14 @@ class Experiment(Section):
         if self.loss.method != "grpo" and self.loss.floor <= self.loss.c_max:
             raise yaml_model.fault(
                 f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})", "loss.c_max", "loss.floor"
+            )
+        if self.train.vllm is not None and self.student.quantize == "nf4" and self.student.lora is not None:
+            raise yaml_model.fault(
+                "train.vllm would merge the adapter into student.quantize nf4 at every step, which rounds it away and "
+                "ruins the base: set student.quantize=none, take train.vllm out, or use student.kind=unsloth with "
+                "student.fast_inference=true, which sends the adapter alone",
+                "train.vllm",
+                "student.quantize",
             )
         if self.student.kind == "unsloth" and self.train.vllm is not None and self.train.vllm.mode == "colocate":
             raise yaml_model.fault(

@@ -15,7 +15,7 @@ from thinklab.config.devices import refuse_several_processes
 from thinklab.config.experiment import Experiment
 from thinklab.config.ready_made import Parts, check_ready_made
 from thinklab.errors import BehaviorError, ConfigError, RunError, TrainingError
-from thinklab.experiment import longest_batch
+from thinklab.experiment import longest_batch, sampling_choice
 from thinklab.experiment.guard_actions import Guards
 from thinklab.experiment.questions import check_lengths, held_out, kernel_length, question_order
 from thinklab.experiment.recorder import Recorder
@@ -47,6 +47,8 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     there = RunFolder.open(out).resolved() if resume else {}
+    if parts.student is None:
+        config = sampling_choice.best(config, there.get("config"))
     check_ready_made(out, there, parts)
     behaviors = load_behaviors(config, parts, there)
     for k, behavior in enumerate(behaviors):  # records, rates and bonuses go by the name

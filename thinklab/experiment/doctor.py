@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 
 from thinklab.config.experiment import Experiment
 from thinklab.errors import ThinklabError
+from thinklab.experiment import sampling_choice
 
 PROBE_S = 20.0
 PROBE_TOKENS = 128
@@ -93,7 +94,7 @@ def _packages(config: Experiment | None) -> Iterator[Finding]:
         yield Finding(
             "problem",
             "sampling with vLLM is asked for and vllm is not installed",
-            "pip install vllm, or leave train.vllm and student.fast_inference out",
+            "pip install 'thinklab[vllm]', or leave train.vllm and student.fast_inference out",
         )
 
 
@@ -200,21 +201,14 @@ def used(config: Experiment) -> Iterator[Finding]:
     """The choices that follow from ``config`` and this machine."""
     from thinklab.config.devices import default_dtype
 
+    config = sampling_choice.best(config)
     s, t = config.student, config.train
     dtype = s.dtype if s.dtype != "auto" else str(default_dtype()).removeprefix("torch.")
     lora = "all weights" if s.lora is None else f"LoRA r={s.lora.r} in fp32"
     weights = "the embedded student, float32" if s.kind == "embedded" else f"{s.path} by {s.kind}, {dtype}"
     if s.quantize == "nf4":
         weights += ", 4-bit nf4"
-    sampling = (
-        "vLLM within Unsloth"
-        if s.fast_inference
-        else f"vLLM ({t.vllm.mode})"
-        if t.vllm
-        else "Unsloth's generation"
-        if s.kind == "unsloth"
-        else "thinklab's sampler"
-    )
+    sampling, faster = sampling_choice.describe(config)
     per_step = t.questions * t.samples // t.minibatches
     micro = t.micro_batch or per_step
     yield Finding(
@@ -223,6 +217,8 @@ def used(config: Experiment) -> Iterator[Finding]:
         f"{micro} rollouts at once x {per_step // micro} accumulated; at most {t.max_prompt_tokens} + "
         f"{t.max_completion_tokens} + {config.guidance.max_tokens} tokens (prompt, answer, guidance)",
     )
+    if faster:
+        yield Finding("note", f"sampling is by {sampling}", faster)
 
 
 # ---- trying it ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.config.experiment import TEMPLATE_ARGUMENTS
 from thinklab.errors import StudentError, did_you_mean
-from thinklab.sampler import Sampler, max_positions, sampler_for
+from thinklab.sampler import Sampler, max_positions
+from thinklab.static_sampler import sampler_for
 from thinklab.types import Message
 
 

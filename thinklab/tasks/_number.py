@@ -53,7 +53,7 @@ _RATIO = r"(?:([0-9]{1,15}) ?/ ?([0-9]{1,15})|\\frac ?(?:\{ ?(-?[0-9]{1,15}) ?\}
 _TIMES_TEN = r"(?: ?(?:\\times|\\cdot|\*|x) ?10 ?(?:\^|\*\*) ?\{? ?([-+]?[0-9]{1,2}) ?\}?|[eE]([-+]?[0-9]{1,2})(?![0-9A-Za-z]))"
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?) ?(?P<money>US\$?|\$|€|£|¥|₹|USD|EUR|GBP|Rs\.?)? ?(?P<sign2>[-+]?) ?"
-    rf"(?:(?:(?P<whole>[0-9]{{1,15}})(?: |(?=\\frac)))?{_RATIO}|(?P<plain>{_PLAIN}){_TIMES_TEN}?)(?P<ordinal>(?<=[0-9])(?:st|nd|rd|th)\b)?"  # noqa: E501
+    rf"(?:(?:(?P<whole>[0-9]{{1,15}})(?: |(?=\\frac)))?{_RATIO}|(?P<plain>{_PLAIN}){_TIMES_TEN}?)(?P<ordinal>(?<=[0-9])(?:st|nd|rd|th)\b)?"
     rf"(?P<scale> ?(?:hundred|thousand|million|billion|trillion|dozen)\b|k\b)?"
 )
 _SCALES = {"hundred": 100, "k": 1000, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}

@@ -1,0 +1,58 @@
+"""In a notebook: tells when pip has replaced a package that the kernel has loaded already, which only a restart can mend.
+
+Colab's kernel starts with numpy and others imported. After ``%pip install`` the old module stays in memory beside the new files,
+and what fails later does not say why. Imports nothing but the standard library and ``packaging``.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+
+from packaging.version import InvalidVersion, Version
+
+WATCHED = {
+    "numpy": "numpy",
+    "PIL": "pillow",
+    "torch": "torch",
+    "transformers": "transformers",
+    "tokenizers": "tokenizers",
+    "huggingface_hub": "huggingface-hub",
+    "trl": "trl",
+    "peft": "peft",
+    "accelerate": "accelerate",
+    "datasets": "datasets",
+    "pydantic": "pydantic",
+    "plotly": "plotly",
+    "ipywidgets": "ipywidgets",
+    "bitsandbytes": "bitsandbytes",
+    "triton": "triton",
+    "unsloth": "unsloth",
+    "vllm": "vllm",
+}
+"""Modules whose ``__version__`` is that of their package, by the package's name."""
+
+
+def replaced() -> dict[str, tuple[str, str]]:
+    """Package name -> (version in memory, version on the disk), where the two differ."""
+    found = {}
+    for module, package in WATCHED.items():
+        loaded = getattr(sys.modules.get(module), "__version__", None)
+        try:
+            there = metadata.version(package)
+            if isinstance(loaded, str) and Version(loaded).public != Version(there).public:
+                found[package] = (loaded, there)
+        except (metadata.PackageNotFoundError, InvalidVersion):
+            continue
+    return found
+
+
+def say_if_needed() -> bool:
+    """Print what was replaced and that the kernel must be restarted; True when it must."""
+    stale = replaced()
+    if stale:
+        print(
+            "RESTART THE KERNEL (Runtime > Restart session), then run the notebook from the top. pip replaced packages that are loaded: "
+            + "; ".join(f"{name} {old} by {new}" for name, (old, new) in stale.items())
+        )
+    return bool(stale)
