@@ -171,11 +171,11 @@ def test_train_and_probe_ask_the_judge_in_batches_once_and_write_everything_down
 
 
 def test_the_judge_is_not_asked_about_rollouts_unless_the_config_says_so(config, tmp_path):
-    from thinklab.config.ready_made import Parts
+    from thinklab.config.ready_made import ReadyMade
 
     for rollouts in (False, True):
         judge, out = Scripted(), tmp_path / str(rollouts)
-        session = build(config({"teacher": "scripted-judge", "rollouts": rollouts}), out, parts=Parts(judge=judge))
+        session = build(config({"teacher": "scripted-judge", "rollouts": rollouts}), out, parts=ReadyMade(judge=judge))
         session.train()
         rows, metrics = list(session.run.read("rollouts")), list(session.run.read("metrics"))
         assert len(rows) == 16 and any(r["teacher_ids"] for r in rows) and all(r["rewards"]["behavior"] == 0 for r in rows)

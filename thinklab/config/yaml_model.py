@@ -42,15 +42,15 @@ class Document:
         return self.at(tuple(next(by_override, None) or next(written, None) or fault["loc"]))
 
 
-class Fault(ValueError):
+class KeyFault(ValueError):
     """What a validator of a whole section or file raises, with the keys that it is about."""
 
     keys: tuple[str, ...] = ()
 
 
-def fault(message: str, *keys: str) -> Fault:
-    """A ``Fault`` about ``keys``: dotted, relative to the section that raises it, the likeliest culprit first."""
-    error = Fault(message)
+def fault(message: str, *keys: str) -> KeyFault:
+    """A ``KeyFault`` about ``keys``: dotted, relative to the section that raises it, the likeliest culprit first."""
+    error = KeyFault(message)
     error.keys = keys
     return error
 

@@ -13,7 +13,7 @@ from thinklab.behavior.behavior import Behavior, load_behavior
 from thinklab.config import cpu_allocator
 from thinklab.config.devices import refuse_several_processes
 from thinklab.config.experiment import Experiment
-from thinklab.config.ready_made import Parts, check_ready_made
+from thinklab.config.ready_made import ReadyMade, check_ready_made
 from thinklab.errors import BehaviorError, ConfigError, RunError, TrainingError
 from thinklab.experiment import longest_batch
 from thinklab.experiment.guard_actions import Guards
@@ -23,7 +23,7 @@ from thinklab.experiment.run_judge import check_config, judge_for
 from thinklab.experiment.session import Session
 from thinklab.experiment.trl_arguments import grpo_config, shaping
 from thinklab.guide.guide import Guide
-from thinklab.rewards import PARTS, Rewards, reward_function
+from thinklab.rewards import REWARD_PARTS, Rewards, reward_function
 from thinklab.run.config_of_run import differences, experiment_of
 from thinklab.run.folder import RunFolder
 from thinklab.students import load_student
@@ -33,7 +33,7 @@ from thinklab.teachers.base import check as check_teacher
 from thinklab.trainer import ThinkTuningTrainer
 
 
-def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Parts()) -> Session:
+def build(config: Experiment, out: Path, resume: bool = False, parts: ReadyMade = ReadyMade()) -> Session:
     """Load and wire everything; nothing is sampled yet.
 
     Args:
@@ -119,7 +119,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
         processing_class=student.tokenizer,
         args=args,
         train_dataset=question_order(config, task, train_examples),
-        reward_funcs=[reward_function(p) for p in PARTS],
+        reward_funcs=[reward_function(p) for p in REWARD_PARTS],
         examples={e.id: e for e in train_examples},
         guide=guide,
         score=rewards,
@@ -137,7 +137,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
         session.guards = Guards(config, student, run)
     if longest_batch.wanted(config) and config.baseline is None:  # a baseline never runs the batch that it would try
         try:
-            session.fits = longest_batch.dry_run(trainer, config)
+            session.fits = longest_batch.try_longest_batch(trainer, config)
         except TrainingError:
             if not resume:
                 run.config_file.unlink()  # so that the corrected command can use the same folder
@@ -147,7 +147,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     return session
 
 
-def load_behaviors(config: Experiment, parts: Parts, there: Mapping[str, Any]) -> list[Behavior]:
+def load_behaviors(config: Experiment, parts: ReadyMade, there: Mapping[str, Any]) -> list[Behavior]:
     """The behaviors of ``config`` in order, ready-made ones from ``parts``.
 
     Args:
@@ -183,7 +183,7 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
         RunError: with every key that differs.
     """
     longer = config.train.decay == "constant" and config.baseline is None  # a baseline's texts hang on the number of steps
-    free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if longer else ()))
+    free = ("threads", "checkpoint_every", "longest_batch_first", *(("steps",) if longer else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
     begun = experiment_of(run).model_dump(mode="json")  # with the defaults that came later
     changed = differences(begun, now)

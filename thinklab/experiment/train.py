@@ -147,7 +147,7 @@ def trained_steps(run: RunFolder, config: Experiment) -> int | None:
 
 def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str, Any]:
     """A run without a step left: probe it where that was not done. No step, no teacher, no weight that changes."""
-    from thinklab.config.ready_made import Parts
+    from thinklab.config.ready_made import ReadyMade
     from thinklab.experiment.build import build, check_same
     from thinklab.teachers.scripted import ScriptedTeacher
 
@@ -159,7 +159,7 @@ def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str
         return known
     say(f"{out}: all {steps} steps are trained; what is missing is the probe after training")
     checkpoint, at = run.last_checkpoint(thorough=True)
-    session = build(config, out, True, Parts(teacher=ScriptedTeacher(lambda request: None)))
+    session = build(config, out, True, ReadyMade(teacher=ScriptedTeacher(lambda request: None)))
     session.say = say
     session.load(checkpoint, at)
     return _probe_after(session, known, steps)
@@ -231,7 +231,7 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
     if told := unused():
         say(told)
     if session.fits is not None:
-        say(f"dry run: {session.fits}")
+        say(str(session.fits))
     if session.guards is not None:
         session.guards.say = say
     session.say = say

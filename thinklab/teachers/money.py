@@ -128,7 +128,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What a run may cost, before it starts. Tokens are guessed from the length of the text."""
 
     calls: int

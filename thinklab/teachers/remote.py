@@ -23,7 +23,7 @@ from thinklab.teachers.cache import ReplyCache, default_path, key_of
 from thinklab.teachers.faults import Fault
 from thinklab.teachers.limits import Gate
 from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of, reported, shot_tokens
-from thinklab.teachers.money import Budget, CapReached, Estimate
+from thinklab.teachers.money import Budget, CapReached, CostEstimate
 from thinklab.teachers.options import RemoteOptions
 from thinklab.teachers.prices import PICO, dollars, facts, price_from_config
 from thinklab.teachers.safety import shielded
@@ -123,7 +123,7 @@ class RemoteTeacher:
         """
         loop.run(self._guarded(self._check()))
 
-    def estimate(self, requests: Sequence[TeacherRequest], calls: int | None = None) -> Estimate:
+    def estimate(self, requests: Sequence[TeacherRequest], calls: int | None = None) -> CostEstimate:
         """What asking costs at most, before it is done; ``calls`` scales a sample up to a whole run."""
         requests = [self._prepared(r) for r in requests]
         scale = (calls if calls is not None else len(requests)) / max(1, len(requests))
@@ -138,7 +138,7 @@ class RemoteTeacher:
             if price is not None:
                 likely = sum(price.cost(Usage(i, o)) for (i, _), o in zip(sent, replies, strict=True)) * scale / PICO
         caps, spent = self.options.caps, self.budget.spent
-        return Estimate(
+        return CostEstimate(
             round(len(requests) * scale),
             round(sum(i for i, _ in sent) * scale),
             round(sum(o for _, o in sent) * scale),
@@ -151,7 +151,7 @@ class RemoteTeacher:
             None if caps.calls is None else max(0, caps.calls - spent.calls),
         )
 
-    def refuse_above_cap(self, estimate: Estimate, less: str) -> None:
+    def refuse_above_cap(self, estimate: CostEstimate, less: str) -> None:
         """Raises:
             ConfigError: when the estimate passes a cap and ``on_cap`` does not say that the rest may go without guidance.
 
