@@ -3,7 +3,8 @@
     python benchmarks/gpu_peak.py [--layers 28] [--kind unsloth] [--limit 14.5]
 
 4-bit nf4, LoRA r=16, n=8, 512 + 1,024 tokens, guidance 256: what the profile ``t4`` says. The longest possible batch goes
-first (``train.longest_batch_first``), one real step follows with answers of full length. Needs an NVIDIA GPU; not run yet. Exit 1 above the limit.
+first (``train.longest_batch_first``), one real step follows with answers of full length. Needs an NVIDIA GPU; not run yet.
+Exit 1 above the limit.
 """
 
 from __future__ import annotations

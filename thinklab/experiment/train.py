@@ -24,6 +24,7 @@ from thinklab.run.config_of_run import of_a_run, run_of
 from thinklab.run.folder import RunFolder
 from thinklab.run.lock import FolderLock
 from thinklab.run.signals import Interrupted, finishing
+from thinklab.run.usage import supervised_usage
 from thinklab.students import unsloth_first
 
 Say = Callable[[str], None]
@@ -139,8 +140,8 @@ def run_experiment(
 def trained_steps(run: RunFolder, config: Experiment) -> int | None:
     """Optimizer steps of a run whose training has come to its end; None for one that has steps left."""
     found = run.last_checkpoint(thorough=True)
-    if config.baseline is not None:  # its steps hang on the number of texts; the budget is written after the last one
-        used = run.read_json("budget.json")
+    if config.baseline is not None:  # its steps hang on the number of texts; they are written after the last one
+        used = supervised_usage(run)
         return used["optimizer_steps"] if used and found else None
     return found[1] if found and found[1] >= config.train.steps else None
 

@@ -13,6 +13,7 @@ from thinklab.config.experiment import Experiment
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Estimate, Rate, mean_interval
 from thinklab.run.folder import RunFolder
+from thinklab.run.usage import supervised_usage
 from thinklab.studies.study import Cell, Study
 
 
@@ -72,7 +73,7 @@ def finished_rows(cells: Sequence[Cell]) -> list[StudyRow]:
 def _guided(run: RunFolder, metrics: Sequence[Mapping[str, Any]], config: Experiment) -> int:
     """Pieces of guidance that were used."""
     if config.baseline is not None:  # trained on texts that were made beforehand
-        return int((run.read_json("budget.json") or {}).get("teacher_texts", 0))
+        return int((supervised_usage(run) or {}).get("teacher_texts", 0))
     return round(sum(m.get("guided_fraction", 0.0) for m in metrics) * config.train.questions * config.train.samples)
 
 

@@ -53,8 +53,11 @@ class CapReached(Exception):
 
 
 @dataclass
-class Budget:
-    """The account of one teacher. All methods that change it must run on one event loop; reading is always fine."""
+class CapKeeper:
+    """What one teacher has spent and reserved, kept under its caps.
+
+    All methods that change it must run on one event loop; reading is always fine.
+    """
 
     caps: Caps
     price: Price | None
