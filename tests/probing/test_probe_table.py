@@ -43,7 +43,7 @@ def test_before_is_shown_once_that_of_the_first_run_that_has_it():
 
 def test_every_view_says_what_the_rows_say():
     (row, *_) = probe_rows({"ours": {"after": {"T=1": AFTER.to_json()}}})
-    assert row.cells() == ("ours", "T=1", AFTER.accuracy.percent, AFTER.first_accuracy.percent, "62.0 [48.2, 74.1]", "41")
+    assert row.cells() == ("ours", "T=1", AFTER.accuracy.percent, AFTER.first_accuracy.percent, "62.0 [48, 74]", "41")
     assert len(row.cells(WIDE)) == 8 and row.cells(WIDE)[5] == Rate(50, 50).percent
     both = ProbeResult("T=1", AFTER.accuracy, AFTER.accuracy, AFTER.finished, {"a": Rate(1, 2), "b": Rate(2, 2)}, 3.0)
     (row, *_) = probe_rows({"two": {"after": {"T=1": both.to_json()}}})

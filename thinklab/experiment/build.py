@@ -177,7 +177,8 @@ def load_behaviors(config: Experiment, parts: ReadyMade, there: Mapping[str, Any
 
 
 def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
-    """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant.
+    """A run can only be continued with what it was begun with. More steps are allowed where the learning rate is constant, and
+    other caps of the teacher and the judge always: what they have spent so far counts toward the new ones.
 
     Raises:
         RunError: with every key that differs.
@@ -187,7 +188,14 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
     then, now = run.resolved(), config.model_dump(mode="json")
     begun = experiment_of(run).model_dump(mode="json")  # with the defaults that came later
     changed = differences(begun, now)
-    allowed = ("name", "guards", "profile", *(f"train.{key}" for key in free))
+    caps = ("cap_usd", "cap_tokens", "cap_calls", "on_cap")
+    allowed = (
+        "name",
+        "guards",
+        "profile",
+        *(f"train.{k}" for k in free),
+        *(f"{who}.{k}" for who in ("teacher", "judge") for k in caps),
+    )
     if other := [
         f"{key}={old!r}, not {new!r}" for key, old, new in changed if key not in allowed and key.split(".")[0] not in allowed
     ]:

@@ -114,7 +114,7 @@ class Recorder(RunRecorder):
     def more(self, line: dict[str, Any]) -> dict[str, Any]:
         self.session.write_totals()
         teacher, guards = self.session.teacher, self.session.guards
-        told = {"teacher_summary": teacher.brief()} if hasattr(teacher, "brief") else {}
+        told = {"teacher_summary": teacher.brief()} if teacher is not None and hasattr(teacher, "brief") else {}
         return {**told, **({} if guards is None else guards.measure(line["step"]))}
 
     def written(self, line: Mapping[str, Any], state, control, **trained) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from thinklab.behavior.behavior import Behavior
 from thinklab.config import yaml_model
 from thinklab.config.experiment import Experiment
+from thinklab.config.explain import Explainer
 from thinklab.config.load import apply_override, read_config
 from thinklab.config.ready_made import ReadyMade
 from thinklab.config.resolved import document_of
@@ -59,7 +60,7 @@ def experiment(
     try:
         return Experiment.model_validate(document.data), parts
     except ValidationError as why:
-        raise ConfigError("; ".join(yaml_model._explain(Experiment, e) for e in why.errors())) from None
+        raise ConfigError("; ".join(p.text for p in Explainer(Experiment, document.data).problems(why))) from None
 
 
 def _begin(config, out: Path | None) -> tuple[dict, Any]:

@@ -15,6 +15,11 @@ WIDE = ("", "decoding", "accuracy", "first answer", "behavior", "ended", "in a b
 """All columns that there are, in their order."""
 
 
+def _listed(shown: Mapping[str, str]) -> str:
+    """Written rates in one line; a single behavior needs no name."""
+    return ", ".join(f"{name} {rate}" if len(shown) > 1 else rate for name, rate in shown.items())
+
+
 @dataclass(frozen=True)
 class ProbeRow:
     """One decoding of one student."""
@@ -28,9 +33,7 @@ class ProbeRow:
         self,
         columns: Sequence[str] = HEAD,
         show: Callable[[Rate], str] = lambda rate: rate.percent,
-        behaviors: Callable[[Mapping[str, str]], str] = lambda shown: ", ".join(
-            f"{name} {rate}" if len(shown) > 1 else rate for name, rate in shown.items()
-        ),
+        behaviors: Callable[[Mapping[str, str]], str] = _listed,
         digits: int = 0,
     ) -> tuple[str, ...]:
         """The cells under ``columns`` (of ``WIDE``).
