@@ -244,6 +244,18 @@ def test_weights_of_another_student_are_refused(tmp_path):
         trained_student(tmp_path / "empty")
 
 
+def test_what_an_older_version_wrote_under_another_name_is_read(tmp_path):
+    from thinklab.run.usage import supervised_usage
+
+    (tmp_path / "config.yaml").write_text("config: {}\nbehaviors: {}\nversions: {}\n", encoding="utf-8")
+    run = RunFolder(tmp_path)
+    assert supervised_usage(run) is None
+    run.write_json("budget.json", {"questions": 3})
+    assert supervised_usage(run) == {"questions": 3}
+    run.write_json("usage.json", {"questions": 4})
+    assert supervised_usage(run) == {"questions": 4}
+
+
 def test_the_usage_of_a_policy_gradient_run_is_counted_from_its_rollouts(tmp_path):
     from thinklab.run.usage import usage
 
