@@ -150,7 +150,7 @@ def test_a_cap_can_be_raised_when_a_run_goes_on_and_what_was_spent_still_counts(
         result, folder, _ = run(server, "teacher.cap_calls=2", "teacher.on_cap=stop")
         assert "cap" in result["stopped"] and folder.last_checkpoint()[1] == 1 and len(server.calls) == 2
         result, folder, _ = run(server, "teacher.cap_calls=5", "teacher.on_cap=plain", resume=True)
-    assert "stopped" not in result and folder.last_checkpoint()[1] == 6
+    assert not result["stopped"] and folder.last_checkpoint()[1] == 6
     assert len(server.calls) == folder.read_json("teacher.json")["spent"]["calls"] == 5
     told = folder.resolved()["config"]["teacher"]
     assert (told["cap_calls"], told["on_cap"]) == (5, "plain")
