@@ -3,8 +3,8 @@
     python benchmarks/gpu_peak.py [--layers 28] [--kind unsloth] [--limit 14.5] [--cap] [--without-bf16] [--steps 5]
     python benchmarks/gpu_peak.py --shrink                    # the same code on a CPU in a tiny shape, without figures of memory
 
-4-bit nf4, LoRA r=16, n=8, 512 + 1,024 tokens, guidance 256: what the profile ``t4`` says. The dry run puts the longest possible
-batch through, real steps follow. ``--cap`` lets PyTorch have no more than the limit, whatever the card has; ``--without-bf16`` makes a newer
+4-bit nf4, LoRA r=16, n=8, 512 + 1,024 tokens, guidance 256: what the profile ``t4`` says. The longest possible batch
+goes first, real steps follow. ``--cap`` lets PyTorch have no more than the limit, whatever the card has; ``--without-bf16`` makes a newer
 card say that it has none, as a T4 does, so that training is in fp16 with a loss scaler. Gradients are checked to be finite. Needs an
 NVIDIA GPU; not run yet. Exit 1 above the limit, or where a step's gradient is not finite.
 """
@@ -73,7 +73,7 @@ def main() -> None:
                 "guidance": {"max_tokens": 48 if args.shrink else 256},
                 "reward": {"require_finished": False},
                 "probe": {"questions": 2, "every": 0},
-                "train": {"steps": args.steps, "questions": 1, "dry_run": True, "checkpoint_every": 0, **small},
+                "train": {"steps": args.steps, "questions": 1, "longest_batch_first": True, "checkpoint_every": 0, **small},
             }
         )
         _reset(cuda)

@@ -91,3 +91,13 @@ def test_no_circle(graph):
 def test_the_page_shows_every_file():
     text = make_architecture.PAGE.read_text("utf-8")
     assert make_architecture.page(text) == text, "run: python tools/make_architecture.py"
+
+
+def test_no_two_public_classes_of_one_name():
+    places: dict[str, list[str]] = {}
+    for name, file in modules().items():
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name)
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert not twice, f"one name, one thing: {twice}"

@@ -9,7 +9,7 @@ from thinklab.behavior.behavior import Behavior
 from thinklab.tasks.base import Task
 from thinklab.types import Example, Rollout
 
-PARTS = ("correct", "behavior")
+REWARD_PARTS = ("correct", "behavior")
 REMEMBERED = 20_000
 
 

@@ -1,4 +1,4 @@
-"""SFT and STaR: what they train on, that TRL's loss is the one over these tokens, budgets, and resuming."""
+"""SFT and STaR: what they train on, that TRL's loss is the one over these tokens, what they used, and resuming."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from thinklab.config.load import load_config
 from thinklab.errors import ConfigError, RunError, TrainingError
-from thinklab.experiment.baselines import budget_questions, samples_per_round, train_baseline
+from thinklab.experiment.baselines import questions_used, samples_per_round, train_baseline
 from thinklab.experiment.baselines.texts import Text, gold
 from thinklab.experiment.build import build
 from thinklab.experiment.train import run_experiment
@@ -57,7 +57,7 @@ def same(a, b):
 
 def test_sft_sees_the_questions_of_grpo_and_its_loss_is_that_of_the_gold_answers(tmp_path):
     session = build(config(tmp_path, "baseline: {kind: sft, batch: 24}"), tmp_path / "run")
-    asked = [e.id for e in budget_questions(session)]
+    asked = [e.id for e in questions_used(session)]
     assert asked == session.trainer.train_dataset["example_id"][:24], "the order in which TRL would have sampled"
     steps = train_baseline(session)
     run, base = session.run, load_student("embedded")
@@ -65,7 +65,7 @@ def test_sft_sees_the_questions_of_grpo_and_its_loss_is_that_of_the_gold_answers
     assert steps == 1 and [t.example_id for t in texts] == asked and {t.source for t in texts} == {"gold-solution"}
     (first,) = run.read("metrics")
     assert first["loss"] == pytest.approx(nll(base, texts), abs=2e-4), "over answer tokens, EOS included, prompts left out"
-    assert run.read_json("budget.json") | {"texts": None} == {
+    assert run.read_json("usage.json") | {"texts": None} == {
         "student_answers": 0,
         "student_tokens": 0,
         "teacher_texts": 0,
@@ -120,7 +120,7 @@ def test_guided_sft_trains_on_the_student_s_answer_and_the_comment(tmp_path):
     assert all(student.decode(line["answer_ids"]) == line["text"] for line in trained)
     assert all(line["left_out"] for line in lines if not line["answer_ids"])
     assert result["steps"] == -(-len(trained) // 8) and result["after"]["T=1"]["accuracy"]["total"] == 4
-    used = run.read_json("budget.json")
+    used = run.read_json("usage.json")
     assert used["student_answers"] == 24 and used["teacher_texts"] == len(trained) == used["texts"]["guided"]
     assert used["teacher_tokens"] == sum(len(t["answer_ids"]) - t["student_tokens"] + 1 for t in trained) > 0
 
@@ -143,7 +143,7 @@ def test_star_keeps_what_is_right_and_starts_each_round_from_the_untrained_stude
     for number in (1, 2):
         solved = {x["example_id"] for x in own if x["round"] == number and x["kept"]}
         retried = [x["example_id"] for x in told if x["round"] == number]
-        assert retried and set(retried) == {e.id for e in budget_questions(session)} - solved
+        assert retried and set(retried) == {e.id for e in questions_used(session)} - solved
     assert all(x["read"] > len(x["prompt_ids"]) for x in told), "they were asked with the answer in sight"
 
     metrics = list(run.read("metrics"))
@@ -152,7 +152,7 @@ def test_star_keeps_what_is_right_and_starts_each_round_from_the_untrained_stude
     per_round = [-(-len(k) // 8) for k in kept]
     assert sum(per_round) == steps and run.last_checkpoint()[1] == per_round[1]
     assert (tmp_path / "run" / "rounds" / "round-1" / f"checkpoint-{per_round[0]}" / "thinklab.json").exists()
-    spent = run.read_json("budget.json")
+    spent = run.read_json("usage.json")
     assert spent["student_answers"] == len(lines) and spent["student_tokens"] == sum(len(x["answer_ids"]) for x in lines)
 
 
@@ -244,14 +244,26 @@ def test_weights_of_another_student_are_refused(tmp_path):
         trained_student(tmp_path / "empty")
 
 
-def test_the_budget_of_a_policy_gradient_run_is_counted_from_its_rollouts(tmp_path):
-    from thinklab.run.usage import budget
+def test_what_an_older_version_wrote_under_another_name_is_read(tmp_path):
+    from thinklab.run.usage import supervised_usage
+
+    (tmp_path / "config.yaml").write_text("config: {}\nbehaviors: {}\nversions: {}\n", encoding="utf-8")
+    run = RunFolder(tmp_path)
+    assert supervised_usage(run) is None
+    run.write_json("budget.json", {"questions": 3})
+    assert supervised_usage(run) == {"questions": 3}
+    run.write_json("usage.json", {"questions": 4})
+    assert supervised_usage(run) == {"questions": 4}
+
+
+def test_the_usage_of_a_policy_gradient_run_is_counted_from_its_rollouts(tmp_path):
+    from thinklab.run.usage import usage
 
     head = "behaviors: [self-check]\nteacher: {backend: scripted, rule: sums-check}\nguidance: {gamma: 1, max_tokens: 60}"
     c = config(tmp_path, head, "train.steps=2")
     session = build(c, tmp_path / "run")
     session.train()
-    used, rollouts = budget(session.run), list(session.run.read("rollouts"))
+    used, rollouts = usage(session.run), list(session.run.read("rollouts"))
     assert (used["questions"], used["student_answers"], used["texts"]) == (2 * 6, 2 * 6 * 4, {})
     assert used["student_tokens"] == sum(len(r["student_ids"]) for r in rollouts)
     assert used["teacher_texts"] == sum(bool(r["teacher_ids"]) for r in rollouts) > 0

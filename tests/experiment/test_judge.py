@@ -171,11 +171,11 @@ def test_train_and_probe_ask_the_judge_in_batches_once_and_write_everything_down
 
 
 def test_the_judge_is_not_asked_about_rollouts_unless_the_config_says_so(config, tmp_path):
-    from thinklab.config.ready_made import Parts
+    from thinklab.config.ready_made import ReadyMade
 
     for rollouts in (False, True):
         judge, out = Scripted(), tmp_path / str(rollouts)
-        session = build(config({"teacher": "scripted-judge", "rollouts": rollouts}), out, parts=Parts(judge=judge))
+        session = build(config({"teacher": "scripted-judge", "rollouts": rollouts}), out, parts=ReadyMade(judge=judge))
         session.train()
         rows, metrics = list(session.run.read("rollouts")), list(session.run.read("metrics"))
         assert len(rows) == 16 and any(r["teacher_ids"] for r in rows) and all(r["rewards"]["behavior"] == 0 for r in rows)
@@ -203,7 +203,7 @@ def test_at_the_judges_cap_what_is_missing_is_said_and_counts_in_no_rate(config,
     first = result["before"]["T=1"]
     assert first["accuracy"]["total"] == 6 and first["behaviors"]["judged"]["total"] == 4
     warnings = [text for text in said if text.startswith("WARNING: the judge gave no verdict on")]
-    assert "2 of 6 texts (budget 2)" in warnings[0] and len(warnings) == 4 and result["steps"] == 2
+    assert "2 of 6 texts (cap 2)" in warnings[0] and len(warnings) == 4 and result["steps"] == 2
 
 
 def test_the_account_holds_over_a_resumed_run(config, server, tmp_path):
@@ -365,4 +365,4 @@ def test_eval_says_what_the_judge_left_open(behavior, server, tmp_path):
     results = collect(config, out)
     assert results.cells["zero-shot", "sums"].behaviors["judged"] == (None,) * 8
     table = markdown(results)
-    assert "no verdict" in table and "WARNING: the judge gave no verdict on" in table and "budget" in table
+    assert "no verdict" in table and "WARNING: the judge gave no verdict on" in table and "cap" in table

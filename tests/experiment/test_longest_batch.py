@@ -1,4 +1,4 @@
-"""The dry run leaves no trace, takes the longest batch, and turns a lack of memory into advice."""
+"""Trying the longest batch leaves no trace, is as large as the config allows, and turns a lack of memory into advice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_weights_random_states_and_metrics_stay(tmp_path):
     model = session.trainer.model
     before, rng = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     metrics, mode = copy.deepcopy(session.trainer._metrics), model.training
-    found = module.dry_run(session.trainer, session.config)
+    found = module.try_longest_batch(session.trainer, session.config)
     assert (found.rows, found.tokens, found.peak_bytes) == (6, 40 + 72 + 60, None)
     assert torch.equal(torch.get_rng_state(), rng) and session.trainer._metrics == metrics and model.training == mode
     assert all(torch.equal(a, b) for a, b in zip(before.values(), model.state_dict().values(), strict=True))
@@ -49,7 +49,7 @@ def test_the_result_of_a_run_is_the_same_with_it(tmp_path):
     lines = []
     for wanted in ("true", "false"):
         said = []
-        run_experiment(config(f"train.dry_run={wanted}"), tmp_path / wanted, say=said.append)
+        run_experiment(config(f"train.longest_batch_first={wanted}"), tmp_path / wanted, say=said.append)
         assert any("the longest batch fits" in s for s in said) == (wanted == "true")
         lines.append((tmp_path / wanted / "rollouts.jsonl").read_text())
     assert lines[0] == lines[1] and len(lines[0].splitlines()) == 24
@@ -69,7 +69,7 @@ def test_every_stage_is_as_large_as_the_config_allows(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "thinklab.trainer.chosen_logprobs", lambda m, ids, *rest: losses.append(tuple(ids.shape)) or real(m, ids, *rest)
     )
-    module.dry_run(session.trainer, session.config)
+    module.try_longest_batch(session.trainer, session.config)
     assert seen[0] == ((2, 40), 0) and {shape[0] for shape, _ in seen[1:]} == {8}
     assert seen[-1][1] + seen[-1][0][1] == 40 + 72 - 1  # the last token is never put back in
     assert losses == [(6, 172)]
@@ -88,7 +88,7 @@ def test_no_memory_is_one_error_with_advice_and_leaves_no_run_behind(stage, keys
 
     monkeypatch.setattr(module, "_sample" if stage == "sampling" else "_train", fails)
     with pytest.raises(TrainingError) as caught:
-        build(config("train.dry_run=true"), tmp_path / "run")
+        build(config("train.longest_batch_first=true"), tmp_path / "run")
     text = str(caught.value)
     assert f"while {stage}" in text and "Tried to allocate 2.00 GiB" in text and "\n" not in text
     assert all(key in text for key in keys), text
@@ -101,7 +101,7 @@ def test_other_errors_are_not_called_memory(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "_train", fails)
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        build(config("train.dry_run=true"), tmp_path / "run")
+        build(config("train.longest_batch_first=true"), tmp_path / "run")
 
 
 def test_no_reference_model_when_beta_is_0(tmp_path):

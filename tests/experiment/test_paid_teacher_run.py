@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.support.fake_server import KEY, Server
 from thinklab.config.load import load_config
-from thinklab.errors import TeacherError
-from thinklab.experiment.build import build
+from thinklab.errors import RunError, TeacherError
+from thinklab.experiment.build import build, check_same
 from thinklab.experiment.train import run_experiment
 from thinklab.run.folder import RunFolder
 
@@ -143,6 +143,30 @@ def test_at_the_cap_the_run_saves_and_stops_or_goes_on_as_plain_grpo(run, on_cap
     assert len(about) == 1 and "aved" in about[0] and ("goes on as plain GRPO" in about[0]) == (on_cap == "plain")
     assert said[0].startswith("teacher, before the run") and said[-1].startswith("teacher, after the run")
     assert list(folder.read("metrics"))[-1]["teacher_summary"].startswith("teacher $")
+
+
+def test_a_cap_can_be_raised_when_a_run_goes_on_and_what_was_spent_still_counts(run):
+    with Server() as server:
+        result, folder, _ = run(server, "teacher.cap_calls=2", "teacher.on_cap=stop")
+        assert "cap" in result["stopped"] and folder.last_checkpoint()[1] == 1 and len(server.calls) == 2
+        result, folder, _ = run(server, "teacher.cap_calls=5", "teacher.on_cap=plain", resume=True)
+    assert not result["stopped"] and folder.last_checkpoint()[1] == 6
+    assert len(server.calls) == folder.read_json("teacher.json")["spent"]["calls"] == 5
+    told = folder.resolved()["config"]["teacher"]
+    assert (told["cap_calls"], told["on_cap"]) == (5, "plain")
+
+
+@pytest.mark.parametrize("who", ["teacher", "judge"])
+def test_caps_alone_may_differ(tmp_path, who):
+    def config(*more):
+        sections = ["teacher={backend: anthropic, cap_usd: 1}", "judge={teacher: anthropic, cap_usd: 1}"]
+        return load_config(ROOT / "examples" / "demo-self-check.yaml", [*sections, *more])
+
+    folder = RunFolder.create(tmp_path / "run", config().model_dump(mode="json"), {})
+    for changed in ("cap_usd=5", "cap_usd=null", "cap_tokens=1000", "cap_calls=10", "on_cap=stop"):
+        check_same(folder, config(f"{who}.{changed}"), [])
+    with pytest.raises(RunError, match=rf"begun with another config: {who}\.model=None, not 'other'\. "):
+        check_same(folder, config(f"{who}.model=other", f"{who}.cap_usd=2"), [])
 
 
 def test_a_wrong_key_stops_before_anything_is_sampled(run, tmp_path):

@@ -85,10 +85,10 @@ def test_equal_rewards_have_no_advantage_and_say_so(options, model, tokenizer):
 
 
 def test_a_verifier_that_is_always_right_trains_nothing_and_the_guard_says_so(tmp_path):
-    from thinklab.config.ready_made import Parts
+    from thinklab.config.ready_made import ReadyMade
 
     config = load_config(DEMO, [*SMALL, "loss.method=grpo", "reward.correct=1.3", "train.steps=4", "guards.patience=3"])
-    session = build(config, tmp_path / "run", parts=Parts(task=always_right()))
+    session = build(config, tmp_path / "run", parts=ReadyMade(task=always_right()))
     session.train()
     lines = list(session.run.read("metrics"))
     assert [line["equal_rewards_fraction"] for line in lines] == [1.0] * 4
@@ -334,7 +334,7 @@ def test_bnpo_over_steps_that_span_generations_is_refused(model, tokenizer):
         train(model, tokenizer, two_steps_then_nothing(), loss_type="bnpo", gradient_accumulation_steps=2, steps_per_generation=1)
 
 
-def test_the_dry_run_may_promise_the_same_result():
+def test_the_advice_on_memory_may_promise_the_same_result():
     """The advice to lower train.micro_batch says so; test_no_loss_depends_on_the_micro_batch is its proof."""
     from thinklab.experiment.longest_batch import _less_training
 

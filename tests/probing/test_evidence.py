@@ -199,7 +199,7 @@ def test_quadrants_count_teacher_tokens_alone():
         {"advantage": -1.0, "tokens": list("ef"), "teacher": [1, 1], "probability": [0.5, 0.002], "weight": [1.01, 0.0]},
         {"advantage": 0.0, "tokens": ["g"], "teacher": [1], "probability": [0.5], "weight": [1.0]},
     ]
-    found, idle = report_tokens.quadrants(traces, floor=0.01)
+    found, idle = report_tokens.quadrants(report_tokens.traced(traces), floor=0.01)
     counts = {key: (q.count, q.masked, q.no_grip) for key, q in found.items()}
     assert (
         counts == {(True, True): (2, 0, 0), (True, False): (1, 0, 1), (False, True): (1, 0, 0), (False, False): (1, 1, 1)}

@@ -154,10 +154,10 @@ def test_a_sampler_without_an_end_gives_full_length(model, tokenizer):
         assert [len(a) for a in kind(40, (), tokenizer.pad_token_id, 0.0)(model, prompts, 2)] == [40] * 4
 
 
-# ---- the dry run ---------------------------------------------------------------------------------------------------
+# ---- the longest batch ---------------------------------------------------------------------------------------------------
 
 
-def test_the_dry_run_generates_and_restores_every_switch(tmp_path):
+def test_the_longest_batch_generates_and_restores_every_switch(tmp_path):
     """Stand-ins for Unsloth's switches: flags on the modules, the tokenizer's side, buffers that generation leaves behind."""
     session = build(config("train.gradient_checkpointing=true", "train.max_completion_tokens=20"), tmp_path / "run")
     model, tokenizer, made = session.trainer.model, session.trainer.processing_class, []
@@ -185,7 +185,7 @@ def test_the_dry_run_generates_and_restores_every_switch(tmp_path):
         for m in model.modules():
             del m._flag_for_generation
         before = [(module._settings(m), tokenizer.padding_side, model.config.use_cache) for m in model.modules()]
-        module.dry_run(session.trainer, session.config)
+        module.try_longest_batch(session.trainer, session.config)
         assert [(module._settings(m), tokenizer.padding_side, model.config.use_cache) for m in model.modules()] == before
     assert made == [((4, 40), 20, [-1])] * 2  # 2 questions x 2 answers, prompts and answers of full length
 

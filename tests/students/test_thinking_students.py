@@ -14,7 +14,7 @@ from tests.support.tokenizer_kinds import llama2, lossy, thinking, tiny_model
 from thinklab import load_behavior
 from thinklab.config.experiment import Experiment
 from thinklab.config.load import load_config
-from thinklab.config.ready_made import Parts
+from thinklab.config.ready_made import ReadyMade
 from thinklab.errors import ConfigError, StudentError, TaskError, ThinklabError
 from thinklab.experiment.build import build
 from thinklab.guide.guide import Guide, Schedule
@@ -221,7 +221,7 @@ def test_a_ready_made_student_brings_its_own(folder, tmp_path):
     student = load_student("transformers", str(folder), dtype="float32", chat_template_kwargs={"enable_thinking": False})
     config = experiment(folder)
     config = config.model_copy(update={"student": config.student.model_copy(update={"chat_template_kwargs": {}})})
-    session = build(config, tmp_path / "run", parts=Parts(student=student))
+    session = build(config, tmp_path / "run", parts=ReadyMade(student=student))
     assert session.trainer.chat_template_kwargs == {"enable_thinking": False}
 
 
@@ -271,13 +271,16 @@ def test_a_run_is_refused_or_warned_at_its_start(tmp_path):
         }
     )
     with pytest.raises(ConfigError, match="of the behavior 'summary-in-french': it loses 'En'"):
-        build(config, tmp_path / "run", parts=Parts(student=lossy_student()))
+        build(config, tmp_path / "run", parts=ReadyMade(student=lossy_student()))
     assert not (tmp_path / "run" / "config.yaml").exists()
     from tests.students.test_tokenizer_kinds import with_phrases
 
     behavior = with_phrases("So \\boxed{19}.", "So é \\boxed{19}.")
     config = config.model_copy(update={"behaviors": [config.behaviors[0].model_copy(update={"name": "self-check"})]})
-    session, told = build(config, tmp_path / "run", parts=Parts(student=lossy_student(), behaviors={"self-check": behavior})), []
+    session, told = (
+        build(config, tmp_path / "run", parts=ReadyMade(student=lossy_student(), behaviors={"self-check": behavior})),
+        [],
+    )
     session.say = told.append
     session.check_start()
     assert any("'é'" in line and "lossy" in line for line in told)
@@ -295,7 +298,7 @@ def test_a_run_on_a_llama_2_like_tokenizer_trains_on_what_it_says(tmp_path):
             "guidance": {"max_tokens": 128, "gamma": 2},
         }
     )
-    session = build(config, tmp_path / "run", parts=Parts(student=student))
+    session = build(config, tmp_path / "run", parts=ReadyMade(student=student))
     answer = "12+7=18. So \\boxed{18}."
     session.trainer.sampler = Says([*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id])
     session.trainer.train()

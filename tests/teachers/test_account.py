@@ -170,7 +170,7 @@ def test_no_credit_and_no_access_end_it_at_once(case, answered, ask, monkeypatch
         with pytest.raises(TeacherError, match=said) as caught:
             teacher.reply(ask(6, start=10))
     assert answered < len(server.calls) <= answered + 2 and time.monotonic() - begun < 5  # one more may be on its way
-    assert "\n" not in str(caught.value) and teacher.budget.reserved == Amount()
+    assert "\n" not in str(caught.value) and teacher.cap.reserved == Amount()
 
 
 @pytest.mark.parametrize("case", FLAGGED)

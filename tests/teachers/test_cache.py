@@ -20,7 +20,7 @@ def test_a_second_run_costs_nothing_and_gives_the_same(tmp_path, ask):
     with Server() as server:
         replies = [remote("anthropic", server, cache=str(tmp_path / "r.sqlite")).reply(ask(6)) for _ in range(2)]
         again = remote("anthropic", server, cache=str(tmp_path / "r.sqlite"))
-        assert again.reply(ask(6)) == replies[1] and again.budget.spent.calls == 0
+        assert again.reply(ask(6)) == replies[1] and again.cap.spent.calls == 0
         assert "6 known already" in again.summary()
     assert len(server.calls) == 6
     assert [r.cache_hit for r in replies[0]] == [False] * 6 and [r.cache_hit for r in replies[1]] == [True] * 6

@@ -96,7 +96,7 @@ def test_what_can_never_succeed_ends_the_batch_and_settles_it(action, said, ask)
         with pytest.raises(TeacherError, match=said):
             teacher.reply(ask(40))
         assert len(server.calls) < 20
-        assert teacher.budget.reserved.calls == 0 and teacher.budget.spent.calls >= len(server.calls)
+        assert teacher.cap.reserved.calls == 0 and teacher.cap.spent.calls >= len(server.calls)
 
 
 def test_check_passes_with_the_right_key_and_names_a_wrong_model():
@@ -149,7 +149,7 @@ def test_a_server_that_fails_three_calls_in_ten_loses_nothing(ask):
         "empty",
     }  # trying again mended the rest
     assert all(teacher.faults[f] for f in ("rate-limit", "server", "overloaded", "connection", "bad-reply", "empty"))
-    assert teacher.budget.spent.calls == len(server.calls) == 400 + sum(teacher.faults.values())
+    assert teacher.cap.spent.calls == len(server.calls) == 400 + sum(teacher.faults.values())
 
 
 def test_the_openai_key_goes_to_openai_alone(monkeypatch, ask):
@@ -215,4 +215,4 @@ def test_an_interrupted_asker_leaves_the_question_to_the_next_one(ask):
         time.sleep(0.05)
         first.cancel()
         assert second.result(10)[0].text == GOOD
-    assert len(server.calls) == 2 and teacher.budget.spent.calls == 2
+    assert len(server.calls) == 2 and teacher.cap.spent.calls == 2

@@ -9,7 +9,7 @@ from tests.support.fake_server import GOOD, Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import ConfigError
 from thinklab.teachers import load_teacher
-from thinklab.teachers.money import Amount, Budget, CapReached, Caps
+from thinklab.teachers.money import Amount, CapKeeper, CapReached, Caps
 from thinklab.teachers.prices import PICO, dollars, facts, price_from_config
 from thinklab.types import Usage
 
@@ -37,16 +37,16 @@ def calls(draw):
     st.one_of(st.none(), st.integers(0, 20)),
 )
 def test_no_cap_is_ever_passed_however_calls_overlap_and_end(work, usd, tokens, count):
-    budget = Budget(Caps(usd, tokens, count), PRICE)
+    keeper = CapKeeper(Caps(usd, tokens, count), PRICE)
     worst_seen = Amount()
 
     async def call(most_in, most_out, share, end, turns):
         nonlocal worst_seen
         try:
-            reserved = await budget.reserve(budget.worst(most_in, most_out))
+            reserved = await keeper.reserve(keeper.worst(most_in, most_out))
         except CapReached:
             return "refused"
-        both = budget.spent + budget.reserved
+        both = keeper.spent + keeper.reserved
         worst_seen = Amount(
             max(both.picodollars, worst_seen.picodollars),
             max(both.tokens, worst_seen.tokens),
@@ -65,34 +65,34 @@ def test_no_cap_is_ever_passed_however_calls_overlap_and_end(work, usd, tokens, 
                 "unknown": None,
             }[end]
         finally:
-            budget.settle(reserved, usage)
+            keeper.settle(reserved, usage)
 
     async def run():
         return await asyncio.gather(*(call(*w) for w in work), return_exceptions=True)
 
     results = asyncio.run(asyncio.wait_for(run(), 10))  # a call that waits for ever would show here
-    assert budget.reserved == Amount()
-    for seen in (budget.spent, worst_seen):
+    assert keeper.reserved == Amount()
+    for seen in (keeper.spent, worst_seen):
         assert usd is None or seen.picodollars <= usd * PICO
         assert tokens is None or seen.tokens <= tokens
         assert count is None or seen.calls <= count
-    assert budget.refused == results.count("refused")
-    assert budget.spent.calls == len(work) - budget.refused
+    assert keeper.refused == results.count("refused")
+    assert keeper.spent.calls == len(work) - keeper.refused
 
 
 def test_a_call_waits_for_others_to_settle_and_is_refused_only_when_it_cannot_fit():
     async def run():
-        budget = Budget(Caps(tokens=100), None)
-        first = await budget.reserve(Amount(tokens=90, calls=1))
-        waiting = asyncio.create_task(budget.reserve(Amount(tokens=60, calls=1)))
+        keeper = CapKeeper(Caps(tokens=100), None)
+        first = await keeper.reserve(Amount(tokens=90, calls=1))
+        waiting = asyncio.create_task(keeper.reserve(Amount(tokens=60, calls=1)))
         await asyncio.sleep(0.01)
         assert not waiting.done()
-        budget.settle(first, Usage(30, 10))
+        keeper.settle(first, Usage(30, 10))
         second = await asyncio.wait_for(waiting, 1)
         with pytest.raises(CapReached):
-            await budget.reserve(Amount(tokens=61, calls=1))  # 40 spent: it can never fit
-        budget.settle(second, None)
-        assert budget.spent == Amount(0, 100, 2)
+            await keeper.reserve(Amount(tokens=61, calls=1))  # 40 spent: it can never fit
+        keeper.settle(second, None)
+        assert keeper.spent == Amount(0, 100, 2)
 
     asyncio.run(run())
 
@@ -141,19 +141,19 @@ def test_a_bad_price_is_refused(given):
 @pytest.mark.parametrize("cap", [{"cap_usd": 0.002}, {"cap_tokens": 9000}, {"cap_calls": 25}])
 @pytest.mark.parametrize("action", ["ok", "max-tokens", "half", "hang"])
 def test_caps_hold_against_a_server_that_bills(cap, action, ask):
-    """The server counts what it would bill, lost replies included; the budget's own account must cover it."""
+    """The server counts what it would bill, lost replies included; the teacher's own account must cover it."""
     with Server(lambda number, body: action if number % 3 == 0 else "ok") as server:
         teacher = remote("anthropic", server, concurrency=16, attempts=2, timeout_s=1.0 if action == "hang" else 30.0, **cap)
         replies = teacher.reply(ask(120))
         again = teacher.reply(ask(5, start=500))
-    spent = teacher.budget.spent
+    spent = teacher.cap.spent
     assert server.billed_tokens <= spent.tokens and spent.calls >= len(server.calls)
     assert "cap_usd" not in cap or spent.picodollars <= cap["cap_usd"] * PICO
     assert spent.tokens <= cap.get("cap_tokens", spent.tokens) and spent.calls <= cap.get("cap_calls", spent.calls)
-    assert teacher.outcomes["budget"] > 0 and teacher.outcomes["ok"] > 0 and teacher.budget.refused
-    assert next(iter(cap)) in next(r.detail for r in replies if r.error == "budget")
+    assert teacher.outcomes["cap"] > 0 and teacher.outcomes["ok"] > 0 and teacher.cap.refused
+    assert next(iter(cap)) in next(r.detail for r in replies if r.error == "cap")
     if "cap_calls" in cap:
-        assert {r.error for r in again} == {"budget"} and spent.calls == 25
+        assert {r.error for r in again} == {"cap"} and spent.calls == 25
 
 
 def test_on_cap_says_whether_to_stop(ask):
@@ -163,7 +163,7 @@ def test_on_cap_says_whether_to_stop(ask):
             assert teacher.should_stop == ""
             teacher.reply(ask(4))
             assert bool(teacher.should_stop) is stops
-    assert "2 calls refused" in teacher.should_stop and "no reply: budget 2" in teacher.summary()
+    assert "2 calls refused" in teacher.should_stop and "no reply: cap 2" in teacher.summary()
 
 
 def test_totals_go_into_a_run_folder_and_back(ask):
@@ -173,8 +173,8 @@ def test_totals_go_into_a_run_folder_and_back(ask):
         second = remote("anthropic", server, cap_calls=5)
         second.restore(first.totals())
         assert second.totals() == first.totals()
-        assert [r.error for r in second.reply(ask(2, start=10))].count("budget") == 1
-    assert second.totals()["usd"] == pytest.approx(second.budget.spent.picodollars / PICO) and second.totals()["usd"] > 0
+        assert [r.error for r in second.reply(ask(2, start=10))].count("cap") == 1
+    assert second.totals()["usd"] == pytest.approx(second.cap.spent.picodollars / PICO) and second.totals()["usd"] > 0
 
 
 def test_the_estimate_is_not_passed(ask):
@@ -183,7 +183,7 @@ def test_the_estimate_is_not_passed(ask):
         batch = ask(10)
         estimate = teacher.estimate(batch)
         teacher.reply(batch)
-    assert teacher.budget.spent.picodollars / PICO <= estimate.usd and estimate.calls == 10
+    assert teacher.cap.spent.picodollars / PICO <= estimate.usd and estimate.calls == 10
     assert teacher.used.output_tokens <= estimate.output_tokens_at_most
     assert teacher.estimate(batch, calls=1000).usd == pytest.approx(estimate.usd * 100)
     assert "prices of 2026-11-24" in str(estimate) and "perhaps" not in str(estimate)  # no few-shots to go by
@@ -207,5 +207,5 @@ def test_what_nobody_can_tell_counts_at_its_worst_and_what_is_refused_is_free(ac
         teacher = remote("openai", server, attempts=1, timeout_s=1.0 if action == "hang" else 30.0)
         teacher.reply([request])
     sent = sum(len(m["content"].encode()) for m in server.calls[0]["body"]["messages"])
-    assert teacher.budget.spent.calls == 1
-    assert (teacher.budget.spent.tokens >= sent + request.max_tokens) if worst else teacher.budget.spent == Amount(calls=1)
+    assert teacher.cap.spent.calls == 1
+    assert (teacher.cap.spent.tokens >= sent + request.max_tokens) if worst else teacher.cap.spent == Amount(calls=1)

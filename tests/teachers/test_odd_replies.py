@@ -111,8 +111,8 @@ def sound(teacher, replies):
         assert reply.error == "" or reply.error in ERRORS
         for text in (reply.text, reply.detail, reply.model):
             text.encode("utf-8")
-    assert teacher.budget.reserved == Amount()
-    assert min(teacher.budget.spent.picodollars, teacher.budget.spent.tokens) >= 0
+    assert teacher.cap.reserved == Amount()
+    assert min(teacher.cap.spent.picodollars, teacher.cap.spent.tokens) >= 0
     json.dumps(teacher.totals(), ensure_ascii=False).encode("utf-8")
     assert teacher.summary() and teacher.brief()
 
@@ -128,9 +128,9 @@ def test_an_odd_reply_is_used_or_rejected_and_counted(kind, body, error, usable,
     if not error:
         assert reply.text.endswith(GOOD)
     if usable:
-        assert teacher.budget.spent == Amount(150 * 10**6, 70, 1)
+        assert teacher.cap.spent == Amount(150 * 10**6, 70, 1)
     else:  # nobody can tell what it cost: as much as it can have cost
-        assert teacher.budget.spent.tokens > 70 + 512
+        assert teacher.cap.spent.tokens > 70 + 512
 
 
 @pytest.mark.parametrize(

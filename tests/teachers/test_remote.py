@@ -137,6 +137,6 @@ def test_another_package_brings_one_call_and_gets_the_rest(ask):
     teacher = RemoteTeacher(backend, RemoteOptions(cap_calls=3, price={"input": 1, "output": 1}))
     check(teacher)
     replies = teacher.reply(ask(5))
-    assert [r.error for r in replies] == ["", "", "", "budget", "budget"] and backend.calls == 3
+    assert [r.error for r in replies] == ["", "", "", "cap", "cap"] and backend.calls == 3
     assert teacher.totals()["usd"] == 15e-6
     assert [r.cache_hit for r in teacher.reply(ask(3))] == [True] * 3

@@ -21,7 +21,7 @@ from tests.support.fake_server import KEY, Server
 from tests.support.tiny_llama import make_llama
 from thinklab.config.experiment import Experiment
 from thinklab.errors import RunError, TeacherError
-from thinklab.experiment import longest_batch as dry_run_module
+from thinklab.experiment import longest_batch
 from thinklab.experiment.build import build
 from thinklab.export.export import save
 from thinklab.logprobs import chosen_logprobs
@@ -67,7 +67,7 @@ def experiment(folder, teacher=None, student=(), **train):
                 "learning_rate": 0.05,
                 "warmup_steps": 0,
                 "checkpoint_every": 1,
-                "dry_run": False,
+                "longest_batch_first": False,
                 "max_grad_norm": 1e9,
                 "optimizer": "sgd",
                 **train,
@@ -314,7 +314,7 @@ def test_a_prompt_that_the_kernels_would_cut_off_is_refused(student):
     assert long.error == "prompt-too-long" and "room for 500" in long.detail and short.error != "prompt-too-long"
 
 
-def test_the_dry_run_generates_and_leaves_the_model_as_it_found_it(folder, tmp_path, monkeypatch):
+def test_the_longest_batch_generates_and_leaves_the_model_as_it_found_it(folder, tmp_path, monkeypatch):
     session = build(experiment(folder, gradient_checkpointing=True), tmp_path / "run")
     model, trainer = session.trainer.model, session.trainer
     model.for_training(use_gradient_checkpointing=False)
@@ -322,12 +322,12 @@ def test_the_dry_run_generates_and_leaves_the_model_as_it_found_it(folder, tmp_p
     for found in ("training", "inference"):
         if found == "inference":
             model.for_inference()
-        state = {n: dry_run_module._settings(m) for n, m in model.named_modules()}
+        state = {n: longest_batch._settings(m) for n, m in model.named_modules()}
         side, config = trainer.processing_class.padding_side, dict(vars(model.config))
         monkeypatch.setattr(GenerateSampler, "__call__", _noting(made))
-        dry_run_module.dry_run(trainer, session.config)
+        longest_batch.try_longest_batch(trainer, session.config)
         monkeypatch.undo()
-        after = {n: dry_run_module._settings(m) for n, m in model.named_modules()}
+        after = {n: longest_batch._settings(m) for n, m in model.named_modules()}
         for name in state:
             assert state[name].keys() == after[name].keys(), (found, name)
             for key, value in state[name].items():

@@ -61,7 +61,7 @@ def test_the_browser_gets_what_holds_now_when_it_asks_again(make, talk):  # noqa
     pane = ReviewPane(make())
     talk(pane, "reject", id="0-0")
     state = pane.get_state()
-    assert state["items"][0]["state"] == "rejected" and state["recent"] == ["0-0"] and state["budget"] == 60
+    assert state["items"][0]["state"] == "rejected" and state["recent"] == ["0-0"] and state["max_tokens"] == 60
 
 
 def test_previews_count_in_the_browser_s_units(make, talk):  # noqa: F811

@@ -13,11 +13,11 @@ from tests.reports.test_report import EVIL, folder  # noqa: F401
 from thinklab import aas
 from thinklab.errors import BehaviorError, ConfigError, RunError
 from thinklab.reports.plots import PANELS, dashboard
-from thinklab.reports.quadrants import quadrants as traced_quadrants
+from thinklab.reports.quadrants import quadrants, traced
 from thinklab.reports.token_spans import span, teacher_tokens
 from thinklab.run.folder import RunFolder
 from thinklab.widgets import AasExplorer, BehaviorStudio, side_by_side, token_view
-from thinklab.widgets.aas_explorer import aas_html, quadrants, weights
+from thinklab.widgets.aas_explorer import aas_html, weighted, weights
 
 TRACE = {
     "rollout": "0-1",
@@ -74,8 +74,8 @@ def test_the_curves_are_those_of_the_loss():
 
 def test_the_quadrants_are_the_report_s(run):
     traces = [{**TRACE, "advantage": a, "weight": weights(TRACE["probability"], a, aas.Shaping())} for a in (-1.5, 1.5, 0.0)]
-    theirs, idle = traced_quadrants(traces, 0.01)
-    mine = quadrants(teacher_tokens(traces), aas.Shaping())
+    theirs, idle = quadrants(traced(traces), 0.01)
+    mine, _ = quadrants(weighted(teacher_tokens(traces), aas.Shaping()), 0.01)
     assert idle == 3 and {k: (q.count, q.masked) for k, q in mine.items()} == {k: (q.count, q.masked) for k, q in theirs.items()}
     assert mine[False, False].masked == 2 and mine[True, False].count == 2
 

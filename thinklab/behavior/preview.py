@@ -38,7 +38,7 @@ def estimate_messages(messages: Sequence[Message]) -> int:
 
 
 @dataclass(frozen=True)
-class Preview:
+class PromptPreview:
     """One rendered conversation and what asking it costs."""
 
     messages: Sequence[Message]
@@ -60,8 +60,8 @@ class Preview:
         return Usage(*self.tokens(calls))
 
 
-def preview(behavior: Behavior, question: str, response: str) -> Preview:
+def preview(behavior: Behavior, question: str, response: str) -> PromptPreview:
     """The conversation for one question and attempt, with its size."""
     messages = behavior.messages(question, response)
     replies = [estimate_tokens(behavior.reply(shot)) for shot in behavior.spec.teacher.few_shots]
-    return Preview(messages, estimate_messages(messages), math.ceil(sum(replies) / len(replies)))
+    return PromptPreview(messages, estimate_messages(messages), math.ceil(sum(replies) / len(replies)))

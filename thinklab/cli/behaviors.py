@@ -17,7 +17,7 @@ from rich.text import Text
 
 from thinklab.behavior import lint
 from thinklab.behavior.behavior import Behavior, list_behaviors, load_behavior, summary
-from thinklab.behavior.preview import Preview, preview
+from thinklab.behavior.preview import PromptPreview, preview
 from thinklab.behavior.scaffold import new_file, schema
 from thinklab.config.shipped import locate
 from thinklab.errors import BehaviorError, ThinklabError
@@ -230,7 +230,7 @@ def _example() -> tuple[str, str]:
     return example.question, f"{operands}={wrong}. So \\boxed{{{wrong}}}."
 
 
-def _cost(made: Preview, calls: int, model: str | None, price_in: float | None, price_out: float | None) -> str:
+def _cost(made: PromptPreview, calls: int, model: str | None, price_in: float | None, price_out: float | None) -> str:
     if (price_in is None) != (price_out is None):
         typer.echo("give both --price-in and --price-out, or neither", err=True)
         raise typer.Exit(2)

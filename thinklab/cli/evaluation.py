@@ -57,12 +57,12 @@ def evaluate(
     from thinklab.evaluation.page import headline, write_results
     from thinklab.evaluation.questions import all_seen
     from thinklab.evaluation.results import collect
-    from thinklab.evaluation.students import budgets
+    from thinklab.evaluation.students import training_usage
 
     results = collect(config, out)
     if not results.cells and report_only:
         raise RunError(f"{out} holds no finished run of any cell yet; call the same command without --report-only first")
-    table, page = write_results(results, out, all_seen(config, file, out), budgets(config, file, out))
+    table, page = write_results(results, out, all_seen(config, file, out), training_usage(config, file, out))
     print(table.read_text("utf-8"))
     for sentence in headline(results):
         print(sentence)

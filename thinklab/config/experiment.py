@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from thinklab.config import yaml_model
 from thinklab.config.names import FolderName
@@ -266,8 +266,9 @@ class TrainSection(Section):
     autocast: bool = False
     """On a GPU, compute in 16 bit although ``student.dtype`` keeps the weights in ``float32``: what training all weights at a
     small learning rate needs, because its steps round away in 16-bit weights."""
-    dry_run: bool | None = None
-    """Put the longest possible batch through forward and backward first, so that memory fails at once; None: on a GPU."""
+    longest_batch_first: bool | None = Field(None, validation_alias=AliasChoices("longest_batch_first", "dry_run"))
+    """Put the longest possible batch through forward and backward first, so that memory fails at once; None: on a GPU.
+    Its former name, ``dry_run``, is still read."""
     checkpoint_every: int = Field(50, ge=0)
     """0 = only at the end."""
     seed: int = 0

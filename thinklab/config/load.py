@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 from thinklab.config import yaml_model
 from thinklab.config.experiment import Experiment, Section, TrainSection
 from thinklab.config.own_code import look_beside
-from thinklab.config.resolved import read_document
+from thinklab.config.resolved import RENAMED, read_document
 from thinklab.config.shipped import beside, find_config
 from thinklab.config.strict_yaml import clip
 from thinklab.errors import BehaviorError, ConfigError, did_you_mean
@@ -102,6 +102,10 @@ def _find_behaviors(config: Experiment, document: yaml_model.Document) -> None:
 
 def _full_key(key: str) -> str:
     """``steps`` -> ``train.steps``: a bare key means ``train`` where that has it, else the one section that does."""
+    for _, names in RENAMED:
+        for old, new in names.items():
+            if key in (old, old.rpartition(".")[2]):
+                return new
     if "." in key or key in Experiment.model_fields:
         return key
     if key in TrainSection.model_fields:
@@ -140,5 +144,9 @@ def apply_override(document: yaml_model.Document, text: str) -> None:
         elif not isinstance(inner, dict):
             raise ConfigError(f"{key!r} cannot be set: {step!r} is a {type(inner).__name__}")
         node = inner
+    for _, names in RENAMED:  # the file may use the former name of this key
+        for section, _, name in (old.rpartition(".") for old, new in names.items() if new == ".".join(steps)):
+            if section == ".".join(steps[:-1]):
+                node.pop(name, None)
     node[steps[-1]] = parsed
     document.overrides[tuple(steps)] = text if len(text) <= 200 else text[:199] + "…"

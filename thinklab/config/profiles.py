@@ -5,7 +5,7 @@ YAML run on a laptop, a T4 and a 24 GB card. The lengths, batches and n of the G
 (docs/run-on-a-gpu.md); no profile chooses the task, the behavior, the teacher or the loss. Those for GPUs say ``dtype: auto``:
 the card decides between bf16 and fp16, so a profile is only ever about memory.
 
-Left out: searching for the largest batch that fits. The dry run (``train.dry_run``) says in the first minute whether it does.
+Left out: searching for the largest batch that fits. ``train.longest_batch_first`` says in the first minute whether it does.
 """
 
 from __future__ import annotations

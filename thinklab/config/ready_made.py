@@ -17,7 +17,7 @@ NAMES = ("student", "task", "teacher", "judge")
 
 
 @dataclass
-class Parts:
+class ReadyMade:
     """Objects in place of what the config would load. None and empty: load it."""
 
     student: Any = None
@@ -35,7 +35,9 @@ class Parts:
         return {**found, **({"behaviors": ", ".join(self.behaviors)} if self.behaviors else {})}
 
 
-def check_ready_made(path: Any, resolved: Mapping[str, Any], parts: Parts, needed: Iterable[str] = ("student", "task")) -> None:
+def check_ready_made(
+    path: Any, resolved: Mapping[str, Any], parts: ReadyMade, needed: Iterable[str] = ("student", "task")
+) -> None:
     """Refuse to open a run without the objects that it was begun with, or with objects in place of what its config names.
 
     Args:

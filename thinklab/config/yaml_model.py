@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from thinklab.config.strict_yaml import FileError, Node, clip, parse
-from thinklab.errors import ThinklabError, did_you_mean
+from thinklab.config.explain import Explainer, Keys, Problem
+from thinklab.config.strict_yaml import FileError, Node, parse
+from thinklab.errors import ThinklabError
 
 Model = TypeVar("Model", bound=BaseModel)
-Path_ = tuple[str | int, ...]
 
 
 @dataclass
@@ -22,10 +22,10 @@ class Document:
 
     data: Any
     node: Node
-    overrides: dict[Path_, str] = field(default_factory=dict)
+    overrides: dict[Keys, str] = field(default_factory=dict)
     """What was set from outside the file, as it was written there."""
 
-    def at(self, path: Path_) -> str:
+    def at(self, path: Keys) -> str:
         """``file:line:column`` of the key at ``path``, or of the innermost one around it; the override where one set it."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.overrides:
@@ -34,23 +34,28 @@ class Document:
         node = self.node.nearest(path)
         return str(node.key_place or node.place)
 
-    def place(self, fault: Mapping[str, Any]) -> str:
-        """``at`` for one of pydantic's errors: where it names several keys, the first one that was overridden, else written."""
-        keys = [(*fault["loc"], *key.split(".")) for key in getattr(fault.get("ctx", {}).get("error"), "keys", ())]
-        by_override = (k for k in keys if any(k[:n] in self.overrides for n in range(1, len(k) + 1)))
-        written = (k for k in keys if self.node.at(k) is not None)
-        return self.at(tuple(next(by_override, None) or next(written, None) or fault["loc"]))
+    def place(self, problem: Problem) -> str:
+        """``at`` for one problem: where it is about several keys, the first one that was overridden, else written."""
+        by_override = (k for k in problem.others if any(k[:n] in self.overrides for n in range(1, len(k) + 1)))
+        written = (k for k in problem.others if self.node.at(k) is not None)
+        return self.at(next(chain(by_override, written), problem.path))
+
+    def source(self, path: Keys) -> str:
+        """How the scalar at ``path`` is written in the file; empty where an override set it, or it is not there."""
+        if any(path[:n] in self.overrides for n in range(1, len(path) + 1)):
+            return ""
+        return getattr(self.node.nearest(path), "source", "")
 
 
-class Fault(ValueError):
+class KeyFault(ValueError):
     """What a validator of a whole section or file raises, with the keys that it is about."""
 
     keys: tuple[str, ...] = ()
 
 
-def fault(message: str, *keys: str) -> Fault:
-    """A ``Fault`` about ``keys``: dotted, relative to the section that raises it, the likeliest culprit first."""
-    error = Fault(message)
+def fault(message: str, *keys: str) -> KeyFault:
+    """A ``KeyFault`` about ``keys``: dotted, relative to the section that raises it, the likeliest culprit first."""
+    error = KeyFault(message)
     error.keys = keys
     return error
 
@@ -83,29 +88,6 @@ def validate(model: type[Model], document: Document, error: type[ThinklabError])
     try:
         return model.model_validate(document.data)
     except ValidationError as why:
-        lines = [f"{document.place(e)}: {_explain(model, e)}" for e in why.errors()]
+        explainer = Explainer(model, document.data, document.source)
+        lines = [f"{document.place(problem)}: {problem.text}" for problem in explainer.problems(why)]
         raise error("\n".join(lines)) from None
-
-
-def _explain(model: type[BaseModel], fault: Mapping[str, Any]) -> str:
-    path, kind = fault["loc"], fault["type"]
-    name = ".".join(map(str, path))
-    if kind == "extra_forbidden":
-        return f"unknown key {name!r}{did_you_mean(str(path[-1]), _fields_at(model, path[:-1]))}"
-    if kind == "missing":
-        return f"{name!r} is missing"
-    message = fault["msg"].removeprefix("Value error, ")
-    value = fault.get("input")
-    shown = f", not {clip(value)}" if isinstance(value, str | int | float | bool) and kind != "value_error" else ""
-    return f"{name}: {message[0].lower() + message[1:]}{shown}" if name else message
-
-
-def _fields_at(model: type[BaseModel], path: tuple) -> list[str]:
-    """Names of the fields that are known at ``path``."""
-    for step in path:
-        fields = getattr(model, "model_fields", {})
-        if step not in fields:
-            continue
-        kinds = [fields[step].annotation, *getattr(fields[step].annotation, "__args__", ())]
-        model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), model)
-    return list(getattr(model, "model_fields", {}))

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from thinklab.config.ready_made import Parts, check_ready_made
+from thinklab.config.ready_made import ReadyMade, check_ready_made
 from thinklab.errors import RunError
 from thinklab.evaluation.plan import Evaluation
 from thinklab.evaluation.questions import draw_questions
@@ -166,7 +166,7 @@ def _made_by(folder: str) -> dict[str, Any]:
     found = run.last_checkpoint()
     if found is None:
         raise RunError(f"{folder} has no complete checkpoint yet; continue the run with --resume first")
-    check_ready_made(folder, run.resolved(), Parts(), ["student"])
+    check_ready_made(folder, run.resolved(), ReadyMade(), ["student"])
     return {"config": run.resolved()["config"], "step": found[1]}
 
 

@@ -30,16 +30,16 @@ def write_results(
     results: Results,
     out: Path,
     seen: Mapping[str, Mapping[str, int]] | None = None,
-    budgets: Mapping[str, Mapping[str, Any]] | None = None,
+    used: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[Path, Path]:
     """Write ``results.json``, ``table.md``, ``table.csv`` and ``index.html``; returns the second and the last.
 
     Args:
         seen: by method and benchmark, how many questions were also training questions.
-        budgets: by training run, what it used; as ``thinklab.run.usage.budget`` gives it.
+        used: by training run, what it used; as ``thinklab.run.usage.usage`` gives it.
     """
     out, seen = Path(out), seen or {}
-    RunFolder(out).write_json("results.json", {**to_json(results), "questions_also_trained_on": seen, "training": budgets or {}})
+    RunFolder(out).write_json("results.json", {**to_json(results), "questions_also_trained_on": seen, "training": used or {}})
     table = out / "table.md"
     table.write_text(markdown(results), "utf-8")
     (out / "table.csv").write_text(as_csv(results), "utf-8")
@@ -51,7 +51,7 @@ def write_results(
         _scaling(results),
         _behaviors(results),
         _questions(results),
-        _training(budgets or {}),
+        _training(used or {}),
         _samples(results),
         _provenance(results, out),
     ]
@@ -341,11 +341,11 @@ def _questions(results: Results) -> str:
     )
 
 
-def _training(budgets: Mapping[str, Mapping[str, Any]]) -> str:
-    if not budgets:
+def _training(used: Mapping[str, Mapping[str, Any]]) -> str:
+    if not used:
         return ""
     rows = []
-    for name, b in budgets.items():
+    for name, b in used.items():
         texts = ", ".join(f"{n} {source}" for source, n in b["texts"].items()) or "no texts: policy gradient"
         rows.append(
             [

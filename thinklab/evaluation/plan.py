@@ -24,7 +24,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from thinklab.config import yaml_model
 from thinklab.config.experiment import JudgeSection, Section, StudentSection, TaskSection
@@ -131,8 +131,9 @@ class Evaluation(Section):
     """Questions with a longer prompt are left out, for all methods, and counted."""
     max_new_tokens: int = Field(1024, ge=1)
     """Longest turn."""
-    budgets: list[int] = Field(default_factory=list)
-    """Accuracy if every answer had been cut after so many tokens. Empty: eight steps up to the longest turn."""
+    cut_at: list[int] = Field(default_factory=list, validation_alias=AliasChoices("cut_at", "budgets"))
+    """Accuracy if every answer had been cut after so many tokens. Empty: eight steps up to the longest turn.
+    Its former name, ``budgets``, is still read."""
     behaviors: list[str] = Field(default_factory=lambda: list(FOUR))
     judge: JudgeSection | None = None
     """Needed where one of ``behaviors`` has a judge detector. Verdicts go to OUT/judge.jsonl, costs to OUT/judge.json."""
@@ -173,7 +174,7 @@ class Evaluation(Section):
     def cuts(self, benchmark: str) -> list[int]:
         """Where answers are cut to see what they were worth by then, in tokens."""
         top = self.longest(benchmark)
-        return sorted(set(self.budgets)) or sorted({max(1, round(top * k / 8)) for k in range(1, 9)})
+        return sorted(set(self.cut_at)) or sorted({max(1, round(top * k / 8)) for k in range(1, 9)})
 
     def cells(self, only: str = "*") -> list[tuple[str, str]]:
         """(method, benchmark) pairs whose ``METHOD/BENCHMARK`` matches ``only``.

@@ -70,15 +70,15 @@ def student_kinds(config: Evaluation, path: Path, out: Path, methods: Sequence[s
     return kinds
 
 
-def budgets(config: Evaluation, path: Path, out: Path) -> dict[str, dict[str, Any]]:
+def training_usage(config: Evaluation, path: Path, out: Path) -> dict[str, dict[str, Any]]:
     """What the training of each trained method used, by ``METHOD, FOLDER``; methods that are not trained yet are left out."""
-    from thinklab.run.usage import budget
+    from thinklab.run.usage import usage
 
     found = {}
     for method, m in config.methods.items():
         for folder in [str(r.folder) for r in training_runs(config, path, out, method)] or run_folders(m.run or ()):
             if RunFolder(Path(folder)).config_file.exists():
-                found[f"{method}, {Path(folder).name}"] = budget(RunFolder(Path(folder)))
+                found[f"{method}, {Path(folder).name}"] = usage(RunFolder(Path(folder)))
     return found
 
 

@@ -13,7 +13,7 @@ from thinklab.behavior.behavior import Behavior, load_behavior
 from thinklab.config import cpu_allocator
 from thinklab.config.devices import refuse_several_processes
 from thinklab.config.experiment import Experiment
-from thinklab.config.ready_made import Parts, check_ready_made
+from thinklab.config.ready_made import ReadyMade, check_ready_made
 from thinklab.errors import BehaviorError, ConfigError, RunError, TrainingError
 from thinklab.experiment import longest_batch, sampling_choice
 from thinklab.experiment.guard_actions import Guards
@@ -23,7 +23,7 @@ from thinklab.experiment.run_judge import check_config, judge_for
 from thinklab.experiment.session import Session
 from thinklab.experiment.trl_arguments import grpo_config, shaping
 from thinklab.guide.guide import Guide
-from thinklab.rewards import PARTS, Rewards, reward_function
+from thinklab.rewards import REWARD_PARTS, Rewards, reward_function
 from thinklab.run.config_of_run import differences, experiment_of
 from thinklab.run.folder import RunFolder
 from thinklab.students import load_student
@@ -33,7 +33,7 @@ from thinklab.teachers.base import check as check_teacher
 from thinklab.trainer import ThinkTuningTrainer
 
 
-def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Parts()) -> Session:
+def build(config: Experiment, out: Path, resume: bool = False, parts: ReadyMade = ReadyMade()) -> Session:
     """Load and wire everything; nothing is sampled yet.
 
     Args:
@@ -121,7 +121,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
         processing_class=student.tokenizer,
         args=args,
         train_dataset=question_order(config, task, train_examples),
-        reward_funcs=[reward_function(p) for p in PARTS],
+        reward_funcs=[reward_function(p) for p in REWARD_PARTS],
         examples={e.id: e for e in train_examples},
         guide=guide,
         score=rewards,
@@ -139,7 +139,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
         session.guards = Guards(config, student, run)
     if longest_batch.wanted(config) and config.baseline is None:  # a baseline never runs the batch that it would try
         try:
-            session.fits = longest_batch.dry_run(trainer, config)
+            session.fits = longest_batch.try_longest_batch(trainer, config)
         except TrainingError:
             if not resume:
                 run.config_file.unlink()  # so that the corrected command can use the same folder
@@ -149,7 +149,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: Parts = Pa
     return session
 
 
-def load_behaviors(config: Experiment, parts: Parts, there: Mapping[str, Any]) -> list[Behavior]:
+def load_behaviors(config: Experiment, parts: ReadyMade, there: Mapping[str, Any]) -> list[Behavior]:
     """The behaviors of ``config`` in order, ready-made ones from ``parts``.
 
     Args:
@@ -179,17 +179,25 @@ def load_behaviors(config: Experiment, parts: Parts, there: Mapping[str, Any]) -
 
 
 def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
-    """A run can only be continued with what it was begun with; more steps are allowed where the learning rate is constant.
+    """A run can only be continued with what it was begun with. More steps are allowed where the learning rate is constant, and
+    other caps of the teacher and the judge always: what they have spent so far counts toward the new ones.
 
     Raises:
         RunError: with every key that differs.
     """
     longer = config.train.decay == "constant" and config.baseline is None  # a baseline's texts hang on the number of steps
-    free = ("threads", "checkpoint_every", "dry_run", *(("steps",) if longer else ()))
+    free = ("threads", "checkpoint_every", "longest_batch_first", *(("steps",) if longer else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
     begun = experiment_of(run).model_dump(mode="json")  # with the defaults that came later
     changed = differences(begun, now)
-    allowed = ("name", "guards", "profile", *(f"train.{key}" for key in free))
+    caps = ("cap_usd", "cap_tokens", "cap_calls", "on_cap")
+    allowed = (
+        "name",
+        "guards",
+        "profile",
+        *(f"train.{k}" for k in free),
+        *(f"{who}.{k}" for who in ("teacher", "judge") for k in caps),
+    )
     if other := [
         f"{key}={old!r}, not {new!r}" for key, old, new in changed if key not in allowed and key.split(".")[0] not in allowed
     ]:

@@ -32,7 +32,7 @@ OLDEST = (7, 0)  # compute capability that bitsandbytes' 4-bit kernels and Unslo
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One line of the report."""
 
     level: Literal["ok", "note", "problem"]
@@ -41,7 +41,7 @@ class Finding:
     advice: str = ""
 
 
-def examine(config: Experiment | None = None, quick: bool = False) -> Iterator[Finding]:
+def examine(config: Experiment | None = None, quick: bool = False) -> Iterator[DoctorFinding]:
     """Every finding, as soon as it is known.
 
     Args:
@@ -51,7 +51,7 @@ def examine(config: Experiment | None = None, quick: bool = False) -> Iterator[F
     yield from _packages(config)
     yield from _machine()
     if config is None:
-        yield Finding("note", f"profile for this machine: {suggest()}")
+        yield DoctorFinding("note", f"profile for this machine: {suggest()}")
     else:
         trouble = list(_student(config))
         yield from trouble
@@ -65,7 +65,7 @@ def examine(config: Experiment | None = None, quick: bool = False) -> Iterator[F
 # ---- what is here ------------------------------------------------------------------------------------------------
 
 
-def _packages(config: Experiment | None) -> Iterator[Finding]:
+def _packages(config: Experiment | None) -> Iterator[DoctorFinding]:
     """Installed versions against the pins that thinklab itself declares."""
     extras = {""} | ({"unsloth"} if config is not None and config.student.kind == "unsloth" else set())
     fine = []
@@ -76,61 +76,63 @@ def _packages(config: Experiment | None) -> Iterator[Finding]:
         try:
             have = metadata.version(pin.name)
         except metadata.PackageNotFoundError:
-            yield Finding("problem", f"{pin.name} is not installed", f"pip install '{pin.name}{pin.specifier}'")
+            yield DoctorFinding("problem", f"{pin.name} is not installed", f"pip install '{pin.name}{pin.specifier}'")
             continue
         if pin.specifier.contains(have, prereleases=True):
             fine.append(f"{pin.name} {have}")
         else:
-            yield Finding(
+            yield DoctorFinding(
                 "problem",
                 f"{pin.name} {have} is not {pin.specifier}, which thinklab was tested with",
                 f"pip install '{pin.name}{pin.specifier}'",
             )
     shown = [x for x in fine if x.split()[0] in ("torch", "transformers", "trl", "peft", "accelerate", "unsloth", "bitsandbytes")]
-    yield Finding("ok", f"Python {platform.python_version()}; {', '.join(shown)}; {len(fine)} packages as pinned")
+    yield DoctorFinding("ok", f"Python {platform.python_version()}; {', '.join(shown)}; {len(fine)} packages as pinned")
     if config is not None and config.student.quantize == "nf4" and not _installed("bitsandbytes"):
-        yield Finding("problem", "student.quantize is nf4 and bitsandbytes is not installed", "pip install bitsandbytes==0.50.2")
+        yield DoctorFinding(
+            "problem", "student.quantize is nf4 and bitsandbytes is not installed", "pip install bitsandbytes==0.50.2"
+        )
     if config is not None and (config.student.fast_inference or config.train.vllm) and not _installed("vllm"):
-        yield Finding(
+        yield DoctorFinding(
             "problem",
             "sampling with vLLM is asked for and vllm is not installed",
             "pip install 'thinklab[vllm]', or leave train.vllm and student.fast_inference out",
         )
 
 
-def _machine() -> Iterator[Finding]:
+def _machine() -> Iterator[DoctorFinding]:
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(index)
             major, minor = torch.cuda.get_device_capability(index)
-            yield Finding(
+            yield DoctorFinding(
                 "ok",
                 f"GPU {index}: {torch.cuda.get_device_name(index)}, compute capability {major}.{minor}, "
                 f"{'bf16' if has_bf16() else 'no bf16'}, {_gb(free)} of {_gb(total)} free, "
                 f"CUDA {torch.version.cuda}",
             )
             if free < 0.8 * total:
-                yield Finding("note", f"{_gb(total - free)} of GPU {index} are taken already", "nvidia-smi shows by what")
+                yield DoctorFinding("note", f"{_gb(total - free)} of GPU {index} are taken already", "nvidia-smi shows by what")
         from thinklab.config.devices import unused
 
         if told := unused():
-            yield Finding("note", *told.split(" To use", 1)[:1], f"to use{told.split(' To use', 1)[1]}")
+            yield DoctorFinding("note", *told.split(" To use", 1)[:1], f"to use{told.split(' To use', 1)[1]}")
     elif shutil.which("nvidia-smi"):
         build = "is a CPU build" if torch.version.cuda is None else f"is built for CUDA {torch.version.cuda}"
-        yield Finding(
+        yield DoctorFinding(
             "problem",
             f"there is an NVIDIA driver, but PyTorch {torch.__version__} {build} and finds no GPU",
             "install PyTorch's build for the driver's CUDA version (nvidia-smi names it), or set CUDA_VISIBLE_DEVICES",
         )
     else:
-        yield Finding(
+        yield DoctorFinding(
             "note",
             f"no GPU: {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads, {_gb(_memory())} of memory free",
             "the embedded student and models of some 100 million weights train here; larger ones need a GPU",
         )
     free = shutil.disk_usage(".").free
     if free < LOW_DISK:
-        yield Finding("note", f"{_gb(free)} of disk are left here", "checkpoints and model downloads may not fit")
+        yield DoctorFinding("note", f"{_gb(free)} of disk are left here", "checkpoints and model downloads may not fit")
 
 
 def has_bf16() -> bool:
@@ -152,52 +154,52 @@ def suggest() -> str:
 # ---- what a run would use ----------------------------------------------------------------------------------------
 
 
-def _student(config: Experiment) -> Iterator[Finding]:
+def _student(config: Experiment) -> Iterator[DoctorFinding]:
     s, cuda = config.student, torch.cuda.is_available()
     if s.kind == "unsloth" and not cuda:
-        yield Finding(
+        yield DoctorFinding(
             "problem",
             "student.kind is unsloth, which needs an NVIDIA GPU",
             "--profile tiny, or student.kind=transformers with a small model",
         )
     if cuda and (s.kind == "unsloth" or s.quantize == "nf4") and torch.cuda.get_device_capability() < OLDEST:
-        yield Finding(
+        yield DoctorFinding(
             "problem",
             "Unsloth and 4-bit weights need compute capability 7.0 or newer, which this GPU does not have",
             "student.kind=transformers student.quantize=none with a smaller model",
         )
     if s.dtype == "bfloat16" and cuda and not has_bf16():
-        yield Finding(
+        yield DoctorFinding(
             "problem", "student.dtype is bfloat16, which this GPU does not have", "student.dtype=auto, which is float16 here"
         )
     if s.dtype == "float16" and not cuda and s.kind == "transformers":
-        yield Finding("problem", "student.dtype is float16, with which a CPU cannot train", "student.dtype=auto")
+        yield DoctorFinding("problem", "student.dtype is float16, with which a CPU cannot train", "student.dtype=auto")
     if s.kind in ("transformers", "unsloth"):
         yield from _model_path(s.path)
 
 
-def _model_path(path: str | None) -> Iterator[Finding]:
+def _model_path(path: str | None) -> Iterator[DoctorFinding]:
     if path is None:
-        yield Finding("problem", "student.path is missing", "name a folder with a Hugging Face model, or a hub id")
+        yield DoctorFinding("problem", "student.path is missing", "name a folder with a Hugging Face model, or a hub id")
         return
     folder = Path(path).expanduser()
     if folder.exists() or path.startswith((".", "/", "~")):
         if not (folder / "config.json").exists():
-            yield Finding("problem", f"there is no model in {path}", "name a folder with a config.json in it, or a hub id")
+            yield DoctorFinding("problem", f"there is no model in {path}", "name a folder with a config.json in it, or a hub id")
         return
     from huggingface_hub import constants, try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(path, "config.json"), str):
-        yield Finding("ok", f"{path} has been downloaded before")
+        yield DoctorFinding("ok", f"{path} has been downloaded before")
     elif constants.HF_HUB_OFFLINE:
-        yield Finding(
+        yield DoctorFinding(
             "problem", f"{path} has not been downloaded, and HF_HUB_OFFLINE forbids it", "unset it, or name a local folder"
         )
     else:
-        yield Finding("note", f"{path} will be downloaded from the hub at the first run")
+        yield DoctorFinding("note", f"{path} will be downloaded from the hub at the first run")
 
 
-def used(config: Experiment) -> Iterator[Finding]:
+def used(config: Experiment) -> Iterator[DoctorFinding]:
     """The choices that follow from ``config`` and this machine."""
     from thinklab.config.devices import default_dtype
 
@@ -211,7 +213,7 @@ def used(config: Experiment) -> Iterator[Finding]:
     sampling, faster = sampling_choice.describe(config)
     per_step = t.questions * t.samples // t.minibatches
     micro = t.micro_batch or per_step
-    yield Finding(
+    yield DoctorFinding(
         "ok",
         f"a run would use {weights}, {lora}; {sampling}; {t.questions} questions x {t.samples} answers, "
         f"{micro} rollouts at once x {per_step // micro} accumulated; at most {t.max_prompt_tokens} + "
@@ -224,7 +226,7 @@ def used(config: Experiment) -> Iterator[Finding]:
 # ---- trying it ---------------------------------------------------------------------------------------------------
 
 
-def _try(config: Experiment | None) -> Iterator[Finding]:
+def _try(config: Experiment | None) -> Iterator[DoctorFinding]:
     from thinklab.students import load_student
 
     try:
@@ -234,21 +236,21 @@ def _try(config: Experiment | None) -> Iterator[Finding]:
             from thinklab.experiment.build import build
 
             affordable = torch.cuda.is_available() or config.student.kind == "embedded"
-            tried = config.model_copy(update={"train": config.train.model_copy(update={"dry_run": affordable})})
+            tried = config.model_copy(update={"train": config.train.model_copy(update={"longest_batch_first": affordable})})
             with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 session = build(tried, Path(folder) / "run")
-            yield Finding("ok", "behaviors, task, teacher, student and trainer can be built")
+            yield DoctorFinding("ok", "behaviors, task, teacher, student and trainer can be built")
             if session.fits is not None:
-                yield Finding("ok", str(session.fits))
+                yield DoctorFinding("ok", str(session.fits))
             student, rows = session.student, config.train.samples
             prompt = student.encode(session.task.prompt(session.train_examples[0]))
             limit = min(PROBE_TOKENS, config.train.max_completion_tokens)
         if prompt is None:
             prompt = student.encode([{"role": "user", "content": "Tom has 12 figs and finds 4 more. How many?"}])
-        yield Finding("ok", speed(student, prompt, rows, limit))
+        yield DoctorFinding("ok", speed(student, prompt, rows, limit))
     except ThinklabError as error:
-        yield Finding("problem", str(error))
+        yield DoctorFinding("problem", str(error))
 
 
 def speed(student, prompt: list[int], rows: int, limit: int, seconds: float = PROBE_S) -> str:

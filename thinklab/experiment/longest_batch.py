@@ -33,7 +33,7 @@ BLOCK = 64
 
 
 @dataclass(frozen=True)
-class DryRun:
+class LongestBatch:
     """What the longest batch took."""
 
     rows: int
@@ -50,11 +50,11 @@ class DryRun:
 
 
 def wanted(config: Experiment) -> bool:
-    """``train.dry_run``, or, where it is left open, whether there is a GPU."""
-    return torch.cuda.is_available() if config.train.dry_run is None else config.train.dry_run
+    """``train.longest_batch_first``, or, where it is left open, whether there is a GPU."""
+    return torch.cuda.is_available() if config.train.longest_batch_first is None else config.train.longest_batch_first
 
 
-def dry_run(trainer: ThinkTuningTrainer, config: Experiment) -> DryRun:
+def try_longest_batch(trainer: ThinkTuningTrainer, config: Experiment) -> LongestBatch:
     """Put the longest possible batch of ``config`` through sampling, forward and backward.
 
     Raises:
@@ -76,7 +76,7 @@ def dry_run(trainer: ThinkTuningTrainer, config: Experiment) -> DryRun:
     peak = torch.cuda.max_memory_allocated() if cuda else None
     if cuda:
         torch.cuda.empty_cache()
-    return DryRun(rows, t.max_prompt_tokens + t.max_completion_tokens + guidance, time.perf_counter() - began, peak)
+    return LongestBatch(rows, t.max_prompt_tokens + t.max_completion_tokens + guidance, time.perf_counter() - began, peak)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.behavior.behavior import Behavior
-from thinklab.config.ready_made import Parts
+from thinklab.config.ready_made import ReadyMade
 from thinklab.experiment.probe_run import probe_run
 
 
@@ -39,5 +39,5 @@ def probe(
     Raises:
         RunError: when there is no run or no checkpoint in it, or an object is missing.
     """
-    parts = Parts(student=student, task=task, judge=judge, behaviors={b.name: b for b in behaviors})
+    parts = ReadyMade(student=student, task=task, judge=judge, behaviors={b.name: b for b in behaviors})
     return probe_run(Path(run), questions, samples, persistence, say, parts)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.config.experiment import Experiment
-from thinklab.config.ready_made import Parts
+from thinklab.config.ready_made import ReadyMade
 from thinklab.errors import RunError
 from thinklab.experiment.build import build
 from thinklab.experiment.questions import answer_limit
@@ -76,7 +76,7 @@ def probe_run(
     samples: int | None = None,
     persistence: int = 0,
     say: Callable[[str], None] = lambda text: None,
-    parts: Parts = Parts(),
+    parts: ReadyMade = ReadyMade(),
 ) -> dict[str, Any]:
     """Measure the last checkpoint of a run again and write ``probe.json``.
 
@@ -97,7 +97,7 @@ def probe_run(
 
 
 def _probe_run(
-    path: Path, questions: int | None, samples: int | None, persistence: int, say: Callable[[str], None], parts: Parts
+    path: Path, questions: int | None, samples: int | None, persistence: int, say: Callable[[str], None], parts: ReadyMade
 ) -> dict[str, Any]:
     run = RunFolder.open(path)
     found = run.last_checkpoint(thorough=True)
@@ -205,7 +205,7 @@ def persist(
     questions: int | None = None,
     samples: int | None = None,
     say: Callable[[str], None] = lambda text: None,
-    parts: Parts = Parts(),
+    parts: ReadyMade = ReadyMade(),
     behaviors: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Go on from ``checkpoint`` with plain GRPO for ``steps`` steps, correctness alone rewarded, and probe.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from transformers import TrainerCallback
 
@@ -14,23 +17,86 @@ from thinklab.run.folder import RunFolder
 from thinklab.students.fingerprint import fingerprint
 
 
-class Recorder(TrainerCallback):
-    """Writes metrics after each optimizer step, small probes now and then, and marks checkpoints as complete."""
+class RunRecorder(TrainerCallback):
+    """What every training leaves in its run folder: a line of metrics after each optimizer step, a small probe each
+    ``probe.every`` steps, and the mark of a complete checkpoint. The hooks below say what one kind of training adds.
 
-    def __init__(self, session: Session):
-        self.session, self.begin = session, time.perf_counter()
-        self.probing = 0.0
-        self.cap_told = False
+    Args:
+        before: optimizer steps of earlier trainings of the same run; all steps that are written count on from there.
+    """
+
+    def __init__(self, session: Session, before: int = 0):
+        self.session, self.before = session, before
+        self.begin, self.probing = time.perf_counter(), 0.0
+        """When the training began, and the seconds since then that went into probes."""
+
+    # ---- hooks -----------------------------------------------------------------------------------------------------
+
+    def more(self, line: dict[str, Any]) -> dict[str, Any]:
+        """What else a line of metrics holds. Whatever it raises ends the training before the line is written."""
+        return {}
+
+    def written(self, line: Mapping[str, Any], state, control, **trained) -> None:
+        """Called after a line of metrics was written. ``trained``: the optimizer and so on, as ``on_log`` got them."""
+
+    def probed(self, line: Mapping[str, Any]) -> None:
+        """Called after a small probe was written."""
+
+    def facts(self) -> dict[str, Any]:
+        """What the mark of a checkpoint says besides its step."""
+        return {"fingerprint": fingerprint(self.session.student.model, self.session.student.tokenizer)}
+
+    # ---- what the trainer calls ------------------------------------------------------------------------------------
 
     def on_train_begin(self, args, state, control, **_):
         self.begin, self.probing = time.perf_counter(), 0.0
-        if self.session.guards is not None:
-            self.session.guards.begin()
-        if state.global_step == 0 and not any(self.session.run.read("probes")):  # a run that is begun again has it
+        if self.before + state.global_step == 0 and not any(self.session.run.read("probes")):  # a run begun again has it
             self._probe(0)
 
     def on_step_end(self, args, state, control, **_):
-        self._probe(state.global_step)
+        self._probe(self.before + state.global_step)
+
+    def on_log(self, args, state, control, logs=None, **trained):
+        if not logs or "train_runtime" in logs:
+            return
+        seconds = round(time.perf_counter() - self.begin - self.probing, 3)
+        line = {"step": self.before + state.global_step, "seconds": seconds, **logs}
+        line |= self.more(line)
+        self.session.run.append("metrics", [line])
+        self.written(line, state, control, **trained)
+        for listener in self.session.listeners:
+            listener(line)
+
+    def on_save(self, args, state, control, **_):
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        RunFolder(folder).write_json(COMPLETE, mark(folder, {"step": state.global_step, **self.facts()}))
+
+    def _probe(self, step: int) -> None:
+        every = self.session.config.probe.every
+        if not every or step % every:
+            return
+        begin = time.perf_counter()
+        samples = self.session.probe("T=1", self.session.config.probe.every_questions)
+        line = {"step": step, **probe.summarize(samples).to_json()}
+        self.session.run.append("probes", [line])
+        self.probed(line)
+        self.probing += time.perf_counter() - begin
+
+
+class Recorder(RunRecorder):
+    """For training by policy gradient: what the teacher and the guards say as well, and when to save or end."""
+
+    def __init__(self, session: Session):
+        super().__init__(session)
+        self.cap_told = False
+
+    def on_train_begin(self, args, state, control, **_):
+        if self.session.guards is not None:
+            self.session.guards.begin()
+        super().on_train_begin(args, state, control)
+
+    def on_step_end(self, args, state, control, **_):
+        super().on_step_end(args, state, control)
         self._end_if_stopped(state, control)
 
     def _end_if_stopped(self, state, control) -> None:
@@ -45,49 +111,27 @@ class Recorder(TrainerCallback):
         if self.session.guards is not None and self.session.guards.save_wanted:
             control.should_save, self.session.guards.save_wanted = True, False
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if not logs or "train_runtime" in logs:
-            return
-        line = {"step": state.global_step, "seconds": round(time.perf_counter() - self.begin - self.probing, 3), **logs}
+    def more(self, line: dict[str, Any]) -> dict[str, Any]:
         self.session.write_totals()
-        if hasattr(self.session.teacher, "brief"):
-            line["teacher_summary"] = self.session.teacher.brief()
-        guards = self.session.guards
-        if guards is not None:
-            line |= guards.measure(state.global_step)
-        self.session.run.append("metrics", [line])
-        if guards is not None:
-            guards.act(guards.see(line), kwargs.get("optimizer"), kwargs.get("lr_scheduler"))
-            self._end_if_stopped(state, control)
-        for listener in self.session.listeners:
-            listener(line)
+        teacher, guards = self.session.teacher, self.session.guards
+        told = {"teacher_summary": teacher.brief()} if teacher is not None and hasattr(teacher, "brief") else {}
+        return {**told, **({} if guards is None else guards.measure(line["step"]))}
 
-    def on_save(self, args, state, control, **_):
-        folder = self.session.run.checkpoints / f"checkpoint-{state.global_step}"
-        guide = self.session.guide
-        trainer = self.session.trainer
-        says = fingerprint(
-            trainer.accelerator.unwrap_model(trainer.model), self.session.student.tokenizer, trainer.accelerator.autocast
-        )
-        facts = {
-            "step": state.global_step,
-            "fingerprint": says,
+    def written(self, line: Mapping[str, Any], state, control, **trained) -> None:
+        if (guards := self.session.guards) is not None:
+            guards.act(guards.see(line), trained.get("optimizer"), trained.get("lr_scheduler"))
+            self._end_if_stopped(state, control)
+
+    def probed(self, line: Mapping[str, Any]) -> None:
+        if (guards := self.session.guards) is not None:
+            guards.act(guards.see_probe(line), self.session.trainer.optimizer, self.session.trainer.lr_scheduler)
+
+    def facts(self) -> dict[str, Any]:
+        guide, trainer = self.session.guide, self.session.trainer
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        return {
+            "fingerprint": fingerprint(model, self.session.student.tokenizer, trainer.accelerator.autocast),
             "generation": trainer.generation,
             "schedule": asdict(guide.schedule) if guide else None,
             "guidance_counts": dict(guide.counts) if guide else {},
         }
-        RunFolder(folder).write_json(COMPLETE, mark(folder, facts))
-
-    def _probe(self, step: int) -> None:
-        every = self.session.config.probe.every
-        if not every or step % every:
-            return
-        begin = time.perf_counter()
-        samples = self.session.probe("T=1", self.session.config.probe.every_questions)
-        line = {"step": step, **probe.summarize(samples).to_json()}
-        self.session.run.append("probes", [line])
-        if self.session.guards is not None:
-            self.session.guards.act(
-                self.session.guards.see_probe(line), self.session.trainer.optimizer, self.session.trainer.lr_scheduler
-            )
-        self.probing += time.perf_counter() - begin

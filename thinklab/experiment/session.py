@@ -22,7 +22,7 @@ from thinklab.run.signals import Listener
 from thinklab.students import Student
 from thinklab.tasks.base import Task
 from thinklab.teachers import Teacher, TeacherRequest
-from thinklab.teachers.money import Estimate
+from thinklab.teachers.money import CostEstimate
 from thinklab.trainer import ThinkTuningTrainer
 from thinklab.types import Example
 
@@ -46,7 +46,7 @@ class Session:
     guards: Guards | None = None
     say: Callable[[str], None] = lambda text: None
     """Called with what a person should read while it trains."""
-    fits: longest_batch.DryRun | None = None
+    fits: longest_batch.LongestBatch | None = None
     """What the longest possible batch took; None when it was not tried."""
     listener: Listener = field(default_factory=Listener)
     """Hears SIGINT and SIGTERM while it trains; see ``thinklab/run/signals.py``."""
@@ -111,7 +111,7 @@ class Session:
             or getattr(self.guards, "stopped", "")
         )
 
-    def estimate(self) -> Estimate | None:
+    def estimate(self) -> CostEstimate | None:
         """What the teacher may cost at most over what is left of the run; None for one that costs nothing."""
         if not hasattr(self.teacher, "estimate"):
             return None

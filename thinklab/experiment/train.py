@@ -24,6 +24,7 @@ from thinklab.run.config_of_run import of_a_run, run_of
 from thinklab.run.folder import RunFolder
 from thinklab.run.lock import FolderLock
 from thinklab.run.signals import Interrupted, finishing
+from thinklab.run.usage import supervised_usage
 from thinklab.students import unsloth_first
 
 Say = Callable[[str], None]
@@ -139,15 +140,15 @@ def run_experiment(
 def trained_steps(run: RunFolder, config: Experiment) -> int | None:
     """Optimizer steps of a run whose training has come to its end; None for one that has steps left."""
     found = run.last_checkpoint(thorough=True)
-    if config.baseline is not None:  # its steps hang on the number of texts; the budget is written after the last one
-        used = run.read_json("budget.json")
+    if config.baseline is not None:  # its steps hang on the number of texts; they are written after the last one
+        used = supervised_usage(run)
         return used["optimizer_steps"] if used and found else None
     return found[1] if found and found[1] >= config.train.steps else None
 
 
 def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str, Any]:
     """A run without a step left: probe it where that was not done. No step, no teacher, no weight that changes."""
-    from thinklab.config.ready_made import Parts
+    from thinklab.config.ready_made import ReadyMade
     from thinklab.experiment.build import build, check_same
     from thinklab.teachers.scripted import ScriptedTeacher
 
@@ -159,7 +160,7 @@ def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str
         return known
     say(f"{out}: all {steps} steps are trained; what is missing is the probe after training")
     checkpoint, at = run.last_checkpoint(thorough=True)
-    session = build(config, out, True, Parts(teacher=ScriptedTeacher(lambda request: None)))
+    session = build(config, out, True, ReadyMade(teacher=ScriptedTeacher(lambda request: None)))
     session.say = say
     session.load(checkpoint, at)
     return _probe_after(session, known, steps)
@@ -231,7 +232,7 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
     if told := unused():
         say(told)
     if session.fits is not None:
-        say(f"dry run: {session.fits}")
+        say(str(session.fits))
     if session.guards is not None:
         session.guards.say = say
     session.say = say

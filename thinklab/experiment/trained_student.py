@@ -10,7 +10,7 @@ from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from thinklab.config.experiment import Experiment
-from thinklab.config.ready_made import Parts, check_ready_made
+from thinklab.config.ready_made import ReadyMade, check_ready_made
 from thinklab.errors import RunError
 from thinklab.run.config_of_run import experiment_of
 from thinklab.run.folder import RunFolder
@@ -62,7 +62,7 @@ def trained_student(path: Path) -> Trained:
         RunError: when there is no run, no complete checkpoint in it, or it was begun with a ready-made student.
     """
     run = RunFolder.open(path)
-    check_ready_made(path, run.resolved(), Parts(), ["student"])
+    check_ready_made(path, run.resolved(), ReadyMade(), ["student"])
     found = run.last_checkpoint(thorough=True)
     if found is None:
         raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")

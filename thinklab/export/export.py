@@ -77,7 +77,7 @@ def save_locked(source: Any, kind: Kind = "adapter", out: str | Path | None = No
     """
     if kind not in get_args(Kind):
         raise ConfigError(f"unknown kind {kind!r}{did_you_mean(str(kind), get_args(Kind))}; one of {', '.join(get_args(Kind))}")
-    run, config, live = _parts(source)
+    run, config, live = _source(source)
     if kind == "adapter" and config.student.lora is None:
         raise ConfigError("this run trained all weights (student.lora is null), so there is no adapter; save it as merged")
     if kind == "gguf" and config.student.kind != "unsloth":
@@ -158,7 +158,7 @@ def _ask(question: str) -> bool:
 # ---- the weights ---------------------------------------------------------------------------------------------------
 
 
-def _parts(source: Any) -> tuple[RunFolder, Experiment, Any]:
+def _source(source: Any) -> tuple[RunFolder, Experiment, Any]:
     """(run, config, live session or None)"""
     session = getattr(source, "session", source)
     if hasattr(session, "trainer") and hasattr(session, "run"):

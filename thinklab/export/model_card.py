@@ -10,8 +10,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from thinklab.config.experiment import Experiment
-from thinklab.probing.result import ProbeResult
 from thinklab.probing.sentences import sentences
+from thinklab.probing.table import TITLE, probe_rows
 from thinklab.run.folder import RunFolder
 
 
@@ -141,21 +141,15 @@ def limits(run: RunFolder, config: Experiment, kind: str, step: int) -> Iterator
 
 def _measured(run: RunFolder) -> list[str]:
     known = run.read_json("probe.json") or {}
-    rows = []
-    for stage in ("before", "after"):
-        for decoding, data in known.get(stage, {}).items():
-            r = ProbeResult.from_json(data)
-            shown = ", ".join(f"{name} {rate.percent}" for name, rate in r.behaviors.items()) or "-"
-            rows.append(f"| {stage} | {decoding} | {r.accuracy.percent} | {shown} | {r.mean_tokens:.0f} |")
+    columns = ("", "decoding", "accuracy", "behavior", "tokens")
+    rows = [
+        row.cells(columns, behaviors=lambda shown: ", ".join(f"{name} {rate}" for name, rate in shown.items()))
+        for row in probe_rows({"after": known})
+    ]
     if not rows:
         return ["Nothing: the run holds no probe."]
-    lines = [
-        "% of held-out questions, no guidance, no hint [95 % interval]",
-        "",
-        "| | decoding | accuracy | behavior | tokens |",
-        "| --- | --- | --- | --- | --- |",
-        *rows,
-    ]
+    table = (columns, ["---"] * len(columns), *rows)
+    lines = [TITLE, "", *(f"| {' | '.join(line)} |" for line in table)]
     return [*lines, *(f"\n{s}" for s in sentences(known))]
 
 

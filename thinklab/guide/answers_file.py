@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from thinklab.behavior.behavior import Behavior
 from thinklab.config.strict_json import loads
 from thinklab.errors import ConfigError
-from thinklab.guide.guide import Rejected, parse_reply, refuse_bad
-from thinklab.teachers import Teacher, TeacherReply, TeacherRequest
+from thinklab.guide.guide import as_guidance, request_for
+from thinklab.teachers import Teacher, TeacherRequest
 from thinklab.teachers.rules import NUMBER, same_number
 from thinklab.types import Example, Guidance, to_json
 
@@ -96,17 +96,7 @@ def read_answers(path: Path, limit: int | None = None) -> list[Answered]:
 
 def requests_for(answers: Sequence[Answered], behavior: Behavior) -> list[TeacherRequest]:
     """One request per answer, in the same order."""
-    return [
-        TeacherRequest(
-            a.example.id,
-            tuple(behavior.messages(a.example.question, a.response)),
-            a.example,
-            a.response,
-            behavior.name,
-            behavior.hash,
-        )
-        for a in answers
-    ]
+    return [request_for(a.example.id, a.example, a.response, behavior) for a in answers]
 
 
 def guide_answers(
@@ -132,31 +122,6 @@ def guide_answers(
                 "shown": shown,
                 "guidance": to_json(guidance),
             }
-
-
-def as_guidance(reply: TeacherReply, behavior: Behavior, response: str) -> Guidance:
-    """A reply about ``response``, strictly parsed: ``proposed``, or ``rejected`` with the reason. No tokens are counted."""
-    guidance = Guidance(
-        rollout_id=reply.id,
-        behavior=behavior.name,
-        behavior_hash=behavior.hash,
-        status="proposed",
-        raw=reply.text,
-        model=reply.model,
-        usage=reply.usage,
-        latency_s=reply.latency_s,
-        attempts=reply.attempts,
-        cache_hit=reply.cache_hit,
-    )
-    if reply.error:
-        return replace(guidance, status="rejected", reason=reply.error, detail=reply.detail)
-    try:
-        fields, verdict = parse_reply(reply.text)
-        guidance = replace(guidance, fields=fields, verdict=verdict, text=behavior.splice(fields))
-        refuse_bad(behavior, guidance.text, response)
-    except Rejected as why:
-        return replace(guidance, status="rejected", reason=why.reason, detail=str(why))
-    return guidance
 
 
 def _object(line: str, where: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from thinklab.config.schedule import Schedule
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.guide.splice_ids import continuation_ids, control_ids, lost
 from thinklab.teachers.base import Teacher, answers_later, submit
-from thinklab.types import Guidance, Rollout, TeacherReply, TeacherRequest
+from thinklab.types import Example, Guidance, Rollout, TeacherReply, TeacherRequest
 
 REJECT_REASONS = {
     "missing-tag": "a tag is missing or not closed",
@@ -110,6 +110,49 @@ def refuse_bad(behavior: Behavior, text: str, response: str) -> None:
         raise Rejected("constraint", broken)
     if missing := behavior.check_shown(text, response):
         raise Rejected("not-shown", missing)
+
+
+def request_for(id: str, example: Example, response: str, behavior: Behavior) -> TeacherRequest:
+    """What a teacher of ``behavior`` is asked about ``response``."""
+    messages = tuple(behavior.messages(example.question, response))
+    return TeacherRequest(id, messages, example, response, behavior.name, behavior.hash)
+
+
+def as_guidance(
+    reply: TeacherReply,
+    behavior: Behavior,
+    response: str,
+    control_tokens: Sequence[str] = (),
+    encode: Callable[[str], object] = lambda text: None,
+) -> Guidance:
+    """A reply about ``response``, strictly parsed: ``proposed``, or ``rejected`` with the reason.
+
+    Args:
+        control_tokens: the student's special tokens, which no reply may contain.
+        encode: turns the guidance into token ids of the student, or raises ``Rejected``; left out where no student reads it.
+    """
+    guidance = Guidance(
+        rollout_id=reply.id,
+        behavior=behavior.name,
+        behavior_hash=behavior.hash,
+        status="proposed",
+        raw=reply.text,
+        model=reply.model,
+        usage=reply.usage,
+        latency_s=reply.latency_s,
+        attempts=reply.attempts,
+        cache_hit=reply.cache_hit,
+    )
+    if reply.error:
+        return replace(guidance, status="rejected", reason=reply.error, detail=reply.detail)
+    try:
+        fields, verdict = parse_reply(reply.text, control_tokens)
+        guidance = replace(guidance, fields=fields, verdict=verdict, text=behavior.splice(fields))
+        refuse_bad(behavior, guidance.text, response)
+        encode(guidance.text)
+    except Rejected as why:
+        return replace(guidance, status="rejected", reason=why.reason, detail=str(why))
+    return guidance
 
 
 def select(
@@ -291,39 +334,17 @@ class Guide:
     @staticmethod
     def request(rollout: Rollout, behavior: Behavior) -> TeacherRequest:
         """What the teacher is asked about one rollout."""
-        return TeacherRequest(
-            id=rollout.id,
-            messages=tuple(behavior.messages(rollout.example.question, rollout.student_text)),
-            example=rollout.example,
-            response=rollout.student_text,
-            behavior=behavior.name,
-            behavior_hash=behavior.hash,
-        )
+        return request_for(rollout.id, rollout.example, rollout.student_text, behavior)
 
     def parse(self, rollout: Rollout, behavior: Behavior, reply: TeacherReply) -> Guidance:
         """A reply as guidance: ``proposed`` when it can be spliced, ``rejected`` with the reason when it cannot."""
-        guidance = Guidance(
-            rollout_id=rollout.id,
-            behavior=behavior.name,
-            behavior_hash=behavior.hash,
-            status="proposed",
-            raw=reply.text,
-            model=reply.model,
-            usage=reply.usage,
-            latency_s=reply.latency_s,
-            attempts=reply.attempts,
-            cache_hit=reply.cache_hit,
+        return as_guidance(
+            replace(reply, id=rollout.id),
+            behavior,
+            rollout.student_text,
+            self.tokenizer.all_special_tokens,
+            lambda text: self.encode(behavior.separator, text, rollout),
         )
-        if reply.error:
-            return replace(guidance, status="rejected", reason=reply.error, detail=reply.detail)
-        try:
-            fields, verdict = parse_reply(reply.text, self.tokenizer.all_special_tokens)
-            guidance = replace(guidance, fields=fields, verdict=verdict, text=behavior.splice(fields))
-            refuse_bad(behavior, guidance.text, rollout.student_text)
-            self.encode(behavior.separator, guidance.text, rollout)
-        except Rejected as why:
-            return replace(guidance, status="rejected", reason=why.reason, detail=str(why))
-        return guidance
 
     def encode(self, separator: str, text: str, rollout: Rollout) -> tuple[int, ...]:
         """(G,) ids of separator, text and the EOS that the student had sampled.

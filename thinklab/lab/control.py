@@ -20,10 +20,11 @@ from typing import Any
 from thinklab.config.experiment import Experiment
 from thinklab.config.names import LONGEST_NAME
 from thinklab.errors import LabError, RunError
-from thinklab.lab.results import HEAD, TITLE, as_text, box, row, table
+from thinklab.lab.results import as_text, box, table
 from thinklab.probing import probe
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Estimate
+from thinklab.probing.table import HEAD, TITLE, rows_of
 from thinklab.run.folder import RunFolder
 
 POLL_S = 0.2
@@ -47,7 +48,7 @@ class Comparison:
             (f"plain GRPO, step {self.step}", self.control),
             (f"this run, step {self.step}", self.run),
         )
-        return [row(name, result) for name, results in arms for result in results.values()]
+        return [row.cells() for label, results in arms for row in rows_of(label, "after", results)]
 
     def sentences(self) -> list[str]:
         said = []

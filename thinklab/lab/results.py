@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Rate
+from thinklab.probing.table import HEAD, TITLE, rows_of
 from thinklab.types import Batch, Guidance
 
 SHOWN = 8  # rows of a table or text that stands for a whole batch
@@ -280,7 +281,8 @@ class LabProbe:
 
     def rows(self) -> list[tuple[str, ...]]:
         stages = [("before", self.before)] if self.before and self.step else []
-        return [row(name, r) for name, results in [*stages, (f"step {self.step}", self.after)] for r in results.values()]
+        stages += [(f"step {self.step}", self.after)]
+        return [row.cells() for label, results in stages for row in rows_of(label, "after", results)]
 
     def __repr__(self) -> str:
         return "\n".join([as_text(HEAD, self.rows(), TITLE), *self.found])
@@ -305,15 +307,6 @@ class LabReach:
 
     def _repr_html_(self) -> str:
         return box(*(f"<p>{escape(a)}</p>" for a in self.advice), table(("token", "probability", "weight k"), self.rows()))
-
-
-HEAD = ("", "decoding", "accuracy", "first answer", "behavior", "tokens")
-TITLE = "% of held-out questions, no guidance, no hint [95 % interval]"
-
-
-def row(name: str, r: ProbeResult) -> tuple[str, ...]:
-    shown = ", ".join(f"{n} {b.percent}" if len(r.behaviors) > 1 else b.percent for n, b in r.behaviors.items()) or "-"
-    return name, r.decoding, r.accuracy.percent, r.first_accuracy.percent, shown, f"{r.mean_tokens:.0f}"
 
 
 def as_text(head: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:

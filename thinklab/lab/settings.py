@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 from thinklab.behavior.behavior import Behavior
 from thinklab.config import yaml_model
 from thinklab.config.experiment import Experiment
+from thinklab.config.explain import Explainer
 from thinklab.config.load import apply_override, read_config
-from thinklab.config.ready_made import Parts
+from thinklab.config.ready_made import ReadyMade
 from thinklab.config.resolved import document_of
 from thinklab.errors import ConfigError
 from thinklab.run.folder import RunFolder
@@ -27,7 +28,7 @@ def experiment(
     profile: str | None,
     settings: Mapping[str, Any],
     out: Path | None,
-) -> tuple[Experiment, Parts]:
+) -> tuple[Experiment, ReadyMade]:
     """Merge everything, the later over the earlier: the file, ``settings``, ``profile``, ``overrides``.
 
     Args:
@@ -38,7 +39,7 @@ def experiment(
     Raises:
         ConfigError: for whatever cannot be used.
     """
-    parts = Parts()
+    parts = ReadyMade()
     document = yaml_model.Document(*_begin(config, out))
     for key, value in settings.items():
         if key not in Experiment.model_fields:
@@ -59,7 +60,7 @@ def experiment(
     try:
         return Experiment.model_validate(document.data), parts
     except ValidationError as why:
-        raise ConfigError("; ".join(yaml_model._explain(Experiment, e) for e in why.errors())) from None
+        raise ConfigError("; ".join(p.text for p in Explainer(Experiment, document.data).problems(why))) from None
 
 
 def _begin(config, out: Path | None) -> tuple[dict, Any]:
@@ -73,7 +74,7 @@ def _begin(config, out: Path | None) -> tuple[dict, Any]:
     return {"name": "lab", **_copy(config or {})}, None
 
 
-def _given(key: str, value: Any, parts: Parts) -> Any:
+def _given(key: str, value: Any, parts: ReadyMade) -> Any:
     """``value`` in the config's own words; a ready-made part is set aside in ``parts``."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_unset=True)

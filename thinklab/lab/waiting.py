@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from thinklab.run.folder import RunFolder
 from thinklab.types import Batch, Guidance, Rollout, guidance_from_json, rollout_from_json, to_json
 
-ASK_AGAIN = ("waiting", "rate-limit", "overloaded", "server", "connection", "timeout", "resting", "bad-reply", "budget")
+ASK_AGAIN = ("waiting", "rate-limit", "overloaded", "server", "connection", "timeout", "resting", "bad-reply", "cap", "budget")
 """Faults of a teacher that the next ``guide`` asks about again; the other replies stand."""
 WAITING, PROPOSALS = "waiting.json", "proposals"
 

@@ -28,7 +28,7 @@ POLL_S = 0.05
 PLAIN_EVERY_S = 10.0  # seconds between two lines where stderr is not a terminal
 
 
-class Interrupted(Exception):
+class StopAsked(Exception):
     """The caller wants the worker to stop; raised on the worker's thread."""
 
 
@@ -147,7 +147,7 @@ class Worker:
             draw()
         self._behind = None
         error = future.exception()
-        if asked and (error is None or isinstance(error, Interrupted)):
+        if asked and (error is None or isinstance(error, StopAsked)):
             raise KeyboardInterrupt
         if error is not None:
             raise error
@@ -161,9 +161,9 @@ class Worker:
         return threading.current_thread() is self._thread
 
     def check(self) -> None:
-        """Raises Interrupted when the caller asked to stop. Called before every forward pass."""
+        """Raises StopAsked when the caller asked to stop. Called before every forward pass."""
         if self.stop.is_set():
-            raise Interrupted
+            raise StopAsked
 
     def pause(self, place: str, value: Any = None) -> Any:
         """Called by the training on the worker's thread: tell the caller where it stands, serve calls, return the next order."""

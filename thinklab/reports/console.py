@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from thinklab.probing.result import ProbeResult
+from thinklab.probing.table import HEAD, TITLE, probe_rows
 
 PLAIN_EVERY = 10  # steps between two lines where the output is not a terminal
 
@@ -78,22 +79,11 @@ def progress(
 
 def probe_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
     """Rates with 95 % intervals, before and after, for each run; the layout of ``probe.json``."""
-    table = Table(
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title="% of held-out questions, no guidance, no hint [95 % interval]",
-        title_justify="left",
-    )
-    for column in ("", "", "accuracy", "first answer", "behavior", "tokens"):
-        table.add_column(column, no_wrap=True)
-    first = True
-    for name, result in runs.items():
-        for stage in ("before", "after") if first else ("after",):
-            for decoding, data in result.get(stage, {}).items():
-                r = ProbeResult.from_json(data)
-                label = stage if stage == "before" or len(runs) == 1 else name
-                shown = "\n".join(rate.percent for rate in r.behaviors.values()) or "-"
-                table.add_row(label, decoding, r.accuracy.percent, r.first_accuracy.percent, shown, f"{r.mean_tokens:.0f}")
-        table.add_section()
-        first = False
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=TITLE, title_justify="left")
+    for column in HEAD:
+        table.add_column("" if column == "decoding" else column, no_wrap=True)
+    rows = probe_rows({name if len(runs) > 1 else "after": probe for name, probe in runs.items()})
+    for row, following in zip_longest(rows, rows[1:]):
+        last_of_run = following is None or (row.stage == "after" and following.label != row.label)
+        table.add_row(*row.cells(behaviors=lambda shown: "\n".join(shown.values())), end_section=last_of_run)
     return table

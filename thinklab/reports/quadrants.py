@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -44,19 +44,53 @@ class Quadrant:
             self.examples.append(token)
 
 
-def quadrants(traces: Iterable[Mapping[str, Any]], floor: float) -> tuple[dict[tuple[bool, bool], Quadrant], int]:
-    """The four quadrants over all traced teacher tokens, and how many tokens had an advantage of exactly 0."""
+Weighted = tuple[str, float, float, float]
+"""A teacher token: its text, its probability, the advantage, its weight."""
+COLUMNS = (
+    "teacher tokens",
+    "count",
+    "mean weight [least, most]",
+    "masked",
+    "below 0.1",
+    "what the method intends",
+    "for instance",
+)
+
+
+def quadrants(tokens: Iterable[Weighted], floor: float) -> tuple[dict[tuple[bool, bool], Quadrant], int]:
+    """The four quadrants over ``tokens``, and how many of them had an advantage of exactly 0."""
     found = {key: Quadrant() for key in CLAIMS}
     idle = 0
+    for text, probability, advantage, weight in tokens:
+        if advantage == 0:
+            idle += 1
+        else:
+            found[advantage > 0, probability >= floor].add(text, weight)
+    return found, idle
+
+
+def rows(found: Mapping[tuple[bool, bool], Quadrant], floor: float) -> list[list[str]]:
+    """HTML cells under ``COLUMNS``, one row for each quadrant."""
+    return [
+        [
+            f"advantage {'&gt;' if positive else '&lt;'} 0, probability {'&ge;' if likely else '&lt;'} {floor:.3g}",
+            f"<b>{q.count}</b>",
+            f"{q.weight / q.count:.3f} <small>[{q.low:.3g}, {q.high:.3g}]</small>" if q.count else "–",
+            f"{q.masked}",
+            f"{q.no_grip}",
+            escape(CLAIMS[positive, likely]),
+            " ".join(f"<code>{escape(repr(t)[1:-1])}</code>" for t in q.examples),
+        ]
+        for (positive, likely), q in found.items()
+    ]
+
+
+def traced(traces: Iterable[Mapping[str, Any]]) -> Iterator[Weighted]:
+    """The teacher tokens of lines of ``tokens.jsonl``, with the weights that training gave them."""
     for t in traces:
         for token, teacher, p, w in zip(t["tokens"], t["teacher"], t["probability"], t["weight"], strict=True):
-            if not teacher:
-                continue
-            if t["advantage"] == 0:
-                idle += 1
-            else:
-                found[t["advantage"] > 0, p >= floor].add(token, w)
-    return found, idle
+            if teacher:
+                yield token, p, t["advantage"], w
 
 
 def section(runs: Mapping[str, RunFolder]) -> str:
@@ -68,33 +102,14 @@ def section(runs: Mapping[str, RunFolder]) -> str:
             continue
         config = run.resolved().get("config") or {}
         floor = (config.get("loss") or {}).get("floor", 0.01)
-        found, idle = quadrants(traces, floor)
-        rows = []
-        for (positive, likely), q in found.items():
-            where = f"advantage {'&gt;' if positive else '&lt;'} 0, probability {'&ge;' if likely else '&lt;'} {floor:g}"
-            seen = f"{q.weight / q.count:.3f} <small>[{q.low:.3g}, {q.high:.3g}]</small>" if q.count else ""
-            tokens = " ".join(f"<code>{escape(repr(t)[1:-1])}</code>" for t in q.examples)
-            rows.append(
-                [where, f"<b>{q.count}</b>", seen, f"{q.masked}", f"{q.no_grip}", escape(CLAIMS[positive, likely]), tokens]
-            )
+        found, idle = quadrants(traced(traces), floor)
         total = sum(q.count for q in found.values())
         idle_note = f" {idle} more had an advantage of 0 and no gradient." if idle else ""
         method = escape(str((config.get("loss") or {}).get("method", "")))
         parts.append(
             f"<h3>{escape(name)}{f' ({method})' if method else ''}</h3><p>{total} teacher tokens of {len(traces)} traced "
             f"rollouts (a few per generation).{idle_note} The weight multiplies the token's policy gradient; 1 is plain.</p>"
-            + html_page.table(
-                [
-                    "teacher tokens",
-                    "count",
-                    "mean weight [least, most]",
-                    "masked",
-                    "below 0.1",
-                    "what the method intends",
-                    "for instance",
-                ],
-                rows,
-            )
+            + html_page.table(COLUMNS, rows(found, floor))
             + html_page.figure(plots.token_weights(traces))
         )
     if not parts:

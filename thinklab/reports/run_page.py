@@ -15,6 +15,7 @@ from thinklab.errors import RunError
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.sentences import sentences
 from thinklab.probing.stats import Rate
+from thinklab.probing.table import WIDE, probe_rows
 from thinklab.reports import html_page, plots
 from thinklab.reports import quadrants as report_tokens
 from thinklab.reports import sections as report_more
@@ -140,27 +141,19 @@ def _summary(headline: str, sentences: Sequence[str]) -> str:
 
 
 def _table(probes: Mapping[str, Mapping[str, Any]]) -> str:
-    rows, with_before = [], True
-    for name, found in probes.items():
-        for stage in ("before", "after"):
-            if stage == "before" and not with_before:
-                continue
-            for decoding, data in found.get(stage, {}).items():
-                r = ProbeResult.from_json(data)
-                label = "before training" if stage == "before" else name
-                behaviors = "<br>".join(f"{escape(b)} {html_page.rate(rate)}" for b, rate in r.behaviors.items())
-                rows.append(
-                    f"<tr class={stage}><td>{escape(label)}<td>{escape(decoding)}<td>{html_page.rate(r.accuracy)}"
-                    f"<td>{html_page.rate(r.first_accuracy)}<td>{behaviors}<td>{html_page.rate(r.finished)}"
-                    f"<td>{html_page.rate(r.boxed) if r.boxed else ''}<td>{r.mean_tokens:.1f}</tr>"
-                )
-        with_before = with_before and "before" not in found
-    head = "".join(f"<th>{h}" for h in ("", "decoding", "accuracy", "first answer", "behavior", "ended", "in a box", "tokens"))
+    rows = ""
+    for row in probe_rows(probes, "before training"):
+        label, decoding, *rates = row.cells(
+            WIDE, html_page.rate, lambda shown: "<br>".join(f"{escape(b)} {rate}" for b, rate in shown.items()), digits=1
+        )
+        cells = "".join(f"<td>{cell}" for cell in (escape(label), escape(decoding), *rates))
+        rows += f"<tr class={row.stage}>{cells}</tr>"
+    head = "".join(f"<th>{h}" for h in WIDE)
     total = next((d["accuracy"]["total"] for p in probes.values() for d in p.get("after", {}).values()), 0)
     return (
         f"<h2>Measured</h2><p>{total} answers to held-out questions, no guidance and no hint. In brackets: 95 % "
         "Wilson intervals; where nothing was seen, the upper bound by the rule of three.</p>"
-        f"<div class=scroll><table><thead><tr>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<div class=scroll><table><thead><tr>{head}</thead><tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -30,7 +30,7 @@ class Preview:
     """(start, end) within ``text`` of what the detector matched there."""
     tokens: int
     """Tokens that it takes, separator and EOS included."""
-    budget: int
+    max_tokens: int
     """``guidance.max_tokens``"""
     problem: str
     """Why it cannot be spliced, in words; empty when it can."""
@@ -43,7 +43,7 @@ class Preview:
 
     @property
     def left(self) -> int:
-        return self.budget - self.tokens
+        return self.max_tokens - self.tokens
 
     @property
     def fits(self) -> bool:

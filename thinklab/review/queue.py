@@ -39,7 +39,7 @@ class ReviewQueue:
     Args:
         rollouts: of one or several generations; those without guidance are left out.
         proposals: by rollout id, as ``Guide.propose`` returns them; what it rejected can be written anew.
-        guide: knows the behaviors, the tokenizer and the token budget.
+        guide: knows the behaviors, the tokenizer and the most tokens that guidance may have.
         rewards: for the truth and the reward preview.
         run: where ``reviews.jsonl`` lies; None keeps the decisions in memory alone.
         ask: asks the teacher again about one rollout; None when it cannot be asked.

@@ -42,7 +42,7 @@ PACKAGES = ("thinklab", "torch", "transformers", "trl", "peft", "accelerate", "d
 MENDS = {
     "probe.json": "delete it, then `thinklab probe {run}` measures again",
     "teacher.json": "it holds what was paid so far: restore it, or delete it to let the cap count from nothing",
-    "budget.json": "delete it, then `thinklab train --resume {run}` writes it again",
+    "usage.json": "delete it, then `thinklab train --resume {run}` writes it again",
     "waiting.json": "delete it, then the batch is sampled again",
     "questions.json": "delete it, then the same questions are drawn again",
     COMPLETE: "delete that checkpoint's folder",

@@ -6,8 +6,17 @@ from typing import Any
 
 from thinklab.run.folder import RunFolder
 
+FILE = "usage.json"
+FORMER = "budget.json"
+"""What older versions called it."""
 
-def budget(run: RunFolder) -> dict[str, Any]:
+
+def supervised_usage(run: RunFolder) -> dict[str, Any] | None:
+    """What a supervised run wrote about itself after its last step; None for any other run."""
+    return run.read_json(FILE) or run.read_json(FORMER)
+
+
+def usage(run: RunFolder) -> dict[str, Any]:
     """Any kind of run: by policy gradient, SFT or STaR.
 
     Returns:
@@ -40,5 +49,5 @@ def budget(run: RunFolder) -> dict[str, Any]:
             used["teacher_tokens"] += max(0, len(line["answer_ids"]) - line["student_tokens"] + 1) if line["answer_ids"] else 0
         if line["answer_ids"]:
             texts[line["source"]] = texts.get(line["source"], 0) + 1
-    questions = (run.read_json("budget.json") or {}).get("questions", len(asked))
+    questions = (supervised_usage(run) or {}).get("questions", len(asked))
     return {"questions": questions, "different_questions": len(different), **used, "texts": texts}

@@ -24,7 +24,7 @@ def can_fork() -> bool:
     return sys.platform == "linux" and not any(map(os.path.exists, GPU_FILES))
 
 
-class Worker:
+class ForkedRun:
     """A cell of a study in a forked process, with the part of ``subprocess.Popen`` that a study uses."""
 
     def __init__(self, cell: Cell, resume: bool, log: Path):

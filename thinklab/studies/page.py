@@ -13,7 +13,17 @@ from thinklab.reports import html_page
 from thinklab.reports.plots import COLORS, LAYOUT
 from thinklab.run.folder import RunFolder
 from thinklab.studies.study import Cell, Study
-from thinklab.studies.table import MEASURES, Row, across, against_control, as_csv, by_arm, difference, finished_rows, markdown
+from thinklab.studies.table import (
+    MEASURES,
+    StudyRow,
+    across,
+    against_control,
+    as_csv,
+    by_arm,
+    difference,
+    finished_rows,
+    markdown,
+)
 
 LARGEST_SAMPLES = 12_000_000
 """Characters of answers that travel inside the page, gzipped to about a tenth; beyond, later seeds and greedy ones stay out."""
@@ -41,7 +51,7 @@ def write_study(study: Study, cells: Sequence[Cell], out: Path) -> tuple[Path, P
     return table_file, html_page.write_page(Path(out) / "index.html", study.name, parts)
 
 
-def _across(study: Study, rows: Sequence[Row]) -> str:
+def _across(study: Study, rows: Sequence[StudyRow]) -> str:
     """Groups against arms, for a study that has groups: two tables and their figures."""
     parts, figures = [], []
     for measure in ("accuracy T=1", "behavior T=1"):
@@ -81,7 +91,7 @@ def _across(study: Study, rows: Sequence[Row]) -> str:
     return "<h2>All groups</h2>" + "".join(parts) + html_page.figures(figures)
 
 
-def _table(study: Study, rows: Sequence[Row], base: str) -> str:
+def _table(study: Study, rows: Sequence[StudyRow], base: str) -> str:
     lines = []
     for (_, arm), found in by_arm(rows).items():
 
@@ -132,7 +142,7 @@ def _table(study: Study, rows: Sequence[Row], base: str) -> str:
     )
 
 
-def _curves(rows: Sequence[Row]) -> list[go.Figure]:
+def _curves(rows: Sequence[StudyRow]) -> list[go.Figure]:
     """One line per run, one color per arm, for every measure that the small probes hold."""
     figures = []
     behaviors = list(dict.fromkeys(b for r in rows for b in next(iter(r.after.values())).behaviors))
@@ -183,7 +193,7 @@ def _dash(k: int) -> str:
     return ("solid", "dash", "dot")[k // len(COLORS) % 3]
 
 
-def _length(points: Sequence[tuple[float, float, Row]]) -> go.Figure:
+def _length(points: Sequence[tuple[float, float, StudyRow]]) -> go.Figure:
     """Response length against accuracy after training, a point per run."""
     fig = go.Figure()
     for k, arm in enumerate(dict.fromkeys(r.cell.arm for _, _, r in points)):
@@ -206,7 +216,7 @@ def _length(points: Sequence[tuple[float, float, Row]]) -> go.Figure:
     return fig
 
 
-def _runs(rows: Sequence[Row], out: Path) -> str:
+def _runs(rows: Sequence[StudyRow], out: Path) -> str:
     lines = []
     for r in rows:
         name = r.cell.folder.relative_to(out).as_posix()
@@ -237,7 +247,7 @@ def _runs(rows: Sequence[Row], out: Path) -> str:
     return html_page.table(head, lines)
 
 
-def _samples(rows: Sequence[Row]) -> str:
+def _samples(rows: Sequence[StudyRow]) -> str:
     """Every probed answer after training, in a list that the page can filter; those before are the base student's."""
     found, size, left_out = {}, 0, 0
     for decoding in ("T=1", "greedy"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from thinklab.errors import RunError
 from thinklab.run import signals
 from thinklab.run.lock import FolderLock
-from thinklab.studies.forked_run import Worker, can_fork
+from thinklab.studies.forked_run import ForkedRun, can_fork
 from thinklab.studies.study import Cell, Study, student_folder
 
 POLL_S = 0.5
@@ -44,7 +44,7 @@ def _run_cells(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None,
         say(f"{done} of {len(cells)} runs are finished already")
     make_students(study, waiting, out, say)
     jobs = jobs or cores()
-    running: dict[str, tuple[Cell, subprocess.Popen | Worker, float]] = {}
+    running: dict[str, tuple[Cell, subprocess.Popen | ForkedRun, float]] = {}
     failed: list[str] = []
     total, ended = len(waiting), 0
     try:
@@ -69,7 +69,7 @@ def _run_cells(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None,
     return failed
 
 
-def stop(processes: Iterable[subprocess.Popen | Worker]) -> None:
+def stop(processes: Iterable[subprocess.Popen | ForkedRun]) -> None:
     """Let runs finish the generation at work and save; a second signal to this process ends them and it at once."""
     working = [p for p in processes if p.poll() is None]
 
@@ -92,7 +92,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start(cell: Cell, resume: bool, fork: bool | None = None) -> subprocess.Popen | Worker:
+def start(cell: Cell, resume: bool, fork: bool | None = None) -> subprocess.Popen | ForkedRun:
     """Begin or resume a run in a process of its own; what it says goes to its ``log.txt``.
 
     Args:
@@ -100,7 +100,7 @@ def start(cell: Cell, resume: bool, fork: bool | None = None) -> subprocess.Pope
     """
     cell.folder.mkdir(parents=True, exist_ok=True)
     if can_fork() if fork is None else fork:
-        return Worker(cell, resume, cell.folder / "log.txt")
+        return ForkedRun(cell, resume, cell.folder / "log.txt")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with open(cell.folder / "log.txt", "ab") as log:
         command = [sys.executable, "-m", "thinklab", "train", *cell.arguments(resume)]

@@ -13,11 +13,12 @@ from thinklab.config.experiment import Experiment
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Estimate, Rate, mean_interval
 from thinklab.run.folder import RunFolder
+from thinklab.run.usage import supervised_usage
 from thinklab.studies.study import Cell, Study
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """One finished run."""
 
     cell: Cell
@@ -41,7 +42,7 @@ class Row:
         return self.any_shown.get((stage, decoding)) or next(iter(rates.values()), Rate(0, 0))
 
 
-def finished_rows(cells: Sequence[Cell]) -> list[Row]:
+def finished_rows(cells: Sequence[Cell]) -> list[StudyRow]:
     rows = []
     for cell in cells:
         if cell.state() != "finished":
@@ -54,7 +55,7 @@ def finished_rows(cells: Sequence[Cell]) -> list[Row]:
         alarms = [f"{a['sign']} at {a['step']}" for a in run.read("alarms") if a["kind"] == "collapse"]
         watched = config.baseline is None and config.guards.action != "off"
         rows.append(
-            Row(
+            StudyRow(
                 cell,
                 stages["before"],
                 stages["after"],
@@ -72,7 +73,7 @@ def finished_rows(cells: Sequence[Cell]) -> list[Row]:
 def _guided(run: RunFolder, metrics: Sequence[Mapping[str, Any]], config: Experiment) -> int:
     """Pieces of guidance that were used."""
     if config.baseline is not None:  # trained on texts that were made beforehand
-        return int((run.read_json("budget.json") or {}).get("teacher_texts", 0))
+        return int((supervised_usage(run) or {}).get("teacher_texts", 0))
     return round(sum(m.get("guided_fraction", 0.0) for m in metrics) * config.train.questions * config.train.samples)
 
 
@@ -94,16 +95,16 @@ MEASURES = {
 }
 
 
-def by_arm(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+def by_arm(rows: Sequence[StudyRow]) -> dict[tuple[str, str], list[StudyRow]]:
     """(base, arm) -> its finished runs, in the order of the study."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[StudyRow]] = {}
     for row in rows:
         groups.setdefault((row.cell.base, row.cell.arm), []).append(row)
     order = {key: k for k, key in enumerate(dict.fromkeys((r.cell.base, r.cell.arm) for r in rows))}
     return dict(sorted(groups.items(), key=lambda item: order[item[0]]))
 
 
-def against_control(study: Study, rows: Sequence[Row], base: str, arm: str, measure: str) -> Estimate | None:
+def against_control(study: Study, rows: Sequence[StudyRow], base: str, arm: str, measure: str) -> Estimate | None:
     """Mean difference to the control over the seeds that both have; None for the control itself or without common seeds."""
     if study.control is None or arm == study.control:
         return None
@@ -124,7 +125,7 @@ def span(values: Sequence[float], digits: int = 2) -> str:
     return mean if len(values) == 1 else f"{mean} ({show(min(values))} to {show(max(values))})"
 
 
-def before_line(rows: Sequence[Row], base: str) -> list[str]:
+def before_line(rows: Sequence[StudyRow], base: str) -> list[str]:
     """The student before training; the same weights in every arm that begins from the same student."""
     at = next(r for r in rows if r.cell.base == base)
     b = at.before
@@ -160,7 +161,7 @@ HEAD = [
 ]
 
 
-def markdown(study: Study, rows: Sequence[Row]) -> str:
+def markdown(study: Study, rows: Sequence[StudyRow]) -> str:
     """The table as Markdown, one per base; rates as fractions, differences in percentage points."""
     parts = []
     for measure in ("accuracy T=1", "behavior T=1"):
@@ -182,7 +183,7 @@ def markdown(study: Study, rows: Sequence[Row]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def mixtures(rows: Sequence[Row]) -> list[str]:
+def mixtures(rows: Sequence[StudyRow]) -> list[str]:
     """One line per arm that trains several behaviors, one column per behavior; nothing without such an arm."""
     groups = {arm: found for (_, arm), found in by_arm(rows).items() if len(found[0].after["T=1"].behaviors) > 1}
     names = list(dict.fromkeys(name for found in groups.values() for name in found[0].after["T=1"].behaviors))
@@ -195,7 +196,7 @@ def mixtures(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def across(study: Study, rows: Sequence[Row], measure: str = "accuracy T=1") -> tuple[list[str], list[list[str]]]:
+def across(study: Study, rows: Sequence[StudyRow], measure: str = "accuracy T=1") -> tuple[list[str], list[list[str]]]:
     """Head and lines of a table with a line per group and a column per arm; nothing for a study without groups.
 
     Cells: the mean over seeds, and the range where there are several.
@@ -215,7 +216,7 @@ def across(study: Study, rows: Sequence[Row], measure: str = "accuracy T=1") -> 
     return ["", "before", *arms], lines
 
 
-def arm_line(study: Study, rows: Sequence[Row], base: str, arm: str, found: Sequence[Row]) -> list[str]:
+def arm_line(study: Study, rows: Sequence[StudyRow], base: str, arm: str, found: Sequence[StudyRow]) -> list[str]:
     def mean(measure: str) -> str:
         return f"{sum(map(MEASURES[measure], found)) / len(found):.2f}"
 
@@ -244,12 +245,12 @@ def difference(gap: Estimate) -> str:
     return gap.points if math.isfinite(gap.high) else f"{100 * gap.value:+.1f}"
 
 
-def _kl(found: Sequence[Row]) -> str:
+def _kl(found: Sequence[StudyRow]) -> str:
     values = [r.kl for r in found if r.kl is not None]
     return f"{sum(values) / len(values):.4f}" if values else ""
 
 
-def as_csv(rows: Sequence[Row]) -> str:
+def as_csv(rows: Sequence[StudyRow]) -> str:
     """One line per run with every measure, for other software."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -16,7 +16,7 @@ ERRORS = {
     "mute": "the teacher chose to say nothing",
     "not-recorded": "the earlier run has no reply to this",
     "waiting": "a person has not written the reply yet",
-    "budget": "a cap on dollars, tokens or calls would have been exceeded",
+    "cap": "a cap on dollars, tokens or calls would have been exceeded",
     "rate-limit": "429, still there after the last attempt",
     "overloaded": "503 or 529, still there after the last attempt",
     "server": "another 5xx, still there after the last attempt",

@@ -28,7 +28,7 @@ class Fault(Exception):
         again: worth another attempt.
         wait_s: how long the service asked to wait; None when it did not say.
         fatal: no call can ever succeed (a wrong key): the teacher raises ``TeacherError``.
-        usage: what it is known to have cost; None when nobody can tell, so that the budget counts the worst case.
+        usage: what it is known to have cost; None when nobody can tell, so that the caps count the worst case.
         text: what did arrive.
     """
 

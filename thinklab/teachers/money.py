@@ -53,8 +53,11 @@ class CapReached(Exception):
 
 
 @dataclass
-class Budget:
-    """The account of one teacher. All methods that change it must run on one event loop; reading is always fine."""
+class CapKeeper:
+    """What one teacher has spent and reserved, kept under its caps.
+
+    All methods that change it must run on one event loop; reading is always fine.
+    """
 
     caps: Caps
     price: Price | None
@@ -128,7 +131,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What a run may cost, before it starts. Tokens are guessed from the length of the text."""
 
     calls: int

@@ -23,7 +23,7 @@ from thinklab.teachers.cache import ReplyCache, default_path, key_of
 from thinklab.teachers.faults import Fault
 from thinklab.teachers.limits import Gate
 from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of, reported, shot_tokens
-from thinklab.teachers.money import Budget, CapReached, Estimate
+from thinklab.teachers.money import CapKeeper, CapReached, CostEstimate
 from thinklab.teachers.options import RemoteOptions
 from thinklab.teachers.prices import PICO, dollars, facts, price_from_config
 from thinklab.teachers.safety import shielded
@@ -70,7 +70,7 @@ class RemoteTeacher:
         known = facts(backend.model)
         self.name, self.backend, self.options = backend.name, backend, options
         price = known.price if options.price is None else price_from_config(options.price)
-        self.budget = Budget(options.caps, price)
+        self.cap = CapKeeper(options.caps, price)
         self.faults: Counter[str] = Counter()
         """Failed attempts by reason; most are mended by the next attempt."""
         self.outcomes: Counter[str] = Counter()
@@ -123,12 +123,12 @@ class RemoteTeacher:
         """
         loop.run(self._guarded(self._check()))
 
-    def estimate(self, requests: Sequence[TeacherRequest], calls: int | None = None) -> Estimate:
+    def estimate(self, requests: Sequence[TeacherRequest], calls: int | None = None) -> CostEstimate:
         """What asking costs at most, before it is done; ``calls`` scales a sample up to a whole run."""
         requests = [self._prepared(r) for r in requests]
         scale = (calls if calls is not None else len(requests)) / max(1, len(requests))
         sent = [(likely_tokens(r), r.max_tokens) for r in requests]
-        price = self.budget.price
+        price = self.cap.price
         money = None if price is None else sum(price.at_most(i, o) for i, o in sent) * scale / PICO
         shots = [shot_tokens(r) for r in requests]
         likely = written = None
@@ -137,8 +137,8 @@ class RemoteTeacher:
             written = round(sum(replies) * scale)
             if price is not None:
                 likely = sum(price.cost(Usage(i, o)) for (i, _), o in zip(sent, replies, strict=True)) * scale / PICO
-        caps, spent = self.options.caps, self.budget.spent
-        return Estimate(
+        caps, spent = self.options.caps, self.cap.spent
+        return CostEstimate(
             round(len(requests) * scale),
             round(sum(i for i, _ in sent) * scale),
             round(sum(o for _, o in sent) * scale),
@@ -151,7 +151,7 @@ class RemoteTeacher:
             None if caps.calls is None else max(0, caps.calls - spent.calls),
         )
 
-    def refuse_above_cap(self, estimate: Estimate, less: str) -> None:
+    def refuse_above_cap(self, estimate: CostEstimate, less: str) -> None:
         """Raises:
             ConfigError: when the estimate passes a cap and ``on_cap`` does not say that the rest may go without guidance.
 
@@ -174,15 +174,15 @@ class RemoteTeacher:
     def cap_reached(self) -> str:
         """Which cap has turned a call away, in words; empty while none has."""
         return (
-            (f"the teacher has reached its cap ({self.budget.why_refused}; {_calls(self.budget.refused)} refused)")
-            if self.budget.refused
+            (f"the teacher has reached its cap ({self.cap.why_refused}; {_calls(self.cap.refused)} refused)")
+            if self.cap.refused
             else ""
         )
 
     def settle(self, at_most_s: float = 2.0) -> None:
         """After an interrupt: waits until every canceled call has been put on the account, so that ``totals`` hold."""
         until = time.monotonic() + at_most_s
-        while self.budget.reserved.calls and time.monotonic() < until:
+        while self.cap.reserved.calls and time.monotonic() < until:
             time.sleep(0.01)
 
     def totals(self) -> dict[str, Any]:
@@ -190,8 +190,8 @@ class RemoteTeacher:
         return {
             "teacher": self.name,
             "model": self.backend.model,
-            "spent": self.budget.state(),
-            "usd": self.budget.spent.picodollars / PICO if self.budget.price else None,
+            "spent": self.cap.state(),
+            "usd": self.cap.spent.picodollars / PICO if self.cap.price else None,
             **asdict(self.used),
             "outcomes": dict(self.outcomes),
             "faults": dict(self.faults),
@@ -199,14 +199,14 @@ class RemoteTeacher:
 
     def restore(self, totals: Mapping[str, Any]) -> None:
         """Goes on from an earlier run's ``totals``, so that a cap holds for both together."""
-        self.budget.restore(totals["spent"])
+        self.cap.restore(totals["spent"])
         self.outcomes, self.faults = Counter(totals["outcomes"]), Counter(totals["faults"])
         self.used = Usage(**{f.name: int(totals[f.name]) for f in fields(Usage)})
 
     def brief(self) -> str:
         """For a progress line: ``teacher $0.010 of $0.05, 70 calls, 90% cached, 6 without reply``."""
-        spent, used, cap = self.budget.spent, self.used, self.options.caps.usd
-        money = f"{spent.tokens:,} tokens" if self.budget.price is None else dollars(spent.picodollars)
+        spent, used, cap = self.cap.spent, self.used, self.options.caps.usd
+        money = f"{spent.tokens:,} tokens" if self.cap.price is None else dollars(spent.picodollars)
         parts = [f"teacher {money}" + (f" of ${cap:g}" if cap is not None else ""), _calls(spent.calls)]
         if used.cache_read_tokens:
             parts.append(f"{used.cache_read_tokens / used.input_tokens:.0%} cached")
@@ -218,8 +218,8 @@ class RemoteTeacher:
 
     def summary(self) -> str:
         """One line for the end: money, tokens, and what became of the requests and of attempts that failed."""
-        spent, caps, used = self.budget.spent, self.options.caps, self.used
-        money = "price unknown" if self.budget.price is None else dollars(spent.picodollars)
+        spent, caps, used = self.cap.spent, self.options.caps, self.used
+        money = "price unknown" if self.cap.price is None else dollars(spent.picodollars)
         if caps.usd is not None:
             money += f" of ${caps.usd:g}"
         parts = [
@@ -337,7 +337,7 @@ class RemoteTeacher:
                 self._breaker.ended(reply.error, clock())
                 return reply
             except CapReached as why:
-                return self._failed(request, "budget", str(why), attempt - 1)
+                return self._failed(request, "cap", str(why), attempt - 1)
             except Resting as why:
                 return self._failed(request, "resting", str(why), attempt - 1)
             except Fault as fault:
@@ -371,7 +371,7 @@ class RemoteTeacher:
         clock, timeout_s = asyncio.get_running_loop().time, self.options.timeout_s
         async with self._gate.admit(likely + request.max_tokens) as ticket:
             self._breaker.let_through(clock())
-            reserved, usage = await self.budget.reserve(self.budget.worst(bound, request.max_tokens)), None
+            reserved, usage = await self.cap.reserve(self.cap.worst(bound, request.max_tokens)), None
             start = clock()
             try:
                 async with asyncio.timeout(timeout_s):
@@ -385,7 +385,7 @@ class RemoteTeacher:
             except Exception as error:  # a backend's own mistake must not get out raw either
                 raise Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True) from None
             finally:
-                self.budget.settle(reserved, usage)
+                self.cap.settle(reserved, usage)
                 if usage is not None:
                     ticket.tokens = usage.input_tokens + usage.output_tokens
         self.used, self._answered, self._refused_in_a_row = add(self.used, reply.usage), True, 0

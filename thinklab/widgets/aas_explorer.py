@@ -17,7 +17,7 @@ import ipywidgets as w
 import torch
 
 from thinklab import aas
-from thinklab.reports.quadrants import CLAIMS, Quadrant
+from thinklab.reports.quadrants import COLUMNS, Weighted, quadrants, rows
 from thinklab.reports.token_spans import teacher_tokens
 from thinklab.run.folder import RunFolder
 from thinklab.widgets.html import css, html
@@ -37,13 +37,11 @@ def weights(probability: Iterable[float], advantage: Iterable[float] | float, sh
     return aas.weight(p.clamp(min=1e-30).log(), a, shaping.c_max, shaping.a_max, shaping.floor).tolist()
 
 
-def quadrants(tokens: Iterable[Token], shaping: aas.Shaping) -> dict[tuple[bool, bool], Quadrant]:
-    """The slides' four quadrants over ``tokens``, with the weights that ``shaping`` would give; without those of advantage 0."""
-    found = {key: Quadrant() for key in CLAIMS}
-    tokens = [t for t in tokens if t[2] != 0]
-    for (text, p, a), k in zip(tokens, weights([t[1] for t in tokens], [t[2] for t in tokens], shaping), strict=True):
-        found[a > 0, p >= shaping.floor].add(text, k)
-    return found
+def weighted(tokens: Iterable[Token], shaping: aas.Shaping) -> list[Weighted]:
+    """``tokens``, each with the weight that ``shaping`` would give it."""
+    tokens = list(tokens)
+    given = weights([t[1] for t in tokens], [t[2] for t in tokens], shaping)
+    return [(*token, k) for token, k in zip(tokens, given, strict=True)]
 
 
 def aas_html(tokens: Iterable[Token] = (), shaping: aas.Shaping = aas.Shaping(), advantage: float = 1.5) -> str:
@@ -70,7 +68,7 @@ def aas_html(tokens: Iterable[Token] = (), shaping: aas.Shaping = aas.Shaping(),
         for part in ([q for q in pushed if q[0] < shaping.floor], [q for q in pushed if q[0] >= shaping.floor]):
             grad.line(part, kind)
     dots = sorted((t for t in tokens if t[2] != 0), key=lambda t: t[1])[:SHOWN]
-    for (text, p, a), k in zip(dots, weights([t[1] for t in dots], [t[2] for t in dots], shaping), strict=True):
+    for text, p, a, k in weighted(dots, shaping):
         tip, kind = f"{text!r}: p = {p:.3g}, A = {a:.2f}, k = {k:.3f}", "pos" if a > 0 else "neg"
         weight.dots([(max(p, LEAST), k, tip)], kind)
         grad.dots([(max(p, LEAST), a * k * (1 - p), tip)], kind)
@@ -83,18 +81,10 @@ def aas_html(tokens: Iterable[Token] = (), shaping: aas.Shaping = aas.Shaping(),
 
 
 def _table(tokens: list[Token], shaping: aas.Shaping) -> str:
-    rows = ""
-    for (positive, likely), q in quadrants(tokens, shaping).items():
-        seen = f"{q.weight / q.count:.3f} <span class=tl-soft>[{q.low:.3g}, {q.high:.3g}]</span>" if q.count else "–"
-        examples = " ".join(f"<code>{escape(repr(t)[1:-1])}</code>" for t in q.examples)
-        rows += (
-            f"<tr><td>A {'&gt;' if positive else '&lt;'} 0, p {'&ge;' if likely else '&lt;'} {shaping.floor:.3g}"
-            f"<td>{q.count}<td>{seen}<td>{q.no_grip}<td>{escape(CLAIMS[positive, likely])}<td>{examples}</tr>"
-        )
-    head = "".join(
-        f"<th>{h}" for h in ("teacher tokens", "count", "mean weight", "below 0.1", "what the method intends", "for instance")
-    )
-    return f"<div class=tl-scroll><table><thead><tr>{head}</thead><tbody>{rows}</tbody></table></div>"
+    found, _ = quadrants(weighted(tokens, shaping), shaping.floor)
+    head = "".join(f"<th>{name}" for name in COLUMNS)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}' for cell in row)}</tr>" for row in rows(found, shaping.floor))
+    return f"<div class=tl-scroll><table><thead><tr>{head}</thead><tbody>{body}</tbody></table></div>"
 
 
 class AasExplorer(w.VBox):

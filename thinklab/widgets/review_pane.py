@@ -23,20 +23,20 @@ from thinklab.widgets.review_html import review_view
 
 
 class ReviewPane(View):
-    """Traits (all from Python to the browser): ``items``, ``recent`` (ids, newest first), ``budget`` (tokens), ``can_ask``."""
+    """Traits (all from Python to the browser): ``items``, ``recent`` (ids, newest first), ``max_tokens``, ``can_ask``."""
 
     _esm = static("review_pane.js")
     _css = css("review_pane.css")
     # written out of the queue whenever a browser asks, so that a page that is loaded again sees what holds now
     items = traitlets.Any(()).tag(sync=True, to_json=lambda _, pane: [pane.row(i) for i in pane.queue.items])
     recent = traitlets.Any(()).tag(sync=True, to_json=lambda _, pane: pane._recent())
-    budget = traitlets.Int().tag(sync=True)
+    max_tokens = traitlets.Int().tag(sync=True)
     can_ask = traitlets.Bool().tag(sync=True)
 
     def __init__(self, queue: ReviewQueue):
         self.queue = queue
         self._quick: dict[tuple[str, str], dict[str, Any]] = {}
-        super().__init__(budget=queue.guide.max_tokens, can_ask=queue.ask is not None)
+        super().__init__(max_tokens=queue.guide.max_tokens, can_ask=queue.ask is not None)
         self.on_msg(lambda _, message, buffers: self.handle(message))
         queue.when_closed.append(self.freeze)  # what has been trained on stays in the notebook as static HTML
 

@@ -1,6 +1,6 @@
 """S1 budget forcing (Muennighoff et al. 2025, arXiv 2501.19393): one answer of a chosen length.
 
-A student that ends before the budget has its EOS taken away and "Wait" put there; one that reaches the budget is cut and
+A student that ends before the thinking budget has its EOS taken away and "Wait" put there; one that reaches it is cut and
 made to answer. Theirs was written for models with an end-of-thinking mark; a student without one thinks until its EOS.
 Token ids are continued as sampled, never decoded and encoded again.
 """
@@ -42,6 +42,7 @@ class S1:
     """``sampled + "Wait"s <= budget``; the forced answer has ``answer_tokens`` of its own beyond it."""
 
     budget: int = 2048
+    """The thinking budget: most tokens before the forced answer."""
     """Tokens of thinking."""
     waits: int | None = 4
     """Most "Wait"s for one question; None = until the budget is used up."""

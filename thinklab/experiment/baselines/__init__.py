@@ -1,4 +1,4 @@
-"""Supervised baselines in the same config, run folder and question budget as GRPO and ThinkTuning.
+"""Supervised baselines in the same config, run folder and number of questions as GRPO and ThinkTuning.
 
 An experiment with a ``baseline`` section trains on texts in place of the policy gradient:
 
@@ -7,7 +7,7 @@ An experiment with a ``baseline`` section trains on texts in place of the policy
 
 Everything else means what it means for GRPO. The questions are those that the GRPO run with the same ``train`` section and
 seed sees, in the same order and as often: ``train.steps / (iterations * minibatches) * train.questions`` of them. GRPO
-itself is ``loss: {method: grpo}`` without a ``baseline`` section. ``budget.json`` says what a run has really used.
+itself is ``loss: {method: grpo}`` without a ``baseline`` section. ``usage.json`` says what a run has really used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from thinklab.experiment.baselines.star import samples_per_round, train_star
 from thinklab.experiment.baselines.texts import Text
 from thinklab.experiment.questions import question_order
 from thinklab.experiment.session import Session
-from thinklab.run.usage import budget
+from thinklab.run.usage import FILE, usage
 from thinklab.types import Example
 
 
@@ -28,15 +28,15 @@ def train_baseline(session: Session, resume: bool = False) -> int:
     Raises:
         ThinklabError: when there is nothing to train on, or a text does not fit.
     """
-    questions = budget_questions(session)
+    questions = questions_used(session)
     train = {"sft": train_sft, "star": train_star}[session.config.baseline.kind]
     steps = train(session, questions, resume)
-    used = {**budget(session.run), "questions": len(questions), "different_questions": len({e.id for e in questions})}
-    session.run.write_json("budget.json", {**used, "optimizer_steps": steps})
+    used = {**usage(session.run), "questions": len(questions), "different_questions": len({e.id for e in questions})}
+    session.run.write_json(FILE, {**used, "optimizer_steps": steps})
     return steps
 
 
-def budget_questions(session: Session) -> list[Example]:
+def questions_used(session: Session) -> list[Example]:
     """The questions that GRPO would see, with those that it would see twice."""
     t = session.config.train
     count = -(-t.steps // (t.iterations * t.minibatches)) * t.questions
@@ -47,12 +47,12 @@ def budget_questions(session: Session) -> list[Example]:
 
 __all__ = [
     "Text",
-    "budget",
-    "budget_questions",
     "fit",
+    "questions_used",
     "samples_per_round",
     "steps_for",
     "train_baseline",
     "train_sft",
     "train_star",
+    "usage",
 ]

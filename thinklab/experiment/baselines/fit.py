@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import math
 import random
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from thinklab.config.devices import one_gpu
 from thinklab.config.experiment import Experiment
 from thinklab.errors import ConfigError, TrainingError
 from thinklab.experiment.baselines.texts import Text
+from thinklab.experiment.recorder import RunRecorder
 from thinklab.experiment.session import Session
 from thinklab.experiment.trained_student import load_weights
 from thinklab.experiment.trl_arguments import precision
-from thinklab.probing import probe
 from thinklab.run import checkpoints
-from thinklab.run.folder import COMPLETE, RunFolder
-from thinklab.students.fingerprint import fingerprint
 from thinklab.students.hf import lora_to_fp32
 
 
@@ -78,7 +76,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     if own_lora:
         lora_to_fp32(model)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Records(session, before))
+    trainer.add_callback(SupervisedRecorder(session, before))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*use_cache.*")
@@ -133,47 +131,18 @@ def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
     )
 
 
-class Records(TrainerCallback):
-    """``metrics.jsonl``, small probes, and the mark of a complete checkpoint."""
-
-    def __init__(self, session: Session, before: int):
-        self.session, self.before, self.begin, self.probing = session, before, time.perf_counter(), 0.0
-
-    def on_train_begin(self, args, state, control, **_):
-        self.begin = time.perf_counter()
-        if self.before + state.global_step == 0:
-            self._probe(0)
+class SupervisedRecorder(RunRecorder):
+    """Ends the training at a signal, and where the loss is no number."""
 
     def on_step_end(self, args, state, control, **_):
-        self._probe(self.before + state.global_step)
+        super().on_step_end(args, state, control)
         if self.session.listener.number:
             control.should_save = control.should_training_stop = True
 
-    def on_log(self, args, state, control, logs=None, **_):
-        if not logs or "train_runtime" in logs:
-            return
-        if not math.isfinite(logs.get("loss", 0.0)):
+    def more(self, line: dict[str, Any]) -> dict[str, Any]:
+        if not math.isfinite(line.get("loss", 0.0)):
             raise TrainingError(
-                f"the loss became {logs['loss']} at step {state.global_step}. Everything up to the last "
+                f"the loss became {line['loss']} at step {line['step']}. Everything up to the last "
                 "checkpoint is kept; start a new run with a lower train.learning_rate"
             )
-        seconds = round(time.perf_counter() - self.begin - self.probing, 3)
-        line = {"step": self.before + state.global_step, "seconds": seconds, **logs}
-        self.session.run.append("metrics", [line])
-        for listener in self.session.listeners:
-            listener(line)
-
-    def on_save(self, args, state, control, **_):
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        says = fingerprint(self.session.student.model, self.session.student.tokenizer)
-        facts = {"step": state.global_step, "fingerprint": says}
-        RunFolder(folder).write_json(COMPLETE, checkpoints.mark(folder, facts))
-
-    def _probe(self, step: int) -> None:
-        p = self.session.config.probe
-        if not p.every or step % p.every:
-            return
-        begin = time.perf_counter()
-        samples = self.session.probe("T=1", p.every_questions)
-        self.session.run.append("probes", [{"step": step, **probe.summarize(samples).to_json()}])
-        self.probing += time.perf_counter() - begin
+        return {}

@@ -59,7 +59,7 @@ function render({ model, el }) {
   let items = [...model.get("items")], recent = [...model.get("recent")], history = [], current = null, writing = false, helped = false;
   let sent = 0, timer = 0, asked = null; // asked: the number of the preview that is on its way
   const waiting = new Map(), previews = new Map();
-  const budget = model.get("budget"), canAsk = model.get("can_ask");
+  const maxTokens = model.get("max_tokens"), canAsk = model.get("can_ask");
 
   // ---- the page, built once
 
@@ -224,10 +224,10 @@ function render({ model, el }) {
     const sum = r => +Object.values(r).reduce((a, b) => a + b, 0).toFixed(4);
     put(fact.reward, p?.rewards ? ["", `${sum(p.rewards_before)} alone, ${sum(p.rewards)} with it`] : ["tl-soft", p && p.rewards === null
       && p.found === null ? "not known" : "…"], p?.rewards ? ["tl-soft", `with it: ${parts(p.rewards)}`] : null);
-    put(fact.tokens, !p ? ["tl-soft", `… of ${budget}`] : p.left < 0 ? ["tl-bad", `${p.tokens} of ${budget}, ${-p.left} too many`]
-      : ["", `${p.tokens} of ${budget}, ${p.left} left`], p?.problem && p.left >= 0 && text ? ["tl-bad", p.problem] : null);
+    put(fact.tokens, !p ? ["tl-soft", `… of ${maxTokens}`] : p.left < 0 ? ["tl-bad", `${p.tokens} of ${maxTokens}, ${-p.left} too many`]
+      : ["", `${p.tokens} of ${maxTokens}, ${p.left} left`], p?.problem && p.left >= 0 && text ? ["tl-bad", p.problem] : null);
     const meter = make(fact.tokens, "div", `tl-meter${p && p.left < 0 ? " over" : ""}`);
-    make(meter, "i").style.width = `${Math.min(100, 100 * (p?.tokens ?? 0) / budget)}%`;
+    make(meter, "i").style.width = `${Math.min(100, 100 * (p?.tokens ?? 0) / maxTokens)}%`;
     if (!growsByItself) { // asking for the height makes the browser lay out the whole notebook
       box.style.height = "auto";
       box.style.height = `${box.scrollHeight + 2}px`;
