@@ -12,6 +12,8 @@ from thinklab.probing import probe
 from thinklab.run.checkpoints import COMPLETE, mark
 from thinklab.run.folder import RunFolder
 from thinklab.students.fingerprint import fingerprint
+from thinklab.teachers.base import cap_reached
+from thinklab.teachers.protocols import SaysBriefly
 
 
 class Recorder(TrainerCallback):
@@ -39,7 +41,7 @@ class Recorder(TrainerCallback):
             return
         if self.session.stopped or self.session.listener.number:
             control.should_save = control.should_training_stop = True
-        elif not self.cap_told and (reached := getattr(self.session.teacher, "cap_reached", "")):
+        elif not self.cap_told and (reached := cap_reached(self.session.teacher)):
             self.cap_told = control.should_save = True
             self.session.say(f"step {state.global_step}: {reached}. Saved; the run goes on as plain GRPO")
         if self.session.guards is not None and self.session.guards.save_wanted:
@@ -50,7 +52,7 @@ class Recorder(TrainerCallback):
             return
         line = {"step": state.global_step, "seconds": round(time.perf_counter() - self.begin - self.probing, 3), **logs}
         self.session.write_totals()
-        if hasattr(self.session.teacher, "brief"):
+        if isinstance(self.session.teacher, SaysBriefly):
             line["teacher_summary"] = self.session.teacher.brief()
         guards = self.session.guards
         if guards is not None:
