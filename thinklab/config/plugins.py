@@ -1,6 +1,6 @@
 """Objects from other people's code, checked when they are loaded: each name is spelled and shaped as it is declared.
 
-A ``Protocol`` declares what thinklab may call. After this check ``isinstance`` tells what an object offers: no method is left that
+A ``Protocol`` declares what thinklab may call; ``isinstance`` tells what an object offers of it. This check leaves no method that
 nobody would ever call because its name is misspelled.
 """
 
