@@ -103,12 +103,12 @@ def _check_name(thing: object, name: str, shape: Any, what: str, error: type[Thi
     if computed:
         raise error(f"{what}: {name!r} is a property; it must be a method: take @property away")
     function = thing if name == "__call__" else getattr(thing, name)
-    called = what_is_called(name)
+    called = _called(name)
     for arguments in _calls(shape):
         check_call(function, called, arguments, what, error)
 
 
-def what_is_called(name: str) -> str:
+def _called(name: str) -> str:
     return "guide" if name == "__call__" else name
 
 
@@ -148,4 +148,4 @@ def _alike(a: str, b: str) -> bool:
 def _shown(name: str, shape: Any) -> str:
     if not inspect.isfunction(shape):
         return repr(name)
-    return f"{what_is_called(name)}({', '.join(_calls(shape)[-1])})"
+    return f"{_called(name)}({', '.join(_calls(shape)[-1])})"
