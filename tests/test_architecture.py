@@ -10,7 +10,7 @@ from tools import make_architecture
 
 PACKAGE = ROOT / "thinklab"
 FLOORS = (
-    ("errors", "types", "aas", "logprobs", "advantages", "empty_steps", "teacher_watch", "vllm_sync"),
+    ("errors", "types", "stage2", "aas", "logprobs", "advantages", "empty_steps", "teacher_watch", "vllm_sync"),
     ("config", "run", "tasks", "sampler", "static_sampler", "batch_metrics"),
     ("students", "teachers", "behavior", "trainer"),
     ("guide", "rewards", "probing"),

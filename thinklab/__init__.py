@@ -10,7 +10,7 @@ _NAMES = {
     "load_behavior": "thinklab.behavior.behavior",
     "Task": "thinklab.tasks.base",
     "load_task": "thinklab.tasks",
-    "Teacher": "thinklab.teachers.base",
+    "Teacher": "thinklab.teachers.protocols",
     "load_teacher": "thinklab.teachers",
     "Lab": "thinklab.lab.lab",
     "load_student": "thinklab.students",

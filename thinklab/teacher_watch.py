@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from transformers import TrainerCallback
 
+from thinklab.stage2 import CanFail, MayReachCap
+
 
 class TeacherWatch(TrainerCallback):
     """Saves and ends the training when no guidance can come any more, at the end of the generation that saw it.
@@ -25,11 +27,10 @@ class TeacherWatch(TrainerCallback):
         if not self.trainer.between_generations:
             return
         guide = self.trainer.guide
-        teacher = getattr(guide, "teacher", None)
-        if getattr(guide, "failed", ""):
+        if isinstance(guide, CanFail) and guide.failed:
             control.should_save = control.should_training_stop = True
-        elif reached := getattr(teacher, "cap_reached", ""):
-            stop = bool(getattr(teacher, "should_stop", ""))
+        elif isinstance(guide, MayReachCap) and (reached := guide.cap_reached):
+            stop = bool(guide.should_stop)
             if stop or not self.told:
                 end = "training ends" if stop else "it goes on as plain GRPO"
                 warnings.warn(f"step {state.global_step}: {reached}. Saved; {end}", RuntimeWarning, stacklevel=2)

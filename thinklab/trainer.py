@@ -26,10 +26,11 @@ from trl.chat_template_utils import parse_response
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer.utils import pad
 
-from thinklab import aas
+from thinklab import aas, stage2
 from thinklab.advantages import equal_groups
 from thinklab.batch_metrics import batch_metrics, over_batches
 from thinklab.config.devices import one_gpu
+from thinklab.config.plugins import check_shape
 from thinklab.empty_steps import skip_empty_steps as skip_in
 from thinklab.errors import ConfigError, RunError, TeacherError, TrainingError
 from thinklab.logprobs import chosen_logprobs
@@ -38,8 +39,6 @@ from thinklab.teacher_watch import TeacherWatch, many_rejected
 from thinklab.types import Batch, Example, Rollout
 from thinklab.vllm_sync import keep_base_frozen
 
-Guide = Callable[[Sequence[Rollout], int, int], list[Rollout]]
-"""``guide(rollouts, step, generation)``: the same rollouts in the same order, some of them with guidance spliced on."""
 Score = Callable[[Sequence[Rollout]], list[Rollout]]
 """Fills in ``rewards`` and ``checks``."""
 TRACED = 4
@@ -53,7 +52,8 @@ class ThinkTuningTrainer(GRPOTrainer):
     """TRL's ``GRPOTrainer`` with a teacher. Takes everything that takes, and:
 
     Args:
-        guide: stage 2; ``thinklab.guide.guide.Guide`` or any callable of that form. None trains plain GRPO.
+        guide: stage 2; ``thinklab.guide.guide.Guide`` or any callable of that form, which may offer more: see
+            ``thinklab/stage2.py``. None trains plain GRPO.
         score: fills in the rewards of each rollout before TRL asks for them; reward functions get the rollouts as the
             keyword ``rollout`` (a list of ``Rollout``).
         shaping: the weight on the teacher's tokens.
@@ -88,7 +88,7 @@ class ThinkTuningTrainer(GRPOTrainer):
     def __init__(
         self,
         *args: Any,
-        guide: Guide | None = None,
+        guide: stage2.Guides | None = None,
         score: Score | None = None,
         shaping: aas.Shaping = aas.Shaping(),
         scope: Literal["guidance", "trajectory"] = "guidance",
@@ -101,6 +101,8 @@ class ThinkTuningTrainer(GRPOTrainer):
         on_tokens: Callable[[list[dict]], None] | None = None,
         **kwargs: Any,
     ):
+        if guide is not None:
+            check_shape(guide, "the guide", ConfigError, stage2.Guides, stage2.OPTIONAL)
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
         self.on_tokens, self.skip_empty_steps = on_tokens, skip_empty_steps
@@ -139,18 +141,18 @@ class ThinkTuningTrainer(GRPOTrainer):
         """TRL's. Raises ``TeacherError`` when the teacher failed for good on the way, after a checkpoint was saved."""
         if not self.raise_on_teacher_failure:
             return super().train(*args, **kwargs)
-        if schedule := getattr(self.guide, "schedule", None):
-            schedule.check_group(self.num_generations)
-        if getattr(self.guide, "failed", ""):
+        if isinstance(self.guide, stage2.HasSchedule):
+            self.guide.schedule.check_group(self.num_generations)
+        if isinstance(self.guide, stage2.CanFail):
             self.guide.failed = ""  # called again: it may work by now
         done = super().train(*args, **kwargs)
-        if why := getattr(self.guide, "failed", ""):
+        if isinstance(self.guide, stage2.CanFail) and (why := self.guide.failed):
             raise TeacherError(
                 f"{why}. Training stopped at step {self.state.global_step} and was saved under "
                 f"{self.args.output_dir}; when the teacher works again, go on with "
                 "trainer.train(resume_from_checkpoint=True)"
             )
-        if many := many_rejected(getattr(self.guide, "counts", {})):
+        if isinstance(self.guide, stage2.CountsOutcomes) and (many := many_rejected(self.guide.counts)):
             warnings.warn(many, RuntimeWarning, stacklevel=2)
         return done
 
@@ -177,7 +179,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
         seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
-        begin = getattr(self.guide, "begin", None) if self.model.training else None
+        begin = self.guide.begin if self.model.training and isinstance(self.guide, stage2.Begins) else None
         ended = (
             None
             if begin is None
@@ -201,10 +203,8 @@ class ThinkTuningTrainer(GRPOTrainer):
             rollouts = self.guide(rollouts, self.state.global_step, self.generation)
         if self.score is not None:
             rollouts = self.score(rollouts)
-        elif behaviors := getattr(self.guide, "behaviors", ()):
-            rollouts = [
-                replace(r, checks={**r.checks, "behavior": any(b.detect(r.text) for b, _ in behaviors)}) for r in rollouts
-            ]
+        elif isinstance(self.guide, stage2.Teaches) and (taught := self.guide.behaviors):
+            rollouts = [replace(r, checks={**r.checks, "behavior": any(b.detect(r.text) for b, _ in taught)}) for r in rollouts]
         for row, rollout in enumerate(rollouts):
             if not rollout.guided:
                 continue
@@ -294,7 +294,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         ]
         self._rollouts = [replace(r, advantage=a) for r, a in zip(self._rollouts, out["advantages"].tolist(), strict=True)]
         if self.model.training:
-            gamma = getattr(self.guide, "gamma", lambda step: 0.0)(self.state.global_step)
+            gamma = self.guide.gamma(self.state.global_step) if isinstance(self.guide, stage2.HasGamma) else 0.0
             batch = Batch(self.generation, self.state.global_step, tuple(self._rollouts), gamma, share)
             self._figures.append(batch_metrics(batch))
             if self.on_batch is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 Span = tuple[int, int]
 
@@ -21,3 +23,21 @@ class Detection:
 
     def __bool__(self) -> bool:
         return self.found
+
+
+@runtime_checkable
+class ReadsMany(Protocol):
+    """A detector that is quicker, or cheaper, with many texts at once."""
+
+    def many(self, texts: Sequence[str]) -> list[Detection]:
+        """``[self(text) for text in texts]``."""
+        ...
+
+
+@runtime_checkable
+class AsksTeacher(Protocol):
+    """A detector that needs a teacher to answer for it."""
+
+    def bound(self, teacher: Any) -> Any:
+        """The same detector with ``teacher``."""
+        ...

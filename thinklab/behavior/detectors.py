@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
-from thinklab.behavior.detection import Detection, Span
+from thinklab.behavior.detection import AsksTeacher, Detection, ReadsMany, Span
 from thinklab.behavior.detector_spec import AllSpec, AnySpec, JudgeSpec, NotSpec, PhraseSpec, PythonSpec, RegexSpec
 from thinklab.behavior.safe_regex import compile_pattern, join_patterns
+from thinklab.config.plugins import check_call
 from thinklab.errors import BehaviorError, did_you_mean
 from thinklab.tasks.boxed import boxes
 
@@ -212,9 +213,11 @@ def _entry_point(spec: PythonSpec) -> Callable[[str], Any]:
             f"installed: {known} (entry points of the group {ENTRY_POINTS!r})"
         )
     try:
-        return found[spec.python].load()(**spec.options)
+        detector = found[spec.python].load()(**spec.options)
     except Exception as err:
         raise BehaviorError(f"the detector {spec.python!r} cannot be made: {type(err).__name__}: {err}") from err
+    check_call(detector, "the detector", ["text"], f"the detector {spec.python!r}", BehaviorError)
+    return detector
 
 
 @dataclass(frozen=True)
@@ -299,8 +302,7 @@ class _Not:
 
 def detect_all(detector: Detector, texts: Sequence[str]) -> list[Detection]:
     """``[detector(text) for text in texts]``, but a judge inside it is asked about all of them in one call."""
-    many = getattr(detector, "many", None)
-    return many(texts) if many is not None else [detector(text) for text in texts]
+    return detector.many(texts) if isinstance(detector, ReadsMany) else [detector(text) for text in texts]
 
 
 def bind_judge(detector: Detector, teacher: Any) -> Detector:
@@ -309,4 +311,4 @@ def bind_judge(detector: Detector, teacher: Any) -> Detector:
         return type(detector)(tuple(bind_judge(part, teacher) for part in detector.parts))
     if isinstance(detector, _Not):
         return _Not(bind_judge(detector.part, teacher))
-    return detector.bound(teacher) if hasattr(detector, "bound") else detector
+    return detector.bound(teacher) if isinstance(detector, AsksTeacher) else detector

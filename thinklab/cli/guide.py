@@ -42,7 +42,8 @@ def guide(
     from thinklab.behavior.behavior import load_behavior
     from thinklab.guide.answers_file import Tally, guide_answers, read_answers, requests_for
     from thinklab.teachers import load_teacher
-    from thinklab.teachers.base import check
+    from thinklab.teachers.base import check, settle
+    from thinklab.teachers.protocols import Estimates, RefusesAboveCap, WorksAtOnce
     from thinklab.teachers.secrets import without_key
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -51,10 +52,10 @@ def guide(
         raise ConfigError(f"{out} exists already: name another file, or move it away")
     with without_key() if dry_run else nullcontext():
         asked = load_teacher(teacher, **parse_options(option or []))
-    if hasattr(asked, "estimate"):
+    if isinstance(asked, Estimates):
         cost = asked.estimate(requests_for(answers, wanted))
         console.print(f"Before: {cost}", markup=False)
-        if not dry_run and hasattr(asked, "refuse_above_cap"):
+        if not dry_run and isinstance(asked, RefusesAboveCap):
             asked.refuse_above_cap(cost, "ask about fewer answers with --limit")
     elif dry_run:
         console.print(f"Before: {len(answers)} answers; the teacher {teacher!r} costs no money", markup=False)
@@ -62,7 +63,7 @@ def guide(
         return
     check(asked)
     tally, lines, shown = Tally(), 0, []
-    batch = max(64, getattr(getattr(asked, "options", None), "concurrency", 0))
+    batch = max(64, asked.concurrency if isinstance(asked, WorksAtOnce) else 0)
     target = sys.stdout if out is None else _open_new(out)
     interrupted = False
     try:
@@ -77,7 +78,7 @@ def guide(
                     shown.append(line)
     except KeyboardInterrupt:
         interrupted = True
-        getattr(asked, "settle", lambda: None)()
+        settle(asked)
     finally:
         if out is not None:
             target.close()
@@ -120,10 +121,11 @@ def _bar(total: int, name: str, teacher: Any) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     from thinklab.reports.console import bars
+    from thinklab.teachers.protocols import SaysBriefly
 
     with bars(Console(stderr=True, highlight=False)) as shown:
         task = shown.add_task(f"guide, {name}", total=total, rates="asking")
-        yield lambda: shown.update(task, advance=1, rates=teacher.brief() if hasattr(teacher, "brief") else "")
+        yield lambda: shown.update(task, advance=1, rates=teacher.brief() if isinstance(teacher, SaysBriefly) else "")
 
 
 def _show(console: Console, line: dict[str, Any]) -> None:
@@ -153,9 +155,12 @@ def _report(console: Console, tally: Any, lines: int, total: int, teacher: Any, 
         console.print(f"  {reason}, {count} times: {as_text(detail)[:200]}{also}", markup=False)
     if tally.opinion_accuracy is not None:
         console.print(f"opinion right: {tally.opinions_right} of {tally.opinions} ({tally.opinion_accuracy:.1%})", markup=False)
-    if hasattr(teacher, "summary"):
+    from thinklab.teachers.base import should_stop
+    from thinklab.teachers.protocols import SumsUp
+
+    if isinstance(teacher, SumsUp):
         console.print(f"teacher: {teacher.summary()}", markup=False)
-    if stopped := getattr(teacher, "should_stop", ""):
+    if stopped := should_stop(teacher):
         console.print(f"stopped: {stopped}", markup=False)
     if out is not None:
         console.print(f"written: {out}", markup=False)

@@ -17,6 +17,7 @@ from thinklab.config.ready_made import ReadyMade, check_ready_made
 from thinklab.errors import BehaviorError, ConfigError, RunError, TrainingError
 from thinklab.experiment import longest_batch, sampling_choice
 from thinklab.experiment.guard_actions import Guards
+from thinklab.experiment.parts import check_parts
 from thinklab.experiment.questions import check_lengths, held_out, kernel_length, question_order
 from thinklab.experiment.recorder import Recorder
 from thinklab.experiment.run_judge import check_config, judge_for
@@ -30,6 +31,7 @@ from thinklab.students import load_student
 from thinklab.tasks import load_task
 from thinklab.teachers import load_teacher
 from thinklab.teachers.base import check as check_teacher
+from thinklab.teachers.base import restore
 from thinklab.trainer import ThinkTuningTrainer
 
 
@@ -50,6 +52,7 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: ReadyMade 
     if parts.student is None:
         config = sampling_choice.best(config, there.get("config"))
     check_ready_made(out, there, parts)
+    check_parts(parts)
     behaviors = load_behaviors(config, parts, there)
     for k, behavior in enumerate(behaviors):  # records, rates and bonuses go by the name
         if any(behavior.name == other.name for other in behaviors[:k]):
@@ -111,11 +114,11 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: ReadyMade 
     if resume:
         check_same(run, config, behaviors)
         if spent := run.read_json("teacher.json"):
-            getattr(teacher, "restore", lambda totals: None)(spent)  # a cap holds over both parts of the run
+            restore(teacher, spent)  # a cap holds over both parts of the run
     if judge is not None and parts.run_judge is None:
         judge.attach(run)
     args = grpo_config(config, run.checkpoints)
-    args.chat_template_kwargs = dict(getattr(student, "chat_template_kwargs", {}))  # also of a student that came ready-made
+    args.chat_template_kwargs = dict(student.chat_template_kwargs)  # also of a student that came ready-made
     trainer = ThinkTuningTrainer(
         model=student.model,
         processing_class=student.tokenizer,

@@ -220,7 +220,7 @@ def used(config: Experiment) -> Iterator[DoctorFinding]:
         f"{t.max_completion_tokens} + {config.guidance.max_tokens} tokens (prompt, answer, guidance)",
     )
     if faster:
-        yield Finding("note", f"sampling is by {sampling}", faster)
+        yield DoctorFinding("note", f"sampling is by {sampling}", faster)
 
 
 # ---- trying it ---------------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from thinklab.probing import probe
 from thinklab.run.checkpoints import COMPLETE, mark
 from thinklab.run.folder import RunFolder
 from thinklab.students.fingerprint import fingerprint
+from thinklab.teachers.base import cap_reached
+from thinklab.teachers.protocols import SaysBriefly
 
 
 class RunRecorder(TrainerCallback):
@@ -105,7 +107,7 @@ class Recorder(RunRecorder):
             return
         if self.session.stopped or self.session.listener.number:
             control.should_save = control.should_training_stop = True
-        elif not self.cap_told and (reached := getattr(self.session.teacher, "cap_reached", "")):
+        elif not self.cap_told and (reached := cap_reached(self.session.teacher)):
             self.cap_told = control.should_save = True
             self.session.say(f"step {state.global_step}: {reached}. Saved; the run goes on as plain GRPO")
         if self.session.guards is not None and self.session.guards.save_wanted:
@@ -114,7 +116,7 @@ class Recorder(RunRecorder):
     def more(self, line: dict[str, Any]) -> dict[str, Any]:
         self.session.write_totals()
         teacher, guards = self.session.teacher, self.session.guards
-        told = {"teacher_summary": teacher.brief()} if teacher is not None and hasattr(teacher, "brief") else {}
+        told = {"teacher_summary": teacher.brief()} if isinstance(teacher, SaysBriefly) else {}
         return {**told, **({} if guards is None else guards.measure(line["step"]))}
 
     def written(self, line: Mapping[str, Any], state, control, **trained) -> None:

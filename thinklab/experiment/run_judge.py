@@ -23,8 +23,10 @@ from thinklab.errors import BehaviorError, ConfigError, TeacherError
 from thinklab.run.folder import RunFolder
 from thinklab.teachers import Teacher, TeacherReply, TeacherRequest, load_teacher
 from thinklab.teachers.base import check as check_teacher
+from thinklab.teachers.base import restore, settle, should_stop
 from thinklab.teachers.cache import KEPT_ERRORS
 from thinklab.teachers.options import RemoteOptions
+from thinklab.teachers.protocols import Estimates, KeepsAccount, SumsUp
 from thinklab.types import Usage, to_json
 
 LINES, TOTALS = "judge", "judge.json"
@@ -60,7 +62,7 @@ class RunJudge:
         if self._teacher is None:
             self._teacher = self._load()
             if self._spent is not None:
-                getattr(self._teacher, "restore", lambda totals: None)(self._spent)
+                restore(self._teacher, self._spent)
         return self._teacher
 
     def check(self) -> None:
@@ -75,7 +77,7 @@ class RunJudge:
         """Write to ``run`` from now on, and go on from the verdicts and the costs that are there."""
         self._run, self._spent = run, run.read_json(TOTALS)
         if self._spent is not None and self._teacher is not None:
-            getattr(self._teacher, "restore", lambda totals: None)(self._spent)
+            restore(self._teacher, self._spent)
         for line in run.read(LINES):
             if line["judge"] == self.identity and line["error"] in KEPT_ERRORS:
                 self._known[line["question"], line["text"]] = reply_of(line)
@@ -118,12 +120,12 @@ class RunJudge:
             self.failed = str(error)
             return self._ask(requests)
         finally:  # also after an interrupt: a cap holds over all sittings
-            getattr(self._teacher, "settle", lambda: None)()
+            settle(self._teacher)
             self.write_totals()
 
     def write_totals(self) -> None:
         """What the judge has cost so far, into ``judge.json``."""
-        if self._run is not None and hasattr(self._teacher, "totals"):
+        if self._run is not None and isinstance(self._teacher, KeepsAccount):
             self._run.write_json(TOTALS, self._teacher.totals())
 
     def _line(self, request: TeacherRequest, reply: TeacherReply) -> dict[str, Any]:
@@ -162,7 +164,7 @@ class RunJudge:
 
     def estimate(self, behavior: Behavior, texts: int, longest: int) -> str:
         """What ``texts`` verdicts on texts of at most ``longest`` tokens cost at most, in words; empty for a free judge."""
-        if not hasattr(self.teacher, "estimate"):
+        if not isinstance(self.teacher, Estimates):
             return ""
         text = "word " * longest
         sample = [part.request(text) for part in judges(behavior)]
@@ -170,12 +172,12 @@ class RunJudge:
 
     def summary(self) -> str:
         """One line for the end; empty for a free judge, and for one that nobody had to load."""
-        return self._teacher.summary() if hasattr(self._teacher, "summary") else ""
+        return self._teacher.summary() if isinstance(self._teacher, SumsUp) else ""
 
     @property
     def stopped(self) -> str:
         """Why the run should be saved and stopped; empty while it may go on."""
-        return f"the judge: {self.failed}" if self.failed else getattr(self._teacher, "should_stop", "")
+        return f"the judge: {self.failed}" if self.failed else should_stop(self._teacher)
 
 
 def judges(behavior: Behavior) -> list[Judge]:
@@ -217,7 +219,7 @@ def judge_for(
     if isinstance(ready_made, RunJudge):
         return ready_made
     if ready_made is not None:
-        section = section or JudgeSection(teacher=getattr(ready_made, "name", type(ready_made).__name__))
+        section = section or JudgeSection(teacher=ready_made.name)
         return RunJudge(lambda: ready_made, section)
     check_judged(section, behaviors)
     return RunJudge(lambda: load_teacher(section.teacher, student=student, **section.options), section)

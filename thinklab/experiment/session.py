@@ -22,7 +22,9 @@ from thinklab.run.signals import Listener
 from thinklab.students import Student
 from thinklab.tasks.base import Task
 from thinklab.teachers import Teacher, TeacherRequest
+from thinklab.teachers.base import settle, should_stop
 from thinklab.teachers.money import CostEstimate
+from thinklab.teachers.protocols import Estimates, KeepsAccount
 from thinklab.trainer import ThinkTuningTrainer
 from thinklab.types import Example
 
@@ -79,7 +81,7 @@ class Session:
             try:
                 self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             finally:  # also after an interrupt: a cap holds over the resumed run
-                getattr(self.teacher, "settle", lambda: None)()
+                settle(self.teacher)
                 self.write_totals()
 
     def load(self, checkpoint: Path, step: int) -> None:
@@ -98,22 +100,22 @@ class Session:
 
     def write_totals(self) -> None:
         """What the teacher has cost so far, into ``teacher.json``."""
-        if hasattr(self.teacher, "totals"):
+        if isinstance(self.teacher, KeepsAccount):
             self.run.write_json("teacher.json", self.teacher.totals())
 
     @property
     def stopped(self) -> str:
         """Why the run ended early, in words; empty when it did not."""
         return (
-            getattr(self.guide, "failed", "")
-            or getattr(self.teacher, "should_stop", "")
-            or getattr(self.judge, "stopped", "")
-            or getattr(self.guards, "stopped", "")
+            (self.guide.failed if self.guide is not None else "")
+            or should_stop(self.teacher)
+            or (self.judge.stopped if self.judge is not None else "")
+            or (self.guards.stopped if self.guards is not None else "")
         )
 
     def estimate(self) -> CostEstimate | None:
         """What the teacher may cost at most over what is left of the run; None for one that costs nothing."""
-        if not hasattr(self.teacher, "estimate"):
+        if not isinstance(self.teacher, Estimates):
             return None
         t, behavior = self.config.train, self.behaviors[0]
         done = self.run.last_checkpoint()

@@ -26,6 +26,7 @@ from thinklab.run.lock import FolderLock
 from thinklab.run.signals import Interrupted, finishing
 from thinklab.run.usage import supervised_usage
 from thinklab.students import unsloth_first
+from thinklab.teachers.protocols import RefusesAboveCap, SumsUp
 
 Say = Callable[[str], None]
 Listen = Callable[[Experiment], AbstractContextManager[Callable[[dict], None] | None]]
@@ -260,7 +261,7 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
     if session.guide is not None:
         replies = outcomes(chain(session.run.read("rollouts"), session.run.read("texts")))
         say(sentence(replies, ". Each trained without guidance, as in plain GRPO") or "replies: the teacher was never asked")
-    if hasattr(session.teacher, "summary"):
+    if isinstance(session.teacher, SumsUp):
         say(f"teacher, after the run: {session.teacher.summary()}")
     session.listener.check()
     return _probe_after(session, known, steps)
@@ -272,11 +273,10 @@ def refuse_above_cap(session: Any, cost: Any) -> None:
     Raises:
         ConfigError: with what to change; the same run folder can be used then.
     """
-    refuse = getattr(session.teacher, "refuse_above_cap", None)
-    if refuse is None:
+    if not isinstance(session.teacher, RefusesAboveCap):
         return
     try:
-        refuse(cost, "lower train.steps, train.questions or guidance.gamma")
+        session.teacher.refuse_above_cap(cost, "lower train.steps, train.questions or guidance.gamma")
     except ConfigError:
         session.run.config_file.unlink()
         raise

@@ -20,6 +20,7 @@ from thinklab.config.strict_json import loads
 from thinklab.errors import ConfigError
 from thinklab.guide.guide import as_guidance, request_for
 from thinklab.teachers import Teacher, TeacherRequest
+from thinklab.teachers.base import should_stop
 from thinklab.teachers.rules import NUMBER, same_number
 from thinklab.types import Example, Guidance, to_json
 
@@ -104,7 +105,7 @@ def guide_answers(
 ) -> Iterator[dict[str, Any]]:
     """Output lines, as they come, in the order of the answers; ``tally`` is filled on the way."""
     for start in range(0, len(answers), batch):
-        if getattr(teacher, "should_stop", ""):  # a cap, and ``on_cap: stop``
+        if should_stop(teacher):  # a cap, and ``on_cap: stop``
             return
         part = answers[start : start + batch]
         for answer, reply in zip(part, teacher.reply(requests_for(part, behavior)), strict=True):

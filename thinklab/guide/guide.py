@@ -20,7 +20,8 @@ from thinklab.behavior.behavior import Behavior
 from thinklab.config.schedule import Schedule
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.guide.splice_ids import continuation_ids, control_ids, lost
-from thinklab.teachers.base import Teacher, answers_later, submit
+from thinklab.teachers.base import cap_reached, should_stop, submit
+from thinklab.teachers.protocols import AnswersLater, Teacher, check_teacher
 from thinklab.types import Example, Guidance, Rollout, TeacherReply, TeacherRequest
 
 REJECT_REASONS = {
@@ -197,8 +198,22 @@ class Guide:
     ``guided-but-not-shown``: how many were spliced although the detector does not find the behavior in the whole text."""
     _begun: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.teacher is not None:  # without one it still splices and checks
+            check_teacher(self.teacher, "teacher=")
+
     def gamma(self, step: int) -> float:
         return self.schedule.value(step)
+
+    @property
+    def cap_reached(self) -> str:
+        """Which cap of the teacher has turned a call away, in words; empty while none has."""
+        return cap_reached(self.teacher)
+
+    @property
+    def should_stop(self) -> str:
+        """Why the teacher wants the run to be saved and stopped; empty while it may go on."""
+        return should_stop(self.teacher)
 
     def check_vocabulary(self) -> str:
         """Whether the student's tokenizer can write the guidance that the behaviors show to the teacher; for the start of a run.
@@ -261,7 +276,7 @@ class Guide:
         What is chosen hangs on the group alone, so asking early changes no record. A teacher that has no ``submit`` of
         its own works on this machine's processor, as sampling does: it is asked later.
         """
-        if self.failed or not answers_later(self.teacher):
+        if self.failed or not isinstance(self.teacher, AnswersLater):
             return
         if self.policy == "wrong_first":
             rollouts = self.checked(rollouts)

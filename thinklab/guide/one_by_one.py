@@ -15,6 +15,7 @@ from thinklab.behavior.behavior import Behavior
 from thinklab.errors import TeacherError
 from thinklab.guide.guide import Guide
 from thinklab.teachers import TeacherReply
+from thinklab.teachers.protocols import AnswersAfresh, AnswersLater
 from thinklab.types import Guidance, Rollout
 
 Chosen = Sequence[tuple[Rollout, Behavior]]
@@ -40,7 +41,7 @@ def ask(
     """
     if not chosen:
         return
-    if not callable(getattr(guide.teacher, "submit", None)):  # it runs on this machine and works in batches of its own
+    if not isinstance(guide.teacher, AnswersLater):  # it runs on this machine and works in batches of its own
         replies = guide.teacher.reply([guide.request(r, b) for r, b in chosen])
         keep([guide.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)])
         return
@@ -92,6 +93,6 @@ def _for(reply: TeacherReply, rollout: Rollout, place: int) -> TeacherReply:
 
 def ask_again(guide: Guide, rollout: Rollout, behavior: Behavior, before: Guidance | None) -> Guidance | None:
     """A new reply about one rollout, past thinklab's own cache; None where it is the one that was there already."""
-    again = getattr(guide.teacher, "again", guide.teacher.reply)
+    again = guide.teacher.again if isinstance(guide.teacher, AnswersAfresh) else guide.teacher.reply
     found = guide.parse(rollout, behavior, again([guide.request(rollout, behavior)])[0])
     return None if before is not None and found.raw == before.raw and found.reason == before.reason else found

@@ -34,6 +34,7 @@ from thinklab.probing.result import ProbeResult
 from thinklab.probing.sentences import sentences
 from thinklab.reports.console import rates
 from thinklab.review.queue import ReviewQueue
+from thinklab.teachers.protocols import KeepsAccount
 from thinklab.teachers.resident import adapter_off, as_found
 from thinklab.types import Batch, Guidance, Rollout
 
@@ -176,7 +177,7 @@ class Engine:
     def note_costs(self) -> None:
         """What a paid teacher has cost, on disk: a cap holds over all sittings."""
         session = self.session
-        if hasattr(session.teacher, "totals"):
+        if isinstance(session.teacher, KeepsAccount):
             session.run.write_json("teacher.json", session.teacher.totals())
 
     def probe(self, questions: int | None, samples: int | None, before: bool, full: bool = False) -> LabProbe:

@@ -17,6 +17,7 @@ from thinklab.config.load import apply_override, read_config
 from thinklab.config.ready_made import ReadyMade
 from thinklab.config.resolved import document_of
 from thinklab.errors import ConfigError
+from thinklab.experiment.parts import check_part
 from thinklab.run.folder import RunFolder
 
 SHORT = {"task": "name", "teacher": "backend", "student": "kind", "judge": "teacher"}
@@ -84,10 +85,11 @@ def _given(key: str, value: Any, parts: ReadyMade) -> Any:
         return [b.name if isinstance(b, Behavior) else b for b in values]
     plain = value is None or isinstance(value, str | int | float | Mapping | list | tuple | Path)
     if key in SHORT and not plain:
+        check_part(key, value)
         setattr(parts, key, value)
         if key == "student":
             return {"kind": value.kind, "path": None if value.kind == "embedded" else value.source}
-        return {SHORT[key]: getattr(value, "name", type(value).__name__)}
+        return {SHORT[key]: value.name}
     return str(value) if isinstance(value, Path) else value
 
 

@@ -76,7 +76,13 @@ def _load(section: StudentSection, seed: int, max_length: int) -> Student:
     if section.kind not in found:
         known = [*KINDS, *found]
         raise StudentError(f"unknown student kind {section.kind!r}{did_you_mean(section.kind, known)}; known: {', '.join(known)}")
-    return found[section.kind].load()(section, seed)
+    try:
+        make = found[section.kind].load()
+    except Exception as error:  # whatever a foreign module raises while it is imported
+        raise StudentError(f"the student {section.kind!r} ({found[section.kind].value}) cannot be loaded: {error}") from error
+    from thinklab.students.base import check
+
+    return check(make(section, seed), f"the student {section.kind!r}")
 
 
 def __getattr__(name: str):

@@ -12,6 +12,7 @@ from jinja2 import Environment, TemplateError, meta
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.config.experiment import TEMPLATE_ARGUMENTS
+from thinklab.config.plugins import check_shape
 from thinklab.errors import StudentError, did_you_mean
 from thinklab.sampler import Sampler, max_positions
 from thinklab.static_sampler import sampler_for
@@ -76,12 +77,22 @@ class Student:
         return self.tokenizer.batch_decode(sampled, skip_special_tokens=True)
 
 
-def check(student: Student) -> Student:
+def check(student: Student, what: str = "the student") -> Student:
     """Refuse a student that would fail later and more obscurely.
 
+    Args:
+        what: the student in words, for what is none.
+
     Raises:
-        StudentError: when the tokenizer has no chat template or no EOS token.
+        StudentError: when it is no ``Student``, a method of its class is misspelled or has other parameters than ``Student``'s,
+            or the tokenizer has no chat template or no EOS token.
     """
+    if not isinstance(student, Student):
+        raise StudentError(
+            f"{what} is {type(student).__name__}, no Student: make it Student(model, tokenizer, kind, source), or inherit from "
+            "thinklab.students.Student"
+        )
+    check_shape(student, what, StudentError, Student)
     tokenizer = student.tokenizer
     if tokenizer.eos_token_id is None:
         raise StudentError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from thinklab.errors import TaskError, did_you_mean
 from thinklab.tasks._rows import SUFFIXES, Where
-from thinklab.tasks.base import Task
+from thinklab.tasks.base import Task, check
 
 BUILT_IN = (
     "sums",
@@ -71,7 +71,7 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
     task = factory(**options)
     if not isinstance(task, Task):
         raise TaskError(f"the task {name!r} comes from a function that returned {type(task).__name__} and no Task")
-    return task
+    return check(task, f"the task {name!r}")
 
 
 def _factory(name: str) -> Callable[..., Task]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from thinklab.config.plugins import check_call, check_shape
+from thinklab.errors import TaskError
 from thinklab.tasks.boxed import boxes
 from thinklab.types import Example, Message
 
@@ -34,3 +36,23 @@ class Task:
         """
         found = boxes(response, meant=(example.gold, *example.meta.get("choices", ())))
         return self.verify(response[: found[0].end] if found else response, example)
+
+
+def check(task: object, what: str) -> Task:
+    """Refuse what is no task, or one whose functions cannot be called.
+
+    Args:
+        what: the task in words, such as ``the task 'reverse'``.
+
+    Raises:
+        TaskError: when it is no ``Task``, a function takes other arguments, or a method of its class is misspelled.
+    """
+    if not isinstance(task, Task):
+        raise TaskError(
+            f"{what} is {type(task).__name__} and no Task: make it Task(name, instruction, load, verify), or inherit from "
+            "thinklab.Task"
+        )
+    check_shape(task, what, TaskError, Task)
+    check_call(task.load, "load", ["split"], what, TaskError)
+    check_call(task.verify, "verify", ["response", "example"], what, TaskError)
+    return task

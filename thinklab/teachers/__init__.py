@@ -13,7 +13,7 @@ from typing import Any
 
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
 from thinklab.teachers._option_types import check_types
-from thinklab.teachers.base import Teacher
+from thinklab.teachers.protocols import Teacher, check_teacher
 from thinklab.types import TeacherReply, TeacherRequest
 
 GROUP = "thinklab.teachers"
@@ -47,14 +47,18 @@ def load_teacher(backend: str, student: Any = None, **options: Any) -> Teacher:
 
     Raises:
         ConfigError: for an unknown backend or option, with the nearest known name.
-        TeacherError: when the backend cannot be used, for instance because a package is missing.
+        TeacherError: when the backend cannot be used, for instance because a package is missing, or is not made as
+            ``thinklab/teachers/protocols.py`` declares.
     """
     factory = _factory(backend)
     if student is not None and "student" in inspect.signature(factory).parameters:
         options["student"] = student
     _check_options(backend, factory, options)
     check_types(backend, factory, options)
-    return factory(**options)
+    teacher = factory(**options)
+    if backend not in BUILT_IN:
+        check_teacher(teacher, f"the teacher {backend!r}")
+    return teacher
 
 
 def _factory(backend: str) -> Any:

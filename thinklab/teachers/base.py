@@ -1,4 +1,4 @@
-"""What a teacher is: something that answers a list of requests. One file per backend beside this one.
+"""What every teacher is asked in the same way, whatever it offers (``protocols.py``). One file per backend beside this one.
 
 A teacher never raises for one bad reply: it returns a ``TeacherReply`` whose ``error`` names what happened, and the
 rollout stays as it was. It raises ``TeacherError`` only when no reply can ever come (a wrong key, an unknown model).
@@ -6,10 +6,11 @@ rollout stays as it was. It raises ``TeacherError`` only when no reply can ever 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import Protocol, runtime_checkable
+from typing import Any
 
+from thinklab.teachers.protocols import AnswersLater, Checks, HasCaps, KeepsAccount, Settles, Teacher
 from thinklab.types import TeacherReply, TeacherRequest
 
 ERRORS = {
@@ -36,28 +37,13 @@ ERRORS = {
 """Every ``TeacherReply.error`` and its meaning; a foreign backend may add slugs of its own."""
 
 
-@runtime_checkable
-class Teacher(Protocol):
-    """Anything with a name that answers requests, in their order. Entry points: group ``thinklab.teachers``."""
-
-    name: str
-
-    def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
-        """One reply per request, same order.
-
-        Raises:
-            TeacherError: when the teacher cannot work at all.
-        """
-        ...
-
-
 def submit(teacher: Teacher, requests: Sequence[TeacherRequest]) -> Future[list[TeacherReply]]:
-    """Asks without waiting, where the teacher can (it then has a ``submit`` of its own); otherwise asks now.
+    """Asks without waiting, where the teacher can; otherwise asks now.
 
     While a network teacher answers, the caller is free to score the rollouts that nobody is asked about. A teacher that
     runs on this machine's own processor answers before this returns: there is nothing to overlap.
     """
-    if answers_later(teacher):
+    if isinstance(teacher, AnswersLater):
         return teacher.submit(requests)
     future: Future[list[TeacherReply]] = Future()
     try:
@@ -67,16 +53,33 @@ def submit(teacher: Teacher, requests: Sequence[TeacherRequest]) -> Future[list[
     return future
 
 
-def answers_later(teacher: Teacher) -> bool:
-    """True for one whose ``submit`` returns before it has answered: its wait can be covered with other work."""
-    return callable(getattr(teacher, "submit", None))
-
-
 def check(teacher: Teacher) -> None:
     """Finds out before any sampling whether the teacher can work at all; a teacher without a ``check`` passes.
 
     Raises:
         TeacherError: in one line, for instance because the key is wrong.
     """
-    if callable(own := getattr(teacher, "check", None)):
-        own()
+    if isinstance(teacher, Checks):
+        teacher.check()
+
+
+def restore(teacher: Teacher | None, totals: Mapping[str, Any]) -> None:
+    """Goes on from what it has cost in an earlier sitting: a cap holds over all of them."""
+    if isinstance(teacher, KeepsAccount):
+        teacher.restore(totals)
+
+
+def settle(teacher: Teacher | None) -> None:
+    """After an interrupt: every call that was under way is on its account."""
+    if isinstance(teacher, Settles):
+        teacher.settle()
+
+
+def cap_reached(teacher: Teacher | None) -> str:
+    """Which cap has turned a call away, in words; empty while none has."""
+    return teacher.cap_reached if isinstance(teacher, HasCaps) else ""
+
+
+def should_stop(teacher: Teacher | None) -> str:
+    """Why the run should be saved and stopped; empty while it may go on."""
+    return teacher.should_stop if isinstance(teacher, HasCaps) else ""

@@ -15,7 +15,7 @@ from typing import Any
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.tasks.boxed import boxed_answers
-from thinklab.teachers.resident import adapter_off, as_found, greedy
+from thinklab.teachers.resident import Loaded, adapter_off, as_found, greedy
 from thinklab.teachers.safety import as_text
 from thinklab.teachers.self_test import prove
 from thinklab.types import TeacherReply, TeacherRequest, Usage
@@ -50,7 +50,7 @@ class ContinuationTeacher:
             )
         self.name, self.template, self.head, self.max_tokens, self.rows = "continuation", template, head.strip(), max_tokens, rows
         self._student = student
-        self._what = f"continuation:{getattr(student, 'source', None) or type(student.model).__name__}"
+        self._what = f"continuation:{(isinstance(student, Loaded) and student.source) or type(student.model).__name__}"
         self.check()
 
     def check(self) -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, fields, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.teachers import loop
@@ -62,6 +62,14 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class MarksUnknown(Protocol):
+    """A backend whose service caches marked prefixes of any model."""
+
+    cache_from_unknown: int
+    """Tokens from which a prefix of a model without an entry in ``prices.yaml`` is cached."""
+
+
 class RemoteTeacher:
     """A ``Teacher`` made of a ``Backend`` and the shared parts. See ``RemoteOptions`` for what can be set."""
 
@@ -77,7 +85,7 @@ class RemoteTeacher:
         """Replies by error; ``ok`` for the good ones, ``cached`` for those that cost nothing."""
         self.used = Usage()
         """Tokens of all replies that were paid for."""
-        self._cache_from = known.cache_from or getattr(backend, "cache_from_unknown", None)
+        self._cache_from = known.cache_from or (backend.cache_from_unknown if isinstance(backend, MarksUnknown) else None)
         self._gate: Gate | None = None
         self._cache = None
         if options.cache is not False:
@@ -164,6 +172,11 @@ class RemoteTeacher:
                 "at the cap with the teacher's option on_cap=stop (save and end there) or on_cap=plain (go on "
                 "without guidance)"
             )
+
+    @property
+    def concurrency(self) -> int:
+        """Calls at once."""
+        return self.options.concurrency
 
     @property
     def should_stop(self) -> str:

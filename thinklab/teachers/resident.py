@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -21,6 +21,16 @@ from thinklab.teachers.safety import MAX_CHARS, shielded
 from thinklab.teachers.self_test import prove
 from thinklab.teachers.unpatched import unpatched
 from thinklab.types import Example, Message, TeacherReply, TeacherRequest, Usage
+
+
+@runtime_checkable
+class Loaded(Protocol):
+    """A student that knows more than its ``model`` and ``tokenizer``, as a ``thinklab.students.Student`` does."""
+
+    source: str
+    """Folder or hub id that it was loaded from."""
+    chat_template_kwargs: dict[str, Any]
+    """Variables of its chat template."""
 
 
 class SelfTeacher:
@@ -42,7 +52,7 @@ class SelfTeacher:
     def __init__(self, student: Any, max_tokens: int = 0, rows: int = 16, max_student_chars: int = MAX_CHARS) -> None:
         self.name = "self"
         self._student = student
-        self._what = f"self:{getattr(student, 'source', None) or type(student.model).__name__}"
+        self._what = f"self:{(isinstance(student, Loaded) and student.source) or type(student.model).__name__}"
         self._limits = (max_tokens, rows, max_student_chars)
         self.check()
 
@@ -71,7 +81,7 @@ class SelfTeacher:
                 requests,
                 self._what,
                 *self._limits,
-                getattr(self._student, "chat_template_kwargs", {}),
+                self._student.chat_template_kwargs if isinstance(self._student, Loaded) else {},
             )
 
 
