@@ -11,13 +11,13 @@ from tools import make_architecture
 PACKAGE = ROOT / "thinklab"
 FLOORS = (
     ("errors", "types", "aas", "logprobs", "advantages", "empty_steps", "teacher_watch"),
-    ("config", "run", "tasks", "sampler", "batch_metrics"),
-    ("students", "teachers", "behavior", "trainer"),
+    ("config", "sampler", "batch_metrics"),
+    ("run", "tasks", "trainer"),
+    ("students", "teachers", "behavior"),
     ("guide", "rewards", "probing"),
     ("review", "experiment", "reports", "export"),
-    ("widgets", "studies"),
-    ("evaluation", "lab"),
-    ("cli",),
+    ("widgets", "studies", "evaluation"),
+    ("lab", "cli"),
 )
 """Rooms from the ground up. A room may import from rooms below it and, within its own floor, from those named before it."""
 ORDER = {room: k for k, room in enumerate(room for floor in FLOORS for room in floor)}

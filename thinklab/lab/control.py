@@ -9,8 +9,6 @@ beside the first; that it fits has not been tried.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,13 +18,13 @@ from typing import Any
 from thinklab.config.experiment import Experiment
 from thinklab.config.names import LONGEST_NAME
 from thinklab.errors import LabError, RunError
+from thinklab.experiment.children import Children, spawn
 from thinklab.lab.results import HEAD, TITLE, as_text, box, row, table
 from thinklab.probing import probe
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Estimate
 from thinklab.run.folder import RunFolder
 
-POLL_S = 0.2
 PATIENCE_S = 60.0
 
 
@@ -104,33 +102,15 @@ def run_control(
 
 
 def _run(folder: Path, step: int, show: Callable[[int], None]) -> None:
-    with open(folder / "log.txt", "ab") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "thinklab.lab.control_process", str(folder), str(step)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a stop is handed on below, once
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-    try:
-        while child.poll() is None:
+    log = folder / "log.txt"
+    command = [sys.executable, "-m", "thinklab.lab.control_process", str(folder), str(step)]
+    with Children(patience_s=PATIENCE_S) as children:
+        process = spawn(command, log, {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+        child = children.add("the control", process, log)
+        while not children.ended():
             show(sum(1 for _ in RunFolder(folder).read("metrics")))
-            try:
-                child.wait(POLL_S)
-            except subprocess.TimeoutExpired:
-                continue
-    except KeyboardInterrupt:
-        child.send_signal(signal.SIGINT)
-        raise
-    finally:
-        try:
-            child.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-    if child.returncode:
-        tail = " / ".join((folder / "log.txt").read_text("utf-8", "replace").strip().splitlines()[-2:])
-        raise RunError(f"the control ended with exit code {child.returncode}: {tail} (whole log: {folder / 'log.txt'})")
+    if child.failure:
+        raise RunError(child.failure)
     show(step)
 
 
