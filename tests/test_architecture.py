@@ -10,8 +10,8 @@ from tools import make_architecture
 
 PACKAGE = ROOT / "thinklab"
 FLOORS = (
-    ("errors", "types", "aas", "logprobs", "advantages", "empty_steps", "teacher_watch"),
-    ("config", "sampler", "batch_metrics"),
+    ("errors", "types", "shaping", "logprobs", "advantages", "empty_steps", "teacher_watch"),
+    ("config", "aas", "sampler", "batch_metrics"),
     ("run", "tasks", "trainer"),
     ("students", "teachers", "behavior"),
     ("guide", "rewards", "probing"),

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import ROOT
 from thinklab.errors import ConfigError, RunError
+from thinklab.experiment.forked_run import can_fork
 from thinklab.probing.stats import Rate
 from thinklab.run.folder import RunFolder
 from thinklab.studies.page import write_study

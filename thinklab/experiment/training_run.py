@@ -21,7 +21,7 @@ State = Literal["finished", "begun", "new"]
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One ordinary ``thinklab train`` with overrides, so whatever it leaves behind can be repeated, resumed and reported on alone."""
+    """One ordinary ``thinklab train`` with overrides, so its folder can be resumed and reported on alone."""
 
     file: Path
     overrides: tuple[str, ...]

@@ -9,6 +9,7 @@ from typing import Any
 
 from thinklab.reports import html_page, plots
 from thinklab.run.folder import RunFolder
+from thinklab.shaping import Shaping
 
 CLAIMS = {
     (True, True): "raise it a little, without over-fitting: weight just below 1",
@@ -67,7 +68,7 @@ def section(runs: Mapping[str, RunFolder]) -> str:
         if not traces:
             continue
         config = run.resolved().get("config") or {}
-        floor = (config.get("loss") or {}).get("floor", 0.01)
+        floor = (config.get("loss") or {}).get("floor", Shaping.floor)
         found, idle = quadrants(traces, floor)
         rows = []
         for (positive, likely), q in found.items():
