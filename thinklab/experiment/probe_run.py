@@ -123,7 +123,7 @@ def _probe_run(
     with (base or nullcontext)():
         if unknown := measure_reach(session):
             known["reach"] = unknown
-    session.trainer._load_from_checkpoint(str(found[0]), session.student.model)
+    session.trainer.load_checkpoint(found[0])
     say("after: rates")
     known |= {"after": full_probe(session, "after", questions, samples), "steps": found[1]}
     known["difference"] = paired(run)
@@ -244,7 +244,7 @@ def persist(
     if session.guards is not None:
         session.guards.say = say
     if session.run.last_checkpoint() is None:
-        session.trainer._load_from_checkpoint(str(checkpoint), session.student.model)
+        session.trainer.load_checkpoint(checkpoint)
     with finishing() as session.listener:
         session.train(resume)
     session.listener.check()

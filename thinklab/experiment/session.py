@@ -84,8 +84,7 @@ class Session:
 
     def load(self, checkpoint: Path, step: int) -> None:
         """The student as ``checkpoint`` has it; there is no step left to train."""
-        self.trainer._load_from_checkpoint(str(checkpoint), self.student.model)
-        self.trainer.state.global_step = step
+        self.trainer.load_checkpoint(checkpoint, step)
 
     def check_start(self) -> None:
         """Warn of what can be seen before the first step; nothing on a run that goes on, which was warned then."""

@@ -107,7 +107,7 @@ class Engine:
     def _load_last(self) -> None:
         """The last checkpoint's weights, for a run that has no step left to train."""
         found = self.session.run.last_checkpoint()
-        self.session.trainer._load_from_checkpoint(str(found[0]), self.session.student.model)
+        self.session.trainer.load_checkpoint(found[0])
         self.loaded_step = found[1]
 
     def find_waiting(self) -> None:
@@ -251,11 +251,7 @@ class Engine:
     def _back(self) -> None:
         """The trainer as if it were new: the next ``train`` loads the last checkpoint."""
         session = self.session
-        trainer = session.trainer
-        trainer.optimizer = trainer.lr_scheduler = None
-        trainer._step, trainer._buffered_inputs = 0, None
-        for metrics in trainer._metrics.values():
-            metrics.clear()
+        session.trainer.forget_training()
         if session.guards is not None:
             session.guards.watch = Watch(
                 session.config.guards,
@@ -279,8 +275,7 @@ class Engine:
         if self._stepping or step % self.span or step <= self.saved_step:
             return
         _set_random_state(self._at_boundary)
-        trainer._save_checkpoint(trainer.model, None)
-        trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
+        trainer.save_checkpoint()
 
     def boundary(self, step: int) -> None:
         """Before a generation: wait for an order, unless one still holds."""
