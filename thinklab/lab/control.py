@@ -19,7 +19,8 @@ from thinklab.config.experiment import Experiment
 from thinklab.config.names import LONGEST_NAME
 from thinklab.errors import LabError, RunError
 from thinklab.experiment.children import Children, spawn
-from thinklab.lab.results import HEAD, TITLE, as_text, box, row, table
+from thinklab.lab.results import HEAD, TITLE, LabProbe, as_text, box, row, table
+from thinklab.lab.worker import Progress, bar
 from thinklab.probing import probe
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Estimate
@@ -76,12 +77,12 @@ def control_config(config: Experiment, overrides: list[str]) -> dict[str, Any]:
 
 
 def run_control(
-    folder: Path, plan: dict[str, Any], step: int, questions: int | None, samples: int | None, show: Callable[[int], None]
+    folder: Path, plan: dict[str, Any], step: int, questions: int | None, samples: int | None, quiet: bool = False
 ) -> dict[str, ProbeResult]:
     """Bring the control to ``step`` and measure it there.
 
     Args:
-        show: gets the number of steps done, often.
+        quiet: no progress bar.
 
     Raises:
         LabError: when the control has gone further than ``step``, or was begun with another config.
@@ -96,7 +97,15 @@ def run_control(
     if not (found == wanted and known.get("steps") == step and "after" in known):
         folder.mkdir(parents=True, exist_ok=True)
         run.write_json("plan.json", wanted)
-        _run(folder, step, show)
+        progress = Progress()
+        progress.begin("control: plain GRPO", step)
+
+        def show(done: int) -> None:
+            progress.done = min(done, step)
+            draw()
+
+        with bar(progress, quiet) as draw:
+            _run(folder, step, show)
         known = run.read_json("probe.json")
     return {d: ProbeResult.from_json(r) for d, r in known["after"].items()}
 
@@ -112,6 +121,13 @@ def _run(folder: Path, step: int, show: Callable[[int], None]) -> None:
     if child.failure:
         raise RunError(child.failure)
     show(step)
+
+
+def compare(run: RunFolder, step: int, control: Mapping[str, ProbeResult], mine: LabProbe) -> Comparison:
+    """``run`` beside its control, both measured at ``step``; writes ``compare.json``."""
+    gap = differences(RunFolder(run.path / "control"), run)
+    run.write_json("compare.json", {"step": step, "difference": gap})
+    return Comparison(step, mine.before, control, mine.after, gap)
 
 
 def differences(control: RunFolder, run: RunFolder) -> dict[str, Any]:
