@@ -34,10 +34,9 @@ class Recorder(TrainerCallback):
         self._end_if_stopped(state, control)
 
     def _end_if_stopped(self, state, control) -> None:
-        span = self.session.config.train.iterations * self.session.config.train.minibatches
-        if state.global_step % span:  # a checkpoint within a generation could not be continued
+        if state.global_step % self.session.span:  # a checkpoint within a generation could not be continued
             return
-        if self.session.stopped or self.session.listener.number:
+        if self.session.stopped or self.session.interrupted:
             control.should_save = control.should_training_stop = True
         elif not self.cap_told and (reached := getattr(self.session.teacher, "cap_reached", "")):
             self.cap_told = control.should_save = True
@@ -59,8 +58,7 @@ class Recorder(TrainerCallback):
         if guards is not None:
             guards.act(guards.see(line), kwargs.get("optimizer"), kwargs.get("lr_scheduler"))
             self._end_if_stopped(state, control)
-        for listener in self.session.listeners:
-            listener(line)
+        self.session.tell(line)
 
     def on_save(self, args, state, control, **_):
         folder = self.session.run.checkpoints / f"checkpoint-{state.global_step}"

@@ -77,7 +77,7 @@ class Engine:
         self.waiting: Waiting | None = None
         self.lines: list[dict] = []
         """Metrics of the present call."""
-        self.span = session.config.train.iterations * session.config.train.minibatches
+        self.span = session.span
         self._order: Any = Stand()
         self._next: Any = None
         self._begun = False
@@ -92,7 +92,7 @@ class Engine:
         trainer.guide, trainer.recall = _Stage2(self), self._recall
         trainer.add_callback(_Pauses(self))
         self._hook = session.student.model.get_input_embeddings().register_forward_pre_hook(self._before_forward)
-        session.listeners.append(self._on_metrics)
+        session.listen(self._on_metrics)
 
     @property
     def saved_step(self) -> int:

@@ -60,16 +60,14 @@ class OpenRun:
         try:
             unsloth_first.import_first(self.config.student.kind)
             from thinklab.experiment.build import build
+            from thinklab.experiment.session import Audience
             from thinklab.lab.engine import Engine
 
-            session = build(self.config, self.path, there, parts)
+            session = build(self.config, self.path, there, parts, Audience(self._said.append))
             self._lock = lock
         except BaseException:
             lock.release()
             raise
-        if session.guards is not None:
-            session.guards.say = self._said.append
-        session.say = self._said.append
         session.check_start()
         self._engine = Engine(session)
         self._engine.worker.quiet = quiet

@@ -87,7 +87,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
         inner.__dict__.pop("forward", None)
         if own_forward is not None:
             inner.forward = own_forward
-    session.listener.check()
+    session.check_signals()
     return trainer.state.global_step
 
 
@@ -146,7 +146,7 @@ class Records(TrainerCallback):
 
     def on_step_end(self, args, state, control, **_):
         self._probe(self.before + state.global_step)
-        if self.session.listener.number:
+        if self.session.interrupted:
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args, state, control, logs=None, **_):
@@ -160,8 +160,7 @@ class Records(TrainerCallback):
         seconds = round(time.perf_counter() - self.begin - self.probing, 3)
         line = {"step": self.before + state.global_step, "seconds": seconds, **logs}
         self.session.run.append("metrics", [line])
-        for listener in self.session.listeners:
-            listener(line)
+        self.session.tell(line)
 
     def on_save(self, args, state, control, **_):
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
