@@ -1,8 +1,8 @@
 """Ctrl-C (SIGINT) and SIGTERM, which Slurm, Colab and ``kill`` send: what is at work is ended in order, not cut off.
 
-While a student trains (``Session.finishing``) the first signal only leaves a mark: the generation at work is finished and a checkpoint is
-saved. A checkpoint can only be continued between two generations, so that is where training stops. Everywhere else on the
-command line (``raising``) the first signal raises ``Interrupted`` where it arrives; what was made by then is on disk.
+While a student trains (``Session.finishing``) the first signal only leaves a mark: the generation at work is finished and a
+checkpoint is saved. A checkpoint can only be continued between two generations, so that is where training stops. Everywhere else
+on the command line (``raising``) the first signal raises ``Interrupted`` where it arrives; what was made by then is on disk.
 A second signal ends the process at once. The exit code is always 128 plus the signal's number: 130, 143, or 129 for SIGHUP.
 
 Only the main thread of a process can listen; elsewhere (the Lab trains on a thread of its own) nothing is changed.
@@ -87,6 +87,7 @@ def end_at_once(number: int) -> None:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[Listener]:
+    """Signals within go to ``listener``: one with a text says that and notes the number, one without raises Interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield listener
         return
