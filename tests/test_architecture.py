@@ -10,14 +10,14 @@ from tools import make_architecture
 
 PACKAGE = ROOT / "thinklab"
 FLOORS = (
-    ("errors", "types", "stage2", "aas", "logprobs", "advantages", "empty_steps", "teacher_watch", "vllm_sync"),
-    ("config", "run", "tasks", "sampler", "static_sampler", "batch_metrics"),
-    ("students", "teachers", "behavior", "trainer"),
+    ("errors", "types", "shaping", "stage2", "logprobs", "advantages", "empty_steps", "teacher_watch", "vllm_sync"),
+    ("config", "aas", "sampler", "static_sampler", "batch_metrics"),
+    ("run", "tasks", "trainer"),
+    ("students", "teachers", "behavior"),
     ("guide", "rewards", "probing"),
     ("review", "experiment", "reports", "export"),
-    ("widgets", "studies"),
-    ("evaluation", "lab"),
-    ("cli",),
+    ("widgets", "studies", "evaluation"),
+    ("lab", "cli"),
 )
 """Rooms from the ground up. A room may import from rooms below it and, within its own floor, from those named before it."""
 ORDER = {room: k for k, room in enumerate(room for floor in FLOORS for room in floor)}

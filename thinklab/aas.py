@@ -16,54 +16,29 @@ Shapes: every tensor argument is (B, T) or broadcasts to it; B sequences, T toke
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 import torch
 
-Variant = Literal["aas", "luffy", "ratio", "authors"]
+from thinklab.shaping import Shaping, Variant
+
+__all__ = ["Shaping", "Variant", "coefficient", "gradient_weight", "loss", "masked", "weight"]
 
 
-@dataclass(frozen=True)
-class Shaping:
-    """Which weight the teacher's tokens get, and its constants."""
-
-    variant: Variant = "aas"
-    c_max: float = 1e-3
-    """|c| at the largest advantage. Tokens with pi << c_max * A / a_max are out of reach (k close to 0)."""
-    a_max: float = 4.0
-    """The advantage at which c reaches c_max. A group of n rewards never exceeds (n - 1) / sqrt(n)."""
-    floor: float = 0.01
-    """Teacher tokens below this probability are masked when A < 0; must exceed c_max, or k could blow up."""
-    luffy_gamma: float = 0.1
-    """The constant of the ``luffy`` variant."""
-
-    def __post_init__(self) -> None:
-        if self.variant not in get_args(Variant):
-            raise ValueError(f"unknown AAS variant {self.variant!r}; one of {', '.join(get_args(Variant))}")
-        if self.c_max < 0 or self.a_max <= 0:
-            raise ValueError(f"c_max must be at least 0 and a_max above 0, not {self.c_max} and {self.a_max}")
-        if not self.c_max < self.floor < 1:
-            raise ValueError(
-                f"floor ({self.floor}) must lie between c_max ({self.c_max}) and 1: with A < 0 the weight "
-                "pi / (pi - c) has a pole at pi = c, which the floor keeps out of reach"
-            )
-        if self.luffy_gamma <= 0:
-            raise ValueError(f"luffy_gamma must be above 0, not {self.luffy_gamma}")
-
-
-def coefficient(advantage: torch.Tensor, c_max: float = 1e-3, a_max: float = 4.0) -> torch.Tensor:
+def coefficient(advantage: torch.Tensor, c_max: float = Shaping.c_max, a_max: float = Shaping.a_max) -> torch.Tensor:
     """c(A): linear in the advantage, the sign of the advantage, at most ``c_max``. Same shape as ``advantage``."""
     return c_max * (advantage / a_max).clamp(-1, 1)
 
 
-def masked(logp: torch.Tensor, advantage: torch.Tensor, floor: float = 0.01) -> torch.Tensor:
+def masked(logp: torch.Tensor, advantage: torch.Tensor, floor: float = Shaping.floor) -> torch.Tensor:
     """True where a teacher token gets no gradient at all: A < 0 and pi < floor."""
     return (advantage < 0) & (logp.detach().exp() < floor)
 
 
 def weight(
-    logp: torch.Tensor, advantage: torch.Tensor, c_max: float = 1e-3, a_max: float = 4.0, floor: float = 0.01
+    logp: torch.Tensor,
+    advantage: torch.Tensor,
+    c_max: float = Shaping.c_max,
+    a_max: float = Shaping.a_max,
+    floor: float = Shaping.floor,
 ) -> torch.Tensor:
     """k = sg(pi / (pi + c(A))), 0 where masked: how a token's gradient compares with a plain policy gradient's.
 
@@ -81,7 +56,11 @@ def weight(
 
 
 def loss(
-    logp: torch.Tensor, advantage: torch.Tensor, c_max: float = 1e-3, a_max: float = 4.0, floor: float = 0.01
+    logp: torch.Tensor,
+    advantage: torch.Tensor,
+    c_max: float = Shaping.c_max,
+    a_max: float = Shaping.a_max,
+    floor: float = Shaping.floor,
 ) -> torch.Tensor:
     """Per-token loss -A * pi / (sg(pi) + c(A)), exactly 0 and without gradient where masked. (B, T), with gradient."""
     pi = logp.to(torch.promote_types(logp.dtype, torch.float32)).exp()

@@ -1,5 +1,19 @@
 """ThinkTuning inside TRL: ``GRPOTrainer`` with guidance between sampling and scoring, and shaped teacher tokens.
 
+The order of calls, which is the order of the methods below; TRL calls those marked with *:
+
+    train                                     until max_steps; stops and raises when the teacher failed for good
+      _generate_and_score_completions *       once for each generation
+        _generate *                           stages 1 and 2, then back into TRL's lists
+          _generate_single_turn *             token ids of n answers to each question, from ``sampler``
+          _as_rollouts, guide, score          the teacher's tokens behind some of the answers; rewards of all
+        _calculate_rewards *                  the reward functions, each with its ``rollout``; TRL makes advantages of them
+        _equal_rewards_earn_nothing           then ``on_batch``
+      compute_loss *, _compute_loss *         stage 3, once for each micro-batch
+        _get_per_token_logps_and_entropies *  log-probs of the answers' tokens, from ``logprobs``
+          _shape                              the weight of ``aas`` on the teacher's tokens; TRL's loss does the rest
+      log *, _save_checkpoint *               after an optimizer step
+
 The idea: keep TRL's loss and change what goes into it. On a teacher token the old log-prob is set to the current one,
 so the ratio is 1 and carries the gradient of log pi, and the advantage is multiplied by the weight w of ``aas``. TRL's
 clipped loss then has the gradient -A * w * grad log pi there, which is that of -A * pi / (sg(pi) + c(A)).
@@ -11,9 +25,11 @@ does not.
 
 from __future__ import annotations
 
+import copy
 import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -129,14 +145,6 @@ class ThinkTuningTrainer(GRPOTrainer):
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
 
-    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
-        optimizer = super().create_optimizer(*args, **kwargs)
-        inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper, when training goes on in this process
-        if self.skip_empty_steps and self._skipping is not inner:
-            skip_in(inner, lambda found: self.accelerator.gather(found[None]).any())
-            self._skipping = inner
-        return optimizer
-
     def train(self, *args: Any, **kwargs: Any):
         """TRL's. Raises ``TeacherError`` when the teacher failed for good on the way, after a checkpoint was saved."""
         if not self.raise_on_teacher_failure:
@@ -156,44 +164,47 @@ class ThinkTuningTrainer(GRPOTrainer):
             warnings.warn(many, RuntimeWarning, stacklevel=2)
         return done
 
-    @property
-    def between_generations(self) -> bool:
-        """True when nothing of the last generation is left to train on: only then can a checkpoint be continued."""
-        return self.state.global_step * self.args.gradient_accumulation_steps % self._generate_every == 0
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        optimizer = super().create_optimizer(*args, **kwargs)
+        inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper, when training goes on in this process
+        if self.skip_empty_steps and self._skipping is not inner:
+            skip_in(inner, lambda found: self.accelerator.gather(found[None]).any())
+            self._skipping = inner
+        return optimizer
 
-    # ---- stages 1 and 2: sample, then guide, before TRL scores --------------------------------------------------
+    # ---- once for each generation: sample, guide, score ----------------------------------------------------------------
 
-    @property
-    def generation(self) -> int:
-        """How many generations came before this one: a function of the step, so a resumed run counts on rightly."""
-        return self.state.global_step * self.args.gradient_accumulation_steps // self._generate_every
-
-    @property
-    def _generate_every(self) -> int:
-        return self.args.steps_per_generation * self.num_iterations
-
-    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
-        if self.recall is not None and (known := self.recall(self.generation)) is not None:
-            return known, None
-        if self.sampler is None or self.use_vllm:
-            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
-        model = self.accelerator.unwrap_model(self.model)
-        seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
-        begin = self.guide.begin if self.model.training and isinstance(self.guide, stage2.Begins) else None
-        ended = (
-            None
-            if begin is None
-            else lambda group, ids: begin(self._group(group, prompt_ids, ids), self.state.global_step, self.generation)
-        )
-        return self.sampler(model, prompt_ids[::num_generations], num_generations, seed, on_done=ended), None
-
-    def _group(self, group: int, prompt_ids, ids: list[list[int]]) -> list[Rollout]:
-        """The rollouts of one question, while others are still being sampled; the same as ``_as_rollouts`` makes of them."""
-        first, texts = group * len(ids), self._texts(ids)
-        return [
-            self._rollout(first + k, group, len(prompt_ids), prompt_ids[first + k], one, text)
-            for k, (one, text) in enumerate(zip(ids, texts, strict=True))
+    def _generate_and_score_completions(self, inputs):
+        self._rows = inputs
+        out = super()._generate_and_score_completions(inputs)
+        spans = [_teacher_span(r, self.scope) for r in self._rollouts]
+        teacher_mask = pad(
+            [torch.tensor(s) for s in spans], padding_value=0, padding_side="right", pad_to_multiple_of=self.pad_to_multiple_of
+        ).to(out["completion_ids"].device)
+        out["teacher_mask"] = teacher_mask * out["completion_mask"]  # TRL shuffles and splits both with the rest
+        share = self._equal_rewards_earn_nothing(out)
+        out["rollout_row"] = torch.arange(len(self._rollouts), device=teacher_mask.device)
+        self._to_trace = set([k for k, r in enumerate(self._rollouts) if r.guided][:TRACED])
+        if self.imitate:
+            out["advantages"] = torch.tensor([float(r.guided) for r in self._rollouts]).to(out["advantages"])
+        first = self.accelerator.process_index * len(self._rollouts)
+        given = self._rewards[first : first + len(self._rollouts)].tolist()
+        self._rollouts = [
+            r
+            if r.rewards
+            else replace(
+                r, rewards={name: value for name, value in zip(self.reward_func_names, row, strict=True) if value == value}
+            )  # NaN: none given
+            for r, row in zip(self._rollouts, given, strict=True)
         ]
+        self._rollouts = [replace(r, advantage=a) for r, a in zip(self._rollouts, out["advantages"].tolist(), strict=True)]
+        if self.model.training:
+            gamma = self.guide.gamma(self.state.global_step) if isinstance(self.guide, stage2.HasGamma) else 0.0
+            batch = Batch(self.generation, self.state.global_step, tuple(self._rollouts), gamma, share)
+            self._figures.append(batch_metrics(batch))
+            if self.on_batch is not None:
+                self.on_batch(batch)
+        return out
 
     def _generate(self, prompts):
         out = list(super()._generate(prompts))
@@ -220,16 +231,28 @@ class ThinkTuningTrainer(GRPOTrainer):
         extra["rollout"] = rollouts
         return tuple(out)
 
-    def _texts(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Answers as text, reasoning included. Not TRL's completions: where a tokenizer has a ``response_template``, TRL parses
-        the reasoning out of their content, and what is guided, verified and measured would not be what is trained."""
-        return self.processing_class.batch_decode(ids, skip_special_tokens=True)
+    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
+        if self.recall is not None and (known := self.recall(self.generation)) is not None:
+            return known, None
+        if self.sampler is None or self.use_vllm:
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
+        model = self.accelerator.unwrap_model(self.model)
+        seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
+        begin = self.guide.begin if self.model.training and isinstance(self.guide, stage2.Begins) else None
+        ended = (
+            None
+            if begin is None
+            else lambda group, ids: begin(self._group(group, prompt_ids, ids), self.state.global_step, self.generation)
+        )
+        return self.sampler(model, prompt_ids[::num_generations], num_generations, seed, on_done=ended), None
 
-    def _message(self, rollout: Rollout) -> dict[str, Any]:
-        """A guided rollout as TRL's reward functions see it: parsed as TRL parses the others."""
-        if all(getattr(self._tokenizer, name, None) is None for name in ("response_template", "response_schema")):
-            return {"role": "assistant", "content": rollout.text}
-        return parse_response(self._tokenizer, list(rollout.completion_ids), prefix=list(rollout.prompt_ids))
+    def _group(self, group: int, prompt_ids, ids: list[list[int]]) -> list[Rollout]:
+        """The rollouts of one question, while others are still being sampled; the same as ``_as_rollouts`` makes of them."""
+        first, texts = group * len(ids), self._texts(ids)
+        return [
+            self._rollout(first + k, group, len(prompt_ids), prompt_ids[first + k], one, text)
+            for k, (one, text) in enumerate(zip(ids, texts, strict=True))
+        ]
 
     def _as_rollouts(self, prompt_ids, completion_ids) -> list[Rollout]:
         n = self.num_generations if self.model.training else self.num_generations_eval
@@ -267,46 +290,16 @@ class ThinkTuningTrainer(GRPOTrainer):
         name = key if key is not None else sha256(str(prompt).encode()).hexdigest()[:16]
         return Example(id=str(name), question=question, gold=str(gold))
 
-    # ---- stage 3: what the loss sees ----------------------------------------------------------------------------
+    def _texts(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Answers as text, reasoning included. Not TRL's completions: where a tokenizer has a ``response_template``, TRL parses
+        the reasoning out of their content, and what is guided, verified and measured would not be what is trained."""
+        return self.processing_class.batch_decode(ids, skip_special_tokens=True)
 
-    def _generate_and_score_completions(self, inputs):
-        self._rows = inputs
-        out = super()._generate_and_score_completions(inputs)
-        spans = [_teacher_span(r, self.scope) for r in self._rollouts]
-        teacher_mask = pad(
-            [torch.tensor(s) for s in spans], padding_value=0, padding_side="right", pad_to_multiple_of=self.pad_to_multiple_of
-        ).to(out["completion_ids"].device)
-        out["teacher_mask"] = teacher_mask * out["completion_mask"]  # TRL shuffles and splits both with the rest
-        share = self._equal_rewards_earn_nothing(out)
-        out["rollout_row"] = torch.arange(len(self._rollouts), device=teacher_mask.device)
-        self._to_trace = set([k for k, r in enumerate(self._rollouts) if r.guided][:TRACED])
-        if self.imitate:
-            out["advantages"] = torch.tensor([float(r.guided) for r in self._rollouts]).to(out["advantages"])
-        first = self.accelerator.process_index * len(self._rollouts)
-        given = self._rewards[first : first + len(self._rollouts)].tolist()
-        self._rollouts = [
-            r
-            if r.rewards
-            else replace(
-                r, rewards={name: value for name, value in zip(self.reward_func_names, row, strict=True) if value == value}
-            )  # NaN: none given
-            for r, row in zip(self._rollouts, given, strict=True)
-        ]
-        self._rollouts = [replace(r, advantage=a) for r, a in zip(self._rollouts, out["advantages"].tolist(), strict=True)]
-        if self.model.training:
-            gamma = self.guide.gamma(self.state.global_step) if isinstance(self.guide, stage2.HasGamma) else 0.0
-            batch = Batch(self.generation, self.state.global_step, tuple(self._rollouts), gamma, share)
-            self._figures.append(batch_metrics(batch))
-            if self.on_batch is not None:
-                self.on_batch(batch)
-        return out
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """TRL's, with the figures of all generations since the last line."""
-        if self.model.training and self._figures:
-            logs.update(over_batches(self._figures))
-            self._figures.clear()
-        super().log(logs, *args, **kwargs)
+    def _message(self, rollout: Rollout) -> dict[str, Any]:
+        """A guided rollout as TRL's reward functions see it: parsed as TRL parses the others."""
+        if all(getattr(self._tokenizer, name, None) is None for name in ("response_template", "response_schema")):
+            return {"role": "assistant", "content": rollout.text}
+        return parse_response(self._tokenizer, list(rollout.completion_ids), prefix=list(rollout.prompt_ids))
 
     def _calculate_rewards(self, *args, **kwargs):
         self._rewards = super()._calculate_rewards(*args, **kwargs)  # (N, F) over all processes
@@ -330,6 +323,8 @@ class ThinkTuningTrainer(GRPOTrainer):
         if self.scale_rewards != "batch":
             self._metrics[mode]["frac_reward_zero_std"][-1] = share
         return share
+
+    # ---- once for each micro-batch: the loss ---------------------------------------------------------------------------
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """TRL's own path. Needed under Unsloth, whose compute_loss bypasses ``_compute_loss``."""
@@ -423,6 +418,26 @@ class ThinkTuningTrainer(GRPOTrainer):
         old = inputs.get("old_per_token_logps")
         inputs["old_per_token_logps"] = now if old is None else torch.where(teacher, now, old)
 
+    def _log_by_origin(self, inputs, teacher, logps, entropies, advantage) -> None:
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        student = inputs["completion_mask"].bool() & ~teacher
+        gap = inputs["ref_per_token_logps"] - logps if "ref_per_token_logps" in inputs else None
+        for origin, mask in (("student", student), ("teacher", teacher)):
+            if mask.any():
+                if gap is not None:  # the estimator of TRL's own KL
+                    metrics[f"{origin}/kl"].append((gap.exp() - gap - 1)[mask].mean().item())
+                metrics[f"{origin}/entropy"].append(entropies[mask].mean().item())
+                metrics[f"{origin}/probability"].append(logps[mask].exp().mean().item())
+        if not teacher.any():
+            return
+        k = aas.gradient_weight(logps, advantage, self.shaping)
+        metrics["teacher/masked"].append((k[teacher] == 0).float().mean().item())
+        unlikely = logps.exp() < 0.1  # LUFFY gives a small weight to nearly certain tokens as well: those are learned already
+        metrics["teacher/out_of_reach"].append(((k < 0.1) & unlikely)[teacher].float().mean().item())
+        for sign, side in (("pos", advantage > 0), ("neg", advantage < 0)):
+            if (teacher & side).any():
+                metrics[f"teacher/weight_{sign}"].append(k[teacher & side].mean().item())
+
     def _trace(self, inputs, logps, weights) -> None:
         traces = []
         for place, row in enumerate(inputs["rollout_row"].tolist()):
@@ -445,25 +460,14 @@ class ThinkTuningTrainer(GRPOTrainer):
         if traces:
             self.on_tokens(traces)
 
-    def _log_by_origin(self, inputs, teacher, logps, entropies, advantage) -> None:
-        metrics = self._metrics["train" if self.model.training else "eval"]
-        student = inputs["completion_mask"].bool() & ~teacher
-        gap = inputs["ref_per_token_logps"] - logps if "ref_per_token_logps" in inputs else None
-        for origin, mask in (("student", student), ("teacher", teacher)):
-            if mask.any():
-                if gap is not None:  # the estimator of TRL's own KL
-                    metrics[f"{origin}/kl"].append((gap.exp() - gap - 1)[mask].mean().item())
-                metrics[f"{origin}/entropy"].append(entropies[mask].mean().item())
-                metrics[f"{origin}/probability"].append(logps[mask].exp().mean().item())
-        if not teacher.any():
-            return
-        k = aas.gradient_weight(logps, advantage, self.shaping)
-        metrics["teacher/masked"].append((k[teacher] == 0).float().mean().item())
-        unlikely = logps.exp() < 0.1  # LUFFY gives a small weight to nearly certain tokens as well: those are learned already
-        metrics["teacher/out_of_reach"].append(((k < 0.1) & unlikely)[teacher].float().mean().item())
-        for sign, side in (("pos", advantage > 0), ("neg", advantage < 0)):
-            if (teacher & side).any():
-                metrics[f"teacher/weight_{sign}"].append(k[teacher & side].mean().item())
+    # ---- after each optimizer step -------------------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """TRL's, with the figures of all generations since the last line."""
+        if self.model.training and self._figures:
+            logs.update(over_batches(self._figures))
+            self._figures.clear()
+        super().log(logs, *args, **kwargs)
 
     def _save_checkpoint(self, model, trial):
         """TRL's, but one that cannot be written whole leaves nothing behind."""
@@ -477,6 +481,58 @@ class ThinkTuningTrainer(GRPOTrainer):
                 f"cannot write the checkpoint {folder}: {str(error).splitlines()[0]} ({free / 1e6:.1f} MB free on the "
                 "disk). The checkpoint before it is kept; free some space and continue with --resume"
             ) from error
+
+    # ---- from outside: where the training stands, and how it is put somewhere else -------------------------------------
+
+    @property
+    def generation(self) -> int:
+        """How many generations came before this one: a function of the step, so a resumed run counts on rightly."""
+        return self.state.global_step * self.args.gradient_accumulation_steps // self._generate_every
+
+    @property
+    def between_generations(self) -> bool:
+        """True when nothing of the last generation is left to train on: only then can a checkpoint be continued."""
+        return self.state.global_step * self.args.gradient_accumulation_steps % self._generate_every == 0
+
+    @property
+    def _generate_every(self) -> int:
+        return self.args.steps_per_generation * self.num_iterations
+
+    def load_checkpoint(self, folder: Path, step: int | None = None) -> None:
+        """The weights that the checkpoint ``folder`` has; nothing is trained.
+
+        Args:
+            step: the step to stand at from now on; None: the present one.
+        """
+        self._load_from_checkpoint(str(folder), self.accelerator.unwrap_model(self.model))
+        if step is not None:
+            self.state.global_step = step
+
+    def save_checkpoint(self) -> None:
+        """Write a checkpoint of the state as it is, outside the order in which ``train`` saves."""
+        self._save_checkpoint(self.model, None)
+        self.callback_handler.on_save(self.args, self.state, self.control)
+
+    def forget_training(self) -> None:
+        """As if ``train`` had never been called, but for the weights: the next call loads a checkpoint or begins at step 0."""
+        self.optimizer = self.lr_scheduler = None
+        self._step, self._buffered_inputs = 0, None
+        self._figures.clear()
+        for metrics in self._metrics.values():
+            metrics.clear()
+
+    @contextmanager
+    def rehearsing(self) -> Iterator[None]:
+        """Within it ``compute_loss`` can be called outside of ``train``: what it notes about the batch is dropped at the end."""
+        metrics, self._metrics = self._metrics, copy.deepcopy(self._metrics)
+        kept = {name: getattr(self, name, None) for name in ("current_gradient_accumulation_steps", "on_tokens")}
+        self.current_gradient_accumulation_steps, self.on_tokens = self.args.gradient_accumulation_steps, None
+        try:
+            yield
+        finally:
+            self._metrics = metrics
+            for name, value in kept.items():
+                setattr(self, name, value)
 
 
 def _teacher_span(rollout: Rollout, scope: str) -> list[int]:

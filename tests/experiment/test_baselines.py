@@ -89,7 +89,7 @@ def test_an_interrupted_baseline_ends_with_the_same_weights(tmp_path, lora):
         if line["step"] == 5:
             raise KeyboardInterrupt
 
-    killed.listeners.append(die)
+    killed.listen(die)
     with pytest.raises(KeyboardInterrupt):
         train_baseline(killed)
     again = build(c, tmp_path / "killed", resume=True)

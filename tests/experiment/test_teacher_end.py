@@ -90,7 +90,14 @@ def test_guided_texts_of_a_baseline_end_in_the_same_way(thinklab, tmp_path):
 
 
 def test_a_study_goes_on_with_a_run_whose_teacher_gave_out(tmp_path, monkeypatch):
-    cell = Cell("b", "a", 0, ROOT / "examples" / "demo-self-check.yaml", ("steps=6",), tmp_path / "run")
+    cell = Cell(
+        base="b",
+        arm="a",
+        seed=0,
+        file=ROOT / "examples" / "demo-self-check.yaml",
+        overrides=("steps=6",),
+        folder=tmp_path / "run",
+    )
     run = RunFolder.create(cell.folder, cell.config().model_dump(mode="json"), {})
     for failed, state in (("no credit", "begun"), ("", "finished")):
         run.write_json("probe.json", {"before": {}, "after": {}, "steps": 2, "stopped": "why", "failed": failed})

@@ -17,6 +17,7 @@ from thinklab.config.load import load_config
 from thinklab.config.ready_made import ReadyMade
 from thinklab.errors import ConfigError, StudentError, TaskError, ThinklabError
 from thinklab.experiment.build import build
+from thinklab.experiment.session import Audience
 from thinklab.guide.guide import Guide, Schedule
 from thinklab.probing import probe
 from thinklab.students import load_student
@@ -277,12 +278,9 @@ def test_a_run_is_refused_or_warned_at_its_start(tmp_path):
 
     behavior = with_phrases("So \\boxed{19}.", "So é \\boxed{19}.")
     config = config.model_copy(update={"behaviors": [config.behaviors[0].model_copy(update={"name": "self-check"})]})
-    session, told = (
-        build(config, tmp_path / "run", parts=ReadyMade(student=lossy_student(), behaviors={"self-check": behavior})),
-        [],
-    )
-    session.say = told.append
-    session.check_start()
+    told = []
+    parts = ReadyMade(student=lossy_student(), behaviors={"self-check": behavior})
+    build(config, tmp_path / "run", parts=parts, audience=Audience(told.append)).check_start()
     assert any("'é'" in line and "lossy" in line for line in told)
 
 

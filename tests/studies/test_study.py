@@ -15,11 +15,11 @@ import pytest
 
 from tests.conftest import ROOT
 from thinklab.errors import ConfigError, RunError
+from thinklab.experiment.forked_run import can_fork
 from thinklab.probing.stats import Rate
 from thinklab.run.folder import RunFolder
-from thinklab.studies.forked_run import can_fork
 from thinklab.studies.page import write_study
-from thinklab.studies.runner import run_study, start
+from thinklab.studies.runner import run_study
 from thinklab.studies.study import cells, load_study
 from thinklab.studies.table import across, against_control, as_csv, finished_rows, markdown
 
@@ -197,10 +197,10 @@ def test_a_mixture_has_a_table_of_all_its_behaviors(file):
 def test_a_forked_run_is_the_same_run(file):
     """Records and answers to the last bit, and a failure ends in its log."""
     every = cells(load_study(file), file, file.parent / "out", "*/aas/*")
-    process = start(every[0], False, fork=True)
-    broken = start(replace(every[1], overrides=(*every[1].overrides, "teacher.rule=no-such-rule")), False, fork=True)
+    process = every[0].start(fork=True)
+    broken = replace(every[1], overrides=(*every[1].overrides, "teacher.rule=no-such-rule")).start(fork=True)
     other = replace(every[0], folder=file.parent / "alone")
-    assert start(other, False, fork=False).wait() == 0 and process.wait() == 0 and broken.wait() not in (0, None)
+    assert other.start(fork=False).wait() == 0 and process.wait() == 0 and broken.wait() not in (0, None)
     for name in ("rollouts.jsonl", "probe_samples.jsonl", "tokens.jsonl"):
         assert (every[0].folder / name).read_bytes() == (other.folder / name).read_bytes()
     assert "no-such-rule" in (every[1].folder / "log.txt").read_text()
@@ -210,7 +210,7 @@ def test_a_forked_run_is_the_same_run(file):
 def test_a_killed_run_is_resumed_and_a_failing_one_does_not_stop_the_others(file):
     out, study = file.parent / "out", load_study(file)
     every = cells(study, file, out, "*/seed-3")
-    process = start(every[1], False)
+    process = every[1].start()
     marks = every[1].folder / "checkpoints"
     deadline = time.time() + 120
     while not list(marks.glob("checkpoint-2/thinklab.json")):

@@ -12,6 +12,7 @@ from thinklab.config.names import FolderName
 from thinklab.config.profiles import apply_profile
 from thinklab.config.schedule import Schedule
 from thinklab.errors import ConfigError
+from thinklab.shaping import Shaping
 
 TEMPLATE_ARGUMENTS = frozenset(
     (
@@ -193,10 +194,10 @@ class RewardSection(Section):
 class LossSection(Section):
     method: Method = "aas"
     """``grpo`` has no teacher; ``sft`` imitates the guided texts; the others differ in the weight on teacher tokens."""
-    c_max: float = Field(1e-3, ge=0)
-    a_max: float = Field(4.0, gt=0)
-    floor: float = Field(0.01, gt=0, lt=1)
-    luffy_gamma: float = Field(0.1, gt=0)
+    c_max: float = Field(Shaping.c_max, ge=0)
+    a_max: float = Field(Shaping.a_max, gt=0)
+    floor: float = Field(Shaping.floor, gt=0, lt=1)
+    luffy_gamma: float = Field(Shaping.luffy_gamma, gt=0)
     scope: Literal["guidance", "trajectory"] | None = None
     """Which tokens count as the teacher's; None: the whole trajectory for ``authors``, the guidance otherwise."""
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any
 
 from thinklab.errors import RunError
 from thinklab.evaluation.plan import Evaluation
+from thinklab.experiment.children import Children
+from thinklab.experiment.training_run import TrainingRun
 from thinklab.run.config_of_run import experiment_of
 from thinklab.run.folder import RunFolder
-from thinklab.studies.runner import last_words, start, stop
-from thinklab.studies.study import Cell as TrainingRun
 
 Say = Callable[[str], None]
-POLL_S = 0.5
 
 
 def silent(*_: Any) -> None:
@@ -97,12 +95,10 @@ def training_runs(config: Evaluation, path: Path, out: Path, method: str) -> lis
         overrides = tuple(f"{k}={json.dumps(v)}" for k, v in keys.items())
         runs.append(
             TrainingRun(
-                "train",
-                method,
-                seed,
-                (Path(path).parent / m.train).resolve(),
-                overrides,
-                Path(out) / "train" / method / f"seed-{seed}",
+                file=(Path(path).parent / m.train).resolve(),
+                overrides=overrides,
+                folder=Path(out) / "train" / method / f"seed-{seed}",
+                seed=seed,
             )
         )
     return runs
@@ -119,13 +115,10 @@ def train(config: Evaluation, path: Path, out: Path, method: str, say: Say) -> N
         if state == "finished":
             continue
         say(f"training {method}, seed {run.seed}" + (", going on" if state == "begun" else ""))
-        begin = time.perf_counter()
-        process = start(run, state == "begun")
-        try:
-            while (code := process.poll()) is None:
-                time.sleep(POLL_S)
-        finally:
-            stop([process])
-        if code:
-            raise RunError(f"training {method}, seed {run.seed}, ended with exit code {code}: {last_words(run.folder)}")
-        say(f"trained {method}, seed {run.seed}, in {time.perf_counter() - begin:.0f} s")
+        with Children() as children:
+            child = children.add(f"training {method}, seed {run.seed},", run.start(resume=state == "begun"), run.log)
+            while not children.ended():
+                pass
+        if child.failure:
+            raise RunError(child.failure)
+        say(f"trained {method}, seed {run.seed}, in {child.seconds:.0f} s")

@@ -21,7 +21,7 @@ from thinklab.experiment.parts import check_parts
 from thinklab.experiment.questions import check_lengths, held_out, kernel_length, question_order
 from thinklab.experiment.recorder import Recorder
 from thinklab.experiment.run_judge import check_config, judge_for
-from thinklab.experiment.session import Session
+from thinklab.experiment.session import Audience, Session
 from thinklab.experiment.trl_arguments import grpo_config, shaping
 from thinklab.guide.guide import Guide
 from thinklab.rewards import REWARD_PARTS, Rewards, reward_function
@@ -35,11 +35,14 @@ from thinklab.teachers.base import restore
 from thinklab.trainer import ThinkTuningTrainer
 
 
-def build(config: Experiment, out: Path, resume: bool = False, parts: ReadyMade = ReadyMade()) -> Session:
+def build(
+    config: Experiment, out: Path, resume: bool = False, parts: ReadyMade = ReadyMade(), audience: Audience = Audience()
+) -> Session:
     """Load and wire everything; nothing is sampled yet.
 
     Args:
         parts: objects in place of what ``config`` would load.
+        audience: who hears of the run while it trains.
 
     Raises:
         ThinklabError: when any part cannot be used; a new run folder exists only when all parts could.
@@ -137,17 +140,32 @@ def build(config: Experiment, out: Path, resume: bool = False, parts: ReadyMade 
         raise_on_teacher_failure=False,  # the Recorder ends the run
         on_tokens=lambda traces: run.append("tokens", traces),
     )
-    session = Session(config, student, task, behaviors, train_examples, test_examples, teacher, guide, trainer, run, judge=judge)
-    if config.guards.action != "off":
-        session.guards = Guards(config, student, run)
+    guards = Guards(config, student, run, audience.say) if config.guards.action != "off" else None
+    fits = None
     if longest_batch.wanted(config) and config.baseline is None:  # a baseline never runs the batch that it would try
         try:
-            session.fits = longest_batch.try_longest_batch(trainer, config)
+            fits = longest_batch.try_longest_batch(trainer, config)
         except TrainingError:
             if not resume:
                 run.config_file.unlink()  # so that the corrected command can use the same folder
             raise
     trainer.remove_callback(PrinterCallback)  # metrics.jsonl and the progress line take its place
+    session = Session(
+        config,
+        student,
+        task,
+        behaviors,
+        train_examples,
+        test_examples,
+        teacher,
+        guide,
+        judge,
+        guards,
+        trainer,
+        run,
+        fits,
+        audience,
+    )
     trainer.add_callback(Recorder(session))
     return session
 

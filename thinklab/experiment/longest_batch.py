@@ -12,7 +12,6 @@ Left out: vLLM's own generation, whose memory is its own to plan, and a teacher 
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,23 +135,18 @@ def _nothing_stays(trainer: ThinkTuningTrainer) -> Iterator[None]:
     """Random states, gradients, metrics and everything that is set on the model are put back: each module's mode, its flag for
     checkpointing, the buffers and marks of Unsloth's generation."""
     model, tokenizer = trainer.model, trainer.processing_class
-    metrics, side = copy.deepcopy(trainer._metrics), tokenizer.padding_side
+    side = tokenizer.padding_side
     holders = [
         *model.modules(),
         *{id(c): c for m in model.modules() for c in (getattr(m, "config", None),) if hasattr(c, "__dict__")}.values(),
     ]
     before = [(holder, _settings(holder)) for holder in holders]
-    kept = {name: getattr(trainer, name, None) for name in ("current_gradient_accumulation_steps", "on_tokens")}
-    trainer.current_gradient_accumulation_steps, trainer.on_tokens = trainer.args.gradient_accumulation_steps, None
     try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
+        with trainer.rehearsing(), torch.random.fork_rng(range(torch.cuda.device_count())):
             yield
     finally:
         for parameter in model.parameters():
             parameter.grad = None
-        trainer._metrics = metrics
-        for name, value in kept.items():
-            setattr(trainer, name, value)
         for holder, settings in before:
             for name in set(_settings(holder)) - set(settings):
                 del vars(holder)[name]

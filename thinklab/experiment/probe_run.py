@@ -23,13 +23,12 @@ from thinklab.config.ready_made import ReadyMade
 from thinklab.errors import RunError
 from thinklab.experiment.build import build
 from thinklab.experiment.questions import answer_limit
-from thinklab.experiment.session import Session
+from thinklab.experiment.session import Audience, Session
 from thinklab.probing import probe, reach, spill_over
 from thinklab.probing.retention import Retention, base_model
 from thinklab.run.config_of_run import experiment_of
 from thinklab.run.folder import RunFolder
 from thinklab.run.lock import FolderLock
-from thinklab.run.signals import finishing
 from thinklab.teachers.scripted import ScriptedTeacher
 from thinklab.types import rollout_from_json
 
@@ -105,8 +104,7 @@ def _probe_run(
         raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")
     config = experiment_of(run)
     nobody = ScriptedTeacher(lambda request: None)  # a probe asks no teacher: no key, no second model
-    session = build(config, path, resume=True, parts=replace(parts, teacher=nobody))
-    session.say = say
+    session = build(config, path, resume=True, parts=replace(parts, teacher=nobody), audience=Audience(say))
     known = run.read_json("probe.json") or {}
     room = answer_limit(config)
     known["questions"] = asked(session, questions)
@@ -123,7 +121,7 @@ def _probe_run(
     with (base or nullcontext)():
         if unknown := measure_reach(session):
             known["reach"] = unknown
-    session.trainer._load_from_checkpoint(str(found[0]), session.student.model)
+    session.trainer.load_checkpoint(found[0])
     say("after: rates")
     known |= {"after": full_probe(session, "after", questions, samples), "steps": found[1]}
     known["difference"] = paired(run)
@@ -193,7 +191,7 @@ def measure_reach(session: Session, texts: int = REACH_TEXTS) -> dict[str, Any] 
         return None
     t, loss = session.config.train, session.config.loss
     found = reach.measure(session.student, rollouts, loss)
-    drawn = t.steps // (t.iterations * t.minibatches) * t.questions * t.samples
+    drawn = t.steps // session.span * t.questions * t.samples
     return {**found.to_json(), "advice": reach.advice(found, loss, drawn)}
 
 
@@ -239,15 +237,12 @@ def persist(
     )
     folder = run.path / "persistence"
     resume = (folder / "config.yaml").exists()
-    session = build(plain, folder, resume, parts)
-    session.say = say
-    if session.guards is not None:
-        session.guards.say = say
+    session = build(plain, folder, resume, parts, Audience(say))
     if session.run.last_checkpoint() is None:
-        session.trainer._load_from_checkpoint(str(checkpoint), session.student.model)
-    with finishing() as session.listener:
+        session.trainer.load_checkpoint(checkpoint)
+    with session.finishing():
         session.train(resume)
-    session.listener.check()
+    session.check_signals()
     done = session.trainer.state.global_step
     after = full_probe(session, "after", questions, samples)
     session.run.write_json("probe.json", {"after": after, "steps": done})

@@ -66,8 +66,7 @@ class RunRecorder(TrainerCallback):
         line |= self.more(line)
         self.session.run.append("metrics", [line])
         self.written(line, state, control, **trained)
-        for listener in self.session.listeners:
-            listener(line)
+        self.session.tell(line)
 
     def on_save(self, args, state, control, **_):
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
@@ -105,7 +104,7 @@ class Recorder(RunRecorder):
         span = self.session.config.train.iterations * self.session.config.train.minibatches
         if state.global_step % span:  # a checkpoint within a generation could not be continued
             return
-        if self.session.stopped or self.session.listener.number:
+        if self.session.stopped or self.session.interrupted:
             control.should_save = control.should_training_stop = True
         elif not self.cap_told and (reached := cap_reached(self.session.teacher)):
             self.cap_told = control.should_save = True

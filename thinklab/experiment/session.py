@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from thinklab.probing import probe
 from thinklab.run import checkpoints
 from thinklab.run.config_of_run import experiment_of
 from thinklab.run.folder import RunFolder
-from thinklab.run.signals import Listener
+from thinklab.run.signals import FINISHING, Listener, listening
 from thinklab.students import Student
 from thinklab.tasks.base import Task
 from thinklab.teachers import Teacher, TeacherRequest
@@ -29,9 +30,19 @@ from thinklab.trainer import ThinkTuningTrainer
 from thinklab.types import Example
 
 
-@dataclass
+@dataclass(frozen=True)
+class Audience:
+    """Who hears of a run while it trains."""
+
+    say: Callable[[str], None] = lambda text: None
+    """Called with what a person should read."""
+    metrics: tuple[Callable[[dict], None], ...] = ()
+    """Called with every line of ``metrics.jsonl``."""
+
+
+@dataclass(frozen=True)
 class Session:
-    """Everything that one experiment consists of, ready to train."""
+    """One experiment, ready to train. ``build`` makes it whole; nothing is filled in later."""
 
     config: Experiment
     student: Student
@@ -41,27 +52,55 @@ class Session:
     test_examples: list[Example]
     teacher: Teacher | None
     guide: Guide | None
+    judge: RunJudge | None
+    """Who answers for judge detectors; None where no behavior has one."""
+    guards: Guards | None
     trainer: ThinkTuningTrainer
     run: RunFolder
-    listeners: list[Callable[[dict], None]] = field(default_factory=list)
-    """Called with every line of ``metrics.jsonl``."""
-    guards: Guards | None = None
-    say: Callable[[str], None] = lambda text: None
-    """Called with what a person should read while it trains."""
-    fits: longest_batch.LongestBatch | None = None
+    fits: longest_batch.LongestBatch | None
     """What the longest possible batch took; None when it was not tried."""
-    listener: Listener = field(default_factory=Listener)
-    """Hears SIGINT and SIGTERM while it trains; see ``thinklab/run/signals.py``."""
-    judge: RunJudge | None = None
-    """Who answers for judge detectors; None where no behavior has one."""
-    told_of: set[int] = field(default_factory=set)
+    audience: Audience
+    _signals: Listener = field(init=False, default_factory=lambda: Listener(text=FINISHING))
+    _listeners: list[Callable[[dict], None]] = field(init=False, default_factory=list)
+    _told_of: set[int] = field(init=False, default_factory=set)
     """Numbers of probe questions that were more than there are, and that ``say`` was told."""
+
+    def say(self, text: str) -> None:
+        """Tell a person."""
+        self.audience.say(text)
+
+    def tell(self, line: dict) -> None:
+        """Hand a line of ``metrics.jsonl`` on to all who listen."""
+        for listener in (*self.audience.metrics, *self._listeners):
+            listener(line)
+
+    def listen(self, listener: Callable[[dict], None]) -> None:
+        """Also hand every further line of ``metrics.jsonl`` to ``listener``."""
+        self._listeners.append(listener)
+
+    def finishing(self) -> AbstractContextManager[Listener]:
+        """Within it SIGINT and SIGTERM are only noted: the generation at work is finished and saved."""
+        return listening(self._signals)
+
+    @property
+    def interrupted(self) -> bool:
+        """A signal has been noted."""
+        return bool(self._signals.number)
+
+    def check_signals(self) -> None:
+        """Raises Interrupted when a signal has been noted."""
+        self._signals.check()
+
+    @property
+    def span(self) -> int:
+        """Optimizer steps for each generation; a checkpoint within one could not be continued."""
+        return self.config.train.iterations * self.config.train.minibatches
 
     def train(self, resume: bool = False) -> None:
         """Train to ``config.train.steps``, from the last checkpoint on when ``resume``.
 
-        A signal that ``listener`` has heard ends it after the generation at work, with a checkpoint. A run that has all its steps
-        is only loaded: nothing is sampled and no weight changes.
+        A signal that was noted (``finishing``) ends it after the generation at work, with a checkpoint. A run that has all its
+        steps is only loaded: nothing is sampled and no weight changes.
         """
         checkpoint = None
         if resume:
@@ -86,8 +125,7 @@ class Session:
 
     def load(self, checkpoint: Path, step: int) -> None:
         """The student as ``checkpoint`` has it; there is no step left to train."""
-        self.trainer._load_from_checkpoint(str(checkpoint), self.student.model)
-        self.trainer.state.global_step = step
+        self.trainer.load_checkpoint(checkpoint, step)
 
     def check_start(self) -> None:
         """Warn of what can be seen before the first step; nothing on a run that goes on, which was warned then."""
@@ -119,7 +157,7 @@ class Session:
             return None
         t, behavior = self.config.train, self.behaviors[0]
         done = self.run.last_checkpoint()
-        generations = range(done[1] if done else 0, t.steps, t.iterations * t.minibatches)
+        generations = range(done[1] if done else 0, t.steps, self.span)
         calls = sum(self.guide.schedule.count(step, t.samples) for step in generations) * t.questions
         answer = "word " * t.max_completion_tokens
         sample = [
@@ -138,15 +176,15 @@ class Session:
         texts = 2 * min(p.questions, held) * (p.samples + 1)  # before and after, at T=1 and greedily
         texts += (t.steps // p.every + 1) * min(p.every_questions, held) if p.every else 0
         if self.config.judge is not None and self.config.judge.rollouts:  # the student's own text, and the guided one
-            texts += 2 * t.questions * t.samples * (t.steps // (t.iterations * t.minibatches))
+            texts += 2 * t.questions * t.samples * (t.steps // self.span)
         limit = answer_limit(self.config)
         return "; ".join(said for b in self.behaviors if b.needs_judge and (said := self.judge.estimate(b, texts, limit)))
 
     def held_out(self, wanted: int) -> list[Example]:
         """The first ``wanted`` held-out questions; says so, once, where there are fewer."""
         there = len(self.test_examples)
-        if wanted > there and wanted not in self.told_of:
-            self.told_of.add(wanted)
+        if wanted > there and wanted not in self._told_of:
+            self._told_of.add(wanted)
             self.say(
                 f"WARNING: {wanted} questions were asked for in the probe, but the task {self.task.name!r} has only {there} "
                 f"held out: {there} are measured, and the intervals are those of {there}"

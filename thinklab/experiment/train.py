@@ -23,7 +23,7 @@ from thinklab.guide.rejections import outcomes, sentence
 from thinklab.run.config_of_run import of_a_run, run_of
 from thinklab.run.folder import RunFolder
 from thinklab.run.lock import FolderLock
-from thinklab.run.signals import Interrupted, finishing
+from thinklab.run.signals import Interrupted
 from thinklab.run.usage import supervised_usage
 from thinklab.students import unsloth_first
 from thinklab.teachers.protocols import RefusesAboveCap, SumsUp
@@ -151,6 +151,7 @@ def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str
     """A run without a step left: probe it where that was not done. No step, no teacher, no weight that changes."""
     from thinklab.config.ready_made import ReadyMade
     from thinklab.experiment.build import build, check_same
+    from thinklab.experiment.session import Audience
     from thinklab.teachers.scripted import ScriptedTeacher
 
     run = RunFolder(out)
@@ -161,8 +162,7 @@ def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str
         return known
     say(f"{out}: all {steps} steps are trained; what is missing is the probe after training")
     checkpoint, at = run.last_checkpoint(thorough=True)
-    session = build(config, out, True, ReadyMade(teacher=ScriptedTeacher(lambda request: None)))
-    session.say = say
+    session = build(config, out, True, ReadyMade(teacher=ScriptedTeacher(lambda request: None)), Audience(say))
     session.load(checkpoint, at)
     return _probe_after(session, known, steps)
 
@@ -228,15 +228,13 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
     from thinklab.experiment.baselines import train_baseline
     from thinklab.experiment.build import build
     from thinklab.experiment.probe_run import full_probe
+    from thinklab.experiment.session import Audience
 
-    session = build(config, out, resume)
+    session = build(config, out, resume, audience=Audience(say, (on_metrics,) if on_metrics else ()))
     if told := unused():
         say(told)
     if session.fits is not None:
         say(str(session.fits))
-    if session.guards is not None:
-        session.guards.say = say
-    session.say = say
     if cost := session.estimate():
         say(f"teacher, before the run: {cost}")
         if not resume:
@@ -244,13 +242,11 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
     if cost := session.estimate_judge():
         say(f"judge, before the run: {cost}")
     session.check_start()
-    if on_metrics:
-        session.listeners.append(on_metrics)
     known = (session.run.read_json("probe.json") or {}) if resume else {}
     if "before" not in known:
         known = {"before": full_probe(session, "before")} if not (resume and session.run.last_checkpoint()) else {}
         session.run.write_json("probe.json", known)
-    with finishing() as session.listener:
+    with session.finishing():
         if config.baseline is not None:
             steps = train_baseline(session, resume)
         else:
@@ -263,7 +259,7 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
         say(sentence(replies, ". Each trained without guidance, as in plain GRPO") or "replies: the teacher was never asked")
     if isinstance(session.teacher, SumsUp):
         say(f"teacher, after the run: {session.teacher.summary()}")
-    session.listener.check()
+    session.check_signals()
     return _probe_after(session, known, steps)
 
 

@@ -9,8 +9,6 @@ beside the first; that it fits has not been tried.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,14 +18,15 @@ from typing import Any
 from thinklab.config.experiment import Experiment
 from thinklab.config.names import LONGEST_NAME
 from thinklab.errors import LabError, RunError
-from thinklab.lab.results import as_text, box, table
+from thinklab.experiment.children import Children, spawn
+from thinklab.lab.results import LabProbe, as_text, box, table
+from thinklab.lab.worker import Progress, bar
 from thinklab.probing import probe
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Estimate
 from thinklab.probing.table import HEAD, TITLE, rows_of
 from thinklab.run.folder import RunFolder
 
-POLL_S = 0.2
 PATIENCE_S = 60.0
 
 
@@ -79,12 +78,12 @@ def control_config(config: Experiment, overrides: list[str]) -> dict[str, Any]:
 
 
 def run_control(
-    folder: Path, plan: dict[str, Any], step: int, questions: int | None, samples: int | None, show: Callable[[int], None]
+    folder: Path, plan: dict[str, Any], step: int, questions: int | None, samples: int | None, quiet: bool = False
 ) -> dict[str, ProbeResult]:
     """Bring the control to ``step`` and measure it there.
 
     Args:
-        show: gets the number of steps done, often.
+        quiet: no progress bar.
 
     Raises:
         LabError: when the control has gone further than ``step``, or was begun with another config.
@@ -99,40 +98,37 @@ def run_control(
     if not (found == wanted and known.get("steps") == step and "after" in known):
         folder.mkdir(parents=True, exist_ok=True)
         run.write_json("plan.json", wanted)
-        _run(folder, step, show)
+        progress = Progress()
+        progress.begin("control: plain GRPO", step)
+
+        def show(done: int) -> None:
+            progress.done = min(done, step)
+            draw()
+
+        with bar(progress, quiet) as draw:
+            _run(folder, step, show)
         known = run.read_json("probe.json")
     return {d: ProbeResult.from_json(r) for d, r in known["after"].items()}
 
 
 def _run(folder: Path, step: int, show: Callable[[int], None]) -> None:
-    with open(folder / "log.txt", "ab") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "thinklab.lab.control_process", str(folder), str(step)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a stop is handed on below, once
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-    try:
-        while child.poll() is None:
+    log = folder / "log.txt"
+    command = [sys.executable, "-m", "thinklab.lab.control_process", str(folder), str(step)]
+    with Children(patience_s=PATIENCE_S) as children:
+        process = spawn(command, log, {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+        child = children.add("the control", process, log)
+        while not children.ended():
             show(sum(1 for _ in RunFolder(folder).read("metrics")))
-            try:
-                child.wait(POLL_S)
-            except subprocess.TimeoutExpired:
-                continue
-    except KeyboardInterrupt:
-        child.send_signal(signal.SIGINT)
-        raise
-    finally:
-        try:
-            child.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-    if child.returncode:
-        tail = " / ".join((folder / "log.txt").read_text("utf-8", "replace").strip().splitlines()[-2:])
-        raise RunError(f"the control ended with exit code {child.returncode}: {tail} (whole log: {folder / 'log.txt'})")
+    if child.failure:
+        raise RunError(child.failure)
     show(step)
+
+
+def compare(run: RunFolder, step: int, control: Mapping[str, ProbeResult], mine: LabProbe) -> Comparison:
+    """``run`` beside its control, both measured at ``step``; writes ``compare.json``."""
+    gap = differences(RunFolder(run.path / "control"), run)
+    run.write_json("compare.json", {"step": step, "difference": gap})
+    return Comparison(step, mine.before, control, mine.after, gap)
 
 
 def differences(control: RunFolder, run: RunFolder) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Engine:
         self.waiting: Waiting | None = None
         self.lines: list[dict] = []
         """Metrics of the present call."""
-        self.span = session.config.train.iterations * session.config.train.minibatches
+        self.span = session.span
         self._order: Any = Stand()
         self._next: Any = None
         self._begun = False
@@ -93,7 +93,7 @@ class Engine:
         trainer.guide, trainer.recall = _Stage2(self), self._recall
         trainer.add_callback(_Pauses(self))
         self._hook = session.student.model.get_input_embeddings().register_forward_pre_hook(self._before_forward)
-        session.listeners.append(self._on_metrics)
+        session.listen(self._on_metrics)
 
     @property
     def saved_step(self) -> int:
@@ -108,7 +108,7 @@ class Engine:
     def _load_last(self) -> None:
         """The last checkpoint's weights, for a run that has no step left to train."""
         found = self.session.run.last_checkpoint()
-        self.session.trainer._load_from_checkpoint(str(found[0]), self.session.student.model)
+        self.session.trainer.load_checkpoint(found[0])
         self.loaded_step = found[1]
 
     def find_waiting(self) -> None:
@@ -252,11 +252,7 @@ class Engine:
     def _back(self) -> None:
         """The trainer as if it were new: the next ``train`` loads the last checkpoint."""
         session = self.session
-        trainer = session.trainer
-        trainer.optimizer = trainer.lr_scheduler = None
-        trainer._step, trainer._buffered_inputs = 0, None
-        for metrics in trainer._metrics.values():
-            metrics.clear()
+        session.trainer.forget_training()
         if session.guards is not None:
             session.guards.watch = Watch(
                 session.config.guards,
@@ -280,8 +276,7 @@ class Engine:
         if self._stepping or step % self.span or step <= self.saved_step:
             return
         _set_random_state(self._at_boundary)
-        trainer._save_checkpoint(trainer.model, None)
-        trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
+        trainer.save_checkpoint()
 
     def boundary(self, step: int) -> None:
         """Before a generation: wait for an order, unless one still holds."""

@@ -14,39 +14,25 @@ where the last one stood. What trains is in ``engine.py``; this file is the orde
 
 from __future__ import annotations
 
-import atexit
-import logging
-import sys
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinklab.config.experiment import Experiment
-from thinklab.errors import ConfigError, LabError, RunError, TeacherError
+from thinklab.errors import LabError, TeacherError
 from thinklab.guide.rejections import outcomes, sentence
-from thinklab.lab import settings as lab_config
-from thinklab.lab.results import Metrics, Proposals, ReviewText, Status, batch_text, in_notebook, show_batches_in_notebook
-from thinklab.lab.waiting import Waiting
-from thinklab.lab.worker import Progress, bar
-from thinklab.run.folder import RunFolder
-from thinklab.run.lock import FolderLock
-from thinklab.students import unsloth_first
-from thinklab.types import Batch, Guidance
+from thinklab.lab.decisions import Auto, policy
+from thinklab.lab.opening import OpenRun
+from thinklab.lab.results import Metrics, Proposals, ReviewText, batch_text, in_notebook
+from thinklab.lab.waiting import Waiting, asked_for
+from thinklab.types import Batch
 
 if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: Unsloth must come before it
     from thinklab.lab.control import Comparison
-    from thinklab.lab.engine import Engine
     from thinklab.lab.results import LabProbe, LabReach
     from thinklab.review.queue import ReviewQueue
 
-Auto = str | Callable[..., Any]
-"""``accept``, ``accept_if_detected``, ``reject``, or a function of a ``review.Item`` that returns True (accept), False
-(reject), a text (edit) or None (leave it open)."""
-_OPEN: weakref.WeakValueDictionary[Path, Lab] = weakref.WeakValueDictionary()
 
-
-class Lab:
+class Lab(OpenRun):
     """One run, step by step.
 
     Args:
@@ -69,75 +55,6 @@ class Lab:
     Raises:
         ThinklabError: when something cannot be used, or the folder belongs to another experiment or process.
     """
-
-    def __init__(
-        self,
-        config: str | Path | Mapping | Experiment | None = None,
-        *,
-        out: str | Path | None = None,
-        overrides: Iterable[str] = (),
-        profile: str | None = None,
-        resume: bool | None = None,
-        by: str | None = None,
-        quiet: bool = False,
-        **settings: Any,
-    ):
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it names an optional kernel for CPUs at every import
-        self._engine: Engine | None = None
-        self._queue: ReviewQueue | None = None
-        self._queue_for = ""  # key of the batch that the queue is about
-        self._said: list[str] = []
-        self._told = 0
-        self.by, self.quiet = by, quiet
-        if config is None and out is None and not settings and not overrides:
-            raise ConfigError('Lab() needs a config, such as Lab("demo-self-check"), or student=, task=, behaviors= and teacher=')
-        out = None if out is None else Path(out)
-        self.config, parts = lab_config.experiment(
-            config, [overrides] if isinstance(overrides, str) else overrides, profile, settings, out
-        )
-        self._parts = parts
-        self.path = out or Path("runs") / self.config.name
-        there = RunFolder(self.path).config_file.exists()
-        if resume and not there:
-            raise RunError(f"{self.path} holds no run that could be continued; leave resume out to begin one there")
-        before = _OPEN.get(self.path.resolve())
-        if before is not None:  # a cell that makes the Lab was run again: the new one takes over
-            before.close()
-        lock = FolderLock(self.path)
-        if there and resume is False:
-            there = False
-            _move_away(self.path, self._say)
-            lock.release()
-            lock = FolderLock(self.path)
-        try:
-            unsloth_first.import_first(self.config.student.kind)
-            from thinklab.experiment.build import build
-            from thinklab.lab.engine import Engine
-
-            session = build(self.config, self.path, there, parts)
-            self._lock = lock
-        except BaseException:
-            lock.release()
-            raise
-        session.say = self._said.append
-        if session.guards is not None:
-            session.guards.say = self._said.append
-        session.say = self._said.append
-        session.check_start()
-        self._engine = Engine(session)
-        self._engine.worker.quiet = quiet
-        _OPEN[self.path.resolve()] = self
-        show_batches_in_notebook()
-        if there:
-            self._engine.find_waiting()
-            self._say(
-                f"continues {self.path} at step {self.step} of {self.config.train.steps}: {self._status().now}. "
-                f"Next: {self._status().next or 'nothing'}"
-            )
-        else:
-            for who, cost in (("teacher", session.estimate()), ("judge", session.estimate_judge())):
-                if cost:
-                    self._say(f"{who}, for the whole run: {cost}")
 
     # ---- one step at a time
 
@@ -170,7 +87,7 @@ class Lab:
             return Proposals(waiting.batch, {})
         if not waiting.guided or waiting.unanswered:
             waiting = self._to_batch()
-            self._close_queue("the teacher was asked again; lab.review(batch) shows what it said")
+            self._decisions.close("the teacher was asked again; lab.review(batch) shows what it said")
             engine.guide(waiting)
         lost = [g for g in waiting.unanswered if g.reason != "waiting"]
         if lost and len(lost) == len(waiting.proposals):
@@ -196,9 +113,9 @@ class Lab:
         Raises:
             LabError: before ``guide``.
         """
-        queue = self._queue_of(self._mine(batch, "review"))
+        queue = self._decisions.queue(self._mine(batch, "review"))
         if auto is not None:
-            queue.apply(_policy(auto))
+            queue.apply(policy(auto))
             text = ReviewText(queue)
             self._say(text.lines[0] + f". Next: {self._status().next}")
             return text
@@ -221,12 +138,12 @@ class Lab:
             LabError: when guidance is undecided, or ``guide`` was not called; the message says how to go on.
         """
         waiting = self._mine(batch, "update")
-        guidance = self._decided(waiting, auto)
+        guidance = self._decisions.guidance(waiting, auto)
         engine = self._engine
         self._to_batch()
         engine.learn(guidance)
         line = Metrics({k: v for part in engine.lines for k, v in part.items()})
-        self._close_queue()
+        self._decisions.close()
         self._end_of_steps()
         self._say(
             f"step {self.step} of {self.config.train.steps} is trained and saved. Next: {self._status().next or 'lab.probe()'}"
@@ -258,14 +175,14 @@ class Lab:
         if engine.waiting is not None and engine.session.guide is not None:
             if not engine.waiting.guided:
                 self.guide()
-            guidance = self._decided(engine.waiting, auto)
+            guidance = self._decisions.guidance(engine.waiting, auto)
         if engine.waiting is not None:
             self._to_batch()
         try:
-            engine.run(until, _policy(auto), self.by, guidance)
+            engine.run(until, policy(auto), self.by, guidance)
         finally:
             if engine.waiting is None:
-                self._close_queue()
+                self._decisions.close()
         line = Metrics({k: v for part in engine.lines[-engine.span :] for k, v in part.items()})
         why = engine.session.stopped
         self._end_of_steps()
@@ -324,7 +241,7 @@ class Lab:
         Raises:
             LabError: before the first step, or where the run has ready-made parts that another process cannot have.
         """
-        from thinklab.lab.control import Comparison, control_config, differences, run_control
+        from thinklab.lab.control import compare, control_config, run_control
 
         engine, step = self._open(), self.step
         if not step:
@@ -335,20 +252,9 @@ class Lab:
                 f"the control runs in a process of its own, which cannot have the ready-made {', '.join(parts)}: "
                 "give a name or a file instead"
             )
-        folder = self.path / "control"
         plan = control_config(self.config, [overrides] if isinstance(overrides, str) else list(overrides))
-        progress = Progress()
-        progress.begin("control: plain GRPO", step)
-
-        def show(done: int) -> None:
-            progress.done = min(done, step)
-            draw()
-
-        with bar(progress, self.quiet) as draw:
-            control = run_control(folder, plan, step, questions, samples, show)
-        mine = self.probe(questions, samples)
-        engine.session.run.write_json("compare.json", {"step": step, "difference": differences(RunFolder(folder), self.run)})
-        return Comparison(step, mine.before, control, mine.after, differences(RunFolder(folder), self.run))
+        control = run_control(self.path / "control", plan, step, questions, samples, self.quiet)
+        return compare(engine.session.run, step, control, self.probe(questions, samples))
 
     # ---- what there is
 
@@ -378,93 +284,15 @@ class Lab:
         return push(folder if folder.exists() else self.save(kind), repo, private=private, ask=ask)
 
     @property
-    def step(self) -> int:
-        """Optimizer steps done and saved."""
-        return self._open().step
-
-    @property
-    def batch(self) -> Batch | None:
-        """The batch that waits; None where none does."""
-        waiting = self._open().waiting
-        return None if waiting is None else waiting.batch
-
-    @property
-    def proposals(self) -> dict[str, Guidance]:
-        """What the teacher said about the batch that waits, by rollout id."""
-        waiting = self._open().waiting
-        return {} if waiting is None else dict(waiting.proposals)
-
-    @property
     def queue(self) -> ReviewQueue:
         """Every decision about the batch that waits."""
-        return self._queue_of(self._mine(None, "review"))
-
-    @property
-    def run(self) -> RunFolder:
-        return RunFolder(self.path)
-
-    @property
-    def student(self):
-        return self._open().session.student
-
-    @property
-    def task(self):
-        return self._open().session.task
-
-    @property
-    def behaviors(self):
-        return self._open().session.behaviors
-
-    def __repr__(self) -> str:
-        return self._status().text()
-
-    def _repr_html_(self) -> str:
-        return self._status().html()
-
-    def __enter__(self) -> Lab:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the worker, free the memory and the folder. What was waiting waits on disk."""
-        if self._engine is not None:
-            self._close_queue(f"this Lab is closed; Lab(out={str(self.path)!r}) continues where it was")
-            self._shut()
-
-    def _shut(self) -> None:
-        engine, self._engine = self._engine, None
-        engine.close()
-        self._lock.release()
-        if _OPEN.get(self.path.resolve()) is self:
-            del _OPEN[self.path.resolve()]
-        sys.modules["torch"].cuda.empty_cache()  # does nothing where there is no GPU
+        return self._decisions.queue(self._mine(None, "review"))
 
     # ---- inside
 
-    def _open(self) -> Engine:
-        if self._engine is None:
-            raise LabError(f"this Lab is closed; Lab(out={str(self.path)!r}) continues where it was")
-        return self._engine
-
     def _mine(self, batch: Batch | None, call: str) -> Waiting:
         """What is known about ``batch``, if it is the one that waits."""
-        waiting = self._open().waiting
-        if batch is not None and not isinstance(batch, Batch):
-            raise LabError(f"lab.{call}(batch) takes what lab.rollout() returned, not {type(batch).__name__}")
-        if waiting is None:
-            raise LabError(
-                "there is no batch yet: batch = lab.rollout() first"
-                if batch is None or self.step <= batch.step
-                else f"batch {batch.generation} has been trained on already; batch = lab.rollout() gives the next one"
-            )
-        if batch is not None and (batch.generation, batch.step) != (waiting.batch.generation, waiting.batch.step):
-            raise LabError(
-                f"batch {batch.generation} is not the one that waits, which is batch {waiting.batch.generation}: "
-                "lab.rollout() returns it"
-            )
-        return waiting
+        return asked_for(self._open().waiting, batch, call, self.step)
 
     def _to_batch(self) -> Waiting:
         """Bring the training to where the batch waits: sampled, not guided."""
@@ -485,123 +313,3 @@ class Lab:
             else (f"its learning rate has fallen to 0 ({t.decay} decay), so begin another run for more")
         )
         return LabError(f"all {t.steps} steps of this run are done: lab.probe() measures it; {more}")
-
-    def _queue_of(self, waiting: Waiting) -> ReviewQueue:
-        guide = self._engine.session.guide
-        if guide is None:
-            raise LabError(
-                f"the method {self.config.loss.method!r} has no teacher, so there is nothing to review: lab.update(batch)"
-            )
-        if not waiting.guided:
-            raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
-        if self._queue is None or self._queue_for != waiting.key:
-            self._queue, self._queue_for = self._engine.queue(waiting, self.by), waiting.key
-        return self._queue
-
-    def _decided(self, waiting: Waiting, auto: Auto | None) -> dict[str, Guidance]:
-        if self._engine.session.guide is None:
-            return {}
-        queue = self._queue_of(waiting)
-        if auto is not None:
-            queue.apply(_policy(auto))
-        left = [i for i in queue.items if i.state in ("open", "skipped")]
-        if left:
-            raise LabError(
-                f"{len(left)} of {len(queue)} pieces of guidance are undecided ({', '.join(i.id for i in left[:5])}"
-                f"{', …' if len(left) > 5 else ''}): decide in lab.review(batch), or take them as the teacher wrote them "
-                "with lab.update(batch, auto='accept'), or leave them out with auto='reject'"
-            )
-        return queue.decided()
-
-    def _close_queue(self, why: str = "this batch has been trained on; its decisions stand") -> None:
-        """A pane that is still open must not take decisions that change nothing; it becomes static HTML."""
-        if self._queue is not None:
-            self._queue.closed = why
-            self._queue = None
-
-    def _end_of_steps(self) -> None:
-        for text in self._said[self._told :]:
-            self._say(text)
-        self._told = len(self._said)
-
-    def _say(self, text: str) -> None:
-        if not self.quiet:
-            print(text, flush=True)
-
-    def _status(self) -> Status:
-        config, t = self.config, self.config.train
-        parts = {
-            "student": config.student.path or config.student.kind,
-            "task": config.task.name,
-            "behaviors": ", ".join(b.name for b in config.behaviors) or "none",
-            "teacher": config.teacher.backend if config.loss.method != "grpo" else "none",
-            "method": config.loss.method,
-        }
-        engine = self._engine
-        if engine is None:
-            return Status(
-                config.name,
-                str(self.path),
-                RunFolder(self.path).last_checkpoint()[1] if RunFolder(self.path).last_checkpoint() else 0,
-                t.steps,
-                parts,
-                "closed",
-                "closed",
-                f"Lab(out={str(self.path)!r})",
-            )
-        stage, now, then = self._stage()
-        last = next(iter(engine.lines[-1:]), None)
-        return Status(
-            config.name,
-            str(self.path),
-            self.step,
-            t.steps,
-            parts,
-            stage,
-            now,
-            then,
-            repr(Metrics(last)) if last else "",
-            tuple(self._said[-3:]),
-        )
-
-    def _stage(self) -> tuple[str, str, str]:
-        engine = self._engine
-        if engine.worker.busy:
-            return "", f"at work: {engine.worker.progress.text}", ""
-        waiting = engine.waiting
-        if waiting is None:
-            if self.step >= self.config.train.steps:
-                return "done", "all steps are done", "lab.probe()"
-            return "rollout", "nothing is waiting", "batch = lab.rollout()"
-        what = batch_text(waiting.batch)
-        if engine.session.guide is None:
-            return "update", what, "lab.update(batch)"
-        if not waiting.guided:
-            return "guide", what, "lab.guide(batch)"
-        queue = self._queue_of(waiting)
-        left = sum(i.state in ("open", "skipped") for i in queue.items)
-        if left:
-            return "review", f"{what}; {left} of {len(queue)} pieces of guidance undecided", "lab.review(batch)"
-        return "update", f"{what}; {len(queue)} pieces of guidance, all decided", "lab.update(batch)"
-
-
-def _policy(auto: Auto) -> Auto:
-    if auto == "reject":
-        return lambda item: False
-    return auto
-
-
-def _move_away(path: Path, say: Callable[[str], None]) -> None:
-    """Make room for a new run without losing the old one."""
-    number = next(n for n in range(1, 10_000) if not path.with_name(f"{path.name}.{n}").exists())
-    try:
-        path.rename(path.with_name(f"{path.name}.{number}"))
-    except OSError as error:
-        raise RunError(f"cannot rename {path}: {error.strerror or error}") from error
-    say(f"the run that was in {path} is now in {path.name}.{number}")
-
-
-@atexit.register
-def _close_all() -> None:
-    for lab in list(_OPEN.values()):
-        lab._shut()

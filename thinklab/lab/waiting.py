@@ -11,7 +11,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from thinklab.errors import LabError
 from thinklab.run.folder import RunFolder
 from thinklab.types import Batch, Guidance, Rollout, guidance_from_json, rollout_from_json, to_json
 
@@ -100,3 +102,29 @@ def same_rollouts(mine: Sequence[Rollout], theirs: Sequence[Rollout]) -> bool:
     return len(mine) == len(theirs) and all(
         a.id == b.id and a.prompt_ids == b.prompt_ids and a.student_ids == b.student_ids for a, b in zip(mine, theirs)
     )
+
+
+def asked_for(waiting: Waiting | None, batch: Any, call: str, step: int) -> Waiting:
+    """``waiting``, if ``batch`` is that or None.
+
+    Args:
+        call: the method of the Lab that ``batch`` was given to.
+        step: the steps that are done.
+
+    Raises:
+        LabError: when ``batch`` is another one, or none waits.
+    """
+    if batch is not None and not isinstance(batch, Batch):
+        raise LabError(f"lab.{call}(batch) takes what lab.rollout() returned, not {type(batch).__name__}")
+    if waiting is None:
+        raise LabError(
+            "there is no batch yet: batch = lab.rollout() first"
+            if batch is None or step <= batch.step
+            else f"batch {batch.generation} has been trained on already; batch = lab.rollout() gives the next one"
+        )
+    if batch is not None and (batch.generation, batch.step) != (waiting.batch.generation, waiting.batch.step):
+        raise LabError(
+            f"batch {batch.generation} is not the one that waits, which is batch {waiting.batch.generation}: "
+            "lab.rollout() returns it"
+        )
+    return waiting

@@ -9,6 +9,7 @@ from typing import Any
 
 from thinklab.reports import html_page, plots
 from thinklab.run.folder import RunFolder
+from thinklab.shaping import Shaping
 
 CLAIMS = {
     (True, True): "raise it a little, without over-fitting: weight just below 1",
@@ -101,7 +102,7 @@ def section(runs: Mapping[str, RunFolder]) -> str:
         if not traces:
             continue
         config = run.resolved().get("config") or {}
-        floor = (config.get("loss") or {}).get("floor", 0.01)
+        floor = (config.get("loss") or {}).get("floor", Shaping.floor)
         found, idle = quadrants(traced(traces), floor)
         total = sum(q.count for q in found.values())
         idle_note = f" {idle} more had an advantage of 0 and no gradient." if idle else ""

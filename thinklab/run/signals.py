@@ -1,8 +1,8 @@
 """Ctrl-C (SIGINT) and SIGTERM, which Slurm, Colab and ``kill`` send: what is at work is ended in order, not cut off.
 
-While a student trains (``finishing``) the first signal only leaves a mark: the generation at work is finished and a checkpoint is
-saved. A checkpoint can only be continued between two generations, so that is where training stops. Everywhere else on the
-command line (``raising``) the first signal raises ``Interrupted`` where it arrives; what was made by then is on disk.
+While a student trains (``Session.finishing``) the first signal only leaves a mark: the generation at work is finished and a
+checkpoint is saved. A checkpoint can only be continued between two generations, so that is where training stops. Everywhere else
+on the command line (``raising``) the first signal raises ``Interrupted`` where it arrives; what was made by then is on disk.
 A second signal ends the process at once. The exit code is always 128 plus the signal's number: 130, 143, or 129 for SIGHUP.
 
 Only the main thread of a process can listen; elsewhere (the Lab trains on a thread of its own) nothing is changed.
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """SIGHUP is a terminal that was closed. One that is ignored (``nohup``) stays ignored."""
+FINISHING = "the generation at work is finished and saved; a second signal ends at once and loses it"
 SAME_S = 0.25
 """Two signals within this time are one: ``timeout`` sends its own to the process and to the group, launchers hand Ctrl-C on."""
 
@@ -85,7 +86,8 @@ def end_at_once(number: int) -> None:
 
 
 @contextmanager
-def _listening(listener: Listener) -> Iterator[Listener]:
+def listening(listener: Listener) -> Iterator[Listener]:
+    """Signals within go to ``listener``: one with a text says that and notes the number, one without raises Interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield listener
         return
@@ -102,11 +104,6 @@ def _listening(listener: Listener) -> Iterator[Listener]:
                 handler.number, handler.at = listener.number, listener.at
 
 
-def finishing(text: str = "the generation at work is finished and saved; a second signal ends at once and loses it"):
-    """``with finishing() as listener``: signals only set ``listener.number``, and ``text`` is said."""
-    return _listening(Listener(text=text))
-
-
 def raising():
     """``with raising()``: the first signal raises Interrupted, the second ends the process."""
-    return _listening(Listener())
+    return listening(Listener())

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +21,8 @@ from thinklab.config.experiment import Method
 from thinklab.config.load import load_config
 from thinklab.config.shipped import resource_dir
 from thinklab.errors import ConfigError, RunError, did_you_mean
+from thinklab.experiment.children import Child, Children
+from thinklab.experiment.training_run import TrainingRun
 from thinklab.reports.console import PLAIN_EVERY, bars, probe_table, rates
 from thinklab.reports.run_page import TITLES, headline, write_report
 from thinklab.run import signals
@@ -33,7 +33,6 @@ DEMOS = {"self-check": "demo-self-check.yaml", "thalapathy-vijay": "demo-thalapa
 CONTROL = ["loss.method=grpo", "train.learning_rate=0.0003", "train.decay=constant"]
 """Plain GRPO at the learning rate that suits it best here; at the teacher's arm's 0.001 it harms the student."""
 NAMES = {"grpo": "plain GRPO", "aas": "ThinkTuning"}
-POLL_S = 0.2
 
 
 @dataclass
@@ -41,21 +40,16 @@ class Arm:
     """One run in its own process."""
 
     name: str
-    folder: Path
-    command: list[str]
+    run: TrainingRun
     steps: int
-    process: subprocess.Popen | None = None
+    child: Child | None = None
     at: int = 0
     """Bytes of metrics.jsonl read so far."""
     last: dict = field(default_factory=dict)
 
-    def start(self) -> None:
-        self.folder.mkdir(parents=True)
-        log = open(self.folder / "log.txt", "wb")  # noqa: SIM115 - the child keeps it
-        self.process = subprocess.Popen(
-            self.command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )  # Ctrl-C is handed on once, by ``stop``
-        log.close()
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
 
     def read(self) -> dict:
         """The newest line of metrics; ``{}`` before the first."""
@@ -97,15 +91,16 @@ def run_demo(
 def _run_arms(out: Path, arms: Sequence[Arm], title: str, console: Console) -> Path:
     begin = time.perf_counter()
     try:
-        for arm in arms:
-            arm.start()
-        watch(arms, console)
+        with Children() as children:
+            try:
+                for arm in arms:  # not forked: this process has loaded none of what a fork would share
+                    arm.child = children.add(f"the arm {arm.name!r}", arm.run.start(fork=False), arm.run.log)
+                watch(arms, children, console)
+            except KeyboardInterrupt:
+                console.print("the generation at work is finished and saved; a second signal ends at once and loses it")
+                raise
     except KeyboardInterrupt as error:
-        console.print("the generation at work is finished and saved; a second signal ends at once and loses it")
-        stop(arms)
         raise signals.Interrupted(getattr(error, "number", 2), where_they_stand(out, arms)) from None
-    finally:
-        stop(arms)
     seconds = time.perf_counter() - begin
     runs = {arm.name: RunFolder.open(arm.folder) for arm in arms}
     probes = {name: (run.read_json("probe.json") or {}) for name, run in runs.items()}
@@ -114,24 +109,6 @@ def _run_arms(out: Path, arms: Sequence[Arm], title: str, console: Console) -> P
     page = write_report(runs, out / "report.html", title)
     console.print(f"{seconds:.0f} s. Report: {page}   Raw records: {', '.join(str(arm.folder) for arm in arms)}", soft_wrap=True)
     return page
-
-
-def stop(arms: Sequence[Arm]) -> None:
-    """Let the arms finish the generation at work and save."""
-    working = [arm.process for arm in arms if arm.process is not None and arm.process.poll() is None]
-
-    def kill() -> None:
-        for process in working:
-            process.kill()
-
-    signals.at_once.append(kill)
-    try:
-        for process in working:
-            process.terminate()
-        for process in working:
-            process.wait()
-    finally:
-        signals.at_once.remove(kill)
 
 
 def where_they_stand(out: Path, arms: Sequence[Arm]) -> str:
@@ -168,9 +145,7 @@ def plan(out: Path, behavior: str, method: str, seed: int, steps: int | None, qu
     for key, overrides in wanted.items():
         name = NAMES.get(key, f"{key} (guided)")
         config = load_config(file, [*overrides, *common])  # fails here rather than in the child
-        folder = out / key
-        command = [sys.executable, "-m", "thinklab", "train", str(file), "--out", str(folder), "--quiet", *overrides, *common]
-        arms.append(Arm(name, folder, command, config.train.steps))
+        arms.append(Arm(name, TrainingRun(file, (*overrides, *common), out / key, seed), config.train.steps))
     return arms
 
 
@@ -190,7 +165,7 @@ def clear(out: Path) -> None:
             path.unlink()
 
 
-def watch(arms: Sequence[Arm], console: Console) -> None:
+def watch(arms: Sequence[Arm], children: Children, console: Console) -> None:
     """Draw a bar per arm until all have ended.
 
     Raises:
@@ -198,34 +173,31 @@ def watch(arms: Sequence[Arm], console: Console) -> None:
     """
     if not console.is_terminal:
         printed: dict[str, int] = {}
-        while not _ended(arms):
+        while children.running:
             for arm in arms:
                 step = arm.read().get("step", 0)
                 if step // PLAIN_EVERY > printed.get(arm.name, 0):
                     printed[arm.name] = step // PLAIN_EVERY
                     console.print(f"{arm.name:<16} step {step}/{arm.steps}  {rates(arm.last)}")
-            time.sleep(POLL_S)
+            _check(children)
         return
     with bars(console) as shown:
         tasks = {arm.name: shown.add_task(arm.name, total=arm.steps, rates="") for arm in arms}
         while True:
-            ended = _ended(arms)
             for arm in arms:
-                shown.update(
-                    tasks[arm.name],
-                    completed=arm.read().get("step", 0),
-                    rates="done" if arm.process.poll() == 0 else arm.status(),
-                )
-            if ended:
+                done = arm.child is not None and arm.child.code == 0
+                shown.update(tasks[arm.name], completed=arm.read().get("step", 0), rates="done" if done else arm.status())
+            if not children.running:
                 return
-            time.sleep(POLL_S)
+            _check(children)
 
 
-def _ended(arms: Sequence[Arm]) -> bool:
-    for arm in arms:
-        code = arm.process.poll()
-        if code:
-            log = arm.folder / "log.txt"
-            tail = " / ".join(log.read_text("utf-8", "replace").strip().splitlines()[-3:])
-            raise RunError(f"the arm {arm.name!r} ended with exit code {code}: {tail} (whole log: {log})")
-    return all(arm.process.poll() == 0 for arm in arms)
+def _check(children: Children) -> None:
+    """Wait a moment.
+
+    Raises:
+        RunError: when an arm has failed by then.
+    """
+    for child in children.ended():
+        if child.failure:
+            raise RunError(child.failure)

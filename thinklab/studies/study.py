@@ -27,14 +27,11 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from thinklab.config import yaml_model
-from thinklab.config.experiment import Experiment, Section
-from thinklab.config.load import load_config
+from thinklab.config.experiment import Section
 from thinklab.config.names import FolderName, folder_name
 from thinklab.config.shipped import find_config
-from thinklab.errors import ConfigError, RunError, did_you_mean
-from thinklab.experiment.run_judge import check_lines
-from thinklab.run.config_of_run import experiment_of
-from thinklab.run.folder import RunFolder
+from thinklab.errors import ConfigError, did_you_mean
+from thinklab.experiment.training_run import TrainingRun
 from thinklab.students.tiny_corpus import Mix
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
@@ -129,49 +126,17 @@ class Study(Section):
         }
 
 
-State = Literal["finished", "begun", "new"]
-
-
-@dataclass(frozen=True)
-class Cell:
+@dataclass(frozen=True, kw_only=True)
+class Cell(TrainingRun):
     """One run of a study."""
 
     base: str
     """The table that it stands in: a name of ``Study.places``."""
     arm: str
-    seed: int
-    file: Path
-    overrides: tuple[str, ...]
-    folder: Path
 
     @property
     def name(self) -> str:
         return f"{self.base}/{self.arm}/seed-{self.seed}"
-
-    def config(self) -> Experiment:
-        return load_config(self.file, self.overrides, check=check_lines)
-
-    def state(self) -> State:
-        """``finished``: trained and probed. ``begun``: to be resumed.
-
-        Raises:
-            RunError: when the folder holds a run of another config than the study now asks for.
-        """
-        run = RunFolder(self.folder)
-        if not run.config_file.exists():
-            return "new"
-        if experiment_of(run) != self.config():  # not the dicts: an older run lacks newer defaults
-            raise RunError(
-                f"{self.folder} holds a run of another config than {self.name} now asks for; move it away or choose another --out"
-            )
-        found, wanted = run.read_json("probe.json") or {}, self.config()
-        stopped = found.get("stopped") and not found.get("failed")  # one whose teacher gave out is still to be done
-        ended = found.get("steps", 0) >= wanted.train.steps or wanted.baseline is not None or stopped
-        return "finished" if "after" in found and ended else "begun"  # `thinklab probe` measures unfinished runs as well
-
-    def arguments(self, resume: bool) -> list[str]:
-        """What ``thinklab train`` is called with."""
-        return [str(self.file), "--out", str(self.folder), "--quiet", *(["--resume"] if resume else []), *self.overrides]
 
 
 def load_study(path: str | Path) -> Study:
@@ -199,12 +164,12 @@ def cells(study: Study, path: Path, out: Path, only: str = "*") -> list[Cell]:
             for arm, keys in study.arms.items():
                 overrides = {**study.set, **group, **keys, "train.seed": seed, "train.threads": 1}
                 cell = Cell(
-                    base,
-                    arm,
-                    seed,
-                    (Path(path).parent / file).resolve(),
-                    tuple(_overrides(overrides, Path(path).parent, out)),
-                    Path(out) / base / arm / f"seed-{seed}",
+                    base=base,
+                    arm=arm,
+                    seed=seed,
+                    file=(Path(path).parent / file).resolve(),
+                    overrides=tuple(_overrides(overrides, Path(path).parent, out)),
+                    folder=Path(out) / base / arm / f"seed-{seed}",
                 )
                 if fnmatch(cell.name, only):
                     found.append(cell)

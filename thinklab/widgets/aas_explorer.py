@@ -106,7 +106,7 @@ class AasExplorer(w.VBox):
         self.tokens = teacher_tokens(traces)
         if shaping is None:
             loss = (source.resolved().get("config") or {}).get("loss") or {} if isinstance(source, RunFolder) else {}
-            shaping = aas.Shaping(c_max=loss.get("c_max", 1e-3), a_max=loss.get("a_max", 4.0), floor=loss.get("floor", 0.01))
+            shaping = aas.Shaping(**{name: loss[name] for name in ("c_max", "a_max", "floor") if name in loss})
         self.a_max = shaping.a_max
         layout, style = w.Layout(width="31%", min_width="230px"), {"description_width": "64px"}
         look = {"layout": layout, "style": style}

@@ -85,7 +85,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
         inner.__dict__.pop("forward", None)
         if own_forward is not None:
             inner.forward = own_forward
-    session.listener.check()
+    session.check_signals()
     return trainer.state.global_step
 
 
@@ -136,7 +136,7 @@ class SupervisedRecorder(RunRecorder):
 
     def on_step_end(self, args, state, control, **_):
         super().on_step_end(args, state, control)
-        if self.session.listener.number:
+        if self.session.interrupted:
             control.should_save = control.should_training_stop = True
 
     def more(self, line: dict[str, Any]) -> dict[str, Any]:

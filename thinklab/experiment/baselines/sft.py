@@ -51,7 +51,7 @@ def guided_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
     for k in range(0, len(questions), CHUNK):
         key = ("guided", k)
         if key not in done:
-            session.listener.check()
+            session.check_signals()
             done[key] = add_chunk(session.run, "texts", key, _guided(session, questions[k : k + CHUNK], k))
     lines = [line for key in sorted(done, key=lambda key: key[1]) for line in done[key]]
     return [Text.from_json(line) for line in lines if line["answer_ids"]]

@@ -74,7 +74,7 @@ def rationales(session: Session, questions: Sequence[Example], number: int) -> l
 
 def _chunk(session: Session, done: dict[Key, list[dict]], key: Key, questions: Sequence[Example], n: int) -> list[dict]:
     if key not in done:
-        session.listener.check()
+        session.check_signals()
         done[key] = add_chunk(session.run, "rationales", key, _answers(session, key, questions, n))
     return done[key]
 

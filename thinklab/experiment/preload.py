@@ -1,10 +1,10 @@
-"""What the fork server of ``worker`` loads once, quietly: libraries say things on import that concern nobody here."""
+"""What the fork server of ``forked_run`` loads once, quietly: libraries say things on import that concern nobody here."""
 
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from thinklab.studies.forked_run import silence
+from thinklab.experiment.forked_run import silence
 
 with silence():
     import thinklab.experiment.baselines

@@ -1,4 +1,4 @@
-"""One run of a study in a process forked from a server that has the libraries loaded already.
+"""One run in a process forked from a server that has the libraries loaded already.
 
 Loading torch, transformers, trl and peft costs some 8 seconds of processor time, as much as twenty steps of the embedded
 student. Only where there is no GPU: CUDA does not survive a fork, and whether a library touched it on import cannot be known.
@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from thinklab.studies.study import Cell
 
 GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
@@ -25,14 +22,16 @@ def can_fork() -> bool:
 
 
 class ForkedRun:
-    """A cell of a study in a forked process, with the part of ``subprocess.Popen`` that a study uses."""
+    """``thinklab train`` in a forked process, with the part of ``subprocess.Popen`` that ``children.Process`` names."""
 
-    def __init__(self, cell: Cell, resume: bool, log: Path):
+    def __init__(self, file: Path, overrides: Sequence[str], folder: Path, resume: bool, log: Path):
+        log.parent.mkdir(parents=True, exist_ok=True)
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["thinklab.studies.preload"])
-        self._process = context.Process(target=_train, args=(cell.file, list(cell.overrides), cell.folder, resume, str(log)))
+        context.set_forkserver_preload(["thinklab.experiment.preload"])
+        self._process = context.Process(target=_train, args=(file, list(overrides), folder, resume, str(log)))
         self._process.start()
-        self.pid = self._process.pid
+        assert self._process.pid is not None  # it has been started
+        self.pid: int = self._process.pid
 
     def poll(self) -> int | None:
         return self._process.exitcode
@@ -43,14 +42,16 @@ class ForkedRun:
     def kill(self) -> None:
         self._process.kill()
 
-    def wait(self) -> int:
-        self._process.join()
+    def wait(self, timeout: float | None = None) -> int | None:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("thinklab train", timeout or 0.0)
         return self._process.exitcode
 
 
 def _train(file: Path, overrides: Sequence[str], folder: Path, resume: bool, log: str) -> None:
     _to_file(log)  # until the process ends, so that a traceback lands there too
-    os.setsid()  # Ctrl-C in the terminal is for the study, which hands it on once; a second signal would end this at once
+    os.setsid()  # Ctrl-C in the terminal is for the parent, which hands it on once; a second signal would end this at once
     from rich.console import Console
 
     from thinklab.experiment.train import check_teacher_lasted, train

@@ -1,0 +1,74 @@
+"""A run that trains in a process of its own: what it trains, how far it is, and how it is begun or resumed."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from thinklab.config.experiment import Experiment
+from thinklab.config.load import load_config
+from thinklab.errors import RunError
+from thinklab.experiment.children import Process, spawn
+from thinklab.experiment.forked_run import ForkedRun, can_fork
+from thinklab.experiment.run_judge import check_lines
+from thinklab.run.config_of_run import experiment_of
+from thinklab.run.folder import RunFolder
+
+State = Literal["finished", "begun", "new"]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One ordinary ``thinklab train`` with overrides, so its folder can be resumed and reported on alone."""
+
+    file: Path
+    overrides: tuple[str, ...]
+    folder: Path
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """By its folder: ``BASE/ARM/seed-N``."""
+        return "/".join(self.folder.parts[-3:])
+
+    @property
+    def log(self) -> Path:
+        """What its process says."""
+        return self.folder / "log.txt"
+
+    def config(self) -> Experiment:
+        return load_config(self.file, self.overrides, check=check_lines)
+
+    def state(self) -> State:
+        """``finished``: trained and probed. ``begun``: to be resumed.
+
+        Raises:
+            RunError: when the folder holds a run of another config than the one that is asked for now.
+        """
+        run = RunFolder(self.folder)
+        if not run.config_file.exists():
+            return "new"
+        if experiment_of(run) != self.config():  # not the dicts: an older run lacks newer defaults
+            raise RunError(
+                f"{self.folder} holds a run of another config than {self.name} now asks for; move it away or choose another --out"
+            )
+        found, wanted = run.read_json("probe.json") or {}, self.config()
+        stopped = found.get("stopped") and not found.get("failed")  # one whose teacher gave out is still to be done
+        ended = found.get("steps", 0) >= wanted.train.steps or wanted.baseline is not None or stopped
+        return "finished" if "after" in found and ended else "begun"  # `thinklab probe` measures unfinished runs as well
+
+    def arguments(self, resume: bool) -> list[str]:
+        """What ``thinklab train`` is called with."""
+        return [str(self.file), "--out", str(self.folder), "--quiet", *(["--resume"] if resume else []), *self.overrides]
+
+    def start(self, resume: bool = False, fork: bool | None = None) -> Process:
+        """Begin or resume it in a process of its own, with one thread; what that says goes to ``log``.
+
+        Args:
+            fork: from a server that has the libraries loaded; None: where that is safe.
+        """
+        if can_fork() if fork is None else fork:
+            return ForkedRun(self.file, self.overrides, self.folder, resume, self.log)
+        return spawn([sys.executable, "-m", "thinklab", "train", *self.arguments(resume)], self.log, {"OMP_NUM_THREADS": "1"})

@@ -1,0 +1,84 @@
+"""What is decided about the batch that waits: its review queue, and the guidance that comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from thinklab.errors import LabError
+from thinklab.lab.waiting import Waiting
+from thinklab.types import Guidance
+
+if TYPE_CHECKING:
+    from thinklab.lab.engine import Engine
+    from thinklab.review.queue import ReviewQueue
+
+Auto = str | Callable[..., Any]
+"""``accept``, ``accept_if_detected``, ``reject``, or a function of a ``review.Item`` that returns True (accept), False
+(reject), a text (edit) or None (leave it open)."""
+
+
+class Decisions:
+    """The queue of the batch that waits, made when it is first asked for.
+
+    Args:
+        by: who decides.
+    """
+
+    def __init__(self, engine: Engine, by: str | None):
+        self._engine, self._by = engine, by
+        self._queue: ReviewQueue | None = None
+        self._queue_for = ""  # key of the batch that the queue is about
+
+    def queue(self, waiting: Waiting) -> ReviewQueue:
+        """Every decision about ``waiting``.
+
+        Raises:
+            LabError: when there is no teacher, or it has not been asked yet.
+        """
+        session = self._engine.session
+        if session.guide is None:
+            raise LabError(
+                f"the method {session.config.loss.method!r} has no teacher, so there is nothing to review: lab.update(batch)"
+            )
+        if not waiting.guided:
+            raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
+        if self._queue is None or self._queue_for != waiting.key:
+            self._queue, self._queue_for = self._engine.queue(waiting, self._by), waiting.key
+        return self._queue
+
+    def guidance(self, waiting: Waiting, auto: Auto | None) -> dict[str, Guidance]:
+        """What is to be spliced on.
+
+        Args:
+            auto: decides what nobody has decided on; None refuses to go on then.
+
+        Raises:
+            LabError: when something is undecided.
+        """
+        if self._engine.session.guide is None:
+            return {}
+        queue = self.queue(waiting)
+        if auto is not None:
+            queue.apply(policy(auto))
+        left = [i for i in queue.items if i.state in ("open", "skipped")]
+        if left:
+            raise LabError(
+                f"{len(left)} of {len(queue)} pieces of guidance are undecided ({', '.join(i.id for i in left[:5])}"
+                f"{', …' if len(left) > 5 else ''}): decide in lab.review(batch), or take them as the teacher wrote them "
+                "with lab.update(batch, auto='accept'), or leave them out with auto='reject'"
+            )
+        return queue.decided()
+
+    def close(self, why: str = "this batch has been trained on; its decisions stand") -> None:
+        """A pane that is still open must not take decisions that change nothing; it becomes static HTML."""
+        if self._queue is not None:
+            self._queue.closed = why
+            self._queue = None
+
+
+def policy(auto: Auto) -> Auto:
+    """``auto`` as ``ReviewQueue.apply`` takes it."""
+    if auto == "reject":
+        return lambda item: False
+    return auto

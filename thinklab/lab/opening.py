@@ -1,0 +1,210 @@
+"""A run that is open in a Lab: its folder and lock, the session and the training behind it, how it shows itself, and its end."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from thinklab.config.experiment import Experiment
+from thinklab.errors import ConfigError, LabError, RunError
+from thinklab.lab import settings as lab_config
+from thinklab.lab.decisions import Decisions
+from thinklab.lab.results import Status, show_batches_in_notebook
+from thinklab.lab.status import status
+from thinklab.run.folder import RunFolder
+from thinklab.run.lock import FolderLock
+from thinklab.students import unsloth_first
+from thinklab.types import Batch, Guidance
+
+if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: Unsloth must come before it
+    from thinklab.lab.engine import Engine
+
+_OPEN: weakref.WeakValueDictionary[Path, OpenRun] = weakref.WeakValueDictionary()
+
+
+class OpenRun:
+    """Opens or begins the run of a Lab and holds it until ``close``. Its arguments are those of ``Lab``."""
+
+    def __init__(
+        self,
+        config: str | Path | Mapping | Experiment | None = None,
+        *,
+        out: str | Path | None = None,
+        overrides: Iterable[str] = (),
+        profile: str | None = None,
+        resume: bool | None = None,
+        by: str | None = None,
+        quiet: bool = False,
+        **settings: Any,
+    ):
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it names an optional kernel for CPUs at every import
+        self._engine: Engine | None = None
+        self._decided: Decisions | None = None
+        self._said: list[str] = []
+        self._told = 0
+        self.by, self.quiet = by, quiet
+        if config is None and out is None and not settings and not overrides:
+            raise ConfigError('Lab() needs a config, such as Lab("demo-self-check"), or student=, task=, behaviors= and teacher=')
+        out = None if out is None else Path(out)
+        self.config, parts = lab_config.experiment(
+            config, [overrides] if isinstance(overrides, str) else overrides, profile, settings, out
+        )
+        self._parts = parts
+        self.path = out or Path("runs") / self.config.name
+        lock, there = _take(self.path, resume, self._say)
+        try:
+            unsloth_first.import_first(self.config.student.kind)
+            from thinklab.experiment.build import build
+            from thinklab.experiment.session import Audience
+            from thinklab.lab.engine import Engine
+
+            session = build(self.config, self.path, there, parts, Audience(self._said.append))
+            self._lock = lock
+        except BaseException:
+            lock.release()
+            raise
+        session.check_start()
+        self._engine = Engine(session)
+        self._engine.worker.quiet = quiet
+        self._decided = Decisions(self._engine, by)
+        _OPEN[self.path.resolve()] = self
+        show_batches_in_notebook()
+        if there:
+            self._engine.find_waiting()
+            self._say(
+                f"continues {self.path} at step {self.step} of {self.config.train.steps}: {self._status().now}. "
+                f"Next: {self._status().next or 'nothing'}"
+            )
+        else:
+            for who, cost in (("teacher", session.estimate()), ("judge", session.estimate_judge())):
+                if cost:
+                    self._say(f"{who}, for the whole run: {cost}")
+
+    def _open(self) -> Engine:
+        if self._engine is None:
+            raise LabError(f"this Lab is closed; Lab(out={str(self.path)!r}) continues where it was")
+        return self._engine
+
+    @property
+    def _decisions(self) -> Decisions:
+        """About the batch that waits."""
+        self._open()
+        assert self._decided is not None  # it is there as long as the engine is
+        return self._decided
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done and saved."""
+        return self._open().step
+
+    @property
+    def batch(self) -> Batch | None:
+        """The batch that waits; None where none does."""
+        waiting = self._open().waiting
+        return None if waiting is None else waiting.batch
+
+    @property
+    def proposals(self) -> dict[str, Guidance]:
+        """What the teacher said about the batch that waits, by rollout id."""
+        waiting = self._open().waiting
+        return {} if waiting is None else dict(waiting.proposals)
+
+    @property
+    def run(self) -> RunFolder:
+        return RunFolder(self.path)
+
+    @property
+    def student(self):
+        return self._open().session.student
+
+    @property
+    def task(self):
+        return self._open().session.task
+
+    @property
+    def behaviors(self):
+        return self._open().session.behaviors
+
+    def _status(self) -> Status:
+        return status(self.config, self.path, self._engine, self._decided, self._said)
+
+    def __repr__(self) -> str:
+        return self._status().text()
+
+    def _repr_html_(self) -> str:
+        return self._status().html()
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            print(text, flush=True)
+
+    def _end_of_steps(self) -> None:
+        for text in self._said[self._told :]:
+            self._say(text)
+        self._told = len(self._said)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker, free the memory and the folder. What was waiting waits on disk."""
+        if self._engine is not None:
+            self._decisions.close(f"this Lab is closed; Lab(out={str(self.path)!r}) continues where it was")
+            self._shut()
+
+    def _shut(self) -> None:
+        """Free the memory and the folder, with no word to a pane that is open."""
+        engine, self._engine, self._decided = self._open(), None, None
+        engine.close()
+        self._lock.release()
+        if _OPEN.get(self.path.resolve()) is self:
+            del _OPEN[self.path.resolve()]
+        sys.modules["torch"].cuda.empty_cache()  # does nothing where there is no GPU
+
+
+def _take(path: Path, resume: bool | None, say: Callable[[str], None]) -> tuple[FolderLock, bool]:
+    """Lock ``path``; True with it when it holds a run to continue. A Lab of this process that has it open is closed.
+
+    Args:
+        resume: as for ``Lab``.
+
+    Raises:
+        RunError: when there is no run to continue, or another process has the folder.
+    """
+    there = RunFolder(path).config_file.exists()
+    if resume and not there:
+        raise RunError(f"{path} holds no run that could be continued; leave resume out to begin one there")
+    before = _OPEN.get(path.resolve())
+    if before is not None:  # a cell that makes the Lab was run again: the new one takes over
+        before.close()
+    lock = FolderLock(path)
+    if there and resume is False:
+        there = False
+        _move_away(path, say)
+        lock.release()
+        lock = FolderLock(path)
+    return lock, there
+
+
+def _move_away(path: Path, say: Callable[[str], None]) -> None:
+    """Make room for a new run without losing the old one."""
+    number = next(n for n in range(1, 10_000) if not path.with_name(f"{path.name}.{n}").exists())
+    try:
+        path.rename(path.with_name(f"{path.name}.{number}"))
+    except OSError as error:
+        raise RunError(f"cannot rename {path}: {error.strerror or error}") from error
+    say(f"the run that was in {path} is now in {path.name}.{number}")
+
+
+@atexit.register
+def _close_all() -> None:
+    for lab in list(_OPEN.values()):
+        lab._shut()

@@ -1,0 +1,73 @@
+"""Where a Lab stands: its step, what waits, and the call that comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thinklab.config.experiment import Experiment
+from thinklab.lab.results import Metrics, Status, batch_text
+from thinklab.run.folder import RunFolder
+
+if TYPE_CHECKING:
+    from thinklab.lab.decisions import Decisions
+    from thinklab.lab.engine import Engine
+
+LAST_ALARMS = 3
+
+
+def status(config: Experiment, path: Path, engine: Engine | None, decisions: Decisions | None, said: Sequence[str]) -> Status:
+    """Of the Lab in ``path``.
+
+    Args:
+        engine: None for one that is closed.
+        said: all that was said while it trained.
+    """
+    parts = {
+        "student": config.student.path or config.student.kind,
+        "task": config.task.name,
+        "behaviors": ", ".join(b.name for b in config.behaviors) or "none",
+        "teacher": config.teacher.backend if config.loss.method != "grpo" else "none",
+        "method": config.loss.method,
+    }
+    steps = config.train.steps
+    if engine is None or decisions is None:
+        found = RunFolder(path).last_checkpoint()
+        again = f"Lab(out={str(path)!r})"
+        return Status(config.name, str(path), found[1] if found else 0, steps, parts, "closed", "closed", again)
+    stage, now, then = _stage(engine, decisions)
+    last = next(iter(engine.lines[-1:]), None)
+    return Status(
+        config.name,
+        str(path),
+        engine.step,
+        steps,
+        parts,
+        stage,
+        now,
+        then,
+        repr(Metrics(last)) if last else "",
+        tuple(said[-LAST_ALARMS:]),
+    )
+
+
+def _stage(engine: Engine, decisions: Decisions) -> tuple[str, str, str]:
+    """(the stage that comes next, what there is in words, the call that comes next)"""
+    if engine.worker.busy:
+        return "", f"at work: {engine.worker.progress.text}", ""
+    waiting = engine.waiting
+    if waiting is None:
+        if engine.step >= engine.session.config.train.steps:
+            return "done", "all steps are done", "lab.probe()"
+        return "rollout", "nothing is waiting", "batch = lab.rollout()"
+    what = batch_text(waiting.batch)
+    if engine.session.guide is None:
+        return "update", what, "lab.update(batch)"
+    if not waiting.guided:
+        return "guide", what, "lab.guide(batch)"
+    queue = decisions.queue(waiting)
+    left = sum(i.state in ("open", "skipped") for i in queue.items)
+    if left:
+        return "review", f"{what}; {left} of {len(queue)} pieces of guidance undecided", "lab.review(batch)"
+    return "update", f"{what}; {len(queue)} pieces of guidance, all decided", "lab.update(batch)"

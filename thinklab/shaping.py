@@ -1,0 +1,36 @@
+"""The constants of the weight on a teacher's tokens, with their bounds and their only defaults; ``aas`` computes with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Variant = Literal["aas", "luffy", "ratio", "authors"]
+
+
+@dataclass(frozen=True)
+class Shaping:
+    """Which weight the teacher's tokens get, and its constants."""
+
+    variant: Variant = "aas"
+    c_max: float = 1e-3
+    """|c| at the largest advantage. Tokens with pi << c_max * A / a_max are out of reach (k close to 0)."""
+    a_max: float = 4.0
+    """The advantage at which c reaches c_max. A group of n rewards never exceeds (n - 1) / sqrt(n)."""
+    floor: float = 0.01
+    """Teacher tokens below this probability are masked when A < 0; must exceed c_max, or k could blow up."""
+    luffy_gamma: float = 0.1
+    """The constant of the ``luffy`` variant."""
+
+    def __post_init__(self) -> None:
+        if self.variant not in get_args(Variant):
+            raise ValueError(f"unknown AAS variant {self.variant!r}; one of {', '.join(get_args(Variant))}")
+        if self.c_max < 0 or self.a_max <= 0:
+            raise ValueError(f"c_max must be at least 0 and a_max above 0, not {self.c_max} and {self.a_max}")
+        if not self.c_max < self.floor < 1:
+            raise ValueError(
+                f"floor ({self.floor}) must lie between c_max ({self.c_max}) and 1: with A < 0 the weight "
+                "pi / (pi - c) has a pole at pi = c, which the floor keeps out of reach"
+            )
+        if self.luffy_gamma <= 0:
+            raise ValueError(f"luffy_gamma must be above 0, not {self.luffy_gamma}")
