@@ -78,7 +78,7 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"pip install \.", Skip("what the fixture `installed` does")),
     (r"pip install 'thinklab\[\w+\]'", Skip("needs an index; that the extra exists is checked below")),
     (r"lm-eval run .*", Skip("lm-evaluation-harness is an extra; tests/evaluation/test_harness.py runs it")),
-    (r"python (benchmarks|docs)/\w+\.py.*", CHECKOUT),
+    (r"python (benchmarks|tools|examples)/\w+\.py.*", CHECKOUT),
     (r"python -m pytest .*", CHECKOUT),
     (r"thinklab demo .*luffy.*", Run("--steps 2 --questions 6 --out runs/luffy", "Report: runs/luffy/report.html", lane=1)),
     (r"thinklab demo .*vijay.*", Run("--steps 2 --questions 6 --out runs/ending", "Report: runs/ending/report.html", lane=1)),
@@ -92,6 +92,8 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     ),
     (r"thinklab train examples/gsm8k.yaml .*", Run(OWN, "run folder: runs/gsm8k")),
     (r"thinklab train examples/demo-self-check.yaml .*", Run(TRAIN, "run folder: runs/mine")),
+    (r"thinklab train \.\.\. && thinklab eval \.\.\.", Mention()),
+    (r"thinklab train runs/mine/config.yaml --out OTHER", Run("", "run folder: OTHER")),
     (r"thinklab train (--resume )?runs/\S+( --resume)?", Run("", "run folder: runs/mine")),
     (r"thinklab doctor .*", Run("", "A run would fail", (1,))),
     (r"thinklab probe runs/mine.*--persistence.*", Run("--persistence 1 --questions 4", "persistence")),
@@ -201,7 +203,7 @@ class Runner:
     def __init__(self, python: Path, folder: Path, logs: Path, env: dict[str, str]):
         self.folder, self.logs, self.env = folder, logs, env
         self.process = subprocess.Popen(
-            [str(python), str(ROOT / "tests" / "wheel_runner.py")],
+            [str(python), str(ROOT / "tests" / "support" / "wheel_runner.py")],
             cwd=folder,
             text=True,
             env={**clean(), **env},
@@ -425,7 +427,7 @@ def test_make_and_the_extras_are_there():
             assert found[1] in extras
         if found := re.fullmatch(r"make ([\w-]+)", command.text):
             assert f"\n{found[1]}:" in makefile
-        if found := re.fullmatch(r"python ((?:benchmarks|docs)/\w+\.py).*", command.text):
+        if found := re.fullmatch(r"python ((?:benchmarks|tools|examples)/\w+\.py).*", command.text):
             assert (ROOT / found[1]).is_file()
 
 
@@ -461,7 +463,7 @@ def check_against_the_command_line(text: str, place: str) -> None:
     """The subcommand exists, each option is one of its own, and each shipped example that it names is there."""
     import typer
 
-    from thinklab.cli import app
+    from thinklab.cli.app import app
     from thinklab.config.shipped import find_config
 
     at = typer.main.get_command(app)
@@ -478,7 +480,7 @@ def check_against_the_command_line(text: str, place: str) -> None:
         if word.startswith("-") and not re.fullmatch(r"-+", word):
             assert re.sub(r"[,.;:)]+$", "", word.partition("=")[0]) in options, f"{place}: {text}: there is no option {word}"
         if word.startswith("examples/"):
-            kind = {"eval": "evaluation", "experiment": "study", "export": "evaluation"}.get(at.name, "experiment")
+            kind = {"eval": "evaluation", "study": "study", "export": "evaluation"}.get(at.name, "experiment")
             assert find_config(word, kind).is_file(), f"{place}: {text}"
 
 

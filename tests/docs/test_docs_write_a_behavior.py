@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from thinklab.cli import app
+from thinklab.cli.app import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-behavior.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
