@@ -90,6 +90,10 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
         r"thinklab train examples/gsm8k.yaml .*--profile t4.*",
         Run(OWN + " student.quantize=none student.dtype=float32 --out runs/t4", "run folder: runs/t4"),
     ),
+    (
+        r"thinklab train examples/gsm8k.yaml .*enable_thinking=false",
+        Run(OWN, "reads no 'enable_thinking'", (2,)),
+    ),  # the reader's model here is no reasoning model: an error, as the page says
     (r"thinklab train examples/gsm8k.yaml .*", Run(OWN, "run folder: runs/gsm8k")),
     (r"thinklab train examples/demo-self-check.yaml .*", Run(TRAIN, "run folder: runs/mine")),
     (r"thinklab train \.\.\. && thinklab eval \.\.\.", Mention()),
@@ -176,6 +180,10 @@ def every_command() -> list[Command]:
     return list(seen.values())
 
 
+FRAGMENTS = ("plain-trl-0",)
+"""Blocks that use names of the reader's own script; tests/method/test_plain_trl.py checks this one."""
+
+
 def python_blocks() -> list[tuple[str, str]]:
     """(name, code) of the pages' Python blocks; those of write-a-behavior.md run in their own test, with its files."""
     return [
@@ -183,6 +191,7 @@ def python_blocks() -> list[tuple[str, str]]:
         for page in PAGES
         if page.name != "write-a-behavior.md"
         for k, code in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE))
+        if f"{page.stem}-{k}" not in FRAGMENTS
     ]
 
 
