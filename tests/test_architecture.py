@@ -17,7 +17,7 @@ FLOORS = (
     ("guide", "rewards", "probing"),
     ("review", "experiment", "reports", "export"),
     ("widgets", "studies", "evaluation"),
-    ("lab", "cli"),
+    ("lab", "view", "cli"),
 )
 """Rooms from the ground up. A room may import from rooms below it and, within its own floor, from those named before it."""
 ORDER = {room: k for k, room in enumerate(room for floor in FLOORS for room in floor)}

@@ -82,6 +82,7 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"python -m pytest .*", CHECKOUT),
     (r"thinklab demo .*luffy.*", Run("--steps 2 --questions 6 --out runs/luffy", "Report: runs/luffy/report.html", lane=1)),
     (r"thinklab demo .*vijay.*", Run("--steps 2 --questions 6 --out runs/ending", "Report: runs/ending/report.html", lane=1)),
+    (r"thinklab train .*--review.*", Skip("waits for people; tests/view/test_train_review.py and test_view_browser.py are they")),
     (
         r"thinklab train examples/gsm8k.yaml .*student.kind=unsloth.*",
         Run("", "nsloth", (1, 2), fresh=True),
@@ -98,7 +99,18 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"thinklab train examples/demo-self-check.yaml .*", Run(TRAIN, "run folder: runs/mine")),
     (r"thinklab train \.\.\. && thinklab eval \.\.\.", Mention()),
     (r"thinklab train runs/mine/config.yaml --out OTHER", Run("", "run folder: OTHER")),
+    (
+        r"thinklab train --resume runs/mine review.pause=false",
+        Skip("goes on without people; tests/view/test_train_review.py resumes such runs"),
+    ),
+    (
+        r"thinklab train --resume runs/mine teacher.cap_usd=5",
+        Skip("a paid run; tests/experiment/test_paid_teacher_run.py raises a cap"),
+    ),
+    (r"pip install", Skip("the command's name")),
     (r"thinklab train (--resume )?runs/\S+( --resume)?", Run("", "run folder: runs/mine")),
+    (r"thinklab view runs/?", Skip("serves until Ctrl-C; tests/view/test_view_api.py and test_view_browser.py ask it")),
+    (r"thinklab view runs/? --export share", Run("--rollouts 4", "share/index.html")),
     (r"thinklab doctor .*", Run("", "A run would fail", (1,))),
     (r"thinklab probe runs/mine.*--persistence.*", Run("--persistence 1 --questions 4", "persistence")),
     (r"thinklab probe runs/mine.*", Run("--questions 4", "accuracy")),

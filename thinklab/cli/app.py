@@ -20,6 +20,7 @@ from thinklab.cli import export as cli_export
 from thinklab.cli import guide as cli_guide
 from thinklab.cli import harness as cli_harness
 from thinklab.cli import study as cli_study
+from thinklab.cli import view as cli_view
 from thinklab.run.ending import exit_code
 from thinklab.run.signals import Interrupted
 from thinklab.students import unsloth_first
@@ -73,10 +74,33 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint: train --resume RUN.")] = False,
     profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 16gb, 24gb or 80gb: fills in what CONFIG omits.")] = None,  # noqa: UP045
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review",
+            help="Pause at each batch until people have decided about its guidance in "
+            "a browser; more under review.* of the config.",
+        ),
+    ] = False,
+    deadline: Annotated[Optional[float], typer.Option("--review-deadline", help="Seconds that a batch waits at most.")] = None,  # noqa: UP045
+    default: Annotated[
+        str | None,
+        typer.Option(
+            "--review-default",
+            help="accept, accept_if_detected or reject: what is undecided when a batch goes on.",
+        ),
+    ] = None,
 ) -> None:
     """Train as CONFIG says, with a probe before and after. Ctrl-C finishes the generation at work and saves."""
+    said = {"pause": "true" if review else None, "deadline_s": deadline, "default": default}
+    overrides = [*(overrides or []), *(f"review.{key}={value}" for key, value in said.items() if value is not None)]
     from thinklab.experiment import train as runs
     from thinklab.reports.console import probe_table, progress
+    from thinklab.view.reviewed import check, reviewed
+
+    def listen(e):
+        check(e)
+        return progress(e.train.steps, e.name, quiet, console)
 
     experiment, out, result = runs.train(
         config,
@@ -84,8 +108,9 @@ def train(
         out,
         resume,
         profile,
-        lambda e: progress(e.train.steps, e.name, quiet, console),
+        listen,
         lambda text: console.print(text, markup=False, soft_wrap=True),
+        reviewed,
     )
     if not quiet:
         Console(highlight=False).print(probe_table({experiment.name: result}))
@@ -135,6 +160,7 @@ app.command("save")(cli_export.save)
 app.command("push")(cli_export.push)
 app.command("study")(cli_study.study)
 app.command("experiment", hidden=True)(cli_study.study)  # its name up to 0.1
+app.command("view")(cli_view.view)
 app.command("eval")(cli_eval.evaluate)
 app.add_typer(cli_harness.app, name="harness")
 app.add_typer(cli_behaviors.app, name="behaviors")

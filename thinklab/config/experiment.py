@@ -375,6 +375,21 @@ class BaselineSection(Section):
         return self
 
 
+class ReviewSection(Section):
+    """People decide about the guidance of each batch, in a browser, while the run waits; see ``thinklab/view/gate.py``."""
+
+    pause: bool = True
+    """False trains without people although this section is there."""
+    deadline_s: float | None = Field(None, gt=0)
+    """Seconds that a batch waits at most; None waits until people have decided."""
+    default: Literal["accept", "accept_if_detected", "reject"] = "accept_if_detected"
+    """What becomes of guidance that nobody has decided on when the batch goes on."""
+    grace_s: float = Field(5.0, ge=0)
+    """Seconds after the last decision in which it can be taken back."""
+    port: int = Field(0, ge=0, le=65535)
+    """Of the page, on this machine; 0 takes a free one."""
+
+
 class Experiment(Section):
     """A whole experiment."""
 
@@ -396,6 +411,8 @@ class Experiment(Section):
     guards: GuardSection = GuardSection()
     baseline: BaselineSection | None = None
     """None trains by policy gradient, as ``loss`` says."""
+    review: ReviewSection | None = None
+    """None trains without people; ``thinklab train --review`` is short for ``review.pause=true``."""
 
     @model_validator(mode="before")
     @classmethod

@@ -216,6 +216,7 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
         "name",
         "guards",
         "profile",
+        "review",
         *(f"train.{k}" for k in free),
         *(f"{who}.{k}" for who in ("teacher", "judge") for k in caps),
     )

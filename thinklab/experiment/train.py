@@ -29,6 +29,8 @@ from thinklab.students import unsloth_first
 from thinklab.teachers.protocols import RefusesAboveCap, SumsUp
 
 Say = Callable[[str], None]
+Alongside = Callable[[Any], AbstractContextManager[None]]
+"""What is open while a session trains, such as the page on which people review its batches."""
 Listen = Callable[[Experiment], AbstractContextManager[Callable[[dict], None] | None]]
 
 
@@ -40,6 +42,7 @@ def train(
     profile: str | None = None,
     listen: Listen = lambda config: nullcontext(),
     say: Say = lambda text: None,
+    alongside: Alongside | None = None,
 ) -> tuple[Experiment, Path, dict[str, Any]]:
     """``thinklab train`` without its command line.
 
@@ -58,7 +61,7 @@ def train(
     config, out = request(Path(source), overrides, out, resume, profile)
     unsloth_first.import_first(config.student.kind)
     with listen(config) as listener:
-        return config, out, run_experiment(config, out, resume, listener, say)
+        return config, out, run_experiment(config, out, resume, listener, say, alongside)
 
 
 def request(
@@ -110,6 +113,7 @@ def run_experiment(
     resume: bool = False,
     on_metrics: Callable[[dict], None] | None = None,
     say: Say = lambda text: None,
+    alongside: Alongside | None = None,
 ) -> dict[str, Any]:
     """Train as ``config`` says into the run folder ``out``; returns what ``probe.json`` then holds.
 
@@ -133,7 +137,7 @@ def run_experiment(
                     return _only_probe(config, out, ended, say)
                 for _ in run.read("probe_samples"):  # what the last probe will read: damage there is said before training
                     pass
-            return _run(config, out, resume, on_metrics, say)
+            return _run(config, out, resume, on_metrics, say, alongside)
         except KeyboardInterrupt as error:
             raise Interrupted(getattr(error, "number", 2), where_it_stands(RunFolder(out), config)) from None
 
@@ -223,13 +227,22 @@ def where_it_stands(run: RunFolder, config: Experiment) -> str:
     return f"stopped {at}. Continue with: thinklab train --resume {shlex.quote(str(run.path))}"
 
 
-def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict], None] | None, say: Say) -> dict[str, Any]:
+def _run(
+    config: Experiment,
+    out: Path,
+    resume: bool,
+    on_metrics: Callable[[dict], None] | None,
+    say: Say,
+    alongside: Alongside | None,
+) -> dict[str, Any]:
     from thinklab.config.devices import unused
     from thinklab.experiment.baselines import train_baseline
     from thinklab.experiment.build import build
     from thinklab.experiment.probe_run import full_probe
     from thinklab.experiment.session import Audience
 
+    if alongside is None and config.review is not None and config.review.pause:
+        raise ConfigError("review.pause needs `thinklab train`, which serves the page for it; set review.pause=false here")
     session = build(config, out, resume, audience=Audience(say, (on_metrics,) if on_metrics else ()))
     if told := unused():
         say(told)
@@ -246,7 +259,7 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
     if "before" not in known:
         known = {"before": full_probe(session, "before")} if not (resume and session.run.last_checkpoint()) else {}
         session.run.write_json("probe.json", known)
-    with session.finishing():
+    with session.finishing(), nullcontext() if alongside is None else alongside(session):
         if config.baseline is not None:
             steps = train_baseline(session, resume)
         else:

@@ -105,10 +105,16 @@ TRAINING = (
 )
 
 
-def training(lines: Sequence[Mapping[str, Any]]) -> list[go.Figure]:
-    """What went on inside one run, from the lines of ``metrics.jsonl``; a figure without any value is left out."""
+def training(
+    lines: Sequence[Mapping[str, Any]], wanted: Sequence[tuple[str, str, Mapping[str, str]]] = TRAINING
+) -> list[go.Figure]:
+    """What went on inside one run, from the lines of ``metrics.jsonl``; a figure without any value is left out.
+
+    Args:
+        wanted: title, unit and names by key of each figure.
+    """
     figures = []
-    for title, unit, keys in TRAINING:
+    for title, unit, keys in wanted:
         figure = go.Figure()
         for color, (key, label) in zip(COLORS, keys.items(), strict=False):
             points = [(m["step"], m[key]) for m in lines if m.get(key) is not None]

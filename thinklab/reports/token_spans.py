@@ -11,13 +11,8 @@ RAREST = 1e-6
 """Probabilities from here down to 0 look the same."""
 
 
-def span(token: str, teacher: bool, probability: float, weight: float, advantage: float | None = None) -> str:
-    """One token, with what the rules of a page need to color it.
-
-    ``--w``: weight, 0 to 1; ``--r``: rarity, from 0 (p = 1) to 1 (p <= ``RAREST``), logarithmic; ``--a``: size of the advantage.
-    Classes: ``student`` or ``teacher``; ``masked`` for a teacher's token that the loss leaves alone, ``pos`` and ``neg`` for
-    the sign of the advantage.
-    """
+def look(token: str, teacher: bool, probability: float, weight: float, advantage: float | None = None) -> dict[str, Any]:
+    """What a page needs to color one token: ``text``, ``classes``, ``style`` (CSS variables), ``tip``; see ``span``."""
     masked = teacher and weight == 0 and (advantage is None or advantage < 0)
     sign = "" if not advantage else " pos" if advantage > 0 else " neg"
     rarity = abs(min(1.0, math.log(max(probability, RAREST)) / math.log(RAREST)))
@@ -28,14 +23,27 @@ def span(token: str, teacher: bool, probability: float, weight: float, advantage
         tip += f", advantage {advantage:.3g}"
     if masked:
         tip += ", masked: no gradient"
-    shown = escape(token.replace("\n", "⏎")) or "∅"
-    style = f"--w:{min(max(weight, 0), 1):.2f};--r:{rarity:.2f}"
+    style = {"--w": f"{min(max(weight, 0), 1):.2f}", "--r": f"{rarity:.2f}"}
     if advantage is not None:
-        style += f";--a:{min(abs(advantage) / 2, 1):.2f}"
-    return (
-        f"<span class='{'teacher' if teacher else 'student'}{' masked' if masked else ''}{sign}' style='{style}' "
-        f"title='{escape(tip)}'>{shown}</span>"
-    )
+        style["--a"] = f"{min(abs(advantage) / 2, 1):.2f}"
+    return {
+        "text": token.replace("\n", "⏎") or "∅",
+        "tip": tip,
+        "style": style,
+        "classes": f"{'teacher' if teacher else 'student'}{' masked' if masked else ''}{sign}",
+    }
+
+
+def span(token: str, teacher: bool, probability: float, weight: float, advantage: float | None = None) -> str:
+    """One token, with what the rules of a page need to color it.
+
+    ``--w``: weight, 0 to 1; ``--r``: rarity, from 0 (p = 1) to 1 (p <= ``RAREST``), logarithmic; ``--a``: size of the advantage.
+    Classes: ``student`` or ``teacher``; ``masked`` for a teacher's token that the loss leaves alone, ``pos`` and ``neg`` for
+    the sign of the advantage.
+    """
+    found = look(token, teacher, probability, weight, advantage)
+    style = ";".join(f"{key}:{value}" for key, value in found["style"].items())
+    return f"<span class='{found['classes']}' style='{style}' title='{escape(found['tip'])}'>{escape(found['text'])}</span>"
 
 
 def spans(trace: Mapping[str, Any]) -> str:

@@ -16,7 +16,8 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -60,6 +61,7 @@ class ReviewQueue:
         by: str | None = None,
     ):
         self.guide, self.rewards, self.run, self.ask = guide, rewards, run, ask
+        self._person = threading.local()
         self.by = by or _account()
         self._behaviors = {b.name: b for b, _ in guide.behaviors}
         self._items: dict[str, Item] = {}
@@ -80,6 +82,37 @@ class ReviewQueue:
                     )
                 self._items[rollout.id] = self._fresh(len(self._items), rollout, said)
         self._replay()
+
+    # ---- who decides
+
+    @property
+    def by(self) -> str:
+        """Who decides: whoever ``deciding`` names on this thread, else the name that was given last."""
+        return getattr(self._person, "name", None) or self._by
+
+    @by.setter
+    def by(self, name: str) -> None:
+        self._by = name
+
+    @contextmanager
+    def deciding(self, name: str) -> Iterator[None]:
+        """Decisions inside, on this thread, are those of ``name``, one of several people. ``undo`` then takes back what ``name``
+        decided last and nobody has changed since, not what somebody else did."""
+        self._person.name = name
+        try:
+            yield
+        finally:
+            self._person.name = None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else decides inside."""
+        with self._lock:
+            yield
+
+    def _may_undo(self, id: str) -> bool:
+        name = getattr(self._person, "name", None)
+        return name is None or self._items[id].who == name
 
     # ---- what there is
 
@@ -228,12 +261,12 @@ class ReviewQueue:
             The items as they stand now; [] when there was nothing to take back.
         """
         with self._lock:
-            real = [k for k, (action, _, _) in enumerate(self._history) if action != "draft"]
+            real = [k for k, (action, before, _) in enumerate(self._history) if action != "draft" and self._may_undo(before.id)]
             if not real:
                 return []
             mark, ids = self._history[real[-1]][2], [self._history[real[-1]][1].id]
             if mark:
-                ids = [before.id for _, before, m in self._history if m == mark]
+                ids = [before.id for _, before, m in self._history if m == mark and self._may_undo(before.id)]
             self._write([{**self._line(self._items[ids[0]], "undo", _now()), "undone": ids}])
             return self._take_back(ids)
 

@@ -60,6 +60,7 @@ class ReviewPane(View):
             "behavior": item.behavior,
             "refusal": item.said.detail or item.said.reason,
             "quick": self._quick[key],
+            "who": item.who,
         }
 
     def handle(self, message: Mapping[str, Any]) -> None:

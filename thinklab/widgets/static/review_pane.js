@@ -192,7 +192,7 @@ function render({ model, el }) {
     const at = seen.findIndex(i => i.id === current);
     const filtered = seen.length < items.length ? ` shown, ${items.length} in all` : "";
     place.textContent = `${at < 0 ? "not one" : at + 1} of ${seen.length}${filtered}  ·  rollout ${item.id}`;
-    chip.textContent = WORDS[item.state];
+    chip.textContent = WORDS[item.state] + (model.get("several") && item.who && !todo(item) ? ` by ${item.who}` : "");
     chip.className = `tl-chip ${{ accepted: "tl-good", edited: "tl-good", rejected: "tl-bad", refused: "tl-bad" }[item.state] ?? "tl-soft"}`;
     drawText();
   }
@@ -427,7 +427,13 @@ function render({ model, el }) {
   });
   search.addEventListener("input", refilter);
   model.on("msg:custom", heard);
-  const fresh = () => { if (model.get("items") !== items) { items = [...model.get("items")]; draw(); } };
+  const fresh = () => { // another view, or somebody else who decides with us
+    if (model.get("items") === items) return;
+    const before = get(current), untouched = before && typed() === textOf(before);
+    items = [...model.get("items")];
+    if (untouched && get(current)) box.value = textOf(get(current));
+    draw();
+  };
   model.on("change:items", fresh);
 
   show((items.find(todo) ?? items[0])?.id ?? null);

@@ -1,0 +1,87 @@
+"""The files of the pages: plain JavaScript modules that a browser loads as they are, and the page that names them.
+
+Modules import each other by name (``thinklab/dom.js``), which an import map turns into addresses: of this server, or, in an
+exported folder, into ``data:`` URLs, because a browser loads no module from a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from thinklab.widgets import html as widget_html
+
+STATIC = Path(__file__).parent / "static"
+SHARED = {"thinklab/review_pane.js": "review_pane.js"}
+"""Modules of the notebook's widgets, by the name that they are imported under."""
+STYLES = ("theme.css", "review_pane.css", "tokens.css")
+"""Of the widgets; ``view.css`` follows them."""
+
+
+@cache
+def modules() -> dict[str, str]:
+    """The source of every module by its name."""
+    own = {f"thinklab/{path.name}": path.read_text("utf-8") for path in sorted(STATIC.glob("*.js")) if path.name != "theme.js"}
+    return {**own, **{name: widget_html.static(file) for name, file in SHARED.items()}}
+
+
+@cache
+def style() -> str:
+    return "".join(map(widget_html.static, STYLES)) + (STATIC / "view.css").read_text("utf-8")
+
+
+@cache
+def plotly() -> str:
+    """plotly.js, as the reports carry it."""
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()
+
+
+@cache
+def _maps_style() -> str:
+    """plotly.js adds the rules of its maps as a style element unless one of this id is there; the policy would refuse it."""
+    found = re.search(r'getElementById\("([0-9a-f]{64})"\)', plotly())
+    return f'<meta id="{found[1]}">\n' if found else ""
+
+
+def served() -> dict[str, tuple[str, str]]:
+    """Everything that the server hands out beside its data: media type and text by path."""
+    files = {f"/static/{name}": ("text/javascript", text) for name, text in modules().items()}
+    return {
+        **files,
+        "/static/theme.js": ("text/javascript", (STATIC / "theme.js").read_text("utf-8")),
+        "/static/view.css": ("text/css", style()),
+    }
+
+
+def page(addresses: Mapping[str, str], base: str = "/static/", head: str = "") -> tuple[str, str]:
+    """The one HTML page, and the CSP source of its import map.
+
+    Args:
+        addresses: of every module, by its name.
+        base: where ``view.css`` and ``theme.js`` lie.
+        head: further elements.
+    """
+    imports = json.dumps({"imports": dict(addresses)})
+    text = (STATIC / "page.html").read_text("utf-8")
+    text = (
+        text.replace("__BASE__", base)
+        .replace("__HEAD__", _maps_style() + head)
+        .replace("__IMPORTS__", imports)
+        .replace("__APP__", addresses["thinklab/app.js"])
+    )
+    return text, f"'sha256-{base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()}'"
+
+
+def policy(imports: str) -> str:
+    """The server's Content-Security-Policy: scripts and styles from here alone, no inline ones but the import map, no network."""
+    return (
+        f"default-src 'none'; script-src 'self' {imports}; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )

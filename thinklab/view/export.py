@@ -1,0 +1,157 @@
+"""One static folder with the pages and the data of all runs, to send or to put on a web server. It opens from disk as well.
+
+    DIR/index.html         open this
+    DIR/assets/            plotly.js, the rules, and what stands in for the server
+    DIR/data/N.js          one answer of the API each; a script, because a page from a file may load those and nothing else
+
+The pages are those of the server: the same modules ask the same questions, and the answers were written down beforehand. A search
+in the rollouts is made in the browser, over those that travel along.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from thinklab.errors import ConfigError, RunError, ThinklabError
+from thinklab.view import assets
+from thinklab.view.app import Data, finite
+from thinklab.view.library import ListedRun
+from thinklab.view.rollouts import MOST, Wanted
+
+MARK = "thinklab-view-export.txt"
+"""In every export, so that the next one may replace it and nothing else is ever overwritten."""
+
+
+def export_folder(root: Path, out: Path, rollouts: int = 2000, say: Callable[[str], None] = lambda text: None) -> Path:
+    """Write the folder; returns its ``index.html``.
+
+    Args:
+        root: a run folder, or a folder of them.
+        rollouts: how many of each run travel along, the newest.
+
+    Raises:
+        RunError: when there is no run, or the folder cannot be written.
+        ConfigError: when ``out`` holds something that is no export, or the extra is not installed.
+    """
+    from thinklab.view import check_installed
+
+    check_installed()
+    data, out = Data(Path(root)), Path(out)
+    runs = data.library.runs()
+    if not runs and not data.grids():
+        raise RunError(f"{root} holds no run: there is no config.yaml in it or below")
+    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
+        raise ConfigError(f"{out} is not empty and no export of the viewer; choose another folder")
+    part = out.with_name(out.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        _Writer(part, data, rollouts, say).write()
+        shutil.rmtree(out, ignore_errors=True)
+        os.replace(part, out)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, ThinklabError):
+            raise
+        raise RunError(f"cannot write {out}: {error.strerror or error}") from error
+    return out / "index.html"
+
+
+class _Writer:
+    """Asks ``data`` everything that the pages may ask, and writes it down."""
+
+    def __init__(self, out: Path, data: Data, rollouts: int, say: Callable[[str], None]):
+        self.out, self.data, self.rollouts, self.say = out, data, rollouts, say
+        self.index: dict[str, int] = {}
+
+    def write(self) -> None:
+        (self.out / "data").mkdir(parents=True)
+        (self.out / "assets").mkdir()
+        listed = self.data.runs()
+        for line in listed["runs"]:
+            line.pop("review", None)  # an address of this machine, with its token
+            if line["status"] in ("running", "in review"):
+                line["status"] = "stopped"  # it was at work when this was written
+        self._keep("runs", {}, listed)
+        good = [line["id"] for line in listed["runs"] if "error" not in line]
+        for id in good:
+            self._run(id)
+        # every pair would grow with the square of the runs: a pair's page is made of two runs' files, up to a limit
+        pairs = [(a, b) for k, a in enumerate(good) for b in good[k + 1 :]] if len(good) <= 8 else []
+        for a, b in [*pairs, *((b, a) for a, b in pairs)]:
+            self._keep("compare", {"a": a, "b": b}, self.data.compare(a, b))
+            self._keep("figures", {"run": [a, b]}, self.data.figures([a, b]))
+            self._keep("answers", {"run": [a, b]}, self.data.answers([a, b], "", 0, 10**6))
+        self._keep("grids", {}, grids := self.data.grids())
+        for g in grids:
+            self._keep("grid", {"id": g["id"]}, self.data.grid(g["id"]))
+        self._pages()
+
+    def _run(self, id: str) -> None:
+        run = self.data.library.run(id)
+        found = self.data.run(id)
+        found["summary"].pop("review", None)
+        self._keep("run", {"run": id}, found)
+        self._keep("figures", {"run": id}, self.data.figures([id]))
+        self._keep("probe", {"run": id}, self.data.probe(id))
+        self._keep("answers", {"run": id}, self.data.answers([id], "", 0, 10**6))
+        self._rollouts(id, run)
+
+    def _rollouts(self, id: str, run: ListedRun) -> None:
+        index = self.data.indexes.of(run.folder.path)
+        index.extend()
+        rows: list[dict[str, Any]] = []
+        while len(rows) < min(self.rollouts, len(index)):
+            page = index.page(Wanted(), len(rows), min(MOST, self.rollouts - len(rows)), float("inf"))
+            rows += page["rows"]
+        whole = index.page(Wanted(), 0, 1, float("inf"))
+        cut = len(index) if len(rows) < len(index) else 0
+        self._keep(
+            "rollouts",
+            {"run": id},
+            {"rows": rows, "all": len(rows), "cut": cut, "facets": whole["facets"], "damaged": whole["damaged"]},
+        )
+        for first in range(0, len(rows), MOST):
+            chunk = {r["id"]: self.data.rollout(id, r["id"]) for r in rows[first : first + MOST]}
+            self._keep("rollout", {"run": id, "chunk": first // MOST}, chunk)
+        self.say(f"{id}: {len(rows)} of {len(index)} rollouts")
+
+    def _keep(self, name: str, params: dict[str, Any], answer: Any) -> None:
+        number = len(self.index)
+        self.index[key(name, params)] = number
+        text = json.dumps(finite(answer), ensure_ascii=False, separators=(",", ":"))
+        (self.out / "data" / f"{number}.js").write_text(f"thinklabExport.take({number}, {text});\n", "utf-8", "replace")
+
+    def _pages(self) -> None:
+        addresses = {
+            name: f"data:text/javascript;base64,{base64.b64encode(text.encode()).decode()}"
+            for name, text in assets.modules().items()
+        }
+        store = (assets.STATIC / "export" / "store.js").read_text("utf-8")
+        (self.out / "assets" / "store.js").write_text(f"{store}\nthinklabExport.index = {json.dumps(self.index)};\n", "utf-8")
+        (self.out / "assets" / "plotly.js").write_text(assets.plotly(), "utf-8")
+        (self.out / "assets" / "view.css").write_text(assets.style(), "utf-8")
+        (self.out / "assets" / "theme.js").write_text((assets.STATIC / "theme.js").read_text("utf-8"), "utf-8")
+        text, imports = assets.page(addresses, "assets/", '<script src="assets/store.js"></script>\n')
+        policy = (
+            f"default-src 'none'; script-src 'self' file: data: {imports}; style-src 'self' file:; img-src 'self' data:; "
+            "base-uri 'none'; form-action 'none'"
+        )
+        charset = '<meta charset="utf-8">'
+        text = text.replace(charset, f'{charset}\n<meta http-equiv="Content-Security-Policy" content="{policy}">')
+        (self.out / "index.html").write_text(text, "utf-8")
+        (self.out / MARK).write_text("Written by `thinklab view --export`; open index.html.\n", "utf-8")
+
+
+def key(name: str, params: dict[str, Any]) -> str:
+    """How the pages name an answer: as in ``store.js``."""
+    return json.dumps(
+        [name, {k: v if isinstance(v, list) else str(v) for k, v in sorted(params.items())}],
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )

@@ -1,0 +1,55 @@
+"""Where ``thinklab train`` meets the review: is one wanted, can it be had, and the training inside it. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from thinklab.config.experiment import Experiment
+from thinklab.errors import ConfigError
+from thinklab.view import check_installed
+
+
+def check(config: Experiment) -> None:
+    """Raises ConfigError where a review is wanted and cannot be had."""
+    if config.review is None or not config.review.pause:
+        return
+    if config.baseline is not None or config.loss.method == "grpo":
+        what = "a baseline" if config.baseline is not None else "loss.method grpo"
+        raise ConfigError(
+            f"there is nothing to review: {what} trains without guidance while it runs. Leave out --review "
+            "(review.pause=false), or choose another loss.method"
+        )
+    check_installed()
+
+
+@contextmanager
+def reviewed(session: Any) -> Iterator[None]:
+    """Inside, ``session.train`` pauses at each batch, and the page is served; nothing changes where no review is wanted.
+
+    Raises:
+        ConfigError: when the port is taken.
+    """
+    review = session.config.review
+    if review is None or not review.pause or session.guide is None:
+        yield
+        return
+    from thinklab.view.batch import Desk
+    from thinklab.view.gate import ReviewGate, Saves
+    from thinklab.view.serve import beside
+
+    desk = Desk(session.run.path.name)
+    with beside(session.run.path, review.port, desk) as url:
+        session.say(f"review: people decide about each batch at {url}")
+        gate = ReviewGate(session, desk, url)
+        trainer, before = session.trainer, (session.trainer.guide, session.trainer.recall)
+        saves = Saves(session.config.train.iterations * session.config.train.minibatches)
+        trainer.guide, trainer.recall = gate, gate.recall
+        trainer.add_callback(saves)
+        try:
+            yield
+        finally:
+            trainer.guide, trainer.recall = before
+            trainer.remove_callback(saves)
+            gate.hide()

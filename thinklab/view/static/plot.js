@@ -1,0 +1,39 @@
+// Figures of plotly, loaded when the first one is wanted, in the colors of the theme.
+let loading = null;
+
+export function plotly() {
+  loading ??= new Promise((done, failed) => {
+    const script = document.createElement("script");
+    script.src = globalThis.thinklabExport ? "assets/plotly.js" : "/static/plotly.js";
+    script.onload = () => done(globalThis.Plotly);
+    script.onerror = () => failed(new Error("plotly.js could not be loaded"));
+    document.head.append(script);
+  });
+  return loading;
+}
+
+// The six colors of the figures, lighter where the ground is dark.
+const DARK = { "#0f766e": "#2dd4bf", "#b45309": "#f59e0b", "#6d28d9": "#c4b5fd", "#be123c": "#fb7185", "#1d4ed8": "#93c5fd", "#4d7c0f": "#a3e635",
+  "rgba(15,118,110,0.16)": "rgba(45,212,191,0.18)", "rgba(180,83,9,0.16)": "rgba(245,158,11,0.18)" };
+const repaint = value => typeof value === "string" ? DARK[value] ?? value : Array.isArray(value) ? value : value && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([k, v]) => [k, ["color", "fillcolor", "line", "marker", "font"].includes(k) ? repaint(v) : v])) : value;
+
+function dressed(figure, place) {
+  const css = getComputedStyle(place), ink = css.color, line = css.borderTopColor, isDark = css.colorScheme === "dark";
+  const layout = structuredClone(figure.layout);
+  layout.font = { ...layout.font, color: ink };
+  layout.hoverlabel = { bgcolor: css.outlineColor, bordercolor: line, font: { color: ink } };
+  for (const axis of ["xaxis", "yaxis"]) Object.assign(layout[axis] ??= {}, { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true });
+  return [isDark ? figure.data.map(repaint) : figure.data, layout];
+}
+
+/** Draw `figures` into `place`, again when they have changed; the elements stay. */
+export async function draw(place, figures) {
+  const Plotly = await plotly();
+  while (place.children.length > figures.length) { Plotly.purge(place.lastChild); place.lastChild.remove(); }
+  for (const [k, figure] of figures.entries()) {
+    const node = place.children[k] ?? place.appendChild(Object.assign(document.createElement("div"), { className: "tl-figure" }));
+    const [data, layout] = dressed(figure, place);
+    await Plotly.react(node, data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
+  }
+  place.dataset.drawn = String(figures.length);
+}

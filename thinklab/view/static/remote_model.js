@@ -1,0 +1,32 @@
+// The review pane speaks to a notebook's kernel through a model: get, set, on, off, send. This is the same model over HTTP, so
+// that the pane is one component in both places. Others decide as well: what they changed comes in with `merge`.
+
+/** `deliver(message)` sends one message and gives its answers. */
+export function remoteModel(traits, deliver) {
+  const state = { ...traits }, listeners = new Map(), flying = new Map();
+  const emit = (name, value) => (listeners.get(name) ?? []).forEach(f => f(value));
+  let line = Promise.resolve();
+  const model = {
+    get: key => state[key],
+    set: (key, value) => { state[key] = value; emit(`change:${key}`); },
+    save_changes: () => {},
+    on: (name, f) => listeners.set(name, [...(listeners.get(name) ?? []), f]),
+    off: (name, f) => listeners.set(name, (listeners.get(name) ?? []).filter(g => g !== f)),
+    send(message) {
+      const ids = message.ids ?? [message.id];
+      if (message.kind !== "preview") flying.set(message.n, ids);
+      const go = async () => {
+        try { for (const answer of await deliver(structuredClone(message))) emit("msg:custom", answer); }
+        catch (error) { emit("msg:custom", { kind: "done", n: message.n, error: error.message, items: [], recent: state.recent ?? [] }); }
+        finally { flying.delete(message.n); }
+      };
+      if (message.kind === "preview" || message.kind === "ask") go(); else line = line.then(go); // decisions arrive in their order
+    },
+    /** Rows that others have changed; those with an own decision under way keep it. */
+    merge(rows) {
+      const busy = new Set([...flying.values()].flat()), fresh = new Map(rows.filter(r => !busy.has(r.id)).map(r => [r.id, r]));
+      if (fresh.size) model.set("items", state.items.map(i => fresh.get(i.id) ?? i));
+    },
+  };
+  return model;
+}
