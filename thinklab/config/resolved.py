@@ -35,7 +35,7 @@ def migrated(config: Mapping[str, Any], version: str) -> tuple[dict[str, Any], l
             continue
         for old, new in names.items():
             *outer, last = old.split(".")
-            node = found
+            node: Any = found
             for step in outer:
                 node = node.get(step) if isinstance(node, dict) else None
             if not isinstance(node, dict) or last not in node:
@@ -99,21 +99,30 @@ class _Lines:
     """Stands in for the strict parser's ``Node``, which reads files written by hand; says where keys of the config stand."""
 
     file: Path
-    key_place: None = None
 
-    def nearest(self, path: tuple) -> _Found:
+    def at(self, path: yaml_model.Path_) -> _Found | None:
+        steps, line = self._follow(path)
+        return _Found(Place(os.fspath(self.file), line, 1)) if steps == len(path) else None
+
+    def nearest(self, path: yaml_model.Path_) -> _Found:
+        return _Found(Place(os.fspath(self.file), self._follow(path)[1], 1))
+
+    def _follow(self, path: yaml_model.Path_) -> tuple[int, int]:
+        """How many steps of ``path`` the file holds, and the line of the last one."""
+        node: Any
         with open(self.file, encoding="utf-8") as text:
             node, line = YAML(typ="rt").load(text)["config"], 1
-        for step in path:
+        for steps, step in enumerate(path):
             try:
-                line = (node.lc.key(step) if isinstance(node, dict) else node.lc.item(step))[0] + 1
+                lines = node.lc  # where ruamel keeps them
+                line = (lines.key(step) if isinstance(node, dict) else lines.item(step))[0] + 1
                 node = node[step]
             except (AttributeError, KeyError, IndexError, TypeError):
-                break
-        return _Found(Place(os.fspath(self.file), line, 1))
+                return steps, line
+        return len(path), line
 
 
 @dataclass
 class _Found:
     place: Place
-    key_place: None = None
+    key_place: Place | None = None

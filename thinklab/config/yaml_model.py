@@ -5,15 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from thinklab.config.strict_yaml import FileError, Node, clip, parse
+from thinklab.config.strict_yaml import FileError, Place, clip, parse
 from thinklab.errors import ThinklabError, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 Path_ = tuple[str | int, ...]
+
+
+class Spot(Protocol):
+    """Where one value stands."""
+
+    @property
+    def place(self) -> Place: ...
+
+    @property
+    def key_place(self) -> Place | None: ...
+
+
+class Places(Protocol):
+    """Where the values of a file stand, by path: a ``Node`` of the strict parser, or what stands in for one."""
+
+    def at(self, path: Path_) -> Spot | None:
+        """None where nothing is written at ``path``."""
+        ...
+
+    def nearest(self, path: Path_) -> Spot:
+        """The value at ``path``, or the innermost one that holds it."""
+        ...
 
 
 @dataclass
@@ -21,7 +43,7 @@ class Document:
     """The content of one file: ``data`` may be changed, ``node`` remembers where everything stood."""
 
     data: Any
-    node: Node
+    node: Places
     overrides: dict[Path_, str] = field(default_factory=dict)
     """What was set from outside the file, as it was written there."""
 
@@ -39,7 +61,9 @@ class Document:
         keys = [(*fault["loc"], *key.split(".")) for key in getattr(fault.get("ctx", {}).get("error"), "keys", ())]
         by_override = (k for k in keys if any(k[:n] in self.overrides for n in range(1, len(k) + 1)))
         written = (k for k in keys if self.node.at(k) is not None)
-        return self.at(tuple(next(by_override, None) or next(written, None) or fault["loc"]))
+        for key in (*by_override, *written):
+            return self.at(key)
+        return self.at(tuple(fault["loc"]))
 
 
 class Fault(ValueError):
