@@ -29,7 +29,8 @@ _BRANCH = re.compile(r"list\[|constrained-str|(?:str|int|float|bool)\Z")
 
 def _keys_of(root: Node, loc: tuple[Any, ...]) -> tuple[tuple[str | int, ...], str]:
     """pydantic's path as keys of the file, and the branch of "a text or a list of texts" that it went through, if any."""
-    path, branch = (), ""
+    path: tuple[str | int, ...] = ()
+    branch = ""
     for part in loc:
         if _BRANCH.match(str(part)) and root.at((*path, part)) is None:
             branch = str(part)
