@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
@@ -112,6 +113,10 @@ def refuse_bad(behavior: Behavior, text: str, response: str) -> None:
         raise Rejected("not-shown", missing)
 
 
+def _not_in(shown: set[str], rollout: Rollout) -> bool:
+    return rollout.id not in shown
+
+
 def select(
     rollouts: Sequence[Rollout], count: int, policy: str, rng: random.Random, eligible: Callable[[Rollout], bool]
 ) -> list[int]:
@@ -149,7 +154,7 @@ class Guide:
     seed: int = 0
     failed: str = ""
     """Why the teacher cannot work any more; the run then saves and ends."""
-    counts: Counter = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection; beside them
     ``guided-but-not-shown``: how many were spliced although the detector does not find the behavior in the whole text."""
     _begun: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
@@ -270,7 +275,7 @@ class Guide:
             count = self.schedule.count(step, len(group))
             wanted = dict(zip((r.id for r in group), drawn, strict=True))
             shown = self._shown(group, wanted) if count and self.skip_if_shown else set()
-            places = select(group, count, self.policy, rng, lambda r, shown=shown: r.id not in shown)
+            places = select(group, count, self.policy, rng, partial(_not_in, shown))
             chosen += [(group[k], wanted[group[k].id]) for k in places]
         return chosen
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, fields, replace
 from typing import Any, Protocol, TypeVar
@@ -132,8 +132,9 @@ class RemoteTeacher:
         money = None if price is None else sum(price.at_most(i, o) for i, o in sent) * scale / PICO
         shots = [shot_tokens(r) for r in requests]
         likely = written = None
-        if None not in shots:
-            replies = [min(o, 3 * s // 2) for (_, o), s in zip(sent, shots, strict=True)]
+        lengths = [s for s in shots if s is not None]
+        if len(lengths) == len(shots):
+            replies = [min(o, 3 * s // 2) for (_, o), s in zip(sent, lengths, strict=True)]
             written = round(sum(replies) * scale)
             if price is not None:
                 likely = sum(price.cost(Usage(i, o)) for (i, _), o in zip(sent, replies, strict=True)) * scale / PICO
@@ -263,9 +264,13 @@ class RemoteTeacher:
         request = shielded(request, self.options.max_student_chars)
         return replace(request, max_tokens=self.options.max_tokens or request.max_tokens)
 
-    async def _batch(self, requests: Sequence[TeacherRequest], fresh: bool = False) -> list[TeacherReply]:
+    def _open_gate(self) -> Gate:
+        """Made inside the event loop that waits at it."""
         if self._gate is None:
             self._gate = Gate(self.options.limits)
+        return self._gate
+
+    async def _batch(self, requests: Sequence[TeacherRequest], fresh: bool = False) -> list[TeacherReply]:
         prepared = [self._prepared(r) for r in requests]
         keys = [key_of({"backend": self.name, **self.backend.settings}, r) for r in prepared]
         known = {k: self._cache.get(k, "") for k in dict.fromkeys(keys)} if self._cache is not None and not fresh else {}
@@ -350,7 +355,7 @@ class RemoteTeacher:
                     self._breaker.ended(fault.error, clock())
                     return self._failed(request, fault.error, fault.detail, attempt, fault)
                 if fault.wait_s:
-                    self._gate.close_for(fault.wait_s)
+                    self._open_gate().close_for(fault.wait_s)
                 await asyncio.sleep(wait)
 
     def _refuses_everything(self, fault: Fault) -> bool:
@@ -369,7 +374,7 @@ class RemoteTeacher:
     async def _attempt(self, request: TeacherRequest) -> TeacherReply:
         likely, bound, prefix = likely_tokens(request), most_tokens(request), prefix_of(request)
         clock, timeout_s = asyncio.get_running_loop().time, self.options.timeout_s
-        async with self._gate.admit(likely + request.max_tokens) as ticket:
+        async with self._open_gate().admit(likely + request.max_tokens) as ticket:
             self._breaker.let_through(clock())
             reserved, usage = await self.budget.reserve(self.budget.worst(bound, request.max_tokens)), None
             start = clock()
@@ -457,9 +462,9 @@ def _calls(count: int) -> str:
     return f"{count:,} call{'s' * (count != 1)}"
 
 
-async def _all(work: Any) -> None:
+async def _all(work: Iterable[Awaitable[Any]]) -> None:
     """All of it; the first exception cancels the others and waits until they have settled their accounts."""
-    tasks: list[Awaitable] = [asyncio.ensure_future(w) for w in work]
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(w) for w in work]
     try:
         await asyncio.gather(*tasks)
     except BaseException:
