@@ -57,6 +57,11 @@ class Arm:
         )  # Ctrl-C is handed on once, by ``stop``
         log.close()
 
+    def exit_code(self) -> int | None:
+        """Of an arm that was started; None while it runs."""
+        assert self.process is not None, "started before it is watched"
+        return self.process.poll()
+
     def read(self) -> dict:
         """The newest line of metrics; ``{}`` before the first."""
         file = self.folder / "metrics.jsonl"
@@ -214,7 +219,7 @@ def watch(arms: Sequence[Arm], console: Console) -> None:
                 shown.update(
                     tasks[arm.name],
                     completed=arm.read().get("step", 0),
-                    rates="done" if arm.process.poll() == 0 else arm.status(),
+                    rates="done" if arm.exit_code() == 0 else arm.status(),
                 )
             if ended:
                 return
@@ -223,9 +228,9 @@ def watch(arms: Sequence[Arm], console: Console) -> None:
 
 def _ended(arms: Sequence[Arm]) -> bool:
     for arm in arms:
-        code = arm.process.poll()
+        code = arm.exit_code()
         if code:
             log = arm.folder / "log.txt"
             tail = " / ".join(log.read_text("utf-8", "replace").strip().splitlines()[-3:])
             raise RunError(f"the arm {arm.name!r} ended with exit code {code}: {tail} (whole log: {log})")
-    return all(arm.process.poll() == 0 for arm in arms)
+    return all(arm.exit_code() == 0 for arm in arms)

@@ -45,7 +45,9 @@ class Worker:
 
     def wait(self) -> int:
         self._process.join()
-        return self._process.exitcode
+        code = self._process.exitcode
+        assert code is not None, "a joined process has an exit code"
+        return code
 
 
 def _train(file: Path, overrides: Sequence[str], folder: Path, resume: bool, log: str) -> None:
