@@ -20,7 +20,8 @@ hidden size, V vocabulary.
 from __future__ import annotations
 
 import inspect
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ def chosen_logprobs(
     attention_mask: torch.Tensor,
     completion_length: int,
     temperature: float = 1.0,
-    context=nullcontext,
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-prob of every completion token and the entropy at its place.
 
@@ -76,9 +77,18 @@ def chosen_logprobs(
     return (logps.new_zeros(shape).index_put(index, logps), entropies.new_zeros(shape).index_put(index, entropies.detach()))
 
 
-def _head(model, ids, mask, rows, before, targets, temperature) -> tuple[torch.Tensor, torch.Tensor]:
+def _head(
+    model: nn.Module,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    rows: torch.Tensor,
+    before: torch.Tensor,
+    targets: torch.Tensor,
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) log-probs and entropies of the N wanted tokens."""
-    inner: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model
+    whole: Any = model  # plain, or wrapped by PEFT
+    inner: PreTrainedModel = whole.get_base_model() if hasattr(whole, "get_base_model") else whole
     head, config = inner.get_output_embeddings(), inner.config.get_text_config()
     softcap = getattr(config, "final_logit_softcapping", None)
     scale = getattr(config, "logit_scale", None) or 1.0
@@ -123,15 +133,29 @@ def head_logprobs(
     Only log-probs carry a gradient, to ``hidden`` and, where they ask for it, to ``weight`` and ``bias``.
     """
     if torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad)):
-        return _ChunkedLogProbFunction.apply(hidden, weight, bias, targets, temperature, VOCABULARY_TILE, softcap, scale)
-    return _FrozenHead.apply(hidden, weight, bias, targets, temperature, softcap, scale)
+        found = _ChunkedLogProbFunction.apply(hidden, weight, bias, targets, temperature, VOCABULARY_TILE, softcap, scale)
+    else:
+        found = _FrozenHead.apply(  # type: ignore[no-untyped-call]  # PyTorch's
+            hidden, weight, bias, targets, temperature, softcap, scale
+        )
+    logps, entropies = found
+    return logps, entropies
 
 
 class _FrozenHead(torch.autograd.Function):
     """Log-probs, entropies and, at the same time, d log-prob / d hidden: (W[target] - p W) / temperature."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, temperature, softcap, scale):
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+        temperature: float,
+        softcap: float | None,
+        scale: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         dtype = torch.get_autocast_dtype(hidden.device.type) if torch.is_autocast_enabled(hidden.device.type) else hidden.dtype
         wanted = ctx.needs_input_grad[0]
         count, vocabulary = len(hidden), len(weight)
@@ -161,18 +185,18 @@ class _FrozenHead(torch.autograd.Function):
             norm = total.log()
             logps[part] = (logits.gather(-1, chosen) - norm)[:, 0]
             entropies[part] = (norm - logits.mul_(probs).sum(-1, keepdim=True) / total)[:, 0]
-            if not wanted:
+            if slope is None:
                 continue
             del logits
             probs.mul_(-1 / total).scatter_add_(-1, chosen, torch.ones_like(total))  # 1[target] - p
             if bend is not None:
                 probs *= bend
             slope[part] = (probs.to(dtype) @ weight).to(hidden.dtype) * (scale / temperature)
-        ctx.save_for_backward(*([slope] if wanted else []))
+        ctx.save_for_backward(*([] if slope is None else [slope]))
         ctx.mark_non_differentiable(entropies)
         return logps, entropies
 
     @staticmethod
-    def backward(ctx, grad_logps, _):
+    def backward(ctx: Any, grad_logps: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (slope,) = ctx.saved_tensors
         return (grad_logps[:, None] * slope).to(slope.dtype), *[None] * 6

@@ -8,9 +8,10 @@ Left out: speculative decoding, beams, logit processors. TRL's own generation (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -70,7 +71,7 @@ class Sampler:
         with _eval_mode(model):
             for start in range(0, len(prompts), per_call):
                 some = slice(start, start + per_call)
-                tell = None if on_done is None else lambda k, ids, start=start: on_done(start + k, ids)
+                tell = None if on_done is None else partial(_shifted, on_done, start)
                 answers += self._sample(model, prompts[some], n, generator, device, limits and limits[some], tell)
         return answers
 
@@ -79,7 +80,14 @@ class Sampler:
         return bool(ids) and ids[-1] in self.eos_ids
 
     def _sample(
-        self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        generator: torch.Generator,
+        device: torch.device,
+        limits: Sequence[int] | None = None,
+        on_done: Done | None = None,
     ) -> list[list[int]]:
         ids, mask = _left_padded(prompts, self.pad_id, device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -103,6 +111,7 @@ class Sampler:
         waiting = set(range(len(prompts))) if on_done is not None else set()
 
         def tell(running: set[int]) -> None:
+            assert on_done is not None, "nobody waits without it"
             for k in sorted(waiting - running):
                 waiting.discard(k)
                 here = slice(k * n, (k + 1) * n)
@@ -127,7 +136,8 @@ class Sampler:
             logits = model(
                 input_ids=token[:, None], attention_mask=mask, position_ids=last, past_key_values=cache, use_cache=True
             ).logits[:, -1]
-        tell(set())
+        if waiting:
+            tell(set())
         return [row[:count] for row, count in zip(out.tolist(), length.tolist())]
 
     def _choose(self, logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -159,7 +169,14 @@ class GenerateSampler(Sampler):
     """
 
     def _sample(
-        self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        generator: torch.Generator,
+        device: torch.device,
+        limits: Sequence[int] | None = None,
+        on_done: Done | None = None,
     ) -> list[list[int]]:
         ids, mask = _left_padded(prompts, self.pad_id, device)
         chosen = (
@@ -170,7 +187,8 @@ class GenerateSampler(Sampler):
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
-            out = model.generate(
+            generate: Any = model.generate  # declared as a tensor or a module
+            out = generate(
                 input_ids=ids.repeat_interleave(n, 0),
                 attention_mask=mask.repeat_interleave(n, 0),
                 max_new_tokens=self.max_new_tokens,
@@ -183,8 +201,9 @@ class GenerateSampler(Sampler):
             )
         most = [self.max_new_tokens] * len(prompts) if limits is None else limits
         answers = [self._until_eos(row)[: most[k // n]] for k, row in enumerate(out[:, ids.shape[1] :].tolist())]
-        for k in range(len(prompts) if on_done is not None else 0):
-            on_done(k, answers[k * n : (k + 1) * n])
+        if on_done is not None:
+            for k in range(len(prompts)):
+                on_done(k, answers[k * n : (k + 1) * n])
         return answers
 
     def _ends(self) -> dict[str, Any]:
@@ -198,12 +217,12 @@ class GenerateSampler(Sampler):
         return ids
 
 
-def sampler_for(model) -> type[Sampler]:
+def sampler_for(model: PreTrainedModel) -> type[Sampler]:
     """The class of sampler that ``model`` needs: Unsloth's models, known by their switch, go through their own ``generate``."""
     return GenerateSampler if hasattr(model, "for_inference") else Sampler
 
 
-def _left_padded(prompts, pad_id: int, device) -> tuple[torch.Tensor, torch.Tensor]:
+def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, P) ids and mask; left padding, so that all rows end at the same place."""
     width = max(map(len, prompts))
     ids = torch.full((len(prompts), width), pad_id, device=device)
@@ -214,8 +233,12 @@ def _left_padded(prompts, pad_id: int, device) -> tuple[torch.Tensor, torch.Tens
     return ids, mask
 
 
+def _shifted(on_done: Done, start: int, k: int, ids: list[list[int]]) -> None:
+    on_done(start + k, ids)
+
+
 @contextmanager
-def _eval_mode(model):
+def _eval_mode(model: PreTrainedModel) -> Iterator[None]:
     """Dropout off while sampling; the model is left as it was found. Unsloth's models have switches of their own."""
     training = model.training
     to_inference, to_training = getattr(model, "for_inference", model.eval), getattr(model, "for_training", model.train)

@@ -113,7 +113,8 @@ def _machine() -> Iterator[Finding]:
         from thinklab.config.devices import unused
 
         if told := unused():
-            yield Finding("note", *told.split(" To use", 1)[:1], f"to use{told.split(' To use', 1)[1]}")
+            what, advice = told.split(" To use", 1)
+            yield Finding("note", what, f"to use{advice}")
     elif shutil.which("nvidia-smi"):
         build = "is a CPU build" if torch.version.cuda is None else f"is built for CUDA {torch.version.cuda}"
         yield Finding(

@@ -27,7 +27,7 @@ from thinklab.run.signals import Interrupted, finishing
 from thinklab.students import unsloth_first
 
 Say = Callable[[str], None]
-Listen = Callable[[Experiment], AbstractContextManager[Callable[[dict], None] | None]]
+Listen = Callable[[Experiment], AbstractContextManager[Callable[[dict[str, Any]], None] | None]]
 
 
 def train(
@@ -106,7 +106,7 @@ def run_experiment(
     config: Experiment,
     out: Path,
     resume: bool = False,
-    on_metrics: Callable[[dict], None] | None = None,
+    on_metrics: Callable[[dict[str, Any]], None] | None = None,
     say: Say = lambda text: None,
 ) -> dict[str, Any]:
     """Train as ``config`` says into the run folder ``out``; returns what ``probe.json`` then holds.
@@ -158,7 +158,9 @@ def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str
         say(f"{out} is finished: all {steps} steps are trained and probed. Nothing was trained, and no teacher was asked")
         return known
     say(f"{out}: all {steps} steps are trained; what is missing is the probe after training")
-    checkpoint, at = run.last_checkpoint(thorough=True)
+    found = run.last_checkpoint(thorough=True)
+    assert found is not None, "its steps are trained, so there is a checkpoint"
+    checkpoint, at = found
     session = build(config, out, True, Parts(teacher=ScriptedTeacher(lambda request: None)))
     session.say = say
     session.load(checkpoint, at)
@@ -221,7 +223,9 @@ def where_it_stands(run: RunFolder, config: Experiment) -> str:
     return f"stopped {at}. Continue with: thinklab train --resume {shlex.quote(str(run.path))}"
 
 
-def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict], None] | None, say: Say) -> dict[str, Any]:
+def _run(
+    config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict[str, Any]], None] | None, say: Say
+) -> dict[str, Any]:
     from thinklab.config.devices import unused
     from thinklab.experiment.baselines import train_baseline
     from thinklab.experiment.build import build
@@ -239,8 +243,8 @@ def _run(config: Experiment, out: Path, resume: bool, on_metrics: Callable[[dict
         say(f"teacher, before the run: {cost}")
         if not resume:
             refuse_above_cap(session, cost)
-    if cost := session.estimate_judge():
-        say(f"judge, before the run: {cost}")
+    if judge_cost := session.estimate_judge():
+        say(f"judge, before the run: {judge_cost}")
     session.check_start()
     if on_metrics:
         session.listeners.append(on_metrics)

@@ -23,13 +23,13 @@ from thinklab.types import Example
 
 
 def train_baseline(session: Session, resume: bool = False) -> int:
-    """Train as ``session.config.baseline`` says; returns the optimizer steps.
+    """Train as ``session.config.supervised`` says; returns the optimizer steps.
 
     Raises:
         ThinklabError: when there is nothing to train on, or a text does not fit.
     """
     questions = budget_questions(session)
-    train = {"sft": train_sft, "star": train_star}[session.config.baseline.kind]
+    train = {"sft": train_sft, "star": train_star}[session.config.supervised.kind]
     steps = train(session, questions, resume)
     used = {**budget(session.run), "questions": len(questions), "different_questions": len({e.id for e in questions})}
     session.run.write_json("budget.json", {**used, "optimizer_steps": steps})

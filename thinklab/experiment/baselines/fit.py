@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -23,14 +24,15 @@ from thinklab.experiment.trained_student import load_weights
 from thinklab.experiment.trl_arguments import precision
 from thinklab.probing import probe
 from thinklab.run import checkpoints
-from thinklab.run.folder import COMPLETE, RunFolder
+from thinklab.run.checkpoints import COMPLETE
+from thinklab.run.folder import RunFolder
 from thinklab.students.fingerprint import fingerprint
 from thinklab.students.hf import lora_to_fp32
 
 
 def steps_for(config: Experiment, texts: int) -> int:
     """Optimizer steps for so many texts."""
-    return config.baseline.epochs * math.ceil(texts / config.baseline.batch)
+    return config.supervised.epochs * math.ceil(texts / config.supervised.batch)
 
 
 def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, resume: bool = False) -> int:
@@ -48,7 +50,8 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
         TrainingError: when the loss is not finite.
         Interrupted: when a signal was heard; a checkpoint is saved.
     """
-    config, model = session.config, session.student.model
+    config = session.config
+    model: Any = session.student.model  # plain, or wrapped by PEFT
     room = session.student.max_positions
     longest = max(texts, key=lambda t: len(t.prompt_ids) + len(t.answer_ids))
     length = len(longest.prompt_ids) + len(longest.answer_ids)
@@ -93,7 +96,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
 
 def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
     """The same learning rate, schedule, optimizer and precision as the GRPO run with this ``train`` section."""
-    t, b = config.train, config.baseline
+    t, b = config.train, config.supervised
     micro = min(t.micro_batch or b.batch, b.batch)
     return one_gpu(
         SFTConfig(
