@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import TrainingArguments
-from trl import GRPOTrainer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from trl import GRPOConfig, GRPOTrainer
 from trl.chat_template_utils import parse_response
 from trl.trainer.utils import pad
 
@@ -38,6 +38,7 @@ from thinklab.types import Batch, Example, Rollout
 
 Guide = Callable[[Sequence[Rollout], int, int], list[Rollout]]
 """``guide(rollouts, step, generation)``: the same rollouts in the same order, some of them with guidance spliced on."""
+Ids = Sequence[Sequence[int]]
 Score = Callable[[Sequence[Rollout]], list[Rollout]]
 """Fills in ``rewards`` and ``checks``."""
 TRACED = 4
@@ -83,6 +84,13 @@ class ThinkTuningTrainer(GRPOTrainer):
         TeacherError: from ``train``, when the teacher cannot work any more; a checkpoint was saved.
     """
 
+    # TRL declares these wider than they are here
+    args: GRPOConfig
+    model: PreTrainedModel
+    processing_class: PreTrainedTokenizerBase
+    num_generations: int
+    num_generations_eval: int
+
     def __init__(
         self,
         *args: Any,
@@ -96,7 +104,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         examples: Mapping[str, Example] | None = None,
         on_batch: Callable[[Batch], None] | None = None,
         raise_on_teacher_failure: bool = True,
-        on_tokens: Callable[[list[dict]], None] | None = None,
+        on_tokens: Callable[[list[dict[str, Any]]], None] | None = None,
         **kwargs: Any,
     ):
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
@@ -105,11 +113,11 @@ class ThinkTuningTrainer(GRPOTrainer):
         self.recall: Callable[[int], list[list[int]] | None] | None = None
         """Ids of a generation that was sampled in an earlier sitting and not trained on; it is not sampled again."""
         self._to_trace: set[int] = set()
-        self._rows: list[dict] = []
+        self._rows: list[dict[str, Any]] = []
         self._rollouts: list[Rollout] = []
-        self._loss_inputs: dict | None = None
+        self._loss_inputs: dict[str, Any] | None = None
         self._rewards: torch.Tensor | None = None
-        self._figures: list[dict] = []
+        self._figures: list[dict[str, Any]] = []
         self._skipping: Any = None
         if isinstance(given := kwargs.get("args"), TrainingArguments):
             one_gpu(given)  # nn.DataParallel has no way into the loss
@@ -131,14 +139,14 @@ class ThinkTuningTrainer(GRPOTrainer):
             self._skipping = inner
         return optimizer
 
-    def train(self, *args: Any, **kwargs: Any):
+    def train(self, *args: Any, **kwargs: Any) -> Any:
         """TRL's. Raises ``TeacherError`` when the teacher failed for good on the way, after a checkpoint was saved."""
         if not self.raise_on_teacher_failure:
             return super().train(*args, **kwargs)
         if schedule := getattr(self.guide, "schedule", None):
             schedule.check_group(self.num_generations)
         if getattr(self.guide, "failed", ""):
-            self.guide.failed = ""  # called again: it may work by now
+            self.guide.failed = ""  # type: ignore[union-attr]  # a Guide, then; called again: it may work by now
         done = super().train(*args, **kwargs)
         if why := getattr(self.guide, "failed", ""):
             raise TeacherError(
@@ -164,13 +172,23 @@ class ThinkTuningTrainer(GRPOTrainer):
 
     @property
     def _generate_every(self) -> int:
-        return self.args.steps_per_generation * self.num_iterations
+        return self._micro_batches * self.num_iterations
 
-    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
+    @property
+    def _micro_batches(self) -> int:
+        """Of one generation."""
+        count = self.args.steps_per_generation
+        assert count is not None, "GRPOConfig fills it in"
+        return count
+
+    def _generate_single_turn(
+        self, prompt_ids: Ids, images: Any, multimodal_fields: Any, num_generations: int, *args: Any, **kwargs: Any
+    ) -> Any:
         if self.recall is not None and (known := self.recall(self.generation)) is not None:
             return known, None
         if self.sampler is None or self.use_vllm:
-            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
+            generate: Any = super()._generate_single_turn
+            return generate(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
         seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
         begin = getattr(self.guide, "begin", None) if self.model.training else None
@@ -181,7 +199,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         )
         return self.sampler(model, prompt_ids[::num_generations], num_generations, seed, on_done=ended), None
 
-    def _group(self, group: int, prompt_ids, ids: list[list[int]]) -> list[Rollout]:
+    def _group(self, group: int, prompt_ids: Ids, ids: list[list[int]]) -> list[Rollout]:
         """The rollouts of one question, while others are still being sampled; the same as ``_as_rollouts`` makes of them."""
         first, texts = group * len(ids), self._texts(ids)
         return [
@@ -189,7 +207,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             for k, (one, text) in enumerate(zip(ids, texts, strict=True))
         ]
 
-    def _generate(self, prompts):
+    def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         out = list(super()._generate(prompts))
         prompt_ids, completion_ids, completions, logprobs, extra = out[0], out[1], out[3], out[4], out[5]
         rollouts = self._as_rollouts(prompt_ids, completion_ids)
@@ -216,18 +234,19 @@ class ThinkTuningTrainer(GRPOTrainer):
         extra["rollout"] = rollouts
         return tuple(out)
 
-    def _texts(self, ids: Sequence[Sequence[int]]) -> list[str]:
+    def _texts(self, ids: Ids) -> list[str]:
         """Answers as text, reasoning included. Not TRL's completions: where a tokenizer has a ``response_template``, TRL parses
         the reasoning out of their content, and what is guided, verified and measured would not be what is trained."""
-        return self.processing_class.batch_decode(ids, skip_special_tokens=True)
+        return self.processing_class.batch_decode([list(one) for one in ids], skip_special_tokens=True)
 
     def _message(self, rollout: Rollout) -> dict[str, Any]:
         """A guided rollout as TRL's reward functions see it: parsed as TRL parses the others."""
         if all(getattr(self._tokenizer, name, None) is None for name in ("response_template", "response_schema")):
             return {"role": "assistant", "content": rollout.text}
-        return parse_response(self._tokenizer, list(rollout.completion_ids), prefix=list(rollout.prompt_ids))
+        message: dict[str, Any] = parse_response(self._tokenizer, list(rollout.completion_ids), prefix=list(rollout.prompt_ids))
+        return message
 
-    def _as_rollouts(self, prompt_ids, completion_ids) -> list[Rollout]:
+    def _as_rollouts(self, prompt_ids: Ids, completion_ids: Ids) -> list[Rollout]:
         n = self.num_generations if self.model.training else self.num_generations_eval
         if len(completion_ids) % n:
             raise ConfigError(
@@ -239,7 +258,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             for row, (prompt, ids, text) in enumerate(zip(prompt_ids, completion_ids, self._texts(completion_ids), strict=True))
         ]
 
-    def _rollout(self, row: int, group: int, rows: int, prompt, ids, text: str) -> Rollout:
+    def _rollout(self, row: int, group: int, rows: int, prompt: Sequence[int], ids: Sequence[int], text: str) -> Rollout:
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
         return Rollout(
             id=f"{self.generation}-{self.accelerator.process_index * rows + row}",
@@ -255,7 +274,7 @@ class ThinkTuningTrainer(GRPOTrainer):
     def _example(self, row: int) -> Example:
         inputs = self._rows[row]
         key = inputs.get("example_id")
-        if key in self.examples:
+        if key is not None and key in self.examples:
             return self.examples[key]
         prompt = inputs["prompt"]
         question = prompt if isinstance(prompt, str) else prompt[-1]["content"]
@@ -265,9 +284,9 @@ class ThinkTuningTrainer(GRPOTrainer):
 
     # ---- stage 3: what the loss sees ----------------------------------------------------------------------------
 
-    def _generate_and_score_completions(self, inputs):
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self._rows = inputs
-        out = super()._generate_and_score_completions(inputs)
+        out: dict[str, Any] = super()._generate_and_score_completions(inputs)
         spans = [_teacher_span(r, self.scope) for r in self._rollouts]
         teacher_mask = pad(
             [torch.tensor(s) for s in spans], padding_value=0, padding_side="right", pad_to_multiple_of=self.pad_to_multiple_of
@@ -279,6 +298,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         if self.imitate:
             out["advantages"] = torch.tensor([float(r.guided) for r in self._rollouts]).to(out["advantages"])
         first = self.accelerator.process_index * len(self._rollouts)
+        assert self._rewards is not None, "TRL has just scored"
         given = self._rewards[first : first + len(self._rollouts)].tolist()
         self._rollouts = [
             r
@@ -304,20 +324,22 @@ class ThinkTuningTrainer(GRPOTrainer):
             self._figures.clear()
         super().log(logs, *args, **kwargs)
 
-    def _calculate_rewards(self, *args, **kwargs):
-        self._rewards = super()._calculate_rewards(*args, **kwargs)  # (N, F) over all processes
-        return self._rewards
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        rewards: torch.Tensor = super()._calculate_rewards(*args, **kwargs)  # (N, F) over all processes
+        self._rewards = rewards
+        return rewards
 
-    def _equal_rewards_earn_nothing(self, out: dict) -> float:
+    def _equal_rewards_earn_nothing(self, out: dict[str, Any]) -> float:
         """Advantage 0 where TRL's is a rounding error, in the loss and in what is logged; returns the share of such rollouts."""
         mode = "train" if self.model.training else "eval"
         size = self.num_generations if mode == "train" else self.num_generations_eval
+        assert self._rewards is not None, "TRL has just scored"
         equal = equal_groups(
             self._rewards, self.reward_weights, size, each=self.multi_objective_aggregation == "normalize_then_sum"
         )
         first = self.accelerator.process_index * len(out["advantages"])
         out["advantages"] = out["advantages"].masked_fill(equal[first : first + len(out["advantages"])], 0.0)
-        logged = self._logs["advantages"]
+        logged: Any = self._logs["advantages"]  # a deque
         recent = [0.0 if same else a for a, same in zip(list(logged)[-len(equal) :], equal.tolist(), strict=False)]
         for _ in recent:
             logged.pop()
@@ -327,11 +349,13 @@ class ThinkTuningTrainer(GRPOTrainer):
             self._metrics[mode]["frac_reward_zero_std"][-1] = share
         return share
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self, model: Any, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
         """TRL's own path. Needed under Unsloth, whose compute_loss bypasses ``_compute_loss``."""
         plain = self.accelerator.unwrap_model(model)
         if plain is model:
-            loss = self._compute_loss(model, inputs)
+            loss: torch.Tensor = self._compute_loss(model, inputs)
         else:  # go in through the data-parallel wrapper, so that its gradient hooks run
             loss = self._forward_redirection(model, plain, self._compute_loss, plain, inputs)
         if not torch.isfinite(loss):
@@ -341,44 +365,53 @@ class ThinkTuningTrainer(GRPOTrainer):
             )
         return loss
 
-    def _compute_loss(self, model, inputs):
+    def _compute_loss(self, model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
         self._loss_inputs = inputs = dict(inputs)
         kind = self.loss_type
         if kind == "bnpo" and (tokens := self._tokens_of_this_step()):
             # TRL's dapo divides by a number that it is given, and by nothing that hangs on the micro-batch
             self.loss_type = "dapo"
             inputs["num_items_in_batch"] = tokens * (
-                self.accelerator.num_processes * self.args.steps_per_generation / self.current_gradient_accumulation_steps
+                self.accelerator.num_processes * self._micro_batches / self.current_gradient_accumulation_steps
             )
         try:
-            return super()._compute_loss(model, inputs)
+            loss: torch.Tensor = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]  # TRL's
+            return loss
         finally:
             self._loss_inputs, self.loss_type = None, kind
 
     def _tokens_of_this_step(self) -> torch.Tensor | None:
         """() tokens that this process trains on in this optimizer step; None where the micro-batch is all of the step."""
         micros = self.current_gradient_accumulation_steps if self.model.training else 1
-        if micros == 1 or self._buffered_inputs is None:
+        buffered: Any = self._buffered_inputs  # None until TRL has generated
+        if micros == 1 or buffered is None:
             return None
         every = self.args.gradient_accumulation_steps
-        first = self._step % self.args.steps_per_generation // every * every
-        masks = [x["completion_mask"] * x.get("tool_mask", 1) for x in self._buffered_inputs[first : first + micros]]
+        first = self._step % self._micro_batches // every * every
+        masks = [x["completion_mask"] * x.get("tool_mask", 1) for x in buffered[first : first + micros]]
         return torch.stack([m.sum() for m in masks]).sum().float()
 
     def _get_per_token_logps_and_entropies(
-        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **_
-    ):
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         model = self.accelerator.unwrap_model(model)
         inputs, step = self._loss_inputs, batch_size or len(input_ids)
 
-        def forward(rows):
+        def forward(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             parts = [
                 chosen_logprobs(
                     model, input_ids[r], attention_mask[r], logits_to_keep, self.temperature, self.accelerator.autocast
                 )
                 for r in rows.split(step)
             ]
-            return tuple(torch.cat(x) for x in zip(*parts, strict=True))
+            return torch.cat([logps for logps, _ in parts]), torch.cat([entropies for _, entropies in parts])
 
         every = torch.arange(len(input_ids), device=input_ids.device)
         if inputs is None or self.beta != 0.0 or not torch.is_grad_enabled():
@@ -396,7 +429,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             self._shape(inputs, logps, entropies)
         return logps, entropies if compute_entropy else None, None
 
-    def _shape(self, inputs: dict, logps: torch.Tensor, entropies: torch.Tensor) -> None:
+    def _shape(self, inputs: dict[str, Any], logps: torch.Tensor, entropies: torch.Tensor) -> None:
         """Put the weights into ``inputs`` before TRL reads them, and note what they were."""
         teacher, now = inputs["teacher_mask"].bool(), logps.detach()
         advantage = inputs["advantages"][:, None].expand_as(now)
@@ -419,7 +452,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         old = inputs.get("old_per_token_logps")
         inputs["old_per_token_logps"] = now if old is None else torch.where(teacher, now, old)
 
-    def _trace(self, inputs, logps, weights) -> None:
+    def _trace(self, inputs: Mapping[str, Any], logps: torch.Tensor, weights: torch.Tensor) -> None:
         traces = []
         for place, row in enumerate(inputs["rollout_row"].tolist()):
             if row not in self._to_trace:
@@ -438,10 +471,17 @@ class ThinkTuningTrainer(GRPOTrainer):
                     "weight": [float(f"{w:.4g}") for w in weights[place, :size].tolist()],
                 }
             )
-        if traces:
+        if traces and self.on_tokens is not None:
             self.on_tokens(traces)
 
-    def _log_by_origin(self, inputs, teacher, logps, entropies, advantage) -> None:
+    def _log_by_origin(
+        self,
+        inputs: Mapping[str, Any],
+        teacher: torch.Tensor,
+        logps: torch.Tensor,
+        entropies: torch.Tensor,
+        advantage: torch.Tensor,
+    ) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]
         student = inputs["completion_mask"].bool() & ~teacher
         gap = inputs["ref_per_token_logps"] - logps if "ref_per_token_logps" in inputs else None
@@ -461,14 +501,14 @@ class ThinkTuningTrainer(GRPOTrainer):
             if (teacher & side).any():
                 metrics[f"teacher/weight_{sign}"].append(k[teacher & side].mean().item())
 
-    def _save_checkpoint(self, model, trial):
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's, but one that cannot be written whole leaves nothing behind."""
         try:
-            super()._save_checkpoint(model, trial)
+            super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]  # transformers'
         except Exception as error:  # safetensors and torch.save each report a full disk in their own words
-            folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
             shutil.rmtree(folder, ignore_errors=True)
-            free = shutil.disk_usage(self.args.output_dir).free
+            free = shutil.disk_usage(folder.parent).free
             raise RunError(
                 f"cannot write the checkpoint {folder}: {str(error).splitlines()[0]} ({free / 1e6:.1f} MB free on the "
                 "disk). The checkpoint before it is kept; free some space and continue with --resume"
@@ -481,7 +521,7 @@ def _teacher_span(rollout: Rollout, scope: str) -> list[int]:
     return [1] * len(mask) if scope == "trajectory" and rollout.guided else mask
 
 
-def _refuse_what_breaks(args) -> None:
+def _refuse_what_breaks(args: GRPOConfig) -> None:
     """Options of TRL whose loss would treat teacher tokens wrongly without saying so."""
     wrong = [
         (args.importance_sampling_level != "token", "importance_sampling_level", "token"),
@@ -495,6 +535,7 @@ def _refuse_what_breaks(args) -> None:
         if broken:
             value = getattr(args, name.split(" ")[0])
             raise ConfigError(f"{name}={value!r} does not work with teacher tokens in the loss; set it to {needed}")
+    assert args.steps_per_generation is not None, "GRPOConfig fills it in"
     if args.loss_type == "bnpo" and args.steps_per_generation % args.gradient_accumulation_steps:
         raise ConfigError(
             f"loss_type='bnpo' needs a steps_per_generation (now {args.steps_per_generation}) that is a multiple "
