@@ -66,7 +66,7 @@ class Session:
             found = self.run.last_checkpoint(thorough=True)
             checkpoint, step = found if found else (None, 0)
             if found and step >= self.config.train.steps:
-                self.load(checkpoint, step)
+                self.load(*found)
                 return
             checkpoints.set_aside(self.run.checkpoints, step)
             self.run.rewind(step)
@@ -118,6 +118,7 @@ class Session:
         t, behavior = self.config.train, self.behaviors[0]
         done = self.run.last_checkpoint()
         generations = range(done[1] if done else 0, t.steps, t.iterations * t.minibatches)
+        assert self.guide is not None, "a run with a teacher has a guide"
         calls = sum(self.guide.schedule.count(step, t.samples) for step in generations) * t.questions
         answer = "word " * t.max_completion_tokens
         sample = [

@@ -25,6 +25,7 @@ from thinklab.experiment.guards import Watch
 from thinklab.experiment.probe_run import REACH_TEXTS, asked, elsewhere, full_probe, paired, same_answers
 from thinklab.experiment.questions import answer_limit
 from thinklab.experiment.session import Session
+from thinklab.guide.guide import Guide
 from thinklab.guide.one_by_one import ask, ask_again
 from thinklab.lab.results import LabProbe, LabReach
 from thinklab.lab.waiting import ASK_AGAIN, Store, Waiting, same_rollouts
@@ -34,6 +35,7 @@ from thinklab.probing.result import ProbeResult
 from thinklab.probing.sentences import sentences
 from thinklab.reports.console import rates
 from thinklab.review.queue import ReviewQueue
+from thinklab.rewards import Rewards
 from thinklab.teachers.resident import adapter_off, as_found
 from thinklab.types import Batch, Guidance, Rollout
 
@@ -107,8 +109,21 @@ class Engine:
     def _load_last(self) -> None:
         """The last checkpoint's weights, for a run that has no step left to train."""
         found = self.session.run.last_checkpoint()
+        assert found is not None, "all its steps are trained"
         self.session.trainer._load_from_checkpoint(str(found[0]), self.session.student.model)
         self.loaded_step = found[1]
+
+    @property
+    def _guide(self) -> Guide:
+        guide = self.session.guide
+        assert guide is not None, "asked only where the method has a teacher"
+        return guide
+
+    @property
+    def _rewards(self) -> Rewards:
+        score = self.session.trainer.score
+        assert isinstance(score, Rewards), "``build`` gives the trainer these"
+        return score
 
     def find_waiting(self) -> None:
         """Look on disk for a batch that waits at the last checkpoint."""
@@ -155,8 +170,8 @@ class Engine:
         return ReviewQueue(
             waiting.batch.rollouts,
             waiting.proposals,
-            session.guide,
-            session.trainer.score,
+            self._guide,
+            self._rewards,
             session.run,
             ask=self._ask_again,
             by=by,
@@ -165,11 +180,12 @@ class Engine:
     def _ask_again(self, rollout: Rollout) -> Guidance | None:
         if self.worker.busy:
             raise LabError("the Lab is at work; ask again when the call has ended")
+        assert self.waiting is not None, "a queue is of the batch that waits"
         before = self.waiting.proposals.get(rollout.id)
         behaviors = {b.name: b for b in self.session.behaviors}
         behavior = behaviors[before.behavior] if before is not None else self.session.behaviors[0]
         try:
-            return self.worker.call(lambda: ask_again(self.session.guide, rollout, behavior, before), quiet=True)
+            return self.worker.call(lambda: ask_again(self._guide, rollout, behavior, before), quiet=True)
         finally:
             self.note_costs()
 
@@ -214,7 +230,7 @@ class Engine:
     def reach(self, waiting: Waiting) -> LabReach:
         """See ``Lab.reach``."""
         session = self.session
-        guide = replace(session.guide, counts=Counter())  # what is spliced here is not trained on
+        guide = replace(self._guide, counts=Counter())  # what is spliced here is not trained on
         guided = [r for r in guide.splice(waiting.batch.rollouts, waiting.proposals) if r.guided]
         if not guided:
             raise LabError("there is no usable guidance in this batch, so nothing to measure")
@@ -267,6 +283,7 @@ class Engine:
         if session.guide is not None:
             session.guide.failed = ""
         if session.run.last_checkpoint() is None:
+            assert self._initial is not None, "kept until there is a checkpoint"
             with torch.no_grad():
                 for name, parameter in session.student.model.named_parameters():
                     if name in self._initial:
@@ -318,7 +335,7 @@ class Engine:
             return self._unattended(rollouts, step, generation, self._order)
         self.worker.progress.done = self.worker.progress.total or 0
         if self.waiting is None or not same_rollouts(self.waiting.batch.rollouts, rollouts):
-            scored = tuple(self.session.trainer.score(rollouts))
+            scored = tuple(self._rewards(rollouts))
             self.waiting = self.store.begin(Batch(generation, step, scored, guide.gamma(step) if guide else 0.0))
         order = self._pause(BATCH)
         self._order = order
@@ -341,20 +358,20 @@ class Engine:
             self.ask(waiting, rollouts)
         except Exception:
             if not waiting.key:  # nobody is asked twice about what was answered before the failure
-                kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.session.trainer.score(rollouts))))
+                kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self._rewards(rollouts))))
                 self.store.add(kept, waiting.proposals.values())
                 self.waiting = kept
             raise
         self.waiting = None
         if order.policy == "accept" and not waiting.key:
             return guide.splice(rollouts, waiting.proposals)
-        queue = ReviewQueue(rollouts, waiting.proposals, guide, self.session.trainer.score, self.session.run, by=order.by)
+        queue = ReviewQueue(rollouts, waiting.proposals, guide, self._rewards, self.session.run, by=order.by)
         queue.apply(order.policy)
         return guide.splice(rollouts, queue.decided())
 
     def ask(self, waiting: Waiting, rollouts: Sequence[Rollout] | None = None, show: bool = False) -> None:
         """Ask the teacher about all that were chosen and have no reply yet."""
-        guide, batch = self.session.guide, waiting.batch
+        guide, batch = self._guide, waiting.batch
         rollouts = batch.rollouts if rollouts is None else rollouts
         known = {i for i, g in waiting.proposals.items() if g.reason not in ASK_AGAIN}
         chosen = [(r, b) for r, b in guide.choose(rollouts, batch.step, batch.generation) if r.id not in known]

@@ -20,7 +20,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from thinklab.config.experiment import Experiment
 from thinklab.errors import ConfigError, LabError, RunError, TeacherError
@@ -35,12 +35,17 @@ from thinklab.students import unsloth_first
 from thinklab.types import Batch, Guidance
 
 if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: Unsloth must come before it
+    from thinklab.behavior.behavior import Behavior
+    from thinklab.export.export import Kind
     from thinklab.lab.control import Comparison
     from thinklab.lab.engine import Engine
     from thinklab.lab.results import LabProbe, LabReach
     from thinklab.review.queue import ReviewQueue
+    from thinklab.students.base import Student
+    from thinklab.tasks.base import Task
 
-Auto = str | Callable[..., Any]
+Policy = Literal["accept", "accept_if_detected"] | Callable[[Any], bool | str | None]
+Auto = Policy | Literal["reject"]
 """``accept``, ``accept_if_detected``, ``reject``, or a function of a ``review.Item`` that returns True (accept), False
 (reject), a text (edit) or None (leave it open)."""
 _OPEN: weakref.WeakValueDictionary[Path, Lab] = weakref.WeakValueDictionary()
@@ -72,7 +77,7 @@ class Lab:
 
     def __init__(
         self,
-        config: str | Path | Mapping | Experiment | None = None,
+        config: str | Path | Mapping[str, Any] | Experiment | None = None,
         *,
         out: str | Path | None = None,
         overrides: Iterable[str] = (),
@@ -149,8 +154,7 @@ class Lab:
         """
         engine = self._open()
         waited = engine.waiting is not None
-        self._to_batch()
-        batch = engine.waiting.batch
+        batch = self._to_batch().batch
         self._say(f"{'the batch that was waiting: ' if waited else ''}{batch_text(batch)}. Next: {self._status().next}")
         return batch
 
@@ -164,7 +168,7 @@ class Lab:
             TeacherError: when it cannot work, or nothing was answered; call again when it can.
         """
         waiting = self._mine(batch, "guide")
-        engine = self._engine
+        engine = self._open()
         if engine.session.guide is None:
             self._say(f"the method {self.config.loss.method!r} has no teacher. Next: lab.update(batch)")
             return Proposals(waiting.batch, {})
@@ -222,7 +226,7 @@ class Lab:
         """
         waiting = self._mine(batch, "update")
         guidance = self._decided(waiting, auto)
-        engine = self._engine
+        engine = self._open()
         self._to_batch()
         engine.learn(guidance)
         line = Metrics({k: v for part in engine.lines for k, v in part.items()})
@@ -312,7 +316,7 @@ class Lab:
         if not waiting.guided:
             raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
         self._to_batch()
-        return self._engine.reach(waiting)
+        return self._open().reach(waiting)
 
     def compare(self, overrides: Iterable[str] = (), questions: int | None = None, samples: int | None = None) -> Comparison:
         """This run beside plain GRPO: the same reward, questions, seeds and steps, no teacher. Runs the control first.
@@ -352,7 +356,7 @@ class Lab:
 
     # ---- what there is
 
-    def save(self, kind: str = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
+    def save(self, kind: Kind = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
         """The student as last saved, in a folder with a model card: ``adapter``, ``merged`` or ``gguf``; see ``thinklab.export``.
 
         Args:
@@ -370,7 +374,7 @@ class Lab:
         self._say(f"saved in {folder}")
         return folder
 
-    def push(self, repo: str, kind: str = "adapter", *, private: bool = True, ask: Callable[[str], bool] | None = None) -> str:
+    def push(self, repo: str, kind: Kind = "adapter", *, private: bool = True, ask: Callable[[str], bool] | None = None) -> str:
         """Save and upload to the hub as ``repo``; lists what would leave this machine and asks first. ``""``: it was a no."""
         from thinklab.export.export import push
 
@@ -404,15 +408,15 @@ class Lab:
         return RunFolder(self.path)
 
     @property
-    def student(self):
+    def student(self) -> Student:
         return self._open().session.student
 
     @property
-    def task(self):
+    def task(self) -> Task:
         return self._open().session.task
 
     @property
-    def behaviors(self):
+    def behaviors(self) -> list[Behavior]:
         return self._open().session.behaviors
 
     def __repr__(self) -> str:
@@ -434,7 +438,7 @@ class Lab:
             self._shut()
 
     def _shut(self) -> None:
-        engine, self._engine = self._engine, None
+        engine, self._engine = self._open(), None
         engine.close()
         self._lock.release()
         if _OPEN.get(self.path.resolve()) is self:
@@ -475,6 +479,7 @@ class Lab:
             engine.sample()
         if not engine.at_batch:
             raise LabError(f"the training ended before it had sampled: {engine.session.stopped or 'no reason given'}")
+        assert engine.waiting is not None, "sampling leaves the batch that waits"
         return engine.waiting
 
     def _all_done(self) -> LabError:
@@ -487,7 +492,7 @@ class Lab:
         return LabError(f"all {t.steps} steps of this run are done: lab.probe() measures it; {more}")
 
     def _queue_of(self, waiting: Waiting) -> ReviewQueue:
-        guide = self._engine.session.guide
+        guide = self._open().session.guide
         if guide is None:
             raise LabError(
                 f"the method {self.config.loss.method!r} has no teacher, so there is nothing to review: lab.update(batch)"
@@ -495,11 +500,11 @@ class Lab:
         if not waiting.guided:
             raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
         if self._queue is None or self._queue_for != waiting.key:
-            self._queue, self._queue_for = self._engine.queue(waiting, self.by), waiting.key
+            self._queue, self._queue_for = self._open().queue(waiting, self.by), waiting.key
         return self._queue
 
     def _decided(self, waiting: Waiting, auto: Auto | None) -> dict[str, Guidance]:
-        if self._engine.session.guide is None:
+        if self._open().session.guide is None:
             return {}
         queue = self._queue_of(waiting)
         if auto is not None:
@@ -539,10 +544,11 @@ class Lab:
         }
         engine = self._engine
         if engine is None:
+            saved = RunFolder(self.path).last_checkpoint()
             return Status(
                 config.name,
                 str(self.path),
-                RunFolder(self.path).last_checkpoint()[1] if RunFolder(self.path).last_checkpoint() else 0,
+                saved[1] if saved else 0,
                 t.steps,
                 parts,
                 "closed",
@@ -565,7 +571,7 @@ class Lab:
         )
 
     def _stage(self) -> tuple[str, str, str]:
-        engine = self._engine
+        engine = self._open()
         if engine.worker.busy:
             return "", f"at work: {engine.worker.progress.text}", ""
         waiting = engine.waiting
@@ -585,10 +591,8 @@ class Lab:
         return "update", f"{what}; {len(queue)} pieces of guidance, all decided", "lab.update(batch)"
 
 
-def _policy(auto: Auto) -> Auto:
-    if auto == "reject":
-        return lambda item: False
-    return auto
+def _policy(auto: Auto) -> Policy:
+    return (lambda item: False) if auto == "reject" else auto
 
 
 def _move_away(path: Path, say: Callable[[str], None]) -> None:

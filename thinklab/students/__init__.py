@@ -14,7 +14,7 @@ from thinklab.errors import ConfigError, StudentError, did_you_mean
 from thinklab.students import unsloth_first
 
 if TYPE_CHECKING:
-    from thinklab.students.base import Student
+    from thinklab.students.base import Student as Student
 
 TINY = Path(__file__).parent / "tiny"
 KINDS = ("embedded", "transformers", "unsloth")
