@@ -23,7 +23,7 @@ from thinklab.types import Example
 
 
 def train_baseline(session: Session, resume: bool = False) -> int:
-    """Train as ``session.config.supervised`` says; returns the optimizer steps.
+    """Train as ``session.config.baseline`` says; returns the optimizer steps.
 
     Raises:
         ThinklabError: when there is nothing to train on, or a text does not fit.
