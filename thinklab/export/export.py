@@ -276,7 +276,7 @@ def _base(folder: Path, section: StudentSection) -> dict[str, str]:
     return {"path": name, "quantize": "none" if ready else section.quantize}
 
 
-def _dequantized(model):
+def _dequantized(model: Any) -> Any:
     """The same weights in 16 or 32 bit, as the 4-bit layers compute with them."""
     dtype = model.dtype
     model = model.dequantize()

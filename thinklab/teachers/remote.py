@@ -36,6 +36,10 @@ FORBIDDEN_IN_A_ROW = 16
 WARM_S = 240.0  # a service keeps a prefix for 5 minutes after its last use; one is spare
 
 
+Prefix = tuple[tuple[str, str], ...]
+"""Role and text of every message but the last."""
+
+
 class Backend(Protocol):
     """One service. Everything that determines its replies is in ``settings``."""
 
@@ -85,8 +89,8 @@ class RemoteTeacher:
         self._answered, self._refused_in_a_row = False, 0
         self._breaker = Breaker(options.rest_after)
         self._flights: dict[str, asyncio.Future[TeacherReply]] = {}
-        self._warm_until: dict[tuple, float] = {}
-        self._warming: dict[tuple, asyncio.Event] = {}
+        self._warm_until: dict[Prefix, float] = {}
+        self._warming: dict[Prefix, asyncio.Event] = {}
 
     def __repr__(self) -> str:
         return f"<{self.name} teacher, {self.backend.model}>"
@@ -278,7 +282,7 @@ class RemoteTeacher:
         for key, request in zip(keys, prepared, strict=True):
             if known.get(key) is None:
                 first.setdefault(key, request)
-        by_prefix: dict[tuple, list[str]] = {}
+        by_prefix: dict[Prefix, list[str]] = {}
         for key, request in first.items():
             by_prefix.setdefault(prefix_of(request), []).append(key)
         asked: dict[str, TeacherReply] = {}
@@ -286,7 +290,7 @@ class RemoteTeacher:
         async def one(key: str) -> None:
             asked[key] = await self._once(key, first[key])
 
-        async def group(prefix: tuple, group_keys: list[str]) -> None:
+        async def group(prefix: Prefix, group_keys: list[str]) -> None:
             while self._cold(prefix) and (other := self._warming.get(prefix)) is not None:
                 await other.wait()  # another batch makes the first call
             if self._cold(prefix):  # the first call fills the service's cache, then the rest fan out
@@ -428,7 +432,7 @@ class RemoteTeacher:
         text, usage = (redact(fault.text), fault.usage or Usage()) if fault else ("", Usage())
         return TeacherReply(request.id, text, error, redact(detail), self.backend.model, usage, attempts=attempts)
 
-    def _worth_marking(self, prefix: tuple) -> bool:
+    def _worth_marking(self, prefix: Prefix) -> bool:
         """Whether the prefix may be long enough for this model to cache. Guessed high: a vain mark costs nothing."""
         return (
             self._cache_from is not None
@@ -436,7 +440,7 @@ class RemoteTeacher:
             and sum(len(text.encode("utf-8", "replace")) for _, text in prefix) / 3 >= self._cache_from
         )
 
-    def _cold(self, prefix: tuple) -> bool:
+    def _cold(self, prefix: Prefix) -> bool:
         return self._worth_marking(prefix) and self._warm_until.get(prefix, 0.0) < asyncio.get_running_loop().time()
 
 
