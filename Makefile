@@ -34,9 +34,9 @@ test-unsloth: $(UNSLOTH)/.installed
 	$(UNSLOTH)/bin/python -m pytest -p tests.support.unsloth_first tests/unsloth/test_same_trainer.py
 	$(UNSLOTH)/bin/python -m pytest -p tests.support.unsloth_emulation tests/unsloth/test_emulated.py
 
-# The same tests, with the share of lines they run: fails below the threshold in pyproject.toml. Views are left out.
+# The same tests, with the share of lines they run: fails below the threshold in pyproject.toml. Views are left out. Tracing takes time, so Hypothesis sets no deadlines.
 coverage: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=ci --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
