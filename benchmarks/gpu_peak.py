@@ -92,7 +92,8 @@ def main() -> None:
         norms = [line["grad_norm"] for line in session.run.read("metrics") if "grad_norm" in line]
         scaler = session.trainer.accelerator.scaler
     print(
-        f"Llama-3.2-3B shape ({args.layers} layers){', SHRUNK' if args.shrink else ''}, {args.kind}, {config.student.quantize}, {config.student.dtype}, "
+        f"Llama-3.2-3B shape ({args.layers} layers){', SHRUNK' if args.shrink else ''}, "
+        f"{args.kind}, {config.student.quantize}, {config.student.dtype}, "
         f"LoRA r={config.student.lora.r}, n={config.train.samples}, {config.train.max_prompt_tokens} + "
         f"{config.train.max_completion_tokens} tokens, guidance {config.guidance.max_tokens}, micro-batch {config.train.micro_batch}, "
         f"{torch.cuda.get_device_name() if cuda else 'CPU'}, longest answer {max(lengths)} tokens\n"

@@ -4,6 +4,7 @@ Names are loaded when they are first used, so that ``import thinklab`` costs not
 """
 
 from importlib import import_module
+from typing import Any
 
 _NAMES = {
     "Behavior": "thinklab.behavior.behavior",
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "aas":
         return import_module("thinklab.aas")
     if name in _NAMES:

@@ -32,9 +32,10 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
             figures[name] = fmean(known)
     if asked:
         figures["guidance/accepted"] = len(guided) / len(asked)
-        judged = [r for r in asked if r.guidance.verdict is not None and "student_correct" in r.checks]
+        verdicts = [(r.guidance.verdict, r.checks) for r in asked if r.guidance is not None]
+        judged = [v == c["student_correct"] for v, c in verdicts if v is not None and "student_correct" in c]
         if judged:
-            figures["guidance/opinion_accuracy"] = fmean(r.guidance.verdict == r.checks["student_correct"] for r in judged)
+            figures["guidance/opinion_accuracy"] = fmean(judged)
     if guided:
         shown = [r.checks["guidance_shown"] for r in guided if "guidance_shown" in r.checks]
         if shown:

@@ -70,7 +70,7 @@ class Rewards:
 def reward_function(part: str) -> Callable[..., list[float]]:
     """One part as a reward function for TRL: it reads what ``Rewards`` has already worked out."""
 
-    def function(completions, rollout: Sequence[Rollout], **_) -> list[float]:
+    def function(completions: object, rollout: Sequence[Rollout], **_: object) -> list[float]:
         return [r.rewards[part] for r in rollout]
 
     function.__name__ = part

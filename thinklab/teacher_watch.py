@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 from transformers import TrainerCallback
 
@@ -17,7 +18,7 @@ class TeacherWatch(TrainerCallback):
     warning says it; with ``on_cap: plain`` a warning says that training goes on as plain GRPO.
     """
 
-    def __init__(self, trainer):
+    def __init__(self, trainer: Any) -> None:
         self.trainer, self.told = trainer, False
 
     def on_train_begin(self, args, state, control, **_):

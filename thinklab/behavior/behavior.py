@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.behavior import loader as _file
+from thinklab.behavior.detection import Detection
 from thinklab.behavior.detector_spec import JudgeSpec, walk
-from thinklab.behavior.detectors import Detection, Detector, bind_judge, build, detect_all, region
+from thinklab.behavior.detectors import Detector, bind_judge, build, detect_all, region
 from thinklab.behavior.judge import NotAsked
 from thinklab.behavior.spec import BehaviorSpec, FewShot, Placement, RewardSpec
 from thinklab.behavior.template import render

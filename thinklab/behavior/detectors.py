@@ -123,6 +123,7 @@ class _Pattern:
             found = self._matches(text[start:end], start)
             elsewhere = self._matches(text, 0) if not found and self.where != "anywhere" else []
         except TimeoutError:
+            assert self.timeout is not None, "only a pattern with a time limit runs out of time"
             return Detection(False, (), f"{self.label} took longer than {self.timeout * 1000:.0f} ms on this text", decided=False)
         if not found and not elsewhere:
             return Detection(False, (), f"{self.label} does not occur")

@@ -170,14 +170,14 @@ def run_tests(behavior: Behavior) -> list[TestResult]:
             continue
         why = f"{found.why}{f' (expected because: {test.because})' if test.because else ''}"
         results.append(TestResult(what, bool(found) == test.shows, why))
-    for k, test in enumerate(behavior.spec.tests.prompts):
-        text = "\n\n".join(message["content"] for message in behavior.messages(test.question, test.response))
-        missing = [part for part in test.contains if part not in text]
-        extra = [part for part in test.lacks if part in text]
+    for k, asked in enumerate(behavior.spec.tests.prompts):
+        text = "\n\n".join(message["content"] for message in behavior.messages(asked.question, asked.response))
+        missing = [part for part in asked.contains if part not in text]
+        extra = [part for part in asked.lacks if part in text]
         why = "; ".join(
             [f"the prompt does not contain {part!r}" for part in missing] + [f"the prompt contains {part!r}" for part in extra]
         )
-        results.append(TestResult(f"prompt {k + 1}: {_short(test.question)}", not why, why))
+        results.append(TestResult(f"prompt {k + 1}: {_short(asked.question)}", not why, why))
     wrong: dict[int, list[str]] = {}
     for k, problem in _few_shot_problems(behavior):
         wrong.setdefault(k, []).append(problem)

@@ -43,11 +43,15 @@ def evaluate(
         from thinklab.evaluation.grid import evaluate as run
         from thinklab.evaluation.students import student_kinds
 
+        def say(text: str) -> None:
+            if not quiet:
+                console.print(text, markup=False, soft_wrap=True)
+
         for kind in student_kinds(config, file, out, [m for m, _ in wanted]):
             unsloth_first.import_first(kind)
         try:
             with progress(console, config.name, quiet) as listener:
-                run(config, file, out, only, lambda text: quiet or console.print(text, markup=False, soft_wrap=True), listener)
+                run(config, file, out, only, say, listener)
         except KeyboardInterrupt as error:
             raise Interrupted(
                 getattr(error, "number", 2),
@@ -79,7 +83,8 @@ def _done(out: Path, method: str, benchmark: str) -> int:
     size = len(((RunFolder(out).read_json("questions.json") or {}).get(benchmark) or {}).get("ids", ()))
     counts: dict[int, int] = {}
     for key, lines in whole_chunks(RunFolder(out / method / benchmark), "answers", repair=False).items():
-        counts[key[0]] = counts.get(key[0], 0) + len(lines)
+        number = int(key[0])
+        counts[number] = counts.get(number, 0) + len(lines)
     return sum(n == size for n in counts.values()) if size else 0
 
 

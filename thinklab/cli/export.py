@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Optional, cast
 
 import typer
 from rich.console import Console
@@ -20,9 +20,10 @@ def save(
     """Write the trained student of RUN into a folder, with a model card."""
     if kind == "gguf":
         unsloth_first.import_first_for(run)
+    from thinklab.export.export import Kind
     from thinklab.export.export import save as write
 
-    print(write(run, kind, out, quantization=quantization))
+    print(write(run, cast(Kind, kind), out, quantization=quantization))  # refuses a kind that it does not know
 
 
 def push(

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from thinklab.config.experiment import Experiment as Experiment
-    from thinklab.config.experiment import load_config as load_config
+    from thinklab.config.load import load_config as load_config
 
 _HOME = {
     "Experiment": "thinklab.config.experiment",
-    "load_config": "thinklab.config.experiment",
+    "load_config": "thinklab.config.load",
 }
 __all__ = ["Experiment", "load_config"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -43,7 +43,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
     @model_validator(mode="after")
-    def _finite(self):
+    def _finite(self) -> Self:
         """Options that another part checks later; in fields of our own ``allow_inf_nan`` refuses them."""
         for key, value in (self.model_extra or {}).items():
             if not _is_finite(value):
@@ -92,7 +92,7 @@ class StudentSection(Section):
         return value
 
     @model_validator(mode="after")
-    def _fast_inference(self):
+    def _fast_inference(self) -> Self:
         if self.fast_inference and self.kind != "unsloth":
             raise yaml_model.fault(
                 "fast_inference belongs to kind unsloth; for other students set train.vllm", "fast_inference", "kind"
@@ -149,7 +149,7 @@ class JudgeSection(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, data: Any):
+    def _short(cls, data: Any) -> Any:
         return {"teacher": data} if isinstance(data, str) else data
 
 
@@ -179,7 +179,7 @@ class GuidanceSection(Section):
         return Schedule(self.gamma, s.end, s.steps, s.kind, s.off_at)
 
     @model_validator(mode="after")
-    def _schedule(self):
+    def _schedule(self) -> Self:
         self.whole_schedule()  # raises when it would do nothing
         return self
 
@@ -225,7 +225,7 @@ class VllmSection(Section):
     """TRL's importance-sampling correction of the student's own tokens; never on the teacher's."""
 
     @model_validator(mode="after")
-    def _server(self):
+    def _server(self) -> Self:
         if self.mode == "server" and not self.server:
             raise yaml_model.fault(
                 "mode server needs the server's base URL under 'server', such as http://localhost:8000", "mode"
@@ -277,7 +277,7 @@ class TrainSection(Section):
     """CPU threads; None leaves PyTorch's choice."""
 
     @model_validator(mode="after")
-    def _shapes(self):
+    def _shapes(self) -> Self:
         rollouts = self.questions * self.samples
         if rollouts % self.minibatches:
             raise yaml_model.fault(
@@ -365,7 +365,7 @@ class BaselineSection(Section):
     """How STaR is told the answer; stands behind the prompt while it samples, and never in what is trained on."""
 
     @model_validator(mode="after")
-    def _hint(self):
+    def _hint(self) -> Self:
         try:
             told = "{answer}" in self.hint and "42" in self.hint.format(answer="42")
         except (KeyError, IndexError, ValueError):
@@ -436,9 +436,9 @@ class Experiment(Section):
         return data
 
     @model_validator(mode="after")
-    def _whole(self):
+    def _whole(self) -> Self:
         if self.baseline is not None:
-            self._whole_baseline()
+            self._whole_baseline(self.baseline)
         if self.loss.method != "grpo" and not self.behaviors:
             raise yaml_model.fault(
                 f"method {self.loss.method!r} needs at least one behavior under 'behaviors'; only 'grpo' trains without",
@@ -467,22 +467,28 @@ class Experiment(Section):
             )
         return self
 
-    def _whole_baseline(self):
+    @property
+    def supervised(self) -> BaselineSection:
+        """The ``baseline`` section, where the run has one."""
+        assert self.baseline is not None, "asked only for a run that trains on texts"
+        return self.baseline
+
+    def _whole_baseline(self, baseline: BaselineSection) -> None:
         if self.loss.method != "grpo":
             raise yaml_model.fault(
                 f"a baseline has no policy gradient: take out loss.method {self.loss.method!r}, or 'baseline'",
                 "loss.method",
                 "baseline",
             )
-        if self.baseline.kind == "sft" and self.baseline.texts == "guided" and not self.behaviors:
+        if baseline.kind == "sft" and baseline.texts == "guided" and not self.behaviors:
             raise yaml_model.fault(
                 "baseline.texts 'guided' needs at least one behavior under 'behaviors' for the teacher to show",
                 "baseline.texts",
                 "behaviors",
             )
-        if self.train.micro_batch and self.baseline.batch % min(self.train.micro_batch, self.baseline.batch):
+        if self.train.micro_batch and baseline.batch % min(self.train.micro_batch, baseline.batch):
             raise yaml_model.fault(
-                f"train.micro_batch ({self.train.micro_batch}) must divide baseline.batch ({self.baseline.batch})",
+                f"train.micro_batch ({self.train.micro_batch}) must divide baseline.batch ({baseline.batch})",
                 "baseline.batch",
                 "train.micro_batch",
             )

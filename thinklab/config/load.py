@@ -18,7 +18,7 @@ from thinklab.config.shipped import beside, find_config
 from thinklab.config.strict_yaml import clip
 from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 
-Check = Callable[[Experiment, Callable[[tuple], str]], None]
+Check = Callable[[Experiment, Callable[[tuple[str | int, ...]], str]], None]
 """``check(config, at)`` raises a ``ConfigError``; ``at(("behaviors", 0))`` is the place of that key, such as ``e.yaml:3:13``."""
 
 
@@ -69,17 +69,21 @@ def paths_beside(data: dict[str, Any], folder: Path) -> None:
     """
     for key, names in (("task", ("path",)), ("student", ("path",)), ("teacher", ("path", "run")), ("judge", ("path", "run"))):
         section = data.get(key)
-        for name in names if isinstance(section, dict) else ():
+        if not isinstance(section, dict):
+            continue
+        for name in names:
             value = section.get(name)
             if isinstance(value, str):
                 section[name] = beside(value, folder)
             elif isinstance(value, dict):
                 section[name] = {k: beside(v, folder) if isinstance(v, str) else v for k, v in value.items()}
     behaviors = data.get("behaviors")
-    for k, entry in enumerate(behaviors if isinstance(behaviors, list) else ()):
-        name = entry.get("name") if isinstance(entry, dict) else entry
-        if isinstance(name, str) and ("/" in name or name.endswith((".yaml", ".yml"))):
-            found = beside(name, folder)
+    if not isinstance(behaviors, list):
+        return
+    for k, entry in enumerate(behaviors):
+        named: Any = entry.get("name") if isinstance(entry, dict) else entry
+        if isinstance(named, str) and ("/" in named or named.endswith((".yaml", ".yml"))):
+            found = beside(named, folder)
             behaviors[k] = {**entry, "name": found} if isinstance(entry, dict) else found
 
 

@@ -225,6 +225,7 @@ def _node(node: nodes.Node, file: str, text: str, depth: int, key_place: Place |
         return Node(_mapping(node, file, text, depth), place, key_place)
     if isinstance(node, nodes.SequenceNode):
         return Node([_node(item, file, text, depth + 1) for item in node.value], place, key_place)
+    assert isinstance(node, nodes.ScalarNode), "a YAML node is a mapping, a sequence, or a scalar"
     source = text[node.start_mark.index : node.end_mark.index]
     if node.style == '"':
         _check_escapes(node, source, place)
@@ -257,6 +258,7 @@ def _mapping(node: nodes.MappingNode, file: str, text: str, depth: int) -> dict[
             raise FileError(place, f"a key must be a plain word, not {clip(shown)}{hint}")
         if key.value in found:
             first = found[key.value].key_place
+            assert first is not None, "every value of a mapping has the place of its key"
             raise FileError(place, f"the key {clip(key.value)} is written twice (first in line {first.line}); keep one")
         found[key.value] = _node(value, file, text, depth + 1, place)
     return found

@@ -22,7 +22,8 @@ from thinklab.config.experiment import StudentSection
 from thinklab.errors import RunError
 from thinklab.evaluation.plan import Evaluation
 from thinklab.evaluation.questions import Questions, draw_questions
-from thinklab.evaluation.solvers import Writer, ZeroShot
+from thinklab.evaluation.solvers.base import Writer
+from thinklab.evaluation.solvers.zero_shot import ZeroShot
 from thinklab.tasks import load_task
 from thinklab.tasks._ids import by_id
 from thinklab.tasks.boxed import NO_ANSWER_AHEAD

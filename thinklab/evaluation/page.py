@@ -69,7 +69,8 @@ def headline(results: Results) -> list[str]:
         gap = results.gaps.get((method, "average"))
         if gap is None:
             continue
-        clear = [(b, g) for b in config.benchmarks if (g := results.gaps.get((method, b))) and g.p_all < 0.05]
+        found = [(b, g) for b in config.benchmarks if (g := results.gaps.get((method, b)))]
+        clear = [(b, g) for b, g in found if g.p_all is not None and g.p_all < 0.05]
         text = (
             f"{method} against {config.compared_with}: {100 * gap.gap.value:+.1f} points on average "
             f"[{100 * gap.gap.low:+.1f}, {100 * gap.gap.high:+.1f}]"
@@ -204,7 +205,9 @@ def _length(results: Results) -> str:
 
 
 def _scaling(results: Results) -> str:
-    config, scaling, quarters = results.config, [], []
+    config = results.config
+    scaling: list[go.Figure] = []
+    quarters: list[go.Figure] = []
     if not results.cells:
         return ""
     styles = dict(zip(config.methods, zip(PALETTE * 9, SYMBOLS * 9, strict=False), strict=False))

@@ -58,7 +58,7 @@ def average(benchmarks: Sequence[Values], seed: int = 0) -> Estimate:
 
 def average_gap(pairs: Sequence[tuple[Values, Values]], seed: int = 0) -> Estimate:
     """Mean over benchmarks of the mean of other - one over their common questions."""
-    return average([{k: [np.mean(other[k]) - np.mean(one[k])] for k in one if k in other} for one, other in pairs], seed)
+    return average([{k: [float(np.mean(other[k]) - np.mean(one[k]))] for k in one if k in other} for one, other in pairs], seed)
 
 
 def ratio(one: Values, other: Values, seed: int = 0) -> Estimate:

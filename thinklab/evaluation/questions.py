@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from thinklab.config.experiment import Experiment, StudentSection
 from thinklab.errors import TaskError
@@ -83,9 +83,9 @@ def _encoder(section: StudentSection) -> Any:
     source = str(TINY) if section.kind == "embedded" else section.path
     if section.kind in ("embedded", "transformers", "unsloth") and source:
         try:
-            return use_template_kwargs(
-                check(Student(None, AutoTokenizer.from_pretrained(source), section.kind, source)), section.chat_template_kwargs
-            )
+            no_weights = cast(Any, None)  # a student that only encodes
+            student = Student(no_weights, AutoTokenizer.from_pretrained(source), section.kind, source)
+            return use_template_kwargs(check(student), section.chat_template_kwargs)
         except (OSError, ValueError, KeyError):
             pass  # loading the whole student says better what is wrong
     return load_student(section.model_copy(update={"lora": None}))

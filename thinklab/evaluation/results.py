@@ -217,8 +217,8 @@ def _filled(
     if not questions or not RunFolder(folder).config_file.exists():
         return None
     by_run: dict[int, list[dict]] = {}
-    for key, lines in sorted(whole_chunks(RunFolder(folder), "answers", repair=False).items()):
-        by_run.setdefault(key[0], []).extend(lines)
+    for key, chunk in sorted(whole_chunks(RunFolder(folder), "answers", repair=False).items()):
+        by_run.setdefault(int(key[0]), []).extend(chunk)
     whole = [by_run[r] for r in sorted(by_run) if len(by_run[r]) == questions and r < config.runs_of(benchmark)]
     if not whole:
         return None
@@ -235,7 +235,7 @@ def _gaps(config: Evaluation, cells: Mapping[tuple[str, str], Filled]) -> dict[t
             continue
         one, other = cells[reference, benchmark].values("correct"), cell.values("correct")
         gaps[method, benchmark] = Gap(method, benchmark, eval_stats.average_gap([(one, other)]), eval_stats.sign_flip(one, other))
-    adjusted = eval_stats.holm([g.p for g in gaps.values()])
+    adjusted = eval_stats.holm([g.p for g in gaps.values() if g.p is not None])
     gaps = {key: Gap(g.method, g.benchmark, g.gap, g.p, p) for (key, g), p in zip(gaps.items(), adjusted, strict=True)}
     for method in config.methods:
         pairs = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from thinklab.config.experiment import StudentSection
 from thinklab.errors import RunError
 from thinklab.evaluation.plan import Evaluation
 from thinklab.experiment.children import Children
@@ -42,8 +43,8 @@ class Students:
         if m.train is not None or m.run is not None:
             if method not in self.folders:
                 trained = [str(r.folder) for r in training_runs(self.config, self.path, self.out, method)]
-                self.folders[method] = trained or run_folders(m.run)
-            key = self.folders[method][number % len(self.folders[method])]
+                self.folders[method] = trained or run_folders(m.run or ())
+            key: str | StudentSection = self.folders[method][number % len(self.folders[method])]
         else:  # without an adapter: one that was never trained changes nothing and costs time
             key = (m.student or self.config.student).model_copy(update={"lora": None})
         if key != self.key:

@@ -181,7 +181,7 @@ def load_behaviors(config: Experiment, parts: ReadyMade, there: Mapping[str, Any
         RunError: when the run was begun with a ready-made one that ``parts`` lacks and that no file or shipped name equals.
     """
     ready = there.get("ready_made", {}).get("behaviors", "").split(", ")
-    found = []
+    found: list[Behavior] = []
     for name in (b.name for b in config.behaviors):
         behavior = parts.behaviors.get(name)
         try:
@@ -195,6 +195,7 @@ def load_behaviors(config: Experiment, parts: ReadyMade, there: Mapping[str, Any
                 f"{'there is none of that name now' if behavior is None else 'the one of that name is another'}; pass "
                 f"it again: thinklab.probe(RUN, behaviors=[...]) or Lab(out=RUN, behaviors=[...])"
             )
+        assert behavior is not None, "one that is missing was refused"
         found.append(behavior)
     return found
 

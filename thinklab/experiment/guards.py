@@ -136,18 +136,18 @@ class Watch:
                     )
                 )
             self._entropy.append(entropy)
-        before = [x["finished"] for x in list(self._lines)[:-1] if "finished" in x]
+        ended = [x["finished"] for x in list(self._lines)[:-1] if "finished" in x]
         if (
-            len(before) >= SETTLE
+            len(ended) >= SETTLE
             and "finished" in line
-            and fmean(before[-WINDOW:]) - line["finished"] > self.limits.unfinished_rise
+            and fmean(ended[-WINDOW:]) - line["finished"] > self.limits.unfinished_rise
         ):
             found.append(
                 self._alarm(
                     step,
                     "unfinished",
                     f"only {line['finished']:.0%} of the answers end by themselves, "
-                    f"{fmean(before[-WINDOW:]):.0%} did in the steps before",
+                    f"{fmean(ended[-WINDOW:]):.0%} did in the steps before",
                 )
             )
         recent = [x["own/accuracy"] for x in list(self._lines)[-WINDOW:] if "own/accuracy" in x]
@@ -315,7 +315,7 @@ def _why_equal(line: Mapping[str, Any]) -> tuple[str, str]:
 def _why_unguided(line: Mapping[str, Any]) -> tuple[str, str]:
     reasons = {key.removeprefix("rejected/"): value for key, value in line.items() if key.startswith("rejected/")}
     if reasons:
-        reason = max(reasons, key=reasons.get)
+        reason = max(reasons, key=reasons.__getitem__)
         mend = {
             "does-not-fit": "raise guidance.max_tokens",
             "prompt-too-long": "lower teacher.max_tokens, so that prompt and reply fit into the teacher's positions",

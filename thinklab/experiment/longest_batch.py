@@ -161,6 +161,7 @@ def _settings(holder) -> dict[str, Any]:
 
 @contextmanager
 def _advice(stage: str, what: str) -> Iterator[None]:
+    problem: Exception
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:

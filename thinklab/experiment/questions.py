@@ -11,7 +11,7 @@ from datasets import Dataset
 from thinklab.behavior.behavior import Behavior
 from thinklab.config.experiment import Experiment
 from thinklab.errors import ConfigError, TaskError
-from thinklab.students import Student
+from thinklab.students.base import Student
 from thinklab.tasks._ids import check_ids
 from thinklab.tasks.base import Task
 from thinklab.teachers import TeacherRequest
@@ -97,7 +97,8 @@ def question_order(config: Experiment, task: Task, examples: Sequence[Example]) 
     """The questions of the whole run in order: shuffled epoch after epoch, so that the place in it hangs on the step alone."""
     t = config.train
     generations = -(-t.steps // (t.iterations * t.minibatches)) + 1  # one to spare: an epoch never ends within the run
-    rng, order = random.Random(f"questions {t.seed}"), []
+    rng = random.Random(f"questions {t.seed}")
+    order: list[int] = []
     while len(order) < generations * t.questions:
         epoch = list(range(len(examples)))
         rng.shuffle(epoch)

@@ -222,6 +222,7 @@ def judge_for(
         section = section or JudgeSection(teacher=ready_made.name)
         return RunJudge(lambda: ready_made, section)
     check_judged(section, behaviors)
+    assert section is not None, "check_judged refuses a judge that nobody named"
     return RunJudge(lambda: load_teacher(section.teacher, student=student, **section.options), section)
 
 

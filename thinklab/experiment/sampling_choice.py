@@ -59,7 +59,7 @@ def describe(config: Experiment) -> tuple[str, str]:
     if s.quantize == "nf4":
         return (
             own,
-            f"16-bit weights could be sampled by vLLM (benchmarks/gpu_sampler.py measures the gain) where memory allows them: {'; '.join([*todo, faster])}",
+            f"16-bit weights could be sampled by vLLM where memory allows them (gain: benchmarks/gpu_sampler.py): {'; '.join([*todo, faster])}",
         )
     return (
         own,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from trl import GRPOConfig
@@ -94,7 +94,14 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
     )
 
 
-def precision(config: Experiment) -> dict[str, bool]:
+class Precision(TypedDict):
+    """In what the forward passes compute; both False is float32."""
+
+    bf16: bool
+    fp16: bool
+
+
+def precision(config: Experiment) -> Precision:
     """``{"bf16": ..., "fp16": ...}``: in what the forward passes compute on a GPU; both False is float32, as on a CPU.
 
     It follows the weights (``student.dtype``), because Unsloth refuses fp16 weights under bf16 and the reverse. ``auto``, and
@@ -103,7 +110,7 @@ def precision(config: Experiment) -> dict[str, bool]:
     Raises:
         ConfigError: for bf16 on a GPU without it, or 16-bit weights that are themselves trained under fp16.
     """
-    off = {"bf16": False, "fp16": False}
+    off: Precision = {"bf16": False, "fp16": False}
     if not torch.cuda.is_available():
         return off
     s, best = config.student, default_dtype()

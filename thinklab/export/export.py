@@ -26,8 +26,9 @@ from typing import Any, Literal, get_args
 from thinklab.config.experiment import Experiment, StudentSection
 from thinklab.errors import ConfigError, RunError, did_you_mean
 from thinklab.export.model_card import base_name, model_card
+from thinklab.run.checkpoints import COMPLETE
 from thinklab.run.config_of_run import experiment_of
-from thinklab.run.folder import COMPLETE, RunFolder
+from thinklab.run.folder import RunFolder
 from thinklab.run.lock import FolderLock
 
 Kind = Literal["adapter", "merged", "gguf"]
@@ -177,7 +178,8 @@ def _trained(run: RunFolder, live: Any) -> Iterator[tuple[Path, int, list[float]
         folder, step = found
         yield folder, step, (RunFolder(folder).read_json(COMPLETE) or {}).get("fingerprint")
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
         from thinklab.students.fingerprint import fingerprint
 
         model = live.trainer.accelerator.unwrap_model(live.trainer.model)
@@ -262,7 +264,8 @@ def _base(folder: Path, section: StudentSection) -> dict[str, str]:
     """Where the base weights are that an Unsloth student was trained on, and whether they still need quantizing."""
     from transformers import AutoConfig
 
-    name = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path") or section.path
+    stated = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path")
+    name = str(stated or section.path)
     try:
         stored = AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
@@ -273,7 +276,7 @@ def _base(folder: Path, section: StudentSection) -> dict[str, str]:
     return {"path": name, "quantize": "none" if ready else section.quantize}
 
 
-def _dequantized(model):
+def _dequantized(model: Any) -> Any:
     """The same weights in 16 or 32 bit, as the 4-bit layers compute with them."""
     dtype = model.dtype
     model = model.dequantize()

@@ -4,14 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thinklab.config.schedule import Schedule as Schedule
     from thinklab.guide.guide import Guide as Guide
     from thinklab.guide.guide import Rejected as Rejected
-    from thinklab.guide.guide import Schedule as Schedule
     from thinklab.guide.guide import parse_reply as parse_reply
 
 _HOME = {
     "Guide": "thinklab.guide.guide",
-    "Schedule": "thinklab.guide.guide",
+    "Schedule": "thinklab.config.schedule",
     "parse_reply": "thinklab.guide.guide",
     "Rejected": "thinklab.guide.guide",
 }

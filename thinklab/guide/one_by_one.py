@@ -27,7 +27,7 @@ def ask(
     chosen: Chosen,
     keep: Callable[[list[Guidance]], None],
     check: Callable[[], None] = lambda: None,
-    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> None:
     """Ask about every rollout in ``chosen``.
 

@@ -15,6 +15,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from tokenizers import Tokenizer
@@ -58,6 +59,7 @@ def lost(tokenizer: PreTrainedTokenizerBase, text: str, before: Sequence[int] = 
     head, whole = (
         tokenizer.decode(some, skip_special_tokens=False, clean_up_tokenization_spaces=False) for some in (before, before + ids)
     )
+    assert isinstance(head, str) and isinstance(whole, str), "the ids of one text decode to one text"
     back, wanted = (unicodedata.normalize("NFC", x) for x in (whole[len(head) :], text))
     if whole.startswith(head) and back == wanted:
         return ""
@@ -108,7 +110,11 @@ def _no_prefix(part: dict | None) -> dict | None:
     if part["type"] == "Sequence":
         name = "normalizers" if "normalizers" in part else "pretokenizers"
         return {**part, name: [kept for inner in part[name] if (kept := _no_prefix(inner)) is not None]}
-    off = {"Metaspace": {"prepend_scheme": "never"}, "ByteLevel": {"add_prefix_space": False}, "Strip": {"strip_left": False}}
+    off: dict[str, dict[str, Any]] = {
+        "Metaspace": {"prepend_scheme": "never"},
+        "ByteLevel": {"add_prefix_space": False},
+        "Strip": {"strip_left": False},
+    }
     return {**part, **off.get(part["type"], {})}
 
 

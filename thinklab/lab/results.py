@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, ClassVar
@@ -125,7 +125,7 @@ def show_batches_in_notebook() -> None:
 
 
 @dataclass(frozen=True)
-class Proposals(Mapping):
+class Proposals(Mapping[str, Guidance]):
     """What the teacher said, by rollout id; shows itself."""
 
     batch: Batch
@@ -134,7 +134,7 @@ class Proposals(Mapping):
     def __getitem__(self, key: str) -> Guidance:
         return self.guidance[key]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.guidance)
 
     def __len__(self) -> int:
@@ -201,7 +201,7 @@ class ReviewText:
         )
 
 
-class Metrics(dict):
+class Metrics(dict[str, Any]):
     """One update's figures: a dict that shows the ones that matter first."""
 
     FIRST: ClassVar[dict[str, str]] = {

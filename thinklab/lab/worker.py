@@ -105,7 +105,8 @@ class Worker:
             self._begin()
             self.stop.clear()
             self.progress.begin("")
-            self._behind = future = Future()
+            future: Future[Any] = Future()
+            self._behind = future
             self._commands.put((kind, what, future))
             return self._wait(future, quiet)
         finally:
@@ -221,13 +222,15 @@ class Worker:
 @contextmanager
 def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
     """A progress bar that follows ``progress``; it appears with the first text, and again for each further one."""
-    bars: list[tqdm] = []
+    bars: list[tqdm[Any]] = []
+    text = ""  # of the newest bar
     plain = not quiet and not _shows_bars()
 
     def draw() -> None:
+        nonlocal text
         if quiet or not progress.text:
             return
-        if bars and bars[-1].thinklab_text != progress.text:
+        if bars and text != progress.text:
             bars.pop().close()
         if not bars:
             bars.append(
@@ -241,7 +244,7 @@ def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
                     bar_format=None if progress.total else "{desc}: {n_fmt} [{elapsed}{postfix}]",
                 )
             )
-            bars[-1].thinklab_text = progress.text
+            text = progress.text
         shown = bars[-1]
         shown.total = progress.total
         if progress.extra:
@@ -252,7 +255,7 @@ def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
         yield draw
     finally:
         if bars:
-            if bars[-1].n != progress.done and bars[-1].thinklab_text == progress.text:
+            if bars[-1].n != progress.done and text == progress.text:
                 bars[-1].update(progress.done - bars[-1].n)
             bars[-1].refresh()
             bars[-1].close()

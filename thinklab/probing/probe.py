@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from thinklab.behavior.behavior import Behavior
 from thinklab.probing.result import ProbeResult
@@ -78,9 +79,12 @@ def sample(
     ]
 
 
-def by_question(samples: Iterable[Any], value: Callable[[Any], float | None]) -> dict[str, list[float]]:
+T = TypeVar("T")
+
+
+def by_question(samples: Iterable[Any], value: Callable[[Any], T | None]) -> dict[str, list[T]]:
     """The values of all answers to each question, by its id; answers whose value is None (no verdict) are left out."""
-    groups: dict[str, list[float]] = {}
+    groups: dict[str, list[T]] = {}
     for s in samples:
         if (v := value(s)) is not None:
             groups.setdefault(_get(s, "example_id"), []).append(v)
@@ -90,7 +94,7 @@ def by_question(samples: Iterable[Any], value: Callable[[Any], float | None]) ->
 def summarize(samples: Sequence[ProbeSample]) -> ProbeResult:
     """The rates of samples of one decoding; at least one sample."""
 
-    def rate(value: Callable[[ProbeSample], bool]) -> Rate:
+    def rate(value: Callable[[ProbeSample], bool | None]) -> Rate:
         return Rate.of_groups(list(by_question(samples, value).values()))
 
     questions = len({s.example_id for s in samples})
@@ -100,7 +104,7 @@ def summarize(samples: Sequence[ProbeSample]) -> ProbeResult:
         first_accuracy=rate(lambda s: s.first_correct),
         finished=rate(lambda s: s.finished),
         boxed=rate(lambda s: bool(boxed_answers(s.text))),
-        behaviors={name: rate(lambda s, name=name: s.behaviors[name]) for name in samples[0].behaviors},
+        behaviors={name: rate(partial(_behavior, name=name)) for name in samples[0].behaviors},
         mean_tokens=sum(s.tokens for s in samples) / len(samples),
         samples=round(len(samples) / questions),
     )
@@ -119,22 +123,27 @@ def differences(before: Sequence[Any], after: Sequence[Any]) -> dict[str, Any]:
         return {}
 
     def gap(value: Callable[[Any], float | None]) -> dict[str, float] | None:
-        one, other = by_question(before, value), by_question(after, value)
+        one, other = (by_question(samples, lambda s: _number(value(s))) for samples in (before, after))
         return paired_difference(one, other).to_json() if one.keys() & other.keys() else None
 
     plain = {"accuracy": "correct", "first_accuracy": "first_correct", "finished": "finished", "tokens": "tokens"}
     return {
-        **{name: gap(lambda s, key=key: float(_get(s, key))) for name, key in plain.items()},
+        **{name: gap(partial(_get, key=key)) for name, key in plain.items()},
         "behaviors": {
             b: found
             for b in _get(after[0], "behaviors")
-            if b in _get(before[0], "behaviors") and (found := gap(lambda s, b=b: _number(_get(s, "behaviors")[b]))) is not None
+            if b in _get(before[0], "behaviors") and (found := gap(partial(_behavior, name=b))) is not None
         },
     }
 
 
-def _number(value: bool | None) -> float | None:
+def _number(value: float | None) -> float | None:
     return None if value is None else float(value)
+
+
+def _behavior(sample: Any, name: str) -> bool | None:
+    shown: bool | None = _get(sample, "behaviors")[name]
+    return shown
 
 
 def _get(sample: Any, key: str) -> Any:

@@ -97,12 +97,12 @@ def measure(student: Student, rollouts: Sequence[Rollout], loss: LossSection, ad
     seen: dict[tuple[int, str], list[float]] = {}
     for rollout, values in zip(guided, logps, strict=True):
         for place, (token, value) in enumerate(zip(rollout.teacher_ids, values, strict=True)):
-            seen.setdefault((place, student.tokenizer.decode([token])), []).append(value)
+            seen.setdefault((place, _token(student, token)), []).append(value)
     common = {key: v for key, v in seen.items() if len(v) >= max(1, len(guided) // 4)} or seen
     rarest = sorted(((token, math.exp(sum(v) / len(v)), len(v)) for (_, token), v in common.items()), key=lambda x: x[1])[:8]
     middle = sorted(range(len(guided)), key=lambda k: totals[k])[len(guided) // 2]
     example = [
-        (student.tokenizer.decode([i]), math.exp(v), weight(math.exp(v), c))
+        (_token(student, i), math.exp(v), weight(math.exp(v), c))
         for i, v in zip(guided[middle].teacher_ids, logps[middle], strict=True)
     ]
     every = [v for values in logps for v in values]
@@ -117,6 +117,12 @@ def measure(student: Student, rollouts: Sequence[Rollout], loss: LossSection, ad
         example,
         math.exp(lowest),
     )
+
+
+def _token(student: Student, token: int) -> str:
+    text = student.tokenizer.decode([token])
+    assert isinstance(text, str), "the ids of one text decode to one text"
+    return text
 
 
 def weight(p: float, c: float) -> float:

@@ -77,7 +77,8 @@ def measure(
     Returns:
         ``{group: {behavior: {count, total, value, low, high}}}`` and the texts.
     """
-    rates, texts = {}, []
+    rates: dict[str, dict[str, Any]] = {}
+    texts: list[dict[str, Any]] = []
     with ((base_model(student) if base else None) or nullcontext)():
         for group, prompts in prompts_for(student).items():
             answers = student.answer([[{"role": "user", "content": p}] for p in prompts], n, max_new_tokens, seed=seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -136,12 +136,14 @@ def preview(item: Item, text: str, behavior: Behavior, guide: Guide, rewards: Re
     try:
         tokens = len(continuation_ids(guide.tokenizer, behavior.separator + text)) + 1
         guide.encode(behavior.separator, text, item.rollout)
-    except Rejected as why:
-        problem = str(why)
+    except Rejected as error:
+        problem = str(error)
     if bad := _CONTROL.search(text):
         problem = f"it contains the control character {bad.group()!r}"
     elif not text:
         problem = "there is no text"
+    shown: bool | None
+    spans: Sequence[tuple[int, int]]
     try:
         found = behavior.unasked.detect(whole.text)
         shown, why, spans = found.found, found.why, found.spans

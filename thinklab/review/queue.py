@@ -168,7 +168,7 @@ class ReviewQueue:
             detector: whether it finds the behavior with the text as it stands.
             question: a part of the question's text, upper or lower case.
         """
-        tests = {
+        tests: dict[str | None, Callable[[Item], bool]] = {
             None: lambda i: True,
             "correct": lambda i: i.verdict is True,
             "incorrect": lambda i: i.verdict is False,

@@ -51,7 +51,7 @@ MENDS = {
 LINE_MEND = "take that line out of the file, or restore it; the other lines are used as they are"
 
 
-class Record(dict):
+class Record(dict[str, Any]):
     """An object of a file of a run, which knows where it stands: a key that is missing is an error that says so.
 
     Raises:
@@ -259,19 +259,14 @@ class RunFolder:
 
     def rewind(self, step: int) -> None:
         """Forget what came after ``step`` optimizer steps: those lines move to ``superseded.jsonl``."""
-        sampled = dict.fromkeys(("rollouts", "tokens"), lambda line: line["step"] >= step)
-        for name, is_later in {
-            **sampled,
-            "metrics": lambda line: line["step"] > step,
-            "alarms": lambda line: line["step"] > step,
-            "probes": lambda line: line["step"] > step,
-        }.items():
+        first_later = {"rollouts": step, "tokens": step, "metrics": step + 1, "alarms": step + 1, "probes": step + 1}
+        for name, first in first_later.items():
             lines = list(self.read(name))
-            later = [line for line in lines if is_later(line)]
+            later = [line for line in lines if line["step"] >= first]
             if not later:
                 continue
             self.append("superseded", ({"from": name, **line} for line in later))
-            self.rewrite(name, (line for line in lines if not is_later(line)))
+            self.rewrite(name, (line for line in lines if line["step"] < first))
 
     def rewrite(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Replace all lines of ``<name>.jsonl`` at once."""
@@ -296,15 +291,14 @@ def _record(data: bytes, place: str, mend: str) -> Record:
     """
     try:
         found = json.loads(data.decode("utf-8"), object_hook=lambda inner: Record(inner, place))
-        why = "" if isinstance(found, dict) else f"holds {json.dumps(found)[:40]}, which is no record"
     except json.JSONDecodeError as error:
         at = f":{error.lineno}" if data.rstrip().count(b"\n") and place.endswith(".json") else ""
         why = f"is damaged ({error.msg})" if data.strip(b"\0 \n") else "is empty" if not data.strip() else "holds NUL bytes only"
         raise RunError(f"{place}{at}: {why}; {mend}") from error
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
         raise RunError(f"{place}: is damaged ({getattr(error, 'reason', None) or error}); {mend}") from error
-    if why:
-        raise RunError(f"{place}: {why}; {mend}")
+    if not isinstance(found, Record):
+        raise RunError(f"{place}: holds {json.dumps(found)[:40]}, which is no record; {mend}")
     return found
 
 

@@ -36,15 +36,16 @@ class FolderLock:
         self.folder = Path(folder)
         self._made = [p for p in (self.folder, *self.folder.parents) if not p.exists()]
         try:
-            self._file = self._locked()
+            file = self._locked()
         except RunError:
             raise
         except OSError as error:
             raise RunError(f"cannot write {self.folder / LOCK}: {error.strerror or error}") from error
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(f"process {os.getpid()} on {platform.node()}\n")
-        self._file.flush()
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.flush()
+        self._file: TextIO | None = file
         _HELD.add(self.folder.resolve())
 
     def _locked(self) -> TextIO:

@@ -52,10 +52,10 @@ def load(section: StudentSection, seed: int = 0) -> Student:
         raise StudentError(f"cannot load {section.path} as a causal language model: {_first_line(error)}") from error
     quantized = getattr(model, "is_loaded_in_4bit", False)  # also where the folder itself is stored in 4 bit
     if not quantized and torch.cuda.is_available():
-        model = model.to("cuda")
+        model = model.to("cuda")  # type: ignore[arg-type]  # transformers wraps `to` and loses its signature
     if quantized and not torch.cuda.is_available():
         _same_weights_in_eval(model)
-    return check(Student(with_lora(model, section.lora, seed), tokenizer, section.kind, section.path))
+    return check(Student(with_lora(model, section.lora, seed), tokenizer, section.kind, str(section.path)))
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def with_lora(model, lora: LoraSection | None, seed: int):
         model.requires_grad_(False)
     config = LoraConfig(
         r=lora.r,
-        lora_alpha=lora.alpha,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # PEFT says int and computes with any number
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
         init_lora_weights="gaussian" if lora.gaussian_init else True,

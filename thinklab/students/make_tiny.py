@@ -14,6 +14,7 @@ import random
 import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -179,7 +180,7 @@ def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, 
     tokenizer = build_tokenizer()
     model = build_model(tokenizer) if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
     begin = time.time()
-    smaller = {} if start is None else {"learning_rate": 1e-3, "batch": BATCH // 3}
+    smaller: dict[str, Any] = {} if start is None else {"learning_rate": 1e-3, "batch": BATCH // 3}
     pretrain(model, tokenizer, mix, steps, seed, **smaller)
     seconds = time.time() - begin
     model.half().save_pretrained(out)

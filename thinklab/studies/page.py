@@ -183,8 +183,8 @@ def _curves(rows: Sequence[StudyRow]) -> list[go.Figure]:
             fig.update_layout(yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"})
         if fig.data:
             figures.append(fig)
-    if points := [(r.after["T=1"].mean_tokens, r.after["T=1"].accuracy.value, r) for r in rows]:
-        figures.append(_length(points))
+    if lengths := [(r.after["T=1"].mean_tokens, r.after["T=1"].accuracy.value, r) for r in rows]:
+        figures.append(_length(lengths))
     return figures
 
 

@@ -173,9 +173,9 @@ def markdown(study: Study, rows: Sequence[StudyRow]) -> str:
         lines = [f"### {base}", "", "| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
         first = before_line([r for r in rows if r.cell.base == base], base)
         lines += ["| " + " | ".join(first) + " |"] if first else []
-        for (where, arm), found in by_arm(rows).items():
+        for (where, arm), of_arm in by_arm(rows).items():
             if where == base:
-                lines.append("| " + " | ".join(arm_line(study, rows, base, arm, found)) + " |")
+                lines.append("| " + " | ".join(arm_line(study, rows, base, arm, of_arm)) + " |")
         parts.append("\n".join(lines))
         if mixed := mixtures([r for r in rows if r.cell.base == base]):
             lines = [f"### {base}: each behavior of a mixture, T=1, mean and range over seeds", "", *mixed]

@@ -59,7 +59,7 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
         options["path"] = path
     if split is not None:
         options["split"] = split
-    factory = _factory(name)
+    factory: Callable[..., Any] = _factory(name)
     known = inspect.signature(factory).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
         for option in options:
@@ -74,7 +74,7 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
     return check(task, f"the task {name!r}")
 
 
-def _factory(name: str) -> Callable[..., Task]:
+def _factory(name: str) -> Any:
     if name in BUILT_IN:
         return import_module(f"thinklab.tasks.{name}").task
     for entry in entry_points(group="thinklab.tasks"):

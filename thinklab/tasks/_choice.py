@@ -230,9 +230,9 @@ def _concluded(line: str, options: Sequence[str]) -> str | None:
     closes = _CLOSES.search(line)
     if not closes or doubted(line, closes.start()) or _SEVERAL.search(line[: closes.start()]):
         return None
-    letter = closes[1] or closes[2]
+    closing = closes[1] or closes[2]
     several = re.search(r"\([A-T]\)", line[: closes.start()])
-    return letter if letter.isupper() and not several and letter in LETTERS[: len(options)] else None
+    return closing if closing.isupper() and not several and closing in LETTERS[: len(options)] else None
 
 
 def verify(response: str, example: Example) -> bool:

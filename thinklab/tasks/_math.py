@@ -114,7 +114,7 @@ def _same(answer: str, gold: str, question: str) -> bool:
     # From here on: what math-verify 0.9 takes for equal and is not. Each was met among real answers, or thought of.
     base = _BASED.fullmatch(wanted)
     if base or _BASED.fullmatch(short):  # 40_9 is not 40, but a question that names the base may get "40"
-        return bool(base) and short in (base[1], f"{base[1]}_{base[2]}", f"{base[1]}_{{{base[2]}}}")
+        return base is not None and short in (base[1], f"{base[1]}_{base[2]}", f"{base[1]}_{{{base[2]}}}")
     if _is_group(short) != _is_group(wanted):  # (-2, 1) is a point or an interval, "1, -2" two solutions
         return short.strip("()").replace(" ", "") == wanted.strip("()").replace(" ", "")
     if _claims_otherwise(short, wanted):

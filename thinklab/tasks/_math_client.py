@@ -29,6 +29,7 @@ class _Worker:
     def ask(self, answer: str, gold: str) -> bool:
         with self._lock:
             process = self._running()
+            assert process.stdin is not None, "opened as a pipe"
             try:
                 process.stdin.write(json.dumps([answer, gold]) + "\n")
                 process.stdin.flush()
@@ -57,6 +58,7 @@ class _Worker:
             encoding="utf-8",
             start_new_session=True,
         )  # Ctrl-C is for the parent; this one ends with its stdin
+        assert process.stderr is not None, "opened as a pipe"
         if self._line(process, START_SECONDS).strip() != "ready":
             process.kill()
             why = process.stderr.read().strip().splitlines()
@@ -69,6 +71,7 @@ class _Worker:
     @staticmethod
     def _line(process: subprocess.Popen[str], seconds: float) -> str:
         """One line of its output; empty when it said nothing in time and was killed."""
+        assert process.stdout is not None, "opened as a pipe"
         timer = threading.Timer(seconds, process.kill)
         timer.start()
         try:
@@ -82,6 +85,7 @@ class _Worker:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
+                assert pipe is not None, "opened as a pipe"
                 with suppress(OSError):
                     pipe.close()
 

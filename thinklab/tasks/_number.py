@@ -138,7 +138,7 @@ def quantity(text: str, question: str = "", dollars: bool = False) -> Quantity |
             return None
         if rest[:1].isalpha() and not match["plain"]:
             return None
-        if rest[:1].isalpha() and len(re.match(r"[^\W\d_]+", rest)[0]) == 1 and rest[:1] not in "gmshlLVWJNAK":
+        if rest[:1].isalpha() and re.match(r"[^\W\d_](?![^\W\d_])", rest) and rest[:1] not in "gmshlLVWJNAK":
             return None  # 18x is a product
     rest = (
         re.sub(r"\^ ?\{? ?\\circ ?\}?|\\degree", "°", rest)
@@ -149,7 +149,7 @@ def quantity(text: str, question: str = "", dollars: bool = False) -> Quantity |
     )
     found = unit(re.sub(r"\\(?=€|£)", "", rest), question)
     per_unit = rest[:1] == "/" and found and len(found) == 1  # "18/day"
-    if (found is None or rest.startswith(("/", "^", "*", "-"))) and not per_unit:
+    if found is None or (rest.startswith(("/", "^", "*", "-")) and not per_unit):
         return None
     if money or dollars:
         found |= {_MONEY.get(money, "dollar")}

@@ -137,13 +137,14 @@ def _file(path: Where, asked: str, stems: Sequence[str]) -> Path:
         if asked not in path:
             raise TaskError(f"task.path has no file for the split {asked!r}; it names {', '.join(path) or 'none'}")
         path = path[asked]
+    assert path is not None, "without a path the rows come from the Hub"
     try:
         file = Path(path).expanduser()
         if file.is_dir():
             names = [file / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in SUFFIXES]
-            file = next((n for n in names if n.is_file()), None)
-            if file is None:
+            if not (there := [n for n in names if n.is_file()]):
                 raise TaskError(f"{path}: a folder without {' or '.join(n.name for n in names)}")
+            file = there[0]
         if not file.is_file():
             raise TaskError(f"{file}: no such file; task.path must name a {', '.join(SUFFIXES)} file")
     except (OSError, ValueError, RuntimeError) as e:  # a name that is too long, a zero byte, an unknown ~user

@@ -69,7 +69,7 @@ def doubted(text: str, start: int) -> bool:
 def asked(text: str) -> bool:
     """True when the sentence that ``text`` begins with ends as a question."""
     stop = re.search(r"[.!?\n]", text[:LONGEST_PAYLOAD])
-    return bool(stop) and stop.group() == "?"
+    return stop is not None and stop.group() == "?"
 
 
 def payloads(text: str) -> Iterator[tuple[int, list[str]]]:

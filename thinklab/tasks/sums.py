@@ -143,7 +143,8 @@ def examples(split: str, terms: tuple[int, ...] = (2, 4), short_share: float = 0
     """``SIZE[split]`` different questions, the same ones at every call."""
     if split not in SPLITS:
         raise TaskError(f"the task 'sums' has no split {split!r}; it has {', '.join(SPLITS)}")
-    rng, seen = random.Random(f"sums {split} {terms}"), {}
+    rng = random.Random(f"sums {split} {terms}")
+    seen: dict[str, Sum] = {}
     while len(seen) < SIZE[split]:
         item = draw(rng, split, terms, short_share)
         seen.setdefault(item.question, item)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -50,7 +51,7 @@ def load_teacher(backend: str, student: Any = None, **options: Any) -> Teacher:
         TeacherError: when the backend cannot be used, for instance because a package is missing, or is not made as
             ``thinklab/teachers/protocols.py`` declares.
     """
-    factory = _factory(backend)
+    factory: Callable[..., Teacher] = _factory(backend)
     if student is not None and "student" in inspect.signature(factory).parameters:
         options["student"] = student
     _check_options(backend, factory, options)

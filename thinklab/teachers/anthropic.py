@@ -11,11 +11,13 @@ sampling counts. Set it only for an older model that still knows it; the call th
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 import anthropic
 from anthropic import AsyncAnthropic
+from anthropic.types import MessageParam, TextBlockParam
 
 from thinklab.errors import ConfigError
 from thinklab.teachers.faults import Fault, error_inside, from_sdk, page, plain_text
@@ -100,7 +102,7 @@ class AnthropicBackend:
         if temperature is not None:
             self._extra["extra_body"] = {"temperature": float(temperature)}
             self._extra["extra_headers"] = {"anthropic-version": VERSION_WITH_TEMPERATURE}
-        self.settings = {"url": str(self._client.base_url), "model": model, "extra": self._extra}
+        self.settings: Mapping[str, Any] = {"url": str(self._client.base_url), "model": model, "extra": self._extra}
 
     def __repr__(self) -> str:
         return f"<Anthropic, {self.model}>"
@@ -160,16 +162,22 @@ class AnthropicBackend:
             raise fault
 
 
-def _blocks(request: TeacherRequest, mark_prefix: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _blocks(request: TeacherRequest, mark_prefix: bool) -> tuple[list[TextBlockParam], list[MessageParam]]:
     """(system blocks, messages), with the mark on the last block before the student's turn."""
-    system = [{"type": "text", "text": m["content"]} for m in request.messages if m["role"] == "system"]
-    turns = [
-        {"role": m["role"], "content": [{"type": "text", "text": m["content"]}]}
-        for m in request.messages
-        if m["role"] != "system"
-    ]
+    system: list[TextBlockParam] = []
+    blocks: list[TextBlockParam] = []
+    turns: list[MessageParam] = []
+    for m in request.messages:
+        block: TextBlockParam = {"type": "text", "text": m["content"]}
+        if m["role"] == "system":
+            system.append(block)
+        else:
+            blocks.append(block)
+            turn: MessageParam
+            turn = {"role": "user", "content": [block]} if m["role"] == "user" else {"role": "assistant", "content": [block]}
+            turns.append(turn)
     if mark_prefix:
-        last = turns[-2]["content"][-1] if len(turns) > 1 else system[-1]
+        last = blocks[-2] if len(blocks) > 1 else system[-1]
         last["cache_control"] = {"type": "ephemeral"}
     return system, turns
 
@@ -178,5 +186,5 @@ def _usage(usage: Any) -> Usage | None:
     """The service counts cached input apart; ``Usage.input_tokens`` is all of it. None where it does not say."""
     parts = [getattr(usage, f"{kind}input_tokens", None) for kind in ("", "cache_read_", "cache_creation_")]
     plain, read, written = parts[0], *(part or 0 for part in parts[1:])
-    known = None not in [counted(part) for part in (plain, read, written)]
-    return reported(plain + read + written if known else None, getattr(usage, "output_tokens", None), read, written)
+    counts = [n for part in (plain, read, written) if (n := counted(part)) is not None]
+    return reported(sum(counts) if len(counts) == len(parts) else None, getattr(usage, "output_tokens", None), read, written)

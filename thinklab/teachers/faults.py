@@ -106,16 +106,19 @@ def plain_text(content: Any) -> str | None:
         return content or ""
     if not isinstance(content, list):
         return None
-    texts = []
+    texts: list[str] = []
     for block in content:
         kind, text = (
             (block.get("type"), block.get("text"))
             if isinstance(block, dict)
             else (getattr(block, "type", None), getattr(block, "text", None))
         )
-        if not isinstance(kind, str) or (kind == "text" and not isinstance(text, str)):
+        if not isinstance(kind, str):
             return None
-        texts += [text] if kind == "text" else []
+        if kind == "text":
+            if not isinstance(text, str):
+                return None
+            texts.append(text)
     return "".join(texts)
 
 
@@ -126,8 +129,8 @@ def _to(error: Any) -> str:
 
 def _root(error: BaseException) -> str:
     """What lies at the bottom: ``Name or service not known`` says more than ``ConnectError``."""
-    seen, at = [error], error
-    while (at := at.__cause__ or at.__context__) is not None and at not in seen:
+    seen = [error]
+    while (at := seen[-1].__cause__ or seen[-1].__context__) is not None and at not in seen:
         seen.append(at)
     named = [e.strerror for e in seen if isinstance(e, OSError) and e.strerror]
     deepest = seen[1] if len(seen) > 1 else error

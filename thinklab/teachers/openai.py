@@ -8,15 +8,17 @@ what ``key_env`` names.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from thinklab.errors import TeacherError
 from thinklab.teachers.faults import Fault, error_inside, from_sdk, page, plain_text
 from thinklab.teachers.measure import reported
 from thinklab.teachers.options import remote_options
 from thinklab.teachers.remote import RemoteTeacher
-from thinklab.teachers.secrets import Secret, checked_url, find_key, urlsplit
+from thinklab.teachers.secrets import Secret, checked_url, find_key
 from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 try:
@@ -68,17 +70,18 @@ class OpenAIBackend:
         self._extra: dict[str, Any] = {}
         if temperature is not None or not own:
             self._extra["temperature"] = float(temperature or 0.0)
-        self.settings = {"url": base_url, "model": model, "extra": self._extra}
+        self.settings: Mapping[str, Any] = {"url": base_url, "model": model, "extra": self._extra}
 
     def __repr__(self) -> str:
         return f"<OpenAI-compatible, {self.model}>"
 
     async def call(self, request: TeacherRequest, timeout_s: float, mark_prefix: bool) -> TeacherReply:
         """One attempt, not streamed. Servers of this kind cache prefixes by themselves: there is nothing to mark."""
-        messages = [{"role": m["role"], "content": m["content"]} for m in request.messages]
+        messages: Any = [{"role": m["role"], "content": m["content"]} for m in request.messages]
+        limit: dict[str, Any] = {self._limit_name: request.max_tokens}
         try:
             reply = await self._client.chat.completions.create(
-                model=self.model, messages=messages, timeout=timeout_s, **{self._limit_name: request.max_tokens}, **self._extra
+                model=self.model, messages=messages, timeout=timeout_s, **limit, **self._extra
             )
             return self._read(reply, request)
         except Fault:
@@ -132,8 +135,8 @@ class OpenAIBackend:
             if fault.error not in ("model", "bad-request", "bad-reply", "forbidden"):  # a key for chat alone may list nothing
                 raise fault from None
             return
-        if fault := page(found):
-            raise fault
+        if (no_reply := page(found)) is not None:
+            raise no_reply
 
 
 def _usage(usage: Any) -> Usage | None:

@@ -107,7 +107,7 @@ def _price(row: Mapping[str, Any], where: str, date: str) -> Price:
             raise ConfigError(f"{where}: {key} must be dollars per million tokens, 0 or more, not {value!r}")
         rates[key] = math.ceil(value * 10**6 - 1e-6)  # up, where a rate is finer than a picodollar per token
     if not (longer := row.get("long")):
-        return Price(**rates, date=date)
+        return Price(rates["input"], rates["output"], rates["cache_read"], rates["cache_write"], date)
     if not isinstance(longer, Mapping) or type(longer.get("above")) is not int:
         raise ConfigError(f"{where}: long must name its rates and above, a number of tokens, not {longer!r}")
     inner = {k: v for k, v in longer.items() if k != "above"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, fields, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -34,6 +34,10 @@ T = TypeVar("T")
 FORBIDDEN_IN_A_ROW = 16
 """Replies with status 403 and no answer between, after which a service that did answer counts as having withdrawn its consent."""
 WARM_S = 240.0  # a service keeps a prefix for 5 minutes after its last use; one is spare
+
+
+Prefix = tuple[tuple[str, str], ...]
+"""Role and text of every message but the last."""
 
 
 class Backend(Protocol):
@@ -93,8 +97,8 @@ class RemoteTeacher:
         self._answered, self._refused_in_a_row = False, 0
         self._breaker = Breaker(options.rest_after)
         self._flights: dict[str, asyncio.Future[TeacherReply]] = {}
-        self._warm_until: dict[tuple, float] = {}
-        self._warming: dict[tuple, asyncio.Event] = {}
+        self._warm_until: dict[Prefix, float] = {}
+        self._warming: dict[Prefix, asyncio.Event] = {}
 
     def __repr__(self) -> str:
         return f"<{self.name} teacher, {self.backend.model}>"
@@ -140,8 +144,9 @@ class RemoteTeacher:
         money = None if price is None else sum(price.at_most(i, o) for i, o in sent) * scale / PICO
         shots = [shot_tokens(r) for r in requests]
         likely = written = None
-        if None not in shots:
-            replies = [min(o, 3 * s // 2) for (_, o), s in zip(sent, shots, strict=True)]
+        lengths = [s for s in shots if s is not None]
+        if len(lengths) == len(shots):
+            replies = [min(o, 3 * s // 2) for (_, o), s in zip(sent, lengths, strict=True)]
             written = round(sum(replies) * scale)
             if price is not None:
                 likely = sum(price.cost(Usage(i, o)) for (i, _), o in zip(sent, replies, strict=True)) * scale / PICO
@@ -276,9 +281,13 @@ class RemoteTeacher:
         request = shielded(request, self.options.max_student_chars)
         return replace(request, max_tokens=self.options.max_tokens or request.max_tokens)
 
-    async def _batch(self, requests: Sequence[TeacherRequest], fresh: bool = False) -> list[TeacherReply]:
+    def _open_gate(self) -> Gate:
+        """Made inside the event loop that waits at it."""
         if self._gate is None:
             self._gate = Gate(self.options.limits)
+        return self._gate
+
+    async def _batch(self, requests: Sequence[TeacherRequest], fresh: bool = False) -> list[TeacherReply]:
         prepared = [self._prepared(r) for r in requests]
         keys = [key_of({"backend": self.name, **self.backend.settings}, r) for r in prepared]
         known = {k: self._cache.get(k, "") for k in dict.fromkeys(keys)} if self._cache is not None and not fresh else {}
@@ -286,7 +295,7 @@ class RemoteTeacher:
         for key, request in zip(keys, prepared, strict=True):
             if known.get(key) is None:
                 first.setdefault(key, request)
-        by_prefix: dict[tuple, list[str]] = {}
+        by_prefix: dict[Prefix, list[str]] = {}
         for key, request in first.items():
             by_prefix.setdefault(prefix_of(request), []).append(key)
         asked: dict[str, TeacherReply] = {}
@@ -294,7 +303,7 @@ class RemoteTeacher:
         async def one(key: str) -> None:
             asked[key] = await self._once(key, first[key])
 
-        async def group(prefix: tuple, group_keys: list[str]) -> None:
+        async def group(prefix: Prefix, group_keys: list[str]) -> None:
             while self._cold(prefix) and (other := self._warming.get(prefix)) is not None:
                 await other.wait()  # another batch makes the first call
             if self._cold(prefix):  # the first call fills the service's cache, then the rest fan out
@@ -363,7 +372,7 @@ class RemoteTeacher:
                     self._breaker.ended(fault.error, clock())
                     return self._failed(request, fault.error, fault.detail, attempt, fault)
                 if fault.wait_s:
-                    self._gate.close_for(fault.wait_s)
+                    self._open_gate().close_for(fault.wait_s)
                 await asyncio.sleep(wait)
 
     def _refuses_everything(self, fault: Fault) -> bool:
@@ -382,7 +391,7 @@ class RemoteTeacher:
     async def _attempt(self, request: TeacherRequest) -> TeacherReply:
         likely, bound, prefix = likely_tokens(request), most_tokens(request), prefix_of(request)
         clock, timeout_s = asyncio.get_running_loop().time, self.options.timeout_s
-        async with self._gate.admit(likely + request.max_tokens) as ticket:
+        async with self._open_gate().admit(likely + request.max_tokens) as ticket:
             self._breaker.let_through(clock())
             reserved, usage = await self.cap.reserve(self.cap.worst(bound, request.max_tokens)), None
             start = clock()
@@ -436,7 +445,7 @@ class RemoteTeacher:
         text, usage = (redact(fault.text), fault.usage or Usage()) if fault else ("", Usage())
         return TeacherReply(request.id, text, error, redact(detail), self.backend.model, usage, attempts=attempts)
 
-    def _worth_marking(self, prefix: tuple) -> bool:
+    def _worth_marking(self, prefix: Prefix) -> bool:
         """Whether the prefix may be long enough for this model to cache. Guessed high: a vain mark costs nothing."""
         return (
             self._cache_from is not None
@@ -444,7 +453,7 @@ class RemoteTeacher:
             and sum(len(text.encode("utf-8", "replace")) for _, text in prefix) / 3 >= self._cache_from
         )
 
-    def _cold(self, prefix: tuple) -> bool:
+    def _cold(self, prefix: Prefix) -> bool:
         return self._worth_marking(prefix) and self._warm_until.get(prefix, 0.0) < asyncio.get_running_loop().time()
 
 
@@ -470,9 +479,9 @@ def _calls(count: int) -> str:
     return f"{count:,} call{'s' * (count != 1)}"
 
 
-async def _all(work: Any) -> None:
+async def _all(work: Iterable[Awaitable[Any]]) -> None:
     """All of it; the first exception cancels the others and waits until they have settled their accounts."""
-    tasks: list[Awaitable] = [asyncio.ensure_future(w) for w in work]
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(w) for w in work]
     try:
         await asyncio.gather(*tasks)
     except BaseException:

@@ -164,10 +164,11 @@ class LocalTeacher:
 @contextmanager
 def adapter_off(model: torch.nn.Module) -> Iterator[None]:
     """The base model without its adapters; a model that has none is left alone."""
-    if not hasattr(model, "peft_config"):
+    adapted: Any = model
+    if not hasattr(adapted, "peft_config"):
         yield
         return
-    with model.disable_adapter():
+    with adapted.disable_adapter():
         yield
 
 
@@ -229,6 +230,7 @@ def _generate(
         for k, ids in zip(places, sampler(model, [prompts[k] for k in places]), strict=True):
             usage = Usage(len(prompts[k]), len(ids))
             text = tokenizer.decode(ids, skip_special_tokens=True)
+            assert isinstance(text, str), "the ids of one text decode to one text"
             error, detail = "", ""
             if not sampler.finished(ids):
                 error, detail = "max-tokens", f"no end after {longest} tokens"
@@ -252,9 +254,11 @@ def instructions(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
 
 def _encode(tokenizer: PreTrainedTokenizerBase, request: TeacherRequest, template_kwargs: dict[str, Any]) -> list[int]:
     def ids(messages: list[dict[str, str]]) -> list[int]:
-        return tokenizer.apply_chat_template(
+        encoded: Any = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, **template_kwargs
-        )["input_ids"]
+        )
+        found: list[int] = encoded["input_ids"]
+        return found
 
     messages = [dict(m) for m in request.messages]
     try:

@@ -83,7 +83,8 @@ def gold_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int =
     ``I check: 16-3=13, and that holds. 13*2 is 26 and not 27. So \\boxed{18}.`` It cannot see a step that is the wrong one
     to take; it then says that the steps hold and the question asks for something else.
     """
-    if _number(request.example.gold) is None:
+    reference = _number(request.example.gold)
+    if reference is None:
         raise TeacherError(
             f"the rule 'gold-check' needs a number as the reference answer; the example {request.example.id!r} "
             f"has {request.example.gold[:40]!r}"
@@ -96,7 +97,7 @@ def gold_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int =
         taught = (
             (NUMBER.findall(request.response) or [gold])[-1].replace(",", "")
             if not right
-            else str(_number(gold) + rng.choice([-1, 1]) * rng.randint(1, 9))
+            else str(reference + rng.choice([-1, 1]) * rng.randint(1, 9))
         )
         right = not right
     text = request.response
@@ -115,7 +116,8 @@ def _step(a: str, sign: str, b: str, result: str) -> str:
     if sign == "/" and y == 0:
         return f"{a}/{b} has no value, so {result} does not hold."
     true = {"+": x + y, "-": x - y, "*": x * y, "/": x / y if y else x}[sign]
-    digits = max(0, -said.as_tuple().exponent)  # 10/3=3.3 holds to as many digits as it has
+    exponent = said.as_tuple().exponent
+    digits = max(0, -exponent) if isinstance(exponent, int) else 0  # 10/3=3.3 holds to as many digits as it has
     if abs(true - said) < max(Decimal(10) ** -digits, abs(true) / 10**6):  # the second: noise of floating point
         return f"{a}{sign}{b}={result} holds."
     return f"{a}{sign}{b} is {float(true):g}, not {result}."

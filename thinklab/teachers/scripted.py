@@ -53,6 +53,7 @@ class ScriptedTeacher:
             self._replies, self._what = _read_table(Path(table)), f"table:{Path(table).name}"
             self._rule: Rule = self._look_up
         else:
+            assert rule is not None, "either a rule or a table"
             self._rule, self._what = _resolve(rule)
             if "seed" in inspect.signature(self._rule).parameters:
                 parameters["seed"] = seed

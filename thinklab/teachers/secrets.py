@@ -112,7 +112,7 @@ def checked_url(url: str) -> str:
             "base_url may hold neither a user and password nor a '?': a key never goes into a config. Put it into "
             "an environment variable and name that with key_env"
         )
-    if not port_ok or parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts is None or not port_ok or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"base_url must be an address such as http://127.0.0.1:8000/v1, not {url!r}")
     return url
 

@@ -65,19 +65,22 @@ class ReviewPane(View):
 
     def handle(self, message: Mapping[str, Any]) -> None:
         """Act on one message of the browser: ``{"kind", "n", "id" | "ids", "text"?}``; always answers."""
-        kind, id, text = message["kind"], message.get("id"), message.get("text")
+        kind: str = message["kind"]
+        id: Any = message.get("id")  # what is missing or of another type is an error further down
+        text: Any = message.get("text")
+        ids: Any = message.get("ids")
         answer = {"kind": "done", "n": message["n"]}
         try:
             if kind == "preview":
                 self.send({"kind": "preview", "id": id, "preview": {**_json(self.queue.preview(id, text)), "text": text}})
                 return
-            changed, answer["said"] = self._act(kind, id, text, message.get("ids"))
+            changed, answer["said"] = self._act(kind, id, text, ids)
             if kind in ("undo", "ask") and changed:
                 answer["goto"] = changed[0].id
         except Exception as error:  # a full disk, a text that does not fit, a teacher that fails: the browser must hear of it
             answer["error"] = str(error) if isinstance(error, ThinklabError) else f"{type(error).__name__}: {error}"
             known = {item.id: item for item in self.queue.items}
-            changed = [known[i] for i in message.get("ids") or [id] if i in known]
+            changed = [known[i] for i in ids or [id] if i in known]
         self.send({**answer, "items": [self.row(item) for item in changed], "recent": self._recent()})
 
     def _act(self, kind: str, id: str, text: str, ids: list[str]) -> tuple[list[Item], str]:

@@ -42,6 +42,7 @@ def token_view(source: RunFolder | Mapping[str, Any] | Iterable[Mapping[str, Any
     """
     if by not in COLORINGS:
         raise ConfigError(f"unknown coloring {by!r}{did_you_mean(by, COLORINGS)}; one of {', '.join(COLORINGS)}")
+    traces: list[Mapping[str, Any]]
     if isinstance(source, RunFolder):
         traces = list(deque(source.read("tokens"), maxlen=shown))
         if not traces:

@@ -136,7 +136,7 @@ class Writer:
 
     def __post_init__(self) -> None:
         own = self.student.max_positions
-        self.max_context = min(x for x in (own, self.max_context, 1 << 30) if x is not None)
+        self.room = min(x for x in (own, self.max_context, 1 << 30) if x is not None)
 
     def write(self, prompts: Sequence[Sequence[int]], limits: Sequence[int] | None = None) -> list[list[int]]:
         """Continue each prompt.
@@ -149,7 +149,7 @@ class Writer:
             New ids for each, the EOS included; ``[]`` where there was no room for any.
         """
         limits = [self.max_new_tokens] * len(prompts) if limits is None else limits
-        allowed = [min(limit, self.max_context - len(prompt)) for limit, prompt in zip(limits, prompts, strict=True)]
+        allowed = [min(limit, self.room - len(prompt)) for limit, prompt in zip(limits, prompts, strict=True)]
         able = [k for k, limit in enumerate(allowed) if limit > 0]
         out: list[list[int]] = [[] for _ in prompts]
         if able:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from thinklab.config.schedule import Schedule
 from thinklab.errors import TeacherStopped, TrainingError
 from thinklab.experiment.baselines.fit import fit
 from thinklab.experiment.baselines.texts import Text, gold
 from thinklab.experiment.session import Session
-from thinklab.guide.guide import Schedule
 from thinklab.run.chunks import add_chunk, seed_of, whole_chunks
 from thinklab.types import Example, Rollout, to_json
 
@@ -24,7 +24,7 @@ def train_sft(session: Session, questions: Sequence[Example], resume: bool) -> i
         TrainingError: when no question has a text, which only guided texts can bring about.
         TeacherStopped: when the teacher gives out on the way.
     """
-    texts = gold_texts(session, questions) if session.config.baseline.texts == "gold" else guided_texts(session, questions)
+    texts = gold_texts(session, questions) if session.config.supervised.texts == "gold" else guided_texts(session, questions)
     if not texts:
         raise TrainingError(
             f"none of the {len(questions)} questions got usable guidance, so there is nothing to imitate; "
@@ -66,17 +66,18 @@ def _guided(session: Session, questions: Sequence[Example], place: int) -> list[
     for k, (example, prompt, ids) in enumerate(zip(questions, prompts, answers, strict=True)):
         text = student.decode(ids)
         rollouts.append(Rollout(f"{place}-{k}", k, example, tuple(prompt), tuple(ids), sampler.finished(ids), text, text))
+    assert session.guide is not None, "guided texts need a teacher; the config was checked"
     every = replace(session.guide, schedule=Schedule(start=1))
     guided = every(rollouts, 0, place)
     if every.failed:
         raise TeacherStopped(f"the teacher cannot go on: {every.failed}. What it said so far is kept; continue with --resume")
     lines = []
     for r in guided:
-        text = Text(r.example.id, "guided", r.prompt_ids, r.completion_ids if r.guided else (), r.text)
+        imitated = Text(r.example.id, "guided", r.prompt_ids, r.completion_ids if r.guided else (), r.text)
         why = "" if r.guided else r.guidance.reason if r.guidance else "not asked: unfinished, or it shows the behavior already"
         lines.append(
             {
-                **text.to_json(),
+                **imitated.to_json(),
                 "left_out": why,
                 "student_tokens": len(r.student_ids),
                 "guidance": to_json(r.guidance) if r.guidance else None,

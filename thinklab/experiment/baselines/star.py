@@ -23,7 +23,7 @@ CHUNK = 64
 
 def samples_per_round(config: Experiment) -> int:
     """Answers to each question in a round: as asked for, else so many that all rounds together sample what GRPO would."""
-    return config.baseline.samples or max(1, round(config.train.samples / config.baseline.rounds))
+    return config.supervised.samples or max(1, round(config.train.samples / config.supervised.rounds))
 
 
 def train_star(session: Session, questions: Sequence[Example], resume: bool) -> int:
@@ -35,7 +35,7 @@ def train_star(session: Session, questions: Sequence[Example], resume: bool) -> 
     Raises:
         TrainingError: when a round finds no right answer.
     """
-    b, steps = session.config.baseline, 0
+    b, steps = session.config.supervised, 0
     untrained = {n: p.detach().cpu().clone() for n, p in session.student.model.named_parameters() if p.requires_grad}
     for number in range(1, b.rounds + 1):
         texts = rationales(session, questions, number)
@@ -63,7 +63,7 @@ def rationales(session: Session, questions: Sequence[Example], number: int) -> l
         right = {line["example_id"] for line in own if line["kept"]}
         failed = list({e.id: e for e in part if e.id not in right}.values())
         again = []
-        if failed and session.config.baseline.rationalize:
+        if failed and session.config.supervised.rationalize:
             again = _chunk(session, done, (number, "rationalization", k), failed, 1)
         for line in (*own, *again):
             if line["kept"]:
@@ -83,7 +83,7 @@ def _answers(session: Session, key: Key, questions: Sequence[Example], n: int) -
     c, student, task = session.config, session.student, session.task
     plain = [student.encode(task.prompt(e)) for e in questions]
     told = key[1] == "rationalization"
-    asked = [student.encode(_with_hint(task.prompt(e), e, c.baseline.hint)) for e in questions] if told else plain
+    asked = [student.encode(_with_hint(task.prompt(e), e, c.supervised.hint)) for e in questions] if told else plain
     sampler = student.sampler(c.train.max_completion_tokens, c.train.temperature, c.train.sample_rows)
     answers = sampler(student.model, asked, n, seed_of("star", c.train.seed, *key))
     lines = []
