@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UNSLOTH := .venv-unsloth
 
-.PHONY: demo test test-unsloth coverage lint clean
+.PHONY: demo test test-unsloth coverage lint types clean
 
 # The CPU build of torch is asked for first where pip can find one; the range is the one in pyproject.toml.
 $(STAMP): pyproject.toml

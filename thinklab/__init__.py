@@ -1,6 +1,6 @@
-"""thinklab: teach a language model a way of thinking that it does not have, watch and edit it, and prove it.
+"""thinklab: teach a language model a way of thinking that it does not have, watch and edit it, and measure the result.
 
-Names are loaded when they are first used, so that ``import thinklab`` costs nothing.
+Names are loaded on first use, so that ``import thinklab`` is cheap.
 """
 
 from importlib import import_module
@@ -34,6 +34,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("thinklab")
     if name == "aas":
         return import_module("thinklab.aas")
     if name in _NAMES:

@@ -43,10 +43,28 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Teach a language model a way of thinking it does not have, and prove it.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Teach a language model a way of thinking it does not have, and measure whether it learned it.",
 )
 console = Console(stderr=True, highlight=False)
 Out = Annotated[Optional[Path], typer.Option("--out", help="Run folder; default runs/NAME.")]  # noqa: UP045
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import thinklab
+
+        print(f"thinklab {thinklab.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Holds the options of ``thinklab`` itself; its commands hold the rest."""
 
 
 @app.command()
