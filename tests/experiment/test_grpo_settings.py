@@ -6,6 +6,7 @@ import ast
 import inspect
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from transformers import TrainingArguments
@@ -98,7 +99,7 @@ VLLM = "train.vllm={mode: server, server: 'http://localhost:8000'}"
 def spelled_out(monkeypatch, *overrides):
     """The names that ``grpo_config`` gives a value."""
     seen = {}
-    monkeypatch.setattr(trl_arguments, "GRPOConfig", lambda **settings: seen.update(settings))
+    monkeypatch.setattr(trl_arguments, "GRPOConfig", lambda **settings: seen.update(settings) or SimpleNamespace(n_gpu=1))
     trl_arguments.grpo_config(load_config(ROOT / "examples" / "demo-self-check.yaml", list(overrides)), Path("unused"))
     return set(seen)
 

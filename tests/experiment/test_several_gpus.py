@@ -61,9 +61,10 @@ def test_so_do_the_configs_of_a_run_and_of_a_baseline(two_gpus, tmp_path):
 
 def test_a_run_and_the_doctor_say_how_to_use_both(tmp_path, monkeypatch):
     assert devices.unused() == ""
-    monkeypatch.setattr("thinklab.config.devices.unused", lambda: "2 GPUs are visible")
     said = []
-    run_experiment(config(), tmp_path / "run", say=said.append)
+    with monkeypatch.context() as two:
+        two.setattr("thinklab.config.devices.unused", lambda: "2 GPUs are visible")
+        run_experiment(config(), tmp_path / "run", say=said.append)
     assert "2 GPUs are visible" in said
     for name, value in {
         "is_available": lambda: True,

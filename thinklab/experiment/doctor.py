@@ -116,7 +116,8 @@ def _machine() -> Iterator[DoctorFinding]:
         from thinklab.config.devices import unused
 
         if told := unused():
-            yield DoctorFinding("note", *told.split(" To use", 1)[:1], f"to use{told.split(' To use', 1)[1]}")
+            what, _, advice = told.partition(" To use")
+            yield DoctorFinding("note", what, f"to use{advice}")
     elif shutil.which("nvidia-smi"):
         build = "is a CPU build" if torch.version.cuda is None else f"is built for CUDA {torch.version.cuda}"
         yield DoctorFinding(

@@ -276,7 +276,11 @@ class Engine:
         if self._stepping or step % self.span or step <= self.saved_step:
             return
         _set_random_state(self._at_boundary)
-        trainer.save_checkpoint()
+        self._saving = True  # a checkpoint's fingerprint is a forward pass, and a stop is what this save answers
+        try:
+            trainer.save_checkpoint()
+        finally:
+            self._saving = False
 
     def boundary(self, step: int) -> None:
         """Before a generation: wait for an order, unless one still holds."""
@@ -382,6 +386,7 @@ class Engine:
     # ---- interrupts and progress
 
     _counting = True
+    _saving = False
 
     def _before_forward(self, *_: Any) -> None:
         if not self.worker.mine:
@@ -394,7 +399,7 @@ class Engine:
     def _check(self) -> None:
         """An interrupt is heard now, unless it would undo steps of a run that are done."""
         inside = self.session.trainer.state.global_step % self.span != 0
-        if not self._stepping and not (inside and isinstance(self._order, Run)):
+        if not self._stepping and not self._saving and not (inside and isinstance(self._order, Run)):
             self.worker.check()
 
     def _on_metrics(self, line: dict) -> None:
