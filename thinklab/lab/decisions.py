@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from thinklab.errors import LabError
-from thinklab.lab.waiting import Waiting
+from thinklab.review.waiting import Waiting
 from thinklab.types import Guidance
 
 if TYPE_CHECKING:

@@ -27,13 +27,13 @@ from thinklab.experiment.questions import answer_limit
 from thinklab.experiment.session import Session
 from thinklab.guide.one_by_one import ask, ask_again
 from thinklab.lab.results import LabProbe, LabReach
-from thinklab.lab.waiting import ASK_AGAIN, Store, Waiting, same_rollouts
 from thinklab.lab.worker import Worker
 from thinklab.probing import reach
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.sentences import sentences
 from thinklab.reports.console import rates
 from thinklab.review.queue import ReviewQueue
+from thinklab.review.waiting import ASK_AGAIN, Store, Waiting, same_rollouts
 from thinklab.teachers.protocols import KeepsAccount
 from thinklab.teachers.resident import adapter_off, as_found
 from thinklab.types import Batch, Guidance, Rollout

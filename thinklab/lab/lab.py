@@ -23,7 +23,7 @@ from thinklab.guide.rejections import outcomes, sentence
 from thinklab.lab.decisions import Auto, policy
 from thinklab.lab.opening import OpenRun
 from thinklab.lab.results import Metrics, Proposals, ReviewText, batch_text, in_notebook
-from thinklab.lab.waiting import Waiting, asked_for
+from thinklab.review.waiting import Waiting, asked_for
 from thinklab.types import Batch
 
 if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: Unsloth must come before it

@@ -1,7 +1,7 @@
 """``thinklab train --review``: the training pauses at each batch until people have decided about its guidance in a browser.
 
 ``ReviewGate`` stands where ``Guide`` stands in an unattended run. Like the Lab it keeps the batch that waits, and what the teacher
-said about it, in ``waiting.json`` and ``proposals.jsonl`` (``thinklab/lab/waiting.py``), and a checkpoint is saved after each
+said about it, in ``waiting.json`` and ``proposals.jsonl`` (``thinklab/review/waiting.py``), and a checkpoint is saved after each
 generation. So whatever ends the process while it waits, ``thinklab train --resume`` shows the same batch again with every
 decision that was made; nothing is sampled or paid for twice.
 
@@ -24,8 +24,8 @@ from transformers import TrainerCallback
 
 from thinklab.errors import ReviewError
 from thinklab.guide.one_by_one import ask_again
-from thinklab.lab.waiting import Store, Waiting, same_rollouts
 from thinklab.review.queue import ReviewQueue
+from thinklab.review.waiting import Store, Waiting, same_rollouts
 from thinklab.run.folder import RunFolder
 from thinklab.types import Batch, Guidance, Rollout
 from thinklab.view.library import REVIEW
