@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UNSLOTH := .venv-unsloth
 
-.PHONY: demo test test-unsloth coverage lint types clean
+.PHONY: demo test test-unsloth emulate-unsloth coverage lint types clean
 
 # The CPU build of torch is asked for first where pip can find one; the range is the one in pyproject.toml.
 $(STAMP): pyproject.toml
@@ -29,9 +29,11 @@ $(UNSLOTH)/.installed: $(STAMP) tests/unsloth/requirements.txt
 	$(UNSLOTH)/bin/python -m pip install --quiet --no-deps -r tests/unsloth/requirements.txt
 	@touch $@
 
-# Two processes: one with Unsloth's trainer alone, one in which Triton's interpreter runs its kernels as well.
 test-unsloth: $(UNSLOTH)/.installed
 	$(UNSLOTH)/bin/python -m pytest -p tests.support.unsloth_first tests/unsloth/test_same_trainer.py
+
+# Unsloth's real Llama code on a CPU, under Triton's interpreter; takes minutes, so CI leaves it out.
+emulate-unsloth: $(UNSLOTH)/.installed
 	$(UNSLOTH)/bin/python -m pytest -p tests.support.unsloth_emulation tests/unsloth/test_emulated.py
 
 # The same tests, with the share of lines they run: fails below the threshold in pyproject.toml. Views are left out. Tracing takes time, so Hypothesis sets no deadlines.

@@ -95,9 +95,9 @@ def test_without_a_gpu_the_loader_says_what_is_wrong():
 DUMP = """
 import json
 from pathlib import Path
-from thinklab.config import load_config
-from thinklab.resources import resource_dir
-from thinklab.training import grpo_config
+from thinklab.config.load import load_config
+from thinklab.config.shipped import resource_dir
+from thinklab.experiment.trl_arguments import grpo_config
 args = grpo_config(load_config(resource_dir("examples") / "gsm8k.yaml", ["task.path=x", "train.micro_batch=4"]), Path("unused"))
 print(json.dumps({k: repr(v) for k, v in vars(args).items()}))
 """

@@ -301,7 +301,7 @@ def test_a_last_decision_can_be_taken_back_within_the_grace(make):  # noqa: F811
 
 def test_only_what_changed_is_sent_again(batch):
     whole = batch.state("ann", 0)
-    assert len(whole["items"]) == 4 and whole["traits"]["budget"] == 60
+    assert len(whole["items"]) == 4 and whole["traits"]["max_tokens"] == 60
     batch.heard("bob", {"kind": "accept", "n": 1, "id": "0-1"})
     later = batch.state("ann", 0)["version"]
     batch.heard("bob", {"kind": "preview", "n": 2, "id": "0-1", "text": "x"})
