@@ -49,7 +49,7 @@ def steps_of(card):
 def test_a_run_that_went_on_has_one_number_of_steps(train):
     train("train.steps=1")
     card = (save(train("train.steps=3", "--resume"), "adapter") / "README.md").read_text()
-    assert steps_of(card) == (3, 3) and "begun with `train.steps: 1` and went on" in card
+    assert steps_of(card) == (3, 3)
     assert "those of step" not in card
 
 

@@ -116,7 +116,7 @@ def test_on_the_command_line_an_error_is_one_line_and_the_key_is_not_in_it(file)
     command = [
         sys.executable,
         "-m",
-        "thinklab.cli.app.guide",
+        "thinklab.cli.guide",
         str(file),
         "--behavior",
         "self-check",

@@ -180,8 +180,8 @@ def test_retention_is_nothing_for_the_base_and_grows_with_the_change(student):
 
 def test_a_fixed_phrase_counts_as_spill_over_where_the_detector_is_strict():
     behavior = load_behavior("self-check")
-    assert not behavior.detect("Hello! I check: all is well.") and spill_over.shows(behavior, "Hello! I check: all is well.")
-    assert not spill_over.shows(behavior, "So \\boxed{4}.")
+    assert not behavior.detect("Hello! I check: all is well.") and spill_over.shows(behavior, ["Hello! I check: all is well."])[0]
+    assert not spill_over.shows(behavior, ["So \\boxed{4}."])[0]
 
 
 # ---- the report's quadrants

@@ -28,7 +28,7 @@ def child(job: dict) -> int:
         if "code" in job:
             exec(compile(job["code"], job["id"], "exec"), {"__name__": "__main__"})
             return 0
-        from thinklab.cli.app import app
+        from thinklab import cli as app
 
         sys.argv = job["argv"]
         app.main()

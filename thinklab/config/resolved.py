@@ -101,8 +101,16 @@ class _Lines:
     file: Path
     key_place: None = None
 
-    def at(self, path: tuple) -> None:
-        """Nothing was written by hand here."""
+    def at(self, path: tuple) -> _Found | None:
+        """The place of a key that the file holds; None for one that it does not."""
+        with open(self.file, encoding="utf-8") as text:
+            node = YAML(typ="rt").load(text)["config"]
+        for step in path:
+            try:
+                node = node[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return self.nearest(path)
 
     def nearest(self, path: tuple) -> _Found:
         with open(self.file, encoding="utf-8") as text:
