@@ -86,7 +86,7 @@ def test_a_guided_real_rollout_reaches_the_loss(model_folder, tmp_path):
     """A scripted teacher on real questions: its words are in the loss, token for token."""
     folder, data = model_folder
     table = tmp_path / "table.jsonl"
-    reply = "<opinion>incorrect</opinion><reason>Wait, I check: 2+2=4.</reason><phrase>So \\boxed{4}.</phrase>"
+    reply = "<opinion>incorrect</opinion><reason>So \\boxed{3}. I check: 2+2=4.</reason><phrase>So \\boxed{4}.</phrase>"
     table.write_text(
         "".join(
             json.dumps({"question": json.loads(line)["question"], "reply": reply}) + "\n"
@@ -113,8 +113,7 @@ def test_a_guided_real_rollout_reaches_the_loss(model_folder, tmp_path):
     run_experiment(config, tmp_path / "run")
     run = RunFolder.open(tmp_path / "run")
     traces = list(run.read("tokens"))
-    if not traces:
-        pytest.skip("no guidance behind these answers shows the behavior, so none was accepted")
+    assert traces, "no rollout ended by itself, so nobody was guided"
     for trace in traces:
         said = "".join(t for t, by_teacher in zip(trace["tokens"], trace["teacher"], strict=True) if by_teacher)
-        assert said == " Wait, I check: 2+2=4. So \\boxed{4}.<|eot|>"
+        assert said == " So \\boxed{3}. I check: 2+2=4. So \\boxed{4}.<|eot|>"
