@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from thinklab.config.renamed_arguments import cache_argument
 from thinklab.errors import TrainingError
 
 Done = Callable[[int, list[list[int]]], None]
@@ -88,7 +89,12 @@ class Sampler:
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = DynamicCache(config=model.config)
         logits = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            **cache_argument(model, cache),
+            use_cache=True,
+            logits_to_keep=1,
         ).logits[:, -1]
         return logits, cache, mask, positions[:, -1:]
 
@@ -133,7 +139,7 @@ class Sampler:
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
             last = last + running[:, None]  # an ended row stays where it is: never past the model's positions
             logits = model(
-                input_ids=token[:, None], attention_mask=mask, position_ids=last, past_key_values=cache, use_cache=True
+                input_ids=token[:, None], attention_mask=mask, position_ids=last, **cache_argument(model, cache), use_cache=True
             ).logits[:, -1]
         tell(set())
         return [row[:count] for row, count in zip(out.tolist(), length.tolist())]

@@ -25,6 +25,7 @@ import torch
 from transformers import StaticCache
 
 from thinklab import sampler
+from thinklab.config.renamed_arguments import cache_argument
 from thinklab.errors import TrainingError
 from thinklab.sampler import NOT_FINITE, Done, GenerateSampler, Sampler
 
@@ -188,7 +189,11 @@ class _Decoder:
 
         def step() -> None:
             logits = model(
-                input_ids=self.token, attention_mask=self.mask, position_ids=self.last, past_key_values=self.cache, use_cache=True
+                input_ids=self.token,
+                attention_mask=self.mask,
+                position_ids=self.last,
+                **cache_argument(model, self.cache),
+                use_cache=True,
             ).logits[:, -1]
             if self.logits is None:
                 self.logits = torch.empty_like(logits)

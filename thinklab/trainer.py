@@ -40,6 +40,7 @@ from transformers import TrainingArguments
 from trl import GRPOTrainer
 from trl.chat_template_utils import parse_response
 from trl.generation.vllm_generation import VLLMGeneration
+from trl.models.utils import _ForwardRedirection
 from trl.trainer.utils import pad
 
 from thinklab import aas, stage2
@@ -332,7 +333,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         if plain is model:
             loss = self._compute_loss(model, inputs)
         else:  # go in through the data-parallel wrapper, so that its gradient hooks run
-            loss = self._forward_redirection(model, plain, self._compute_loss, plain, inputs)
+            loss = _ForwardRedirection()(model, plain, self._compute_loss, plain, inputs)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss.item()} at step {self.state.global_step}. Everything up to the last "

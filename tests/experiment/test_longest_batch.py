@@ -62,7 +62,10 @@ def test_every_stage_is_as_large_as_the_config_allows(tmp_path, monkeypatch):
     monkeypatch.setattr(
         session.student.model,
         "forward",
-        lambda *a, **k: seen.append((tuple(k["input_ids"].shape), k["past_key_values"].get_seq_length())) or forward(*a, **k),
+        lambda *a, **k: (
+            seen.append((tuple(k["input_ids"].shape), (k.get("cache") or k["past_key_values"]).get_seq_length()))
+            or forward(*a, **k)
+        ),
     )
     losses = []
     real = logprobs.chosen_logprobs

@@ -83,7 +83,7 @@ def _packages(config: Experiment | None) -> Iterator[DoctorFinding]:
         else:
             yield DoctorFinding(
                 "problem",
-                f"{pin.name} {have} is not {pin.specifier}, which thinklab was tested with",
+                f"{pin.name} {have} is not {pin.specifier}, the range tested with this version",
                 f"pip install '{pin.name}{pin.specifier}'",
             )
     shown = [x for x in fine if x.split()[0] in ("torch", "transformers", "trl", "peft", "accelerate", "unsloth", "bitsandbytes")]

@@ -22,6 +22,7 @@ import torch
 from transformers import DynamicCache
 
 from thinklab.config.experiment import Experiment
+from thinklab.config.renamed_arguments import cache_argument, is_checkpointing, upstream_warnings_off
 from thinklab.errors import TrainingError
 from thinklab.sampler import GenerateSampler, _eval_mode
 from thinklab.trainer import ThinkTuningTrainer
@@ -65,7 +66,7 @@ def try_longest_batch(trainer: ThinkTuningTrainer, config: Experiment) -> Longes
     guidance = config.guidance.max_tokens if config.loss.method != "grpo" else 0
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    with _nothing_stays(trainer):
+    with upstream_warnings_off(), _nothing_stays(trainer):
         if trainer.sampler is not None and not trainer.use_vllm:
             own = isinstance(trainer.sampler, GenerateSampler)
             with _advice("sampling", _less_sampling(config)):
@@ -86,12 +87,12 @@ def _sample(model, config: Experiment, device) -> None:
     with _eval_mode(model):
         cache = DynamicCache(config=model.config)
         ids = torch.ones((questions, t.max_prompt_tokens), dtype=torch.long, device=device)
-        model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        model(input_ids=ids, **cache_argument(model, cache), use_cache=True, logits_to_keep=1)
         cache.batch_repeat_interleave(t.samples)
         for start in range(0, t.max_completion_tokens - 1, BLOCK):
             size = min(BLOCK, t.max_completion_tokens - 1 - start)
             ids = torch.ones((questions * t.samples, size), dtype=torch.long, device=device)
-            model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            model(input_ids=ids, **cache_argument(model, cache), use_cache=True, logits_to_keep=1)
 
 
 def _generate(model, config: Experiment, device) -> None:
@@ -104,7 +105,7 @@ def _generate(model, config: Experiment, device) -> None:
 
 def _train(trainer: ThinkTuningTrainer, rows: int, prompt: int, completion: int, guidance: int, device) -> None:
     model, args = trainer.model, trainer.args
-    if args.gradient_checkpointing and not getattr(model, "is_gradient_checkpointing", True):
+    if args.gradient_checkpointing and not is_checkpointing(model):
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs)
     trained = [p for p in model.parameters() if p.requires_grad]
     states = [torch.zeros_like(p) for p in trained for _ in range(2 if "adam" in str(args.optim) else 0)]

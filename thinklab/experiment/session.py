@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from thinklab.behavior.behavior import Behavior
 from thinklab.config.experiment import Experiment
+from thinklab.config.renamed_arguments import upstream_warnings_off
 from thinklab.experiment import longest_batch
 from thinklab.experiment.guard_actions import Guards
 from thinklab.experiment.questions import answer_limit
@@ -115,8 +115,7 @@ class Session:
                 self.run.write_config({**self.run.resolved(), "config": self.config.model_dump(mode="json")})
             if self.guards is not None:
                 self.guards.remember(self.run.read("metrics"), self.run.read("probes"))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*use_cache.*")
+        with upstream_warnings_off():
             try:
                 self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             finally:  # also after an interrupt: a cap holds over the resumed run

@@ -11,6 +11,7 @@ from trl import GRPOConfig
 from thinklab.aas import Shaping
 from thinklab.config.devices import DTYPES, default_dtype, one_gpu
 from thinklab.config.experiment import Experiment
+from thinklab.config.renamed_arguments import activation_checkpointing
 from thinklab.errors import ConfigError
 
 
@@ -72,7 +73,7 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
             neftune_noise_alpha=None,
             average_tokens_across_devices=True,
             shuffle_dataset=False,
-            gradient_checkpointing=t.gradient_checkpointing,
+            **activation_checkpointing(t.gradient_checkpointing),
             **vllm_options(config),
             **precision(config),
             tf32=None,

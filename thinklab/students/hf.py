@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from thinklab.config.devices import DTYPES, default_dtype
 from thinklab.config.experiment import LoraSection, StudentSection
+from thinklab.config.renamed_arguments import upstream_warnings_off
 from thinklab.errors import StudentError
 from thinklab.students.base import Student, check
 
@@ -87,7 +88,7 @@ def with_lora(model, lora: LoraSection | None, seed: int):
         init_lora_weights="gaussian" if lora.gaussian_init else True,
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), upstream_warnings_off():
         torch.manual_seed(seed)
         model = get_peft_model(model, config)
     lora_to_fp32(model)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from trl import SFTConfig, SFTTrainer
 
 from thinklab.config.devices import one_gpu
 from thinklab.config.experiment import Experiment
+from thinklab.config.renamed_arguments import activation_checkpointing, upstream_warnings_off
 from thinklab.errors import ConfigError, TrainingError
 from thinklab.experiment.baselines.texts import Text
 from thinklab.experiment.recorder import RunRecorder
@@ -78,8 +78,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SupervisedRecorder(session, before))
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*use_cache.*")
+        with upstream_warnings_off():
             trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
     finally:
         inner.__dict__.pop("forward", None)
@@ -111,7 +110,7 @@ def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
             packing=False,
             shuffle_dataset=False,
             dataset_kwargs={"skip_prepare_dataset": True},
-            gradient_checkpointing=t.gradient_checkpointing,
+            **activation_checkpointing(t.gradient_checkpointing),
             **precision(config),
             use_cpu=not torch.cuda.is_available(),
             save_strategy="steps",
