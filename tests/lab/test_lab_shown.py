@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from thinklab.lab.learned import Learned, LearnedText
 from thinklab.lab.results import LabProbe, Metrics, Proposals, ReviewText, Status, batch_html, batch_text
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Rate
@@ -38,7 +39,8 @@ def test_markup_in_questions_answers_guidance_and_names_is_text(tokenizer):
     queue = ReviewQueue(batch.rollouts, guidance, Guide(None, [(load_behavior("self-check"), 1.0)], tokenizer))
     clean(ReviewText(queue)._repr_html_())
     clean(Status(BAD, BAD, 1, 2, {"student": BAD}, "guide", BAD, BAD, BAD, (BAD,)).html())
-    clean(Metrics(step=BAD)._repr_html_())
+    text = LearnedText(1, "0-0", BAD, True, 5, 1.0, -60.0, -30.0)
+    clean(Metrics({"step": BAD}, Learned([text]))._repr_html_())
     result = ProbeResult("T=1", Rate(1, 4), Rate(1, 4), Rate(1, 4), {BAD: Rate(0, 4), "b": Rate(1, 4)}, 3.0)
     clean(LabProbe(3, {"T=1": result, "greedy": result})._repr_html_())
 

@@ -13,8 +13,9 @@ from thinklab import Lab, load_behavior, load_task
 from thinklab.config.experiment import Experiment
 from thinklab.errors import ConfigError, LabError, ReviewError, RunError
 from thinklab.experiment.train import run_experiment
+from thinklab.probing import reach
 from thinklab.run.folder import RunFolder
-from thinklab.types import Batch
+from thinklab.types import Batch, rollout_from_json
 
 
 def test_the_tokens_that_are_trained_equal_the_edited_text(make):
@@ -52,6 +53,36 @@ def test_the_tokens_that_are_trained_equal_the_edited_text(make):
     assert lines[rejected]["teacher_ids"] == [] and lines[rejected]["guidance"]["status"] == "rejected"
     assert metrics["step"] == 1 == lab.step and metrics["guided_fraction"] == len(in_the_loss) / 8
     assert all(r["who"] == "ann" for r in lab.run.read("reviews"))
+
+
+def test_a_step_by_hand_changes_the_weights_and_the_edited_sentence_is_likelier_after_it(make, tmp_path):
+    """With a warm-up, which TRL would begin at a learning rate of 0."""
+    lab = make(warmup_steps=4, questions=4, learning_rate=0.003)
+    batch = lab.rollout()
+    lab.guide(batch)
+    mixed = {
+        g for g in {r.group for r in batch.rollouts} if len({r.checks["correct"] for r in batch.rollouts if r.group == g}) == 2
+    }
+    chosen = next(i for i in lab.queue.items if i.rollout.group in mixed and not i.rollout.checks["correct"])
+    text = f"I check: once more. So \\boxed{{{chosen.rollout.example.gold}}}."
+    lab.queue.edit(chosen.id, text)
+    trained = {n: p.detach().clone() for n, p in lab.student.model.named_parameters() if p.requires_grad}
+    metrics = lab.update(batch, auto="accept")
+    now = dict(lab.student.model.named_parameters())
+    moved = [n for n, p in trained.items() if not torch.equal(p, now[n])]
+    assert metrics["learning_rate"] == pytest.approx(0.003 / 5) and len(moved) >= len(trained) // 2, "LoRA's B moves first"
+
+    mine = metrics.learned.texts[0]
+    assert mine.edited and mine.text == text and mine.rollout_id == chosen.id
+    record = next(rollout_from_json(r) for r in lab.run.read("rollouts") if r["id"] == chosen.id)
+    assert record.advantage > 0 and mine.after > mine.before
+    assert reach.log_probabilities(lab.student, [record]) == pytest.approx([mine.after], abs=1e-4)
+    with lab.student.model.disable_adapter():
+        assert reach.log_probabilities(lab.student, [record]) == pytest.approx([mine.before], abs=1e-4)
+    for shown in (repr(metrics), metrics._repr_html_()):
+        assert "Your sentence" in shown and "times as likely" in shown
+    lines = list(lab.run.read("learned"))
+    assert len(lines) == len(metrics.learned.texts) and lines[0]["after"] == mine.after
 
 
 def test_one_by_one_and_unattended_are_the_run_that_the_command_line_makes(make, tmp_path):

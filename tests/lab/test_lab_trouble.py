@@ -45,15 +45,30 @@ def test_stopped_while_the_teacher_answers(make, tmp_path, undisturbed, kind):
     finish(lab, tmp_path / "run", undisturbed)
 
 
-def test_stopped_while_updating(make, tmp_path, undisturbed):
+@pytest.mark.parametrize("forward", [1, 2])
+def test_stopped_while_updating(make, tmp_path, undisturbed, forward):
+    """The first pass measures how likely the guidance is, the second one trains."""
     lab = make()
     batch = lab.rollout()
     lab.guide(batch)
-    interrupt_when(lab, lambda number: True)
+    interrupt_when(lab, lambda number: number == forward)
     with pytest.raises(KeyboardInterrupt):
         lab.update(batch, auto="accept")
     assert lab.step == 0 and lab.batch == batch, "an update that was stopped has not happened"
     lab.update(batch)  # the decisions were kept
+    finish(lab, tmp_path / "run", undisturbed)
+
+
+def test_stopped_while_it_measures_what_was_learned(make, tmp_path, undisturbed):
+    lab = make()
+    batch = lab.rollout()
+    lab.guide(batch)
+    trainer = lab._engine.session.trainer
+    interrupt_when(
+        lab, lambda number: trainer.state.global_step == 1 and lab._engine._deaf and lab._engine.worker.place != "batch"
+    )
+    metrics = lab.update(batch, auto="accept")
+    assert metrics["step"] == 1 == lab.step and not metrics.learned.texts, "the update stands; only the measurement was stopped"
     finish(lab, tmp_path / "run", undisturbed)
 
 

@@ -241,6 +241,7 @@ class TrainSection(Section):
     """Answers to each question: n."""
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(8, ge=0)
+    """Step s of these has (s + 1) / (warmup_steps + 1) of the learning rate: the first one moves the weights, too."""
     decay: Literal["constant", "linear", "cosine"] = "constant"
     """How the learning rate falls from its full value to 0 at the last step; ``constant``: not at all."""
     betas: tuple[float, float] = (0.9, 0.95)

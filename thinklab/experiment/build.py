@@ -23,6 +23,7 @@ from thinklab.experiment.recorder import Recorder
 from thinklab.experiment.run_judge import check_config, judge_for
 from thinklab.experiment.session import Audience, Session
 from thinklab.experiment.trl_arguments import grpo_config, shaping
+from thinklab.experiment.warm_up import ExperimentTrainer
 from thinklab.guide.guide import Guide
 from thinklab.rewards import REWARD_PARTS, Rewards, reward_function
 from thinklab.run.config_of_run import differences, experiment_of
@@ -32,7 +33,6 @@ from thinklab.tasks import load_task
 from thinklab.teachers import load_teacher
 from thinklab.teachers.base import check as check_teacher
 from thinklab.teachers.base import restore
-from thinklab.trainer import ThinkTuningTrainer
 
 
 def build(
@@ -122,7 +122,7 @@ def build(
         judge.attach(run)
     args = grpo_config(config, run.checkpoints)
     args.chat_template_kwargs = dict(student.chat_template_kwargs)  # also of a student that came ready-made
-    trainer = ThinkTuningTrainer(
+    trainer = ExperimentTrainer(
         model=student.model,
         processing_class=student.tokenizer,
         args=args,

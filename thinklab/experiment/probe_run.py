@@ -32,7 +32,6 @@ from thinklab.run.lock import FolderLock
 from thinklab.teachers.scripted import ScriptedTeacher
 from thinklab.types import rollout_from_json
 
-REACH_TEXTS = 48
 PERSIST_RATE = 0.3
 """Share of the run's own learning rate for the plain GRPO afterward: plain GRPO wants a lower one than a guided run."""
 
@@ -181,7 +180,7 @@ def elsewhere(session: Session) -> dict[str, Any]:
     return found
 
 
-def measure_reach(session: Session, texts: int = REACH_TEXTS) -> dict[str, Any] | None:
+def measure_reach(session: Session, texts: int = reach.MEASURED) -> dict[str, Any] | None:
     """Reach of this run's own first guidance for its base; None where nothing was guided."""
     guided = islice(
         (r for line in session.run.read("rollouts") if line.get("teacher_ids") for r in (rollout_from_json(line),)), texts

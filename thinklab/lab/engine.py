@@ -22,10 +22,11 @@ from transformers import TrainerCallback
 
 from thinklab.errors import LabError
 from thinklab.experiment.guards import Watch
-from thinklab.experiment.probe_run import REACH_TEXTS, asked, elsewhere, full_probe, paired, same_answers
+from thinklab.experiment.probe_run import asked, elsewhere, full_probe, paired, same_answers
 from thinklab.experiment.questions import answer_limit
 from thinklab.experiment.session import Session
 from thinklab.guide.one_by_one import ask, ask_again
+from thinklab.lab.learned import Learned, LearnedText
 from thinklab.lab.results import LabProbe, LabReach
 from thinklab.lab.worker import Worker
 from thinklab.probing import reach
@@ -138,8 +139,40 @@ class Engine:
     def sample(self) -> None:
         self.worker.advance(Sample())
 
-    def learn(self, guidance: dict[str, Guidance]) -> None:
+    def learn(self, waiting: Waiting, guidance: dict[str, Guidance]) -> Learned:
+        """Train on ``waiting`` with ``guidance``; how likely that guidance is before and after."""
+        texts = self._spliced(waiting, guidance)[: reach.MEASURED]
+        before = self._likelihood(texts)
         self.worker.advance(Learn(guidance))
+        try:
+            after = self._likelihood(texts)
+        except KeyboardInterrupt:  # the update is done and saved; only its measurement was stopped
+            return Learned()
+        found = [LearnedText.of(self.step, rollout, a, b) for rollout, a, b in zip(texts, before, after, strict=True)]
+        self.session.run.append("learned", (t.to_json() for t in found))
+        return Learned(found)
+
+    def _spliced(self, waiting: Waiting, guidance: dict[str, Guidance]) -> list[Rollout]:
+        """The guided rollouts as they are trained on, what a person has written first."""
+        if self.session.guide is None:
+            return []
+        guide = replace(self.session.guide, counts=Counter())  # counted when it is spliced for the training
+        guided = [r for r in guide.splice(waiting.batch.rollouts, guidance) if r.guided]
+        return sorted(guided, key=lambda r: r.guidance is None or r.guidance.edited is None)
+
+    def _likelihood(self, texts: list[Rollout]) -> list[float]:
+        if not texts:
+            return []
+        rows = min(16, self.session.config.train.micro_batch or 16)
+
+        def measure() -> list[float]:
+            self._deaf = True  # a stop then ends the call with the training untouched, or with the update done
+            try:
+                return reach.log_probabilities(self.session.student, texts, rows)
+            finally:
+                self._deaf = False
+
+        return self.worker.call(measure, quiet=True)
 
     def run(self, until: int, policy: Any, by: str | None, guidance: dict[str, Guidance] | None) -> None:
         self.worker.advance(Run(until, policy, by, guidance))
@@ -215,12 +248,11 @@ class Engine:
     def reach(self, waiting: Waiting) -> LabReach:
         """See ``Lab.reach``."""
         session = self.session
-        guide = replace(session.guide, counts=Counter())  # what is spliced here is not trained on
-        guided = [r for r in guide.splice(waiting.batch.rollouts, waiting.proposals) if r.guided]
+        guided = self._spliced(waiting, waiting.proposals)
         if not guided:
             raise LabError("there is no usable guidance in this batch, so nothing to measure")
         t, loss = session.config.train, session.config.loss
-        found = self.worker.call(lambda: reach.measure(session.student, guided[:REACH_TEXTS], loss))
+        found = self.worker.call(lambda: reach.measure(session.student, guided[: reach.MEASURED], loss))
         drawn = t.steps // self.span * t.questions * t.samples
         return LabReach(found, reach.advice(found, loss, drawn))
 
@@ -276,11 +308,11 @@ class Engine:
         if self._stepping or step % self.span or step <= self.saved_step:
             return
         _set_random_state(self._at_boundary)
-        self._saving = True  # a checkpoint's fingerprint is a forward pass, and a stop is what this save answers
+        self._deaf = True  # a checkpoint's fingerprint is a forward pass, and a stop is what this save answers
         try:
             trainer.save_checkpoint()
         finally:
-            self._saving = False
+            self._deaf = False
 
     def boundary(self, step: int) -> None:
         """Before a generation: wait for an order, unless one still holds."""
@@ -386,7 +418,8 @@ class Engine:
     # ---- interrupts and progress
 
     _counting = True
-    _saving = False
+    _deaf = False
+    """Forward passes that an interrupt must not end."""
 
     def _before_forward(self, *_: Any) -> None:
         if not self.worker.mine:
@@ -399,7 +432,7 @@ class Engine:
     def _check(self) -> None:
         """An interrupt is heard now, unless it would undo steps of a run that are done."""
         inside = self.session.trainer.state.global_step % self.span != 0
-        if not self._stepping and not self._saving and not (inside and isinstance(self._order, Run)):
+        if not self._stepping and not self._deaf and not (inside and isinstance(self._order, Run)):
             self.worker.check()
 
     def _on_metrics(self, line: dict) -> None:

@@ -141,8 +141,8 @@ class Lab(OpenRun):
         guidance = self._decisions.guidance(waiting, auto)
         engine = self._engine
         self._to_batch()
-        engine.learn(guidance)
-        line = Metrics({k: v for part in engine.lines for k, v in part.items()})
+        learned = engine.learn(waiting, guidance)
+        line = Metrics({k: v for part in engine.lines for k, v in part.items()}, learned)
         self._decisions.close()
         self._end_of_steps()
         self._say(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, ClassVar
 
+from thinklab.lab.learned import Learned
 from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Rate
 from thinklab.probing.table import HEAD, TITLE, rows_of
@@ -52,6 +53,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[int
         for row in rows
     )
     return f"<div class='tl-scroll'><table>{top}<tbody>{body}</tbody></table></div>"
+
+
+def folded(title: str, *parts: str) -> str:
+    """HTML parts, already escaped, behind one line that opens them."""
+    return f"<details><summary>{escape(title)}</summary>{''.join(parts)}</details>"
 
 
 @dataclass(frozen=True)
@@ -202,7 +208,11 @@ class ReviewText:
 
 
 class Metrics(dict[str, Any]):
-    """One update's figures: a dict that shows the ones that matter first."""
+    """One update's figures: a dict that shows the ones that matter first, and how likely the guidance was before and after."""
+
+    def __init__(self, figures: Mapping[str, Any], learned: Learned = Learned()):
+        super().__init__(figures)
+        self.learned = learned
 
     FIRST: ClassVar[dict[str, str]] = {
         "step": "step",
@@ -227,11 +237,18 @@ class Metrics(dict[str, Any]):
             if self.get(key) is not None
         ]
 
-    def __repr__(self) -> str:
+    @property
+    def line(self) -> str:
         return "  ".join(f"{name} {value}" for name, value in self.rows)
 
+    def __repr__(self) -> str:
+        return "\n".join([*self.learned.sentences, self.line])
+
     def _repr_html_(self) -> str:
-        return box(table((), self.rows))
+        learned = self.learned
+        said = [f"<p>{escape(s)}</p>" for s in learned.sentences]
+        shown = table(learned.HEAD, learned.rows(), text=(0,)) if learned.texts else ""
+        return box(*said, shown, folded("figures of this step", table((), self.rows)))
 
 
 @dataclass(frozen=True)

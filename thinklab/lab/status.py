@@ -47,7 +47,7 @@ def status(config: Experiment, path: Path, engine: Engine | None, decisions: Dec
         stage,
         now,
         then,
-        repr(Metrics(last)) if last else "",
+        Metrics(last).line if last else "",
         tuple(said[-LAST_ALARMS:]),
     )
 

@@ -28,6 +28,8 @@ from thinklab.types import Rollout
 
 NO_GRIP = 0.1
 """Weight under which a token is out of reach."""
+MEASURED = 48
+"""Texts that are enough for a figure."""
 HOPELESS = 1e-12
 """Below this no c helps within an ordinary run: single-precision probabilities and gradients end near here."""
 
@@ -89,7 +91,7 @@ def measure(student: Student, rollouts: Sequence[Rollout], loss: LossSection, ad
         raise ValueError("reach needs guided rollouts, and there is none among these")
     c = loss.c_max * min(1.0, advantage / loss.a_max)
     logps = [
-        x for k in range(0, len(guided), rows) for x in _teacher_logps(student, guided[k : k + rows])
+        x for k in range(0, len(guided), rows) for x in _teacher_logps(student, guided[k : k + rows], base=True)
     ]  # one (G,) list per text
     totals = [sum(x) for x in logps]
     top = max(totals)
@@ -117,6 +119,17 @@ def measure(student: Student, rollouts: Sequence[Rollout], loss: LossSection, ad
         example,
         math.exp(lowest),
     )
+
+
+@torch.no_grad()
+def log_probabilities(student: Student, rollouts: Sequence[Rollout], rows: int = 16) -> list[float]:
+    """Natural log of the probability that the student, *as it is now*, goes on with this very guidance: one per rollout.
+
+    Args:
+        rollouts: guided ones.
+        rows: rollouts in one forward pass.
+    """
+    return [sum(x) for k in range(0, len(rollouts), rows) for x in _teacher_logps(student, rollouts[k : k + rows], base=False)]
 
 
 def _token(student: Student, token: int) -> str:
@@ -167,8 +180,8 @@ def advice(found: Reach | Mapping[str, Any], loss: LossSection, samples: int) ->
     return said
 
 
-def _teacher_logps(student: Student, rollouts: Sequence[Rollout]) -> list[list[float]]:
-    """The base's log-prob of each teacher token."""
+def _teacher_logps(student: Student, rollouts: Sequence[Rollout], base: bool) -> list[list[float]]:
+    """Log-prob of each teacher token, the adapter switched off for the ``base``."""
     width = max(len(r.prompt_ids) for r in rollouts)
     tail = max(len(r.completion_ids) for r in rollouts)
     device = next(student.model.parameters()).device
@@ -181,7 +194,7 @@ def _teacher_logps(student: Student, rollouts: Sequence[Rollout]) -> list[list[f
     training = student.model.training
     student.model.eval()
     try:
-        with (base_model(student) or nullcontext)():
+        with ((base_model(student) if base else None) or nullcontext)():
             logps, _ = chosen_logprobs(student.model, ids, mask, tail)
     finally:
         student.model.train(training)

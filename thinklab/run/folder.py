@@ -5,6 +5,7 @@
     reviews.jsonl    every decision about guidance: raw, edited, who, when; undo is a line too
     tokens.jsonl     a few guided rollouts per generation, token by token: origin, probability, weight
     metrics.jsonl    one line per optimizer step
+    learned.jsonl    of each step with a person in the Lab: how likely the guidance was before it and after it
     alarms.jsonl     what the guards saw, with the likely cause and what to do
     teacher.json     what a paid teacher has cost so far
     judge.jsonl      every verdict of a judge, with the text and its reply; judge.json what a paid one has cost so far
@@ -259,7 +260,14 @@ class RunFolder:
 
     def rewind(self, step: int) -> None:
         """Forget what came after ``step`` optimizer steps: those lines move to ``superseded.jsonl``."""
-        first_later = {"rollouts": step, "tokens": step, "metrics": step + 1, "alarms": step + 1, "probes": step + 1}
+        first_later = {
+            "rollouts": step,
+            "tokens": step,
+            "metrics": step + 1,
+            "alarms": step + 1,
+            "probes": step + 1,
+            "learned": step + 1,
+        }
         for name, first in first_later.items():
             lines = list(self.read(name))
             later = [line for line in lines if line["step"] >= first]

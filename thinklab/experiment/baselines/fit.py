@@ -22,6 +22,7 @@ from thinklab.experiment.recorder import RunRecorder
 from thinklab.experiment.session import Session
 from thinklab.experiment.trained_student import load_weights
 from thinklab.experiment.trl_arguments import precision
+from thinklab.experiment.warm_up import WarmUpAboveZero
 from thinklab.run import checkpoints
 from thinklab.students.hf import lora_to_fp32
 
@@ -67,7 +68,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     own_lora = hasattr(model, "get_base_model")
     inner = model.get_base_model() if own_lora else model
     own_forward = inner.__dict__.get("forward")  # TRL puts a forward of its own on the model and leaves it there
-    trainer = SFTTrainer(
+    trainer = TextTrainer(
         model=model,
         processing_class=session.student.tokenizer,
         args=sft_config(config, folder, steps),
@@ -128,6 +129,10 @@ def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
             remove_unused_columns=False,
         )
     )
+
+
+class TextTrainer(WarmUpAboveZero, SFTTrainer):
+    """TRL's with the warm-up of every run."""
 
 
 class SupervisedRecorder(RunRecorder):
