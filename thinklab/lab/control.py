@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from thinklab.config.experiment import Experiment
 from thinklab.config.names import LONGEST_NAME
 from thinklab.errors import LabError, RunError
 from thinklab.experiment.children import Children, spawn
+from thinklab.lab.curves import Points, chart, smoothed
 from thinklab.lab.results import LabProbe, as_text, box, table
 from thinklab.lab.worker import Progress, bar
 from thinklab.probing import probe
@@ -26,8 +28,12 @@ from thinklab.probing.result import ProbeResult
 from thinklab.probing.stats import Estimate
 from thinklab.probing.table import HEAD, TITLE, rows_of
 from thinklab.run.folder import RunFolder
+from thinklab.widgets.before_after import side_by_side
+from thinklab.widgets.html import Html
 
 PATIENCE_S = 60.0
+ANSWERS = 5
+"""Questions that ``compare`` shows with their answers."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class Comparison:
     run: Mapping[str, ProbeResult]
     difference: Mapping[str, Any]
     """Paired by question, this run minus the control, with 95 % bootstrap intervals; by decoding, layout of ``probe.json``."""
+    curves: Mapping[str, Mapping[str, Points]] = field(default_factory=dict)
+    """By title, and by the name of the run: unguided answers, as it learned."""
+    answers: Html | None = None
+    """Five questions with the answers before, of the control, and of this run."""
 
     def rows(self) -> list[tuple[str, ...]]:
         arms = (
@@ -60,7 +70,14 @@ class Comparison:
         return "\n".join([as_text(HEAD, self.rows(), TITLE), *self.sentences()])
 
     def _repr_html_(self) -> str:
-        return box(f"<p>{TITLE}</p>", table(HEAD, self.rows()), *(f"<p>{s}</p>" for s in self.sentences()))
+        drawn = "".join(chart(title, {name: smoothed(p) for name, p in lines.items()}) for title, lines in self.curves.items())
+        shown = box(
+            f"<div style='display:flex;flex-wrap:wrap;gap:16px'>{drawn}</div>",
+            f"<p>{TITLE}</p>",
+            table(HEAD, self.rows()),
+            *(f"<p>{escape(s)}</p>" for s in self.sentences()),
+        )
+        return shown + (self.answers.to_html() if self.answers is not None else "")
 
 
 def control_config(config: Experiment, overrides: list[str]) -> dict[str, Any]:
@@ -128,7 +145,18 @@ def compare(run: RunFolder, step: int, control: Mapping[str, ProbeResult], mine:
     """``run`` beside its control, both measured at ``step``; writes ``compare.json``."""
     gap = differences(RunFolder(run.path / "control"), run)
     run.write_json("compare.json", {"step": step, "difference": gap})
-    return Comparison(step, mine.before, control, mine.after, gap)
+    arms = {"this run": run, "plain GRPO": RunFolder(run.path / "control")}
+    return Comparison(step, mine.before, control, mine.after, gap, _curves(arms), side_by_side(arms, ANSWERS))
+
+
+def _curves(arms: Mapping[str, RunFolder]) -> dict[str, dict[str, Points]]:
+    """Of the unguided rollouts of each step."""
+    lines = {name: list(run.read("metrics")) for name, run in arms.items()}
+    wanted = {"Unguided answers that are right": "own/accuracy", "Unguided answers that show the behavior": "own/behavior"}
+    return {
+        title: {name: [(m["step"], m[key]) for m in found if m.get(key) is not None] for name, found in lines.items()}
+        for title, key in wanted.items()
+    }
 
 
 def differences(control: RunFolder, run: RunFolder) -> dict[str, Any]:

@@ -10,13 +10,11 @@ Random states are put back after every pause: what cells do meanwhile cannot cha
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import TrainerCallback
 
@@ -26,6 +24,7 @@ from thinklab.experiment.probe_run import asked, elsewhere, full_probe, paired, 
 from thinklab.experiment.questions import answer_limit
 from thinklab.experiment.session import Session
 from thinklab.guide.one_by_one import ask, ask_again
+from thinklab.lab.as_it_was import random_state, set_random_state, trained_weights
 from thinklab.lab.learned import Learned, LearnedText
 from thinklab.lab.results import LabProbe, LabReach
 from thinklab.lab.worker import Worker
@@ -85,11 +84,11 @@ class Engine:
         self._begun = False
         self._stepping = False  # from an optimizer step until its records and its checkpoint are written
         self._run_from = 0
-        self._fresh = _random_state()
+        self._fresh = random_state()
         found = session.run.last_checkpoint()
         self.loaded_step: int | None = None if found else 0
         """The step whose weights the student has while no training is under way; None where it must be loaded."""
-        self._initial = None if found else _trained_weights(session.student.model)
+        self._initial = None if found else trained_weights(session.student.model)
         trainer = session.trainer
         trainer.guide, trainer.recall = _Stage2(self), self._recall
         trainer.add_callback(_Pauses(self))
@@ -271,7 +270,7 @@ class Engine:
         self._begun, self._stepping = True, False
         self.find_waiting()
         if session.run.last_checkpoint() is None:
-            _set_random_state(self._fresh)
+            set_random_state(self._fresh)
         self.worker.progress.begin("")
         try:
             session.train(resume=True)
@@ -307,7 +306,7 @@ class Engine:
         step = trainer.state.global_step
         if self._stepping or step % self.span or step <= self.saved_step:
             return
-        _set_random_state(self._at_boundary)
+        set_random_state(self._at_boundary)
         self._deaf = True  # a checkpoint's fingerprint is a forward pass, and a stop is what this save answers
         try:
             trainer.save_checkpoint()
@@ -316,7 +315,7 @@ class Engine:
 
     def boundary(self, step: int) -> None:
         """Before a generation: wait for an order, unless one still holds."""
-        self._at_boundary = _random_state()
+        self._at_boundary = random_state()
         if step > 0:
             self._initial = None
         order, self._next = self._next, None
@@ -335,9 +334,9 @@ class Engine:
             self.worker.progress.begin("sampling", t.max_completion_tokens * -(-t.questions // chunk))
 
     def _pause(self, place: str) -> Any:
-        state = _random_state()
+        state = random_state()
         order = self.worker.pause(place)
-        _set_random_state(state)
+        set_random_state(state)
         self.lines.clear()
         return order
 
@@ -487,21 +486,3 @@ class _Pauses(TrainerCallback):
         progress = self.engine.worker.progress
         if progress.text == "update":
             progress.done += 1
-
-
-def _trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """What is trained, on the CPU: the student before its first checkpoint."""
-    return {name: p.detach().to("cpu", copy=True) for name, p in model.named_parameters() if p.requires_grad}
-
-
-def _random_state() -> tuple:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
-    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
-
-
-def _set_random_state(state: tuple) -> None:
-    random.setstate(state[0])
-    np.random.set_state(state[1])
-    torch.set_rng_state(state[2])
-    if state[3] is not None:
-        torch.cuda.set_rng_state_all(state[3])

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from thinklab.errors import LabError, TeacherError
 from thinklab.guide.rejections import outcomes, sentence
+from thinklab.lab import finished
 from thinklab.lab.decisions import Auto, policy
-from thinklab.lab.opening import OpenRun
 from thinklab.lab.results import Metrics, Proposals, ReviewText, batch_text, in_notebook
+from thinklab.lab.stop import stop_once
+from thinklab.lab.views import LabViews
 from thinklab.review.waiting import Waiting, asked_for
 from thinklab.types import Batch
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: U
     from thinklab.review.queue import ReviewQueue
 
 
-class Lab(OpenRun):
+class Lab(LabViews):
     """One run, step by step.
 
     Args:
@@ -61,10 +63,15 @@ class Lab(OpenRun):
     def rollout(self) -> Batch:
         """Stage 1: the student answers the next questions. The batch that waits, where one does.
 
+        A Lab that is opened on a finished run samples nothing more: this and the calls below show its last reviewed batch.
+
         Raises:
-            LabError: when all steps are done.
+            LabError: when all steps are done since this Lab was opened.
         """
         engine = self._open()
+        if self._past is not None:
+            self._say(f"this run is finished; on record is {batch_text(self._past.batch)}")
+            return self._past.batch
         waited = engine.waiting is not None
         self._to_batch()
         batch = engine.waiting.batch
@@ -85,6 +92,8 @@ class Lab(OpenRun):
         if engine.session.guide is None:
             self._say(f"the method {self.config.loss.method!r} has no teacher. Next: lab.update(batch)")
             return Proposals(waiting.batch, {})
+        if self._past is not None:
+            return Proposals(waiting.batch, dict(waiting.proposals))
         if not waiting.guided or waiting.unanswered:
             waiting = self._to_batch()
             self._decisions.close("the teacher was asked again; lab.review(batch) shows what it said")
@@ -113,7 +122,10 @@ class Lab(OpenRun):
         Raises:
             LabError: before ``guide``.
         """
-        queue = self._decisions.queue(self._mine(batch, "review"))
+        waiting = self._mine(batch, "review")
+        if self._past is not None:
+            return ReviewText(self.queue)
+        queue = self._decisions.queue(waiting)
         if auto is not None:
             queue.apply(policy(auto))
             text = ReviewText(queue)
@@ -123,6 +135,22 @@ class Lab(OpenRun):
             from thinklab.widgets.review_pane import ReviewPane
 
             return ReviewPane(queue)
+        return ReviewText(queue)
+
+    def stop_here(self) -> ReviewText:
+        """A cell of its own after ``review``: Run All ends here, once, while a person still has something to decide.
+
+        Returns:
+            What has been decided so far, in short.
+
+        Raises:
+            YourTurn: the stop. Run the cell again and it goes on; with nobody there (a script, nbconvert) it never stops.
+        """
+        queue = self.queue
+        waiting = self._open().waiting
+        if waiting is not None:
+            left = sum(i.state in ("open", "skipped") for i in queue.items)
+            stop_once(self.path, waiting.key, left, len(queue))
         return ReviewText(queue)
 
     def update(self, batch: Batch | None = None, auto: Auto | None = None) -> Metrics:
@@ -138,6 +166,9 @@ class Lab(OpenRun):
             LabError: when guidance is undecided, or ``guide`` was not called; the message says how to go on.
         """
         waiting = self._mine(batch, "update")
+        if self._past is not None:
+            self._say(f"step {waiting.batch.step + self._engine.span} was trained before; these are its figures")
+            return finished.metrics(self.run, waiting, self._engine.span)
         guidance = self._decisions.guidance(waiting, auto)
         engine = self._engine
         self._to_batch()
@@ -169,6 +200,9 @@ class Lab(OpenRun):
         if steps is not None and steps < 1:
             raise LabError(f"train(steps={steps}): at least 1")
         if self.step >= total:
+            if steps is None:  # to the end, which is reached
+                self._say(f"all {total} steps are done; these are the figures of the last one")
+                return finished.last_metrics(self.run)
             raise self._all_done()
         until = total if steps is None else min(total, -(-(self.step + steps) // engine.span) * engine.span)
         guidance = None
@@ -228,7 +262,10 @@ class Lab(OpenRun):
         waiting = self._mine(batch, "reach")
         if not waiting.guided:
             raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
-        self._to_batch()
+        if self._past is None:
+            self._to_batch()
+        else:
+            self._engine.stand()
         return self._engine.reach(waiting)
 
     def compare(self, overrides: Iterable[str] = (), questions: int | None = None, samples: int | None = None) -> Comparison:
@@ -286,13 +323,16 @@ class Lab(OpenRun):
     @property
     def queue(self) -> ReviewQueue:
         """Every decision about the batch that waits."""
+        engine = self._open()
+        if self._past is not None and engine.session.guide is not None:
+            return finished.queue(engine, self._past)
         return self._decisions.queue(self._mine(None, "review"))
 
     # ---- inside
 
     def _mine(self, batch: Batch | None, call: str) -> Waiting:
         """What is known about ``batch``, if it is the one that waits."""
-        return asked_for(self._open().waiting, batch, call, self.step)
+        return asked_for(self._open().waiting or self._past, batch, call, self.step)
 
     def _to_batch(self) -> Waiting:
         """Bring the training to where the batch waits: sampled, not guided."""

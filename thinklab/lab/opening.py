@@ -14,8 +14,11 @@ from thinklab.config.experiment import Experiment
 from thinklab.errors import ConfigError, LabError, RunError
 from thinklab.lab import settings as lab_config
 from thinklab.lab.decisions import Decisions
+from thinklab.lab.finished import on_record
+from thinklab.lab.guard_lines import is_guard, show_guard
 from thinklab.lab.results import Status, show_batches_in_notebook
 from thinklab.lab.status import status
+from thinklab.review.waiting import Waiting
 from thinklab.run.folder import RunFolder
 from thinklab.run.lock import FolderLock
 from thinklab.students import unsloth_first
@@ -45,6 +48,8 @@ class OpenRun:
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it names an optional kernel for CPUs at every import
         self._engine: Engine | None = None
         self._decided: Decisions | None = None
+        self._past: Waiting | None = None
+        """Of a run that was finished when it was opened: the batch that its calls show."""
         self._said: list[str] = []
         self._told = 0
         self.by, self.quiet = by, quiet
@@ -76,10 +81,10 @@ class OpenRun:
         show_batches_in_notebook()
         if there:
             self._engine.find_waiting()
-            self._say(
-                f"continues {self.path} at step {self.step} of {self.config.train.steps}: {self._status().now}. "
-                f"Next: {self._status().next or 'nothing'}"
-            )
+            if self.step >= self.config.train.steps:
+                self._past = on_record(self.run)
+            then = "Its calls show what is on record" if self._past else f"Next: {self._status().next or 'nothing'}"
+            self._say(f"continues {self.path} at step {self.step} of {self.config.train.steps}: {self._status().now}. {then}")
         else:
             for who, cost in (("teacher", session.estimate()), ("judge", session.estimate_judge())):
                 if cost:
@@ -145,7 +150,7 @@ class OpenRun:
 
     def _end_of_steps(self) -> None:
         for text in self._said[self._told :]:
-            self._say(text)
+            show_guard(text) if is_guard(text) and not self.quiet else self._say(text)
         self._told = len(self._said)
 
     def __enter__(self) -> Self:

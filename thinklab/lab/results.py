@@ -200,11 +200,11 @@ class ReviewText:
         return "\n".join([*self.lines, *(how if open_ else [])])
 
     def _repr_html_(self) -> str:
-        rows = [(i.id, i.question, i.student_text, i.current, i.state) for i in self.queue.items]
-        return box(
-            f"<p>{escape(self.lines[0])}</p>",
-            table(("", "question", "the student's answer", "guidance", ""), rows, text=(1, 2, 3)),
-        )
+        items = self.queue.items
+        rows = [(i.id, i.question, i.student_text, i.current, i.state) for i in items[:SHOWN]]
+        shown = table(("", "question", "the student's answer", "guidance", ""), rows, text=(1, 2, 3))
+        more = f"<p>and {len(items) - SHOWN} more: <code>lab.queue.items</code></p>" if len(items) > SHOWN else ""
+        return box(f"<p>{escape(self.lines[0])}</p>", folded("what was decided", shown, more))
 
 
 class Metrics(dict[str, Any]):

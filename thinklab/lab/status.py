@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thinklab.config.experiment import Experiment
+from thinklab.lab.guard_lines import short
 from thinklab.lab.results import Metrics, Status, batch_text
 from thinklab.run.folder import RunFolder
 
@@ -48,7 +49,7 @@ def status(config: Experiment, path: Path, engine: Engine | None, decisions: Dec
         now,
         then,
         Metrics(last).line if last else "",
-        tuple(said[-LAST_ALARMS:]),
+        tuple(short(text) for text in said[-LAST_ALARMS:]),
     )
 
 

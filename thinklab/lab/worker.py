@@ -20,11 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm.std import tqdm
 
 from thinklab.errors import LabError
 
 POLL_S = 0.05
+NOTEBOOK_COLUMNS = 88
 PLAIN_EVERY_S = 10.0  # seconds between two lines where stderr is not a terminal
 
 
@@ -146,12 +147,12 @@ class Worker:
                     asked = True
                     self.progress.extra = "stopping"
             draw()
-        self._behind = None
-        error = future.exception()
-        if asked and (error is None or isinstance(error, StopAsked)):
-            raise KeyboardInterrupt
-        if error is not None:
-            raise error
+            self._behind = None
+            error = future.exception()
+            if asked and (error is None or isinstance(error, StopAsked)):
+                raise KeyboardInterrupt
+            if error is not None:
+                raise error
         return future.result()
 
     # ---- the worker's side
@@ -221,25 +222,33 @@ class Worker:
 
 @contextmanager
 def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar that follows ``progress``; it appears with the first text, and again for each further one."""
+    """A progress bar that follows ``progress``; it appears with the first text, and again for each further one.
+
+    Plain text in a notebook, too: it stays in the saved file, where a widget would be dead, and on stdout, where it is not red.
+    One whose work has ended is full, although the work was less than was thought (answers end early); one that was stopped or
+    failed stands where it was.
+    """
     bars: list[tqdm[Any]] = []
     text = ""  # of the newest bar
     plain = not quiet and not _shows_bars()
+    notebook = not plain and not sys.stderr.isatty()
 
     def draw() -> None:
         nonlocal text
         if quiet or not progress.text:
             return
         if bars and text != progress.text:
-            bars.pop().close()
+            _fill(bars.pop())
         if not bars:
             bars.append(
                 tqdm(
                     total=progress.total,
                     desc=progress.text,
                     leave=True,
+                    file=sys.stdout if notebook else sys.stderr,
                     delay=2.0 if plain else 0,
-                    dynamic_ncols=not plain,
+                    ncols=NOTEBOOK_COLUMNS if notebook else None,
+                    dynamic_ncols=not plain and not notebook,
                     mininterval=PLAIN_EVERY_S if plain else 0.1,
                     bar_format=None if progress.total else "{desc}: {n_fmt} [{elapsed}{postfix}]",
                 )
@@ -253,12 +262,21 @@ def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
 
     try:
         yield draw
-    finally:
-        if bars:
-            if bars[-1].n != progress.done and text == progress.text:
-                bars[-1].update(progress.done - bars[-1].n)
-            bars[-1].refresh()
-            bars[-1].close()
+    except BaseException:
+        for shown in bars:
+            shown.refresh()
+            shown.close()
+        raise
+    for shown in bars:
+        _fill(shown)
+
+
+def _fill(shown: tqdm[Any]) -> None:
+    """End a bar whose work is done."""
+    if shown.total:
+        shown.update(shown.total - shown.n)
+    shown.refresh()
+    shown.close()
 
 
 def _shows_bars() -> bool:

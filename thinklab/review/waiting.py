@@ -72,15 +72,20 @@ class Store:
 
     def find(self, step: int) -> Waiting | None:
         """The batch that waits at ``step`` optimizer steps; None where none does."""
+        found = self.held()
+        return found if found is not None and found.batch.step == step else None
+
+    def held(self) -> Waiting | None:
+        """The last batch that waited for a person, trained on by now or not; None where none ever did."""
         data = self.run.read_json(WAITING)
-        if not data or data["step"] != step:
+        if not data:
             return None
         proposals = {}
         for line in self.run.read(PROPOSALS):
             if line.pop("batch") == data["key"]:
                 proposals[line["rollout_id"]] = guidance_from_json(line)
         rollouts = tuple(rollout_from_json(r) for r in data["rollouts"])
-        return Waiting(Batch(data["generation"], step, rollouts, data["gamma"]), data["key"], proposals, data["guided"])
+        return Waiting(Batch(data["generation"], data["step"], rollouts, data["gamma"]), data["key"], proposals, data["guided"])
 
     def _write(self, waiting: Waiting) -> None:
         batch = waiting.batch

@@ -1,0 +1,32 @@
+"""What a guard says in a Lab: one line, with the cause and the remedy folded behind it in a notebook."""
+
+from __future__ import annotations
+
+from html import escape
+
+from thinklab.lab.results import box, folded, in_notebook
+
+GUARD = "guard: "
+CAUSE = ". Likely cause: "
+SEE = "lab.dashboard() marks the step"
+
+
+def is_guard(text: str) -> bool:
+    return text.startswith(GUARD)
+
+
+def short(text: str) -> str:
+    """An alarm in one line; any other text as it is."""
+    return text.split(CAUSE, 1)[0] if is_guard(text) else text
+
+
+def show_guard(text: str) -> None:
+    """Show one alarm."""
+    if not in_notebook():
+        print(f"{short(text)}. {SEE}; the cause and what to do are in alarms.jsonl", flush=True)
+        return
+    from IPython.display import HTML, display
+
+    rest = text.split(CAUSE, 1)[1:]
+    why = "".join(f"<p>Likely cause: {escape(part)}</p>" for part in rest)
+    display(HTML(box(folded(short(text), why, f"<p><code>{SEE.split(' ')[0]}</code> {SEE.split(' ', 1)[1]}.</p>"))))

@@ -1,0 +1,146 @@
+"""The views of a Lab's own run, by one call each: what they draw is in ``thinklab/reports`` and ``thinklab/widgets``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thinklab.errors import LabError
+from thinklab.lab.opening import OpenRun
+from thinklab.run.folder import RunFolder
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from thinklab.lab.ask import OwnQuestion
+    from thinklab.lab.losses import LossTable
+    from thinklab.lab.teacher_table import TeacherTable
+    from thinklab.teachers import Teacher
+    from thinklab.widgets.aas_explorer import AasExplorer
+    from thinklab.widgets.html import Html
+
+CONTROL = "control"
+"""The folder of the control that ``compare`` trains, inside the run's own."""
+
+
+class LabViews(OpenRun):
+    """See the module."""
+
+    def dashboard(self) -> go.Figure:
+        """Reward, behavior, accuracy, entropy, KL and length over the steps; a dotted line where a guard spoke.
+
+        Raises:
+            LabError: before the first step.
+        """
+        from thinklab.reports.plots import dashboard
+
+        lines = list(self.run.read("metrics"))
+        if not lines:
+            raise LabError("there is no step to draw yet: lab.train() or lab.update() first")
+        figure = dashboard(lines)
+        for step in sorted({alarm["step"] for alarm in self.run.read("alarms") if alarm["step"]}):
+            figure.add_vline(x=step, line_dash="dot", line_color="rgba(190,18,60,0.7)", row="all", col="all")
+        return figure
+
+    def tokens(self, by: str = "origin", step: int | None = None, shown: int = 3) -> Html:
+        """Guided rollouts token by token, colored by ``origin``, ``probability``, ``advantage``, ``weight`` or ``masked``.
+
+        Args:
+            step: of which batch, by the steps that were done before it; None: the newest.
+
+        Raises:
+            LabError: before anything guided was trained on.
+        """
+        from thinklab.widgets import token_view
+
+        return token_view(self._traces(step)[-shown:], by=by)
+
+    def explorer(self, step: int | None = None) -> AasExplorer:
+        """The weight that AAS gives over the probability of a token, with this run's teacher tokens as dots once there are any."""
+        from thinklab.widgets import AasExplorer
+
+        return AasExplorer(self._traces(step) if any(self.run.read("tokens")) else None)
+
+    def losses(self, step: int | None = None) -> LossTable:
+        """This run's teacher tokens, of all steps or of one, under each loss: what it does to likely and to unlikely ones."""
+        from thinklab.lab.losses import loss_table
+
+        newest = self._traces(step)
+        return loss_table(newest if step is not None else self.run.read("tokens"), self.config.loss)
+
+    def side_by_side(self, shown: int = 5, beside: Mapping[str, str | Path] | None = None) -> Html:
+        """Answers to the same held-out questions before and after, with the control's where ``compare`` trained one.
+
+        Args:
+            beside: folders of further runs on these questions, by the name that they are shown under.
+
+        Raises:
+            RunError: before a probe.
+        """
+        from thinklab.widgets import side_by_side
+
+        return side_by_side(self._arms(beside), shown)
+
+    def report(self, out: str | Path | None = None, beside: Mapping[str, str | Path] | None = None) -> Path:
+        """Write the run as one HTML page that needs no network, with the control where there is one.
+
+        Args:
+            out: default ``RUN/report.html``.
+            beside: as for ``side_by_side``.
+        """
+        from thinklab.reports.run_page import write_report
+
+        page = write_report(self._arms(beside), Path(out) if out else self.path / "report.html", self.config.name)
+        self._say(f"one page to show around: {page}")
+        return page
+
+    def ask(self, question: str) -> OwnQuestion:
+        """The student's greedy answer to a question of your own, as it is now and as it was before training."""
+        from thinklab.lab.ask import answer
+
+        engine = self._open()
+        engine.stand()
+        return engine.worker.call(partial(answer, engine.session, question, self.step > 0), quiet=True)
+
+    def teachers(self, teachers: Mapping[str, Teacher], wanted: int = 1) -> TeacherTable:
+        """Ask each of ``teachers`` about the batch that waits, ``wanted`` answers to each question, and put them in one table.
+
+        Nothing of it is trained on.
+
+        Raises:
+            LabError: before ``rollout``, or where the run has no teacher of its own.
+        """
+        from thinklab.lab.teacher_table import TeacherTable, comments
+
+        engine = self._open()
+        waiting = engine.waiting or self._past
+        guide = engine.session.guide
+        if waiting is None:
+            raise LabError("there is no batch yet: batch = lab.rollout() first")
+        if guide is None:
+            raise LabError(f"the method {self.config.loss.method!r} has no teacher, so there is no behavior to ask for")
+        batch, rewards = waiting.batch, engine.session.trainer.score
+        return TeacherTable(
+            [
+                engine.worker.call(partial(comments, name, teacher, batch, guide, rewards, wanted), quiet=True)
+                for name, teacher in teachers.items()
+            ]
+        )
+
+    def _arms(self, beside: Mapping[str, str | Path] | None) -> dict[str, RunFolder]:
+        control = RunFolder(self.path / CONTROL)
+        arms = {"this run": self.run, **({"plain GRPO": control} if control.read_json("probe.json") else {})}
+        return arms | {name: RunFolder.open(Path(folder)) for name, folder in (beside or {}).items()}
+
+    def _traces(self, step: int | None) -> list[dict[str, Any]]:
+        traces = list(self.run.read("tokens"))
+        if not traces:
+            raise LabError("no guided rollout has been trained on yet: lab.guide(batch) and lab.update(batch) first")
+        wanted = traces[-1]["step"] if step is None else step
+        found = [trace for trace in traces if trace["step"] == wanted]
+        if not found:
+            there = sorted({trace["step"] for trace in traces})
+            raise LabError(f"there are no traced tokens of step {wanted}; there are some of {', '.join(map(str, there[:20]))}")
+        return found
