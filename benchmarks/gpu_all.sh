@@ -55,7 +55,7 @@ P
 for part in $parts; do
   case $part in
     1) run "doctor" 120 "$thinklab" doctor --quick
-       run "tests on the GPU" 300 "$python" -m pytest -p tests.gpu.first tests/gpu -q
+       run "tests on the GPU" 300 "$python" -m pytest -p tests.support.gpu_first tests/gpu -q
        run "peak memory, 4 layers" 240 "$python" benchmarks/gpu_peak.py --layers 4 $shrink ;;
     2) run "peak memory, Unsloth" 200 "$python" benchmarks/gpu_peak.py --cap $shrink
        run "peak memory, transformers" 200 "$python" benchmarks/gpu_peak.py --cap --kind transformers $shrink

@@ -10,7 +10,18 @@ from tools import make_architecture
 
 PACKAGE = ROOT / "thinklab"
 FLOORS = (
-    ("errors", "types", "shaping", "stage2", "logprobs", "advantages", "empty_steps", "teacher_watch", "vllm_sync"),
+    (
+        "errors",
+        "types",
+        "shaping",
+        "stage2",
+        "logprobs",
+        "advantages",
+        "empty_steps",
+        "teacher_watch",
+        "vllm_sync",
+        "through_wrapper",
+    ),
     ("config", "aas", "sampler", "static_sampler", "batch_metrics"),
     ("run", "tasks", "trainer"),
     ("students", "teachers", "behavior"),

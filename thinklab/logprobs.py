@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 TILE = 2**25
 """Logits that exist at once: 128 MB in fp32, of which there are two."""
@@ -77,8 +77,7 @@ def _head(model, ids, mask, rows, before, targets, temperature) -> tuple[torch.T
     """(N,) log-probs and entropies of the N wanted tokens."""
     inner: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model
     head, config = inner.get_output_embeddings(), inner.config.get_text_config()
-    softcap = getattr(config, "final_logit_softcapping", None)
-    scale = getattr(config, "logit_scale", None) or 1.0
+    softcap, scale = getattr(config, "final_logit_softcapping", None), logit_scale(config)
     if type(head) is nn.Linear and inner.base_model is not inner:
         backbone = inner.base_model
         hidden = backbone(input_ids=ids, attention_mask=mask, use_cache=False, **_causal(backbone)).last_hidden_state
@@ -87,6 +86,17 @@ def _head(model, ids, mask, rows, before, targets, temperature) -> tuple[torch.T
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[rows, before].float() / temperature
     every = logits.log_softmax(-1)
     return every.gather(-1, targets[:, None])[:, 0], -(every.exp() * every).sum(-1)
+
+
+def logit_scale(config: PretrainedConfig) -> float:
+    """What a model of this ``config`` multiplies its logits by. Each family has a name of its own for it; two of them divide."""
+    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):  # Cohere; Muse; Falcon-H1
+        if config.model_type != "mpt" and isinstance(factor := getattr(config, name, None), int | float):
+            return float(factor)
+    divisor = getattr(config, "logits_scaling", None)  # Granite and MiniCPM3; HyperCLOVA X multiplies by it
+    if divisor is None:
+        return 1.0
+    return float(divisor if config.model_type == "hyperclovax" else 1 / divisor)
 
 
 def _causal(backbone: nn.Module) -> dict[str, Any]:

@@ -40,7 +40,6 @@ from transformers import TrainingArguments
 from trl import GRPOTrainer
 from trl.chat_template_utils import parse_response
 from trl.generation.vllm_generation import VLLMGeneration
-from trl.models.utils import _ForwardRedirection
 from trl.trainer.utils import pad
 
 from thinklab import aas, stage2
@@ -53,6 +52,7 @@ from thinklab.errors import ConfigError, RunError, TeacherError, TrainingError
 from thinklab.logprobs import chosen_logprobs
 from thinklab.sampler import Sampler
 from thinklab.teacher_watch import TeacherWatch, many_rejected
+from thinklab.through_wrapper import through_wrapper
 from thinklab.types import Batch, Example, Rollout
 from thinklab.vllm_sync import keep_base_frozen
 
@@ -333,7 +333,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         if plain is model:
             loss = self._compute_loss(model, inputs)
         else:  # go in through the data-parallel wrapper, so that its gradient hooks run
-            loss = _ForwardRedirection()(model, plain, self._compute_loss, plain, inputs)
+            loss = through_wrapper(model, plain, self._compute_loss, inputs)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss.item()} at step {self.state.global_step}. Everything up to the last "

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from thinklab import logprobs
 from thinklab.logprobs import chosen_logprobs
@@ -95,6 +96,76 @@ def test_the_head_alone_with_every_option(options, with_bias, frozen, monkeypatc
     leaves = [x for x in (hidden, weight, bias) if x is not None and x.requires_grad]
     for mine, theirs in zip(*(torch.autograd.grad((x * pull).sum(), leaves) for x in (logps, expected)), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+FAMILIES = {
+    "granite": {"logits_scaling": 3.0},
+    "granitemoe": {"logits_scaling": 3.0, "num_local_experts": 2, "num_experts_per_tok": 1},
+    "hyperclovax": {"logits_scaling": 0.4},
+    "minicpm3": {
+        "dim_model_base": 8,
+        "num_key_value_heads": 2,
+        "q_lora_rank": 8,
+        "kv_lora_rank": 8,
+        "qk_nope_head_dim": 8,
+        "qk_rope_head_dim": 8,
+        "v_head_dim": 8,
+    },
+    "cohere": {"logit_scale": 0.3},
+    "cohere2": {"logit_scale": 0.3},
+    "falcon_h1": {
+        "lm_head_multiplier": 0.3,
+        "mamba_d_ssm": 16,
+        "mamba_n_heads": 2,
+        "mamba_d_head": 8,
+        "mamba_d_state": 8,
+        "mamba_chunk_size": 8,
+        "mamba_n_groups": 1,
+    },
+    "gemma2": {"final_logit_softcapping": 0.5, "head_dim": 8},
+    "gemma3_text": {"final_logit_softcapping": 0.5, "head_dim": 8},
+    "vaultgemma": {"final_logit_softcapping": 0.5, "head_dim": 8},
+    "nanochat": {"final_logit_softcapping": 0.5},
+    "qwen3": {"head_dim": 8},
+    "mistral": {},
+    "llama": {},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_s_own_factor_and_cap_on_the_logits(family):
+    """Each with another name in its config; with the wrong one the log-probs would be those of another temperature."""
+    if family not in CONFIG_MAPPING:
+        pytest.skip(f"this version of transformers has no {family}")
+    shape = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "vocab_size": 50,
+        "max_position_embeddings": 64,
+    }
+    tokens = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 1}
+    config = CONFIG_MAPPING[family](**(shape | tokens | FAMILIES[family]))
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).float().eval()
+    with torch.no_grad():
+        for parameter in model.get_output_embeddings().parameters():  # so that a factor or a cap shows
+            parameter.normal_(0, 0.5)
+    scored = []
+    real, logprobs_head = logprobs.head_logprobs, lambda *a: scored.append(a) or real(*a)
+    ids, mask = ragged(50)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logprobs, "head_logprobs", logprobs_head)
+        mine, entropy = chosen_logprobs(model, ids, mask, 13, 0.7)
+    theirs, expected = plain(model, ids, mask, 13, 0.7)
+    assert scored, "the model's own logits were taken, so nothing was shown"
+    torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(entropy, expected, rtol=1e-4, atol=1e-5)
+    if FAMILIES[family].keys() - {"head_dim"}:
+        hidden, weight, bias, targets, temperature, *_ = scored[0]
+        assert not torch.allclose(real(*scored[0])[0], real(hidden, weight, bias, targets, temperature)[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("frozen", [True, False])

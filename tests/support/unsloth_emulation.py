@@ -1,8 +1,9 @@
 """A pytest plugin (``-p tests.support.unsloth_emulation``): Unsloth's real forward, generation, LoRA and mode switches on a CPU.
 
-All in float32. Triton's interpreter (``TRITON_INTERPRET=1``) runs the kernels. What needs a GPU is left out: 4-bit loading with
-Unsloth's own 4-bit kernels, its fused LoRA kernels (it skips them in float32 itself), xformers, fp16 with its scaler, and the
-offloading of checkpoints. ``FastLanguageModel.from_pretrained`` is replaced by ``load``, which does with a plain load what the
+All in float32. Triton's interpreter (``TRITON_INTERPRET=1``) runs the kernels. 4-bit weights (nf4, double quantization) are
+bitsandbytes' own; where Unsloth would turn them back with a CUDA kernel, bitsandbytes' CPU code does. What needs a GPU is left out:
+Unsloth's 4-bit kernels, its fused LoRA kernels (it skips them in float32 itself), xformers, fp16 with its scaler, and the offloading
+of checkpoints. ``FastLanguageModel.from_pretrained`` is replaced by ``load``, which does with a plain load what the
 original does around it: patch the classes, keep Unsloth's own record of what they were, set the longest length everywhere. Its
 rotary tables are made here, since Unsloth's are made on a GPU.
 """
@@ -23,11 +24,13 @@ import types
 from pathlib import Path
 
 import torch
+from bitsandbytes.functional import dequantize_4bit
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.trainer import Trainer
 from unsloth import FastLanguageModel
 from unsloth.kernels import rope_embedding
+from unsloth.kernels import utils as kernels
 from unsloth.models import llama as real
 
 LOADED: list[str] = []
@@ -95,6 +98,22 @@ def _its_training_loop() -> None:
     Trainer._inner_training_loop = real._fast_inner_training_loop
 
 
+def nf4() -> BitsAndBytesConfig:
+    """As Unsloth quantizes, computing in float32."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32
+    )
+
+
+def _dequantized(W, quant_state=None, out=None, use_global_buffer=False):
+    """``unsloth.kernels.utils.fast_dequantize`` by bitsandbytes: a packed weight that comes transposed goes back transposed."""
+    if quant_state is None:
+        return W
+    turned = W.shape[0] == 1
+    plain = dequantize_4bit((W.t() if turned else W).contiguous(), quant_state)
+    return plain.t() if turned else plain
+
+
 def load(model_name, max_seq_length=2048, load_in_4bit=False, **_):
     """What ``FastLanguageModel.from_pretrained`` gives, on a CPU."""
     LOADED.append(model_name)
@@ -102,7 +121,8 @@ def load(model_name, max_seq_length=2048, load_in_4bit=False, **_):
     snapshot = real._snapshot_transformers_modules(real.FastLlamaModel)
     real.FastLlamaModel.pre_patch()
     real._record_pre_patch_changes(snapshot)
-    model = AutoModelForCausalLM.from_pretrained(model_name, dtype=torch.float32)
+    how = {"quantization_config": nf4()} if load_in_4bit else {}
+    model = AutoModelForCausalLM.from_pretrained(model_name, dtype=torch.float32, **how)
     if max_seq_length > model.config.max_position_embeddings:  # Unsloth stretches the positions and declares more
         model.config.max_position_embeddings = max_seq_length
     model.model.rotary_emb = Rotary(model.config)
@@ -119,6 +139,7 @@ def load(model_name, max_seq_length=2048, load_in_4bit=False, **_):
     return model, tokenizer
 
 
+kernels._fast_dequantize_bnb = _dequantized
 _on_the_cpu()
 _real_switches()
 _its_training_loop()

@@ -3,7 +3,7 @@
 Two stages, each as large as the config allows: the cache of the largest batch of answers, and one micro-batch of the
 longest prompts, answers and guidance forward and backward, beside the optimizer's states. Nothing stays: weights,
 gradients, modes, random states and metrics are afterward what they were (tests/experiment/test_longest_batch.py,
-tests/unsloth/test_emulated.py).
+tests/unsloth/test_emulated_model.py).
 
 An Unsloth student's batch of answers is really generated, token by token, because its cache cannot be filled in another way.
 
