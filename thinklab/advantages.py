@@ -1,4 +1,4 @@
-"""Which groups earned equal rewards: their advantage is 0, exactly.
+"""GRPO's advantages, for the trainer and for a review that asks what a decision would do; exactly 0 where rewards are equal.
 
 GRPO's advantage is ``(r - mean) / (std + 1e-4)``. In fp32 the mean of n equal rewards can differ from them by one rounding, and
 dividing by 1e-4 makes up to 1e-3 of that: eight times 1.3 gives 6e-4. Adam divides by the size of the gradient, so that a batch
@@ -30,3 +30,33 @@ def equal_groups(rewards: torch.Tensor, weights: torch.Tensor, size: int, each: 
     lowest = groups.nan_to_num(nan=torch.inf).amin(1)
     highest = groups.nan_to_num(nan=-torch.inf).amax(1)
     return ~(highest - lowest >= SAME).any(1).repeat_interleave(size)
+
+
+def advantages(rewards: torch.Tensor, weights: torch.Tensor, size: int, scale: str = "group") -> torch.Tensor:
+    """(N,) advantages of the weighted sum of rewards, operation by operation as TRL computes them; exactly 0 in a group that
+    earned equal rewards.
+
+    Args:
+        rewards: (N, F) what each of the F reward functions gave; NaN where it gave None.
+        weights: (F,) of the functions.
+        size: rollouts per group; groups lie side by side, so ``size`` divides N.
+        scale: what a group's difference from its mean is divided by: the deviation of the ``group`` or ``batch``, or ``none``.
+    """
+    total = (rewards * weights.to(rewards.device).unsqueeze(0)).nansum(dim=1)
+    total[rewards.isnan().all(1)] = torch.nan
+    groups = total.view(-1, size)
+    found = total - torch.nanmean(groups, dim=1).repeat_interleave(size, dim=0)
+    if scale == "group":
+        spread = _deviation(groups).repeat_interleave(size, dim=0) if size > 1 else torch.zeros_like(total)
+    elif scale == "batch":
+        spread = _deviation(total[None]).expand(len(total)) if len(total) > 1 else torch.zeros_like(total)
+    if scale != "none":
+        found = found / (spread + 1e-4)
+    return torch.nan_to_num(found, nan=0.0).masked_fill(equal_groups(rewards, weights, size), 0.0)
+
+
+def _deviation(rows: torch.Tensor) -> torch.Tensor:
+    """(R,) sample deviation of each row without its NaNs; NaN for a row with fewer than two numbers."""
+    variance = torch.nanmean((rows - torch.nanmean(rows, dim=1, keepdim=True)) ** 2, dim=1)
+    count = torch.sum(~rows.isnan(), dim=1)
+    return torch.sqrt(variance * torch.where(count > 1, count / (count - 1), torch.nan))

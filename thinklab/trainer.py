@@ -43,7 +43,7 @@ from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer.utils import pad
 
 from thinklab import aas, stage2
-from thinklab.advantages import equal_groups
+from thinklab.advantages import advantages, equal_groups
 from thinklab.batch_metrics import batch_metrics, over_batches
 from thinklab.config.devices import one_gpu
 from thinklab.config.plugins import check_shape
@@ -310,11 +310,14 @@ class ThinkTuningTrainer(GRPOTrainer):
         """Advantage 0 where TRL's is a rounding error, in the loss and in what is logged; returns the share of such rollouts."""
         mode = "train" if self.model.training else "eval"
         size = self.num_generations if mode == "train" else self.num_generations_eval
-        equal = equal_groups(
-            self._rewards, self.reward_weights, size, each=self.multi_objective_aggregation == "normalize_then_sum"
-        )
+        each = self.multi_objective_aggregation == "normalize_then_sum"
+        equal = equal_groups(self._rewards, self.reward_weights, size, each=each)
         first = self.accelerator.process_index * len(out["advantages"])
-        out["advantages"] = out["advantages"].masked_fill(equal[first : first + len(out["advantages"])], 0.0)
+        mine = slice(first, first + len(out["advantages"]))
+        if each:
+            out["advantages"] = out["advantages"].masked_fill(equal[mine], 0.0)
+        else:
+            out["advantages"] = advantages(self._rewards, self.reward_weights, size, self.scale_rewards)[mine]
         logged = self._logs["advantages"]
         recent = [0.0 if same else a for a, same in zip(list(logged)[-len(equal) :], equal.tolist(), strict=False)]
         for _ in recent:

@@ -85,6 +85,25 @@ def test_a_step_by_hand_changes_the_weights_and_the_edited_sentence_is_likelier_
     assert len(lines) == len(metrics.learned.texts) and lines[0]["after"] == mine.after
 
 
+def test_the_advantages_that_the_review_announces_are_those_that_are_trained_with(make):
+    lab = make()
+    lab.guide(lab.rollout())
+    queue = lab.queue
+    first, second, *rest = queue.items
+    queue.accept(first.id)
+    queue.reject(second.id)
+    for item in rest:
+        queue.edit(item.id, item.text + " So it is.")
+    announced = {}
+    for item in queue.items:
+        effect = queue.effect(item.id)
+        values = effect.rejected if item.state == "rejected" else effect.accepted
+        announced |= dict(zip((r.id for r in queue.groups.of(item.rollout)), values, strict=True))
+    assert len(announced) == 8 and len(set(announced.values())) > 2
+    lab.update()
+    assert {r["id"]: r["advantage"] for r in lab.run.read("rollouts")} == announced
+
+
 def test_one_by_one_and_unattended_are_the_run_that_the_command_line_makes(make, tmp_path):
     config = Experiment.model_validate(SMALL)
     run_experiment(config, tmp_path / "command-line")

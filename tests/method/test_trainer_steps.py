@@ -15,7 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from tests.conftest import ROOT
 from tests.method.test_trainer_formula import QUESTIONS, fixed_guide, noisy_reward
 from thinklab.aas import Shaping
-from thinklab.advantages import equal_groups
+from thinklab.advantages import advantages, equal_groups
 from thinklab.config.load import load_config
 from thinklab.empty_steps import skip_empty_steps
 from thinklab.errors import ConfigError
@@ -53,6 +53,32 @@ def test_a_group_of_equal_rewards_is_found_whatever_the_rewards_are(value, size)
     rewards[size:, 0] = torch.linspace(0, 1, size)
     equal = equal_groups(rewards, torch.tensor([1.0, 2.0]), size)
     assert equal.tolist() == [True] * size + [False] * size
+
+
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+def test_advantages_are_trl_s_to_the_last_bit_and_0_in_equal_groups(scale, monkeypatch, model, tokenizer, tmp_path):
+    generator = torch.Generator().manual_seed(3)
+    rewards = torch.randint(0, 3, (24, 2), generator=generator).float() * torch.tensor([1.0, 0.35])
+    rewards[8:16] = torch.tensor([1.0, 0.3])  # an equal group, whose mean in fp32 may differ by a rounding
+    seen = {}
+
+    class Trl(GRPOTrainer):
+        def _calculate_rewards(self, *args, **kwargs):
+            return rewards
+
+        def _generate_and_score_completions(self, inputs):
+            seen["advantages"] = (out := super()._generate_and_score_completions(inputs))["advantages"].clone()
+            return out
+
+    options = {"per_device_train_batch_size": 24, "num_generations": 8, "max_completion_length": 4, "max_steps": 1}
+    config = GRPOConfig(str(tmp_path), scale_rewards=scale, reward_weights=[1.0, 0.5], use_cpu=True, report_to=[], **options)
+    parts = [lambda completions, **_: [0.0] * len(completions)] * 2
+    trainer = Trl(model, parts, config, Dataset.from_list([{"prompt": q} for q in QUESTIONS[:1]] * 3), processing_class=tokenizer)
+    trainer.train()
+    weights = torch.tensor([1.0, 0.5])
+    ours, equal = advantages(rewards, weights, 8, scale), equal_groups(rewards, weights, 8)
+    assert equal[8:16].all() and not ours[equal].any() and not equal.all()
+    assert torch.equal(ours[~equal], seen["advantages"][~equal])
 
 
 def test_equal_is_closer_than_a_millionth_in_the_weighted_sum():

@@ -24,6 +24,7 @@ async ({ state, esm }) => {
   const emit = (name, value) => (on.get(name) ?? []).forEach(f => f(value));
   const pass = async message => { for (const answer of await window.python(message)) emit("msg:custom", answer); };
   window.release = async () => { window.hold = false; for (const m of held.splice(0)) await pass(m); };
+  window.emit = emit;
   window.model = {
     get: key => state[key], set: (key, value) => { state[key] = value; emit(`change:${key}`); },
     save_changes: () => { window.sent.push({ kind: "save_changes" }); },

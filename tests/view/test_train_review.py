@@ -9,11 +9,12 @@ import signal
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from http.cookiejar import CookieJar
 
 import pytest
 
-from tests.review.test_review import GOOD, make, run  # noqa: F401
+from tests.review.test_review import GOOD, make, proposal, run  # noqa: F401
 from tests.support.run_cases import CONFIG, in_this_process, start, wait_until
 from thinklab.errors import ReviewError
 from thinklab.run.folder import RunFolder
@@ -290,13 +291,26 @@ def _desk(batch) -> Desk:
 
 def test_a_last_decision_can_be_taken_back_within_the_grace(make):  # noqa: F811
     batch = OpenBatch(make(), 0, 0, None, "reject", 30.0)
-    for n, id in enumerate(("0-0", "0-1", "0-2", "0-3"), 1):
+    for n, id in enumerate(("0-0", "0-1", "0-2"), 1):  # 0-3 was refused: there is nothing to decide about it
+        assert batch.state("ann", 1)["goes_on_s"] is None
         batch.heard("ann", {"kind": "reject", "n": n, "id": id})
     assert 0 < batch.state("ann", 1)["goes_on_s"] <= 30
     batch.tick()
     assert not batch.closed.is_set()
-    batch.heard("ann", {"kind": "undo", "n": 9, "ids": ["0-3"]})
+    batch.heard("ann", {"kind": "draft", "n": 8, "id": "0-3", "text": "somebody rescues it"})
     assert batch.state("ann", 1)["goes_on_s"] is None
+    batch.heard("ann", {"kind": "reject", "n": 9, "id": "0-3"})
+    assert batch.state("ann", 1)["goes_on_s"] is not None
+    batch.heard("ann", {"kind": "undo", "n": 10, "ids": ["0-2"]})
+    assert batch.state("ann", 1)["goes_on_s"] is None
+
+
+def test_refused_replies_alone_wait_for_people(make):  # noqa: F811
+    refused = {f"0-{k}": replace(proposal(k, ""), status="rejected", reason="missing-tag", detail="no tag") for k in range(4)}
+    batch = OpenBatch(make(proposals=refused), 0, 0, None, "reject", 0.0)
+    batch.look()
+    batch.tick()
+    assert batch.state("ann", 1)["goes_on_s"] is None and not batch.closed.is_set()
 
 
 def test_only_what_changed_is_sent_again(batch):

@@ -14,7 +14,7 @@ from thinklab import aas
 from thinklab.reports.token_spans import teacher_tokens
 from thinklab.widgets import BehaviorStudio, ReviewPane, side_by_side, token_view
 from thinklab.widgets.aas_explorer import aas_html
-from thinklab.widgets.html import html
+from thinklab.widgets.html import html, static
 from thinklab.widgets.token_html import COLORINGS
 
 pytestmark = pytest.mark.browser
@@ -111,8 +111,7 @@ def test_the_studio_is_readable_and_fits(chromium, tmp_path, monkeypatch, theme)
 
 def test_the_pane_s_diff_gives_back_both_texts(page, make):  # noqa: F811
     """Over many pairs: without what was added it is the old text, without what was taken away the new one."""
-    pane = ReviewPane(make())
-    mount(page, pane)
+    mount(page, ReviewPane(make()))
     words = ["a", "b", "I check:", " ", "\n", "12+7=19.", "é", "தமிழ்", "\U0001f600", "<b>"]
     import random
 
@@ -124,6 +123,6 @@ def test_the_pane_s_diff_gives_back_both_texts(page, make):  # noqa: F811
       const join = (d, skip) => d.filter(x => x[0] !== skip).map(x => x[1]).join("");
       return pairs.filter(([a, b]) => { const d = diff(a, b); return join(d, "+") !== a || join(d, "-") !== b; });
     }""",
-        [str(pane._esm), pairs],
+        [static("text_diff.js"), pairs],
     )
     assert found == [], json.dumps(found)

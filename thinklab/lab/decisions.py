@@ -61,7 +61,7 @@ class Decisions:
         queue = self.queue(waiting)
         if auto is not None:
             queue.apply(policy(auto))
-        left = [i for i in queue.items if i.state in ("open", "skipped")]
+        left = [i for i in queue.items if i.waits]
         if left:
             raise LabError(
                 f"{len(left)} of {len(queue)} pieces of guidance are undecided ({', '.join(i.id for i in left[:5])}"

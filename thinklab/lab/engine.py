@@ -193,6 +193,7 @@ class Engine:
             session.run,
             ask=self._ask_again,
             by=by,
+            imitates=session.trainer.imitate,
         )
 
     def _ask_again(self, rollout: Rollout) -> Guidance | None:

@@ -15,6 +15,9 @@ from thinklab.rewards import Rewards
 from thinklab.types import Guidance, GuidanceStatus, Rollout
 
 State = Literal["open", "skipped", "refused", "accepted", "edited", "rejected"]
+REASONS = ("wrong", "off the behavior", "adds nothing", "not in the student's voice", "gives the answer away", "too long")
+"""For a rejection; any other text will do as well."""
+_TAGS = re.compile(r"<(opinion|reason)>.*?</\1>|</?(opinion|reason|phrase)>", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -72,6 +75,10 @@ class Item:
     """A text that somebody began and has not decided on."""
     who: str = ""
     when: str = ""
+    why: str = ""
+    """The reason that came with a rejection."""
+    tags: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def current(self) -> str:
@@ -109,6 +116,19 @@ class Item:
         return self.state in ("accepted", "edited", "rejected")
 
     @property
+    def waits(self) -> bool:
+        """Must somebody decide? Not about a refused reply: it is left out unless a person makes something of it."""
+        return self.state in ("open", "skipped")
+
+    @property
+    def rescue(self) -> str:
+        """What a person may begin with where the reply was refused: the phrase, or the whole reply without its tags."""
+        raw = self.said.raw
+        if "<phrase>" in raw:
+            return clean(raw.rsplit("<phrase>", 1)[1].partition("</phrase>")[0])
+        return clean(_TAGS.sub("", raw))
+
+    @property
     def status(self) -> GuidanceStatus:
         return self.guidance.status
 
@@ -124,7 +144,7 @@ class Item:
                 self.said,
                 status="rejected",
                 reason=self.said.reason or "review",
-                detail=self.said.detail or f"rejected by {self.who}",
+                detail=self.said.detail or f"rejected by {self.who}" + (f": {self.why}" if self.why else ""),
             )
         return self.said
 

@@ -11,26 +11,27 @@ undo is a line too. A queue over the same rollouts reads the file again and stan
 
 from __future__ import annotations
 
-import getpass
-import hashlib
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from thinklab.behavior.behavior import Behavior
 from thinklab.errors import ReviewError, did_you_mean
 from thinklab.guide.guide import Guide
+from thinklab.review import table
+from thinklab.review.agreement import Agreement, agreement
+from thinklab.review.checks import Doubt, doubts
+from thinklab.review.effect import Effect, Groups
 from thinklab.review.item import Item, Preview, State, clean, preview
+from thinklab.review.record import FILE, QUIET, account, key_of, line_of, now
 from thinklab.rewards import Rewards
 from thinklab.run.folder import RunFolder
-from thinklab.types import Guidance, Rollout, guidance_from_json, to_json
+from thinklab.types import Guidance, Rollout, guidance_from_json
 
-FILE = "reviews"
 Auto = Literal["accept", "accept_if_detected"] | Callable[[Item], bool | str | None]
 
 
@@ -38,13 +39,14 @@ class ReviewQueue:
     """The guided rollouts of one generation, and every decision about them.
 
     Args:
-        rollouts: of one or several generations; those without guidance are left out.
+        rollouts: of one or several generations; those without guidance are not decided on, but shown as others of their group.
         proposals: by rollout id, as ``Guide.propose`` returns them; what it rejected can be written anew.
         guide: knows the behaviors, the tokenizer and the most tokens that guidance may have.
         rewards: for the truth and the reward preview.
         run: where ``reviews.jsonl`` lies; None keeps the decisions in memory alone.
         ask: asks the teacher again about one rollout; None when it cannot be asked.
         by: who decides; the name of the account by default.
+        imitates: the method trains on guided texts with weight 1, whatever their advantage.
 
     Raises:
         ReviewError: for guidance of a behavior that ``guide`` does not know.
@@ -59,13 +61,15 @@ class ReviewQueue:
         run: RunFolder | None = None,
         ask: Callable[[Rollout], Guidance | None] | None = None,
         by: str | None = None,
+        imitates: bool = False,
     ):
         self.guide, self.rewards, self.run, self.ask = guide, rewards, run, ask
         self._person = threading.local()
-        self.by = by or _account()
+        self.by = by or account()
         self._behaviors = {b.name: b for b, _ in guide.behaviors}
         self._items: dict[str, Item] = {}
         self._previews: dict[tuple[str, str], Preview] = {}
+        self.groups = None if rewards is None else Groups(rollouts, rewards, imitates)
         self._history: list[tuple[str, Item, str]] = []
         """(action, the item before it, mark of a decision about several) of all that undo can take back."""
         self._closed = ""
@@ -149,7 +153,7 @@ class ReviewQueue:
 
     def recent(self, n: int = 10) -> list[Item]:
         """The items that were decided last, newest first; each once."""
-        ids = dict.fromkeys(before.id for action, before, _ in reversed(self._history) if action != "draft")
+        ids = dict.fromkeys(before.id for action, before, _ in reversed(self._history) if action not in QUIET)
         return [self._items[i] for i in ids if self._items[i].state not in ("open", "refused")][:n]
 
     def filter(
@@ -159,6 +163,8 @@ class ReviewQueue:
         detector: bool | None = None,
         question: str = "",
         state: State | None = None,
+        text: str = "",
+        tag: str = "",
     ) -> list[Item]:
         """Items that fit all that is given.
 
@@ -167,6 +173,8 @@ class ReviewQueue:
             behavior: the name of the one that was asked for.
             detector: whether it finds the behavior with the text as it stands.
             question: a part of the question's text, upper or lower case.
+            text: a part of anything: question, answer, guidance, raw reply, note, tags, ids, names.
+            tag: one of its tags.
         """
         tests: dict[str | None, Callable[[Item], bool]] = {
             None: lambda i: True,
@@ -187,6 +195,8 @@ class ReviewQueue:
             and behavior in (None, i.behavior)
             and state in (None, i.state)
             and question.casefold() in i.question.casefold()
+            and text.casefold() in _everything(i).casefold()
+            and (not tag or tag in i.tags)
             and (detector is None or self.preview(i.id).found is detector)
         ]
 
@@ -199,6 +209,35 @@ class ReviewQueue:
                 self._previews.clear()
             self._previews[id, text] = preview(item, text, self._behaviors[item.behavior], self.guide, self.rewards)
         return self._previews[id, text]
+
+    def doubts(self, id: str) -> list[Doubt]:
+        """What speaks against taking it unseen; [] for one that ``accept_all`` takes."""
+        return doubts(self[id], self.preview(id))
+
+    def effect(self, id: str, text: str | None = None) -> Effect | None:
+        """What accepting ``text`` (default: the text as it stands), and what rejecting it, does to the advantages of its group; None
+        without ``rewards``, or where a detector cannot be run here."""
+        item = self[id]
+        if self.groups is None:
+            return None
+        separators = {name: b.separator for name, b in self._behaviors.items()}
+        return self.groups.effect(item, item.current if text is None else clean(text), separators, self._items)
+
+    def deciders(self, id: str) -> list[str]:
+        """Who has decided about it so far, policies left out; what was taken back does not count."""
+        item = self[id]
+        found = {before.who for _, before, _ in self._history if before.id == id and before.decided}
+        return sorted(who for who in found | ({item.who} if item.decided else set()) if who and not who.startswith("auto:"))
+
+    def agreement(self) -> list[Agreement]:
+        """Of every two people who decided about the same guidance of this run; [] without a run folder."""
+        return [] if self.run is None else agreement(self.run.read(FILE))
+
+    def export(self, path: str | Path) -> Path:
+        """Write the decisions as they stand as a table; ``.csv`` or ``.jsonl`` by the name."""
+        path = Path(path)
+        path.write_text(table.as_text(self.items, path.suffix.removeprefix(".")), "utf-8")
+        return path
 
     def decided(self) -> dict[str, Guidance]:
         """Guidance by rollout id, for ``Guide.splice``. Skipped and open ones keep the status that they came with: ``proposed``
@@ -215,9 +254,18 @@ class ReviewQueue:
         """
         return self._settle(id, self[id].current, "accept")
 
-    def reject(self, id: str) -> Item:
-        """Leave the rollout as it was sampled."""
-        return self._decide(id, "reject", state="rejected")
+    def reject(self, id: str, why: str = "") -> Item:
+        """Leave the rollout as it was sampled; ``why`` goes into its record."""
+        return self._decide(id, "reject", state="rejected", why=_line(why))
+
+    def annotate(self, id: str, tags: Iterable[str] | None = None, note: str | None = None) -> Item:
+        """Replace its tags, its note or both; decides nothing, and undo leaves it alone."""
+        item = self[id]
+        kept = item.tags if tags is None else tuple(dict.fromkeys(filter(None, map(_line, tags))))
+        note = item.note if note is None else clean(note)
+        if (kept, note) == (item.tags, item.note):
+            return item
+        return self._decide(id, "note", tags=kept, note=note, draft=item.draft, who=item.who, when=item.when, why=item.why)
 
     def edit(self, id: str, text: str) -> Item:
         """Take ``text`` in place of the teacher's.
@@ -261,22 +309,23 @@ class ReviewQueue:
             The items as they stand now; [] when there was nothing to take back.
         """
         with self._lock:
-            real = [k for k, (action, before, _) in enumerate(self._history) if action != "draft" and self._may_undo(before.id)]
+            real = [k for k, (action, before, _) in enumerate(self._history) if action not in QUIET and self._may_undo(before.id)]
             if not real:
                 return []
             mark, ids = self._history[real[-1]][2], [self._history[real[-1]][1].id]
             if mark:
                 ids = [before.id for _, before, m in self._history if m == mark and self._may_undo(before.id)]
-            self._write([{**self._line(self._items[ids[0]], "undo", _now()), "undone": ids}])
+            self._write([{**line_of(self._items[ids[0]], "undo", self.by, now()), "undone": ids}])
             return self._take_back(ids)
 
     def accept_all(self, ids: Iterable[str] | None = None) -> list[Item]:
-        """Accept every undecided item (of ``ids``) that the detector finds, that can be spliced, and whose verdict is the truth.
+        """Accept every undecided item (of ``ids``) that nothing speaks against (``doubts``): the detector finds the behavior, the
+        verdict is the truth, no limit is broken, and no draft was begun.
 
         One undo takes all of it back.
         """
         with self._lock:
-            good = [i for i in self._undecided(ids) if i.agrees and self.preview(i.id).found and self.preview(i.id).fits]
+            good = [i for i in self._undecided(ids) if not self.doubts(i.id)]
             return self._together([(i, "accept", self._settled(i, i.current)) for i in good])
 
     def apply(self, auto: Auto, ids: Iterable[str] | None = None) -> list[Item]:
@@ -284,8 +333,8 @@ class ReviewQueue:
 
         Args:
             auto: ``accept`` takes all that can be spliced and rejects the rest, ``accept_if_detected`` also rejects what the
-                detector does not find. A callable gets the ``Item`` and returns True (accept), False (reject), a text (edit)
-                or None (leave it as it is).
+                detector does not find. Both take what the teacher wrote: a draft that somebody began is not trained on.
+                A callable gets the ``Item`` and returns True (accept), False (reject), a text (edit) or None (leave it as it is).
 
         Raises:
             ReviewError: for another policy, or another answer of the callable; nothing is decided then.
@@ -297,7 +346,7 @@ class ReviewQueue:
                 steps = []
                 for item in self._undecided(ids):
                     answer = self._policy(auto, item)
-                    text = clean(answer) if isinstance(answer, str) else item.current
+                    text = clean(answer) if isinstance(answer, str) else item.text
                     if answer is None:
                         continue
                     if answer is False or not self.preview(item.id, text).fits:
@@ -323,7 +372,7 @@ class ReviewQueue:
         if auto == "accept":
             return True
         if auto == "accept_if_detected":
-            return bool(self.preview(item.id).found)
+            return bool(self.preview(item.id, item.text).found)
         if not callable(auto):
             raise ReviewError(
                 f"unknown policy {auto!r}{did_you_mean(str(auto), ('accept', 'accept_if_detected'))}; "
@@ -353,42 +402,15 @@ class ReviewQueue:
 
     def _together(self, steps: Sequence[tuple[Item, str, dict[str, Any]]]) -> list[Item]:
         """Several decisions as one: all on disk, or none."""
-        when = _now()
+        when = now()
         mark = f"{when} {len(self._history)}" if len(steps) > 1 else ""
-        after = [
-            (item, action, replace(item, **{"draft": None, "who": self.by, "when": when, **change}))
-            for item, action, change in steps
-        ]
-        lines = []
-        for _, action, new in after:
-            line = self._line(new, action, when)
-            if mark:
-                line["together"] = mark
-            if new.draft is not None:
-                line["draft"] = new.draft
-            if action == "ask":
-                line["guidance"] = to_json(new.said)
-            lines.append(line)
-        self._write(lines)
+        fresh = {"draft": None, "why": "", "who": self.by, "when": when}
+        after = [(item, action, replace(item, **{**fresh, **change})) for item, action, change in steps]
+        self._write([line_of(new, action, self.by, when, mark) for _, action, new in after])
         for item, action, new in after:
             self._history.append((action, item, mark))
             self._items[item.id] = new
         return [new for _, _, new in after]
-
-    def _line(self, item: Item, action: str, when: str) -> dict[str, Any]:
-        return {
-            "generation": generation_of(item.rollout),
-            "rollout": item.id,
-            "key": _key(item.rollout),
-            "action": action,
-            "state": item.state,
-            "behavior": item.behavior,
-            "raw": item.said.raw,
-            "said": item.said.text,
-            "edited": item.text if item.text != item.said.text else None,
-            "who": self.by,
-            "when": when,
-        }
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         if self.closed and lines:
@@ -404,8 +426,8 @@ class ReviewQueue:
                 if k is None:
                     break
                 action, before, _ = self._history.pop(k)
-                self._items[i] = before
-                if action != "draft":
+                self._items[i] = replace(before, tags=self._items[i].tags, note=self._items[i].note)
+                if action not in QUIET:
                     break
         return [self._items[i] for i in ids]
 
@@ -413,7 +435,7 @@ class ReviewQueue:
         """Take the decisions from the file that are about these very rollouts."""
         if self.run is None:
             return
-        keys = {i: _key(item.rollout) for i, item in self._items.items()}
+        keys = {i: key_of(item.rollout) for i, item in self._items.items()}
         for line in self.run.read(FILE):
             item = self._items.get(line["rollout"])
             if item is None or line["key"] != keys[item.id]:
@@ -421,34 +443,26 @@ class ReviewQueue:
             if line["action"] == "undo":
                 self._take_back([i for i in line["undone"] if i in self._items])
                 continue
+            if line["action"] == "note":
+                self._history.append(("note", item, ""))
+                self._items[item.id] = replace(item, tags=tuple(line["tags"]), note=line["note"])
+                continue
             said = guidance_from_json(line["guidance"]) if line["action"] == "ask" else item.said
             if said.text != line["said"] and line["state"] not in ("edited", "open", "refused"):
                 continue  # the teacher now says something else than what was accepted, rejected or skipped
             text = said.text if line["edited"] is None else line["edited"]
             self._history.append((line["action"], item, line.get("together", "")))
-            self._items[item.id] = replace(
-                item, said=said, text=text, state=line["state"], draft=line.get("draft"), who=line["who"], when=line["when"]
-            )
+            change = {"state": line["state"], "draft": line.get("draft"), "why": line.get("why", "")}
+            self._items[item.id] = replace(item, said=said, text=text, who=line["who"], when=line["when"], **change)
 
 
-def generation_of(rollout: Rollout) -> int:
-    """The first part of its id; -1 when it does not begin with a number."""
-    head = rollout.id.partition("-")[0]
-    return int(head) if head.isdecimal() else -1
+def _everything(item: Item) -> str:
+    """All text about it, for a search."""
+    said, rollout = item.said, item.rollout
+    parts = (item.id, item.question, item.student_text, rollout.example.gold, said.text, said.raw, item.text, item.draft or "")
+    return "\n".join((*parts, item.behavior, said.detail, item.who, item.why, item.note, *item.tags))
 
 
-def _key(rollout: Rollout) -> str:
-    """Tells this rollout from another one with the same id, of a run that was begun anew."""
-    what = json.dumps([rollout.example.id, rollout.example.question, list(rollout.student_ids)])
-    return hashlib.sha256(what.encode()).hexdigest()[:12]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
+def _line(text: str) -> str:
+    """What somebody typed into a field, as one line."""
+    return " ".join(clean(text).split())

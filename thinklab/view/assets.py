@@ -17,9 +17,9 @@ from pathlib import Path
 from thinklab.widgets import html as widget_html
 
 STATIC = Path(__file__).parent / "static"
-SHARED = {"thinklab/review_pane.js": "review_pane.js"}
+SHARED = {f"thinklab/{name}": name for name in widget_html.imported("review_pane.js")}
 """Modules of the notebook's widgets, by the name that they are imported under."""
-STYLES = ("theme.css", "review_pane.css", "tokens.css")
+STYLES = ("theme.css", "review_pane.css", "rich_text.css", "tokens.css")
 """Of the widgets; ``view.css`` follows them."""
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from thinklab.errors import ReviewError
 from thinklab.review.item import Item
 from thinklab.review.queue import Auto, ReviewQueue
-from thinklab.widgets.review_pane import ReviewPane
+from thinklab.widgets.review_pane import READS, ReviewPane
 
 Default = Literal["accept", "accept_if_detected", "reject"]
 LONGEST_NAME = 40
@@ -27,7 +27,7 @@ HERE_S = 15.0
 """Somebody whose browser has not asked for so long has left."""
 _NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 _answers: ContextVar[list[dict[str, Any]]] = ContextVar("answers")
-KINDS = {"accept", "reject", "skip", "edit", "write", "draft", "undo", "accept_all", "ask", "preview"}
+KINDS = {"accept", "reject", "skip", "edit", "write", "draft", "note", "undo", "accept_all", "ask"} | READS - {"shown"}
 
 
 class _Pane(ReviewPane):
@@ -85,7 +85,7 @@ class OpenBatch:
                 "people": self.people(),
                 "left_s": _until(self.deadline),
                 "goes_on_s": _until(None if self._decided_at is None else self._decided_at + self.grace_s),
-                "undecided": sum(not i.decided for i in self.queue.items),
+                "undecided": sum(i.waits for i in self.queue.items),
             }
             if not since:
                 state["traits"] = {k: v for k, v in self.pane.get_state().items() if not k.startswith("_") and k != "items"}
@@ -118,7 +118,7 @@ class OpenBatch:
             _answers.reset(token)
         with self._lock:
             self._people[name] = time.monotonic()
-            if message["kind"] != "preview":
+            if message["kind"] not in READS:
                 self._version += 1
                 asked = message.get("ids") or []
                 for id in {*(row["id"] for answer in said for row in answer.get("items", ())), *asked} & self._changed.keys():
@@ -129,7 +129,7 @@ class OpenBatch:
                         *answer.get("items", ()),
                         *(self.pane.row(self.queue[i]) for i in asked if i in self._changed and i not in there),
                     ]
-                self._decided_at = time.monotonic() if all(i.decided for i in self.queue.items) else None
+                self._decided_at = time.monotonic() if self._all_decided() else None
         return said
 
     # ---- how it ends
@@ -149,8 +149,14 @@ class OpenBatch:
     def look(self) -> None:
         """For a batch that was decided in an earlier sitting."""
         with self._lock:
-            if self._decided_at is None and all(i.decided for i in self.queue.items):
+            if self._decided_at is None and self._all_decided():
                 self._decided_at = time.monotonic()
+
+    def _all_decided(self) -> bool:
+        """Nothing waits for a decision, and nobody is at work on a refused reply. A batch of refused replies alone waits for people:
+        there is nothing to train on unless they rescue one."""
+        items = self.queue.items
+        return any(i.decided for i in items) and not any(i.waits or (not i.decided and i.draft is not None) for i in items)
 
     def _close(self, why: str, who: str) -> None:
         with self._lock:
@@ -158,7 +164,7 @@ class OpenBatch:
                 return
             self.why, self.closed_by = why, who
             with self.queue.locked():
-                self.queue.apply(policy(self.default, self.queue))
+                self.queue.apply(policy(self.default))
                 self.queue.closed = f"this batch is closed ({why}{f', by {who}' if who else ''}); the training has gone on"
             self.closed.set()
 
@@ -220,19 +226,13 @@ def check_name(name: str) -> str:
     return name
 
 
-def policy(default: Default, queue: ReviewQueue) -> Auto:
+def policy(default: Default) -> Auto:
     """``default`` for ``queue.apply``. What somebody began to write and did not decide on is left out, not trained on."""
 
     def reject(item: Item) -> bool:
         return False
 
-    def accept(item: Item) -> bool | str:
-        return item.text if item.draft is not None else True
-
-    def accept_if_detected(item: Item) -> bool | str:
-        return accept(item) if queue.preview(item.id, item.text).found else False
-
-    return {"reject": reject, "accept": accept, "accept_if_detected": accept_if_detected}[default]
+    return reject if default == "reject" else default
 
 
 def of_people(items: Iterable[Item]) -> str:

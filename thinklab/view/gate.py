@@ -76,7 +76,8 @@ class ReviewGate:
         if guide.failed or not waiting.proposals:  # the run ends, or there is nothing to decide
             self.waiting = None
             return guide.splice(rollouts, waiting.proposals)
-        queue = ReviewQueue(rollouts, waiting.proposals, guide, self.session.trainer.score, self.session.run)
+        trainer, run = self.session.trainer, self.session.run
+        queue = ReviewQueue(rollouts, waiting.proposals, guide, trainer.score, run, imitates=trainer.imitate)
         with torch.random.fork_rng(enabled=True):  # what is asked again meanwhile cannot change the run
             self._wait(queue, waiting)
         self.waiting = None

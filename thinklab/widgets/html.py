@@ -15,6 +15,26 @@ def static(name: str) -> str:
     return (STATIC / name).read_text("utf-8")
 
 
+_IMPORT = re.compile(r'^import \{[^}]*\} from "thinklab/(\w+\.js)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=function |const |let |class )", re.MULTILINE)
+
+
+def module(name: str) -> str:
+    """A JavaScript module with those that it imports written in: a notebook loads one text, the viewer loads the files."""
+    before: list[str] = []
+    todo = list(dict.fromkeys(_IMPORT.findall(static(name))))
+    while todo:
+        file = todo.pop()
+        before = [file, *(f for f in before if f != file)]
+        todo += _IMPORT.findall(static(file))
+    return "".join([*(_EXPORT.sub("", _IMPORT.sub("", static(f))) for f in before), _IMPORT.sub("", static(name))])
+
+
+def imported(name: str) -> list[str]:
+    """The module and all that it imports, by file."""
+    return [name, *dict.fromkeys(f for file in _IMPORT.findall(static(name)) for f in imported(file))]
+
+
 def css(name: str) -> str:
     """The shared colors and the view's own rules."""
     return static("theme.css") + static(name)

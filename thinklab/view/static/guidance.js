@@ -2,7 +2,7 @@
 import { chip, el, field, notice, searchBox, select } from "thinklab/dom.js";
 import { get } from "thinklab/api.js";
 import { pager } from "thinklab/pager.js";
-import { diff } from "thinklab/review_pane.js";
+import { diff } from "thinklab/text_diff.js";
 
 /** What was taken away and what was added between two texts. */
 export function changes(before, after) {

@@ -1,65 +1,30 @@
 // The review pane: one decision at a time, by key. A decision shows at once and is sent to Python, which writes it to disk and
 // answers with the items as they now are; until then it counts as "not saved yet". Nothing here ever parses model text as HTML:
-// it only goes through textContent and the value of a text box.
+// it only goes through textContent, the value of a text box, and a tree of known elements (rich_text.js).
+import { diff } from "thinklab/text_diff.js";
+import { fill, make } from "thinklab/rich_text.js";
+import { factsColumn } from "thinklab/review_facts.js";
+import { filterRow, sorted } from "thinklab/review_filters.js";
+import { drawGroup } from "thinklab/review_group.js";
+import { helpBox } from "thinklab/review_help.js";
+import { decisionsPanel, notesPanel, reasonBar } from "thinklab/review_notes.js";
+import { takeFocus, watchKernel } from "thinklab/review_life.js";
 
 const DECIDED = ["accepted", "edited", "rejected"];
 const WORDS = {
   open: "open", skipped: "skipped", refused: "reply refused", accepted: "accepted", edited: "accepted, edited", rejected: "rejected",
 };
 const SIGNS = { accepted: "✓", edited: "✎", rejected: "✗", skipped: "→", open: "·", refused: "!" };
-const HELP = [
-  ["a", "accept the text as it stands in the box"], ["x", "reject: the answer stays as it was sampled"], ["e", "edit the text"],
-  ["w", "write it yourself, from an empty box"], ["space", "skip, leave for later"], ["⌫", "undo the last decision"],
-  ["r", "ask the teacher again"], ["j n ↓ →", "next"], ["k p ↑ ←", "previous"], ["/", "search in the questions"], ["?", "this help"],
-  ["Ctrl ⏎", "in the box: accept what you wrote"], ["Esc", "leave the box; the text is kept as a draft"],
-];
+const READS = ["preview", "view", "table", "agreement", "shown"]; // messages that decide nothing
 const growsByItself = CSS.supports("field-sizing", "content");
 const PAUSE = 300; // ms without typing before Python is asked for a preview
-
-/** Words, spaces and signs of `before` and `after` as [kind, text], kind "=", "-" or "+". */
-export function diff(before, after) {
-  const cut = text => text.match(/[\p{L}\p{N}_]+|\s+|[^\p{L}\p{N}_\s]/gu) ?? [];
-  const a = cut(before), b = cut(after), out = [];
-  const add = (kind, text) => {
-    if (!text) return;
-    if (out.length && out.at(-1)[0] === kind) out.at(-1)[1] += text; else out.push([kind, text]);
-  };
-  let start = 0, end = 0;
-  while (start < a.length && start < b.length && a[start] === b[start]) start++;
-  while (end < a.length - start && end < b.length - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
-  add("=", a.slice(0, start).join(""));
-  const x = a.slice(start, a.length - end), y = b.slice(start, b.length - end), width = y.length + 1;
-  if (x.length * y.length > 250000) { // a long text replaced as a whole: no use in looking for common words
-    add("-", x.join("")); add("+", y.join(""));
-  } else {
-    const table = new Uint16Array((x.length + 1) * width); // longest common subsequence of x[i:], y[j:]
-    for (let i = x.length - 1; i >= 0; i--) for (let j = y.length - 1; j >= 0; j--)
-      table[i * width + j] = x[i] === y[j] ? table[(i + 1) * width + j + 1] + 1
-        : Math.max(table[(i + 1) * width + j], table[i * width + j + 1]);
-    let i = 0, j = 0;
-    while (i < x.length || j < y.length) {
-      if (i < x.length && j < y.length && x[i] === y[j]) { add("=", x[i]); i++; j++; }
-      else if (i < x.length && (j === y.length || table[(i + 1) * width + j] >= table[i * width + j + 1])) add("-", x[i++]);
-      else add("+", y[j++]);
-    }
-  }
-  add("=", a.slice(a.length - end).join(""));
-  return out;
-}
-
-function make(parent, tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  parent?.append(node);
-  return node;
-}
 
 function render({ model, el }) {
   let items = [...model.get("items")], recent = [...model.get("recent")], history = [], current = null, writing = false, helped = false;
   let sent = 0, timer = 0, asked = null; // asked: the number of the preview that is on its way
-  const waiting = new Map(), previews = new Map();
-  const maxTokens = model.get("max_tokens"), canAsk = model.get("can_ask");
+  let alive = true, rich = true, whole = false;
+  const waiting = new Map(), previews = new Map(), views = new Map();
+  const maxTokens = model.get("max_tokens"), canAsk = model.get("can_ask"), me = model.get("me") ?? "", leftOut = model.get("left_out") ?? {};
 
   // ---- the page, built once
 
@@ -67,65 +32,54 @@ function render({ model, el }) {
   root.tabIndex = 0;
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", "Review of the teacher's guidance");
+  const banner = make(root, "div", "tl-banner");
+  banner.setAttribute("role", "alert");
+  banner.hidden = true;
   const top = make(root, "div", "tl-top");
   make(top, "h3", "", "Review");
   const progress = make(top, "span", "tl-soft tl-progress"), bar = make(top, "span", "tl-bar");
   const saved = make(top, "span", "tl-soft tl-saved");
-  const bulk = button(top, "", "", acceptAll, "tl-bulk"), helpButton = button(top, "Help", "?", help);
-  const filters = make(root, "div", "tl-filters");
-  const filter = {
-    verdict: choice("verdict", [["", "any verdict"], ["agrees", "verdict is right"], ["disagrees", "verdict is wrong"],
-      ["correct", "teacher: correct"], ["incorrect", "teacher: incorrect"]]),
-    behavior: choice("behavior", [["", "any behavior"], ...[...new Set(items.map(i => i.behavior))].map(b => [b, b])]),
-    found: choice("detector", [["", "any detection"], ["yes", "detected"], ["no", "not detected"]]),
-    state: choice("decision", [["", "any decision"], ["todo", "undecided"], ...Object.entries(WORDS)]),
-  };
-  const search = make(filters, "input", "tl-search");
-  search.type = "search"; search.placeholder = "search questions"; search.setAttribute("aria-label", "search in the questions");
-  const helpBox = make(root, "div", "tl-help");
-  helpBox.hidden = true;
-  for (const [key, what] of HELP) { const p = make(helpBox, "p"); make(p, "kbd", "", key); p.append(what); }
-
+  const keysOn = make(top, "span", "tl-soft tl-keys-on");
+  const bulk = button(top, "", "A", acceptAll, "tl-bulk"), more = button(top, "Export", "d", () => decisions.toggle()), helpButton = button(top, "Help", "?", help);
+  const filters = filterRow(root, items, Object.entries(WORDS), me, () => refilter()), { search, blind, todo } = filters;
+  const keyHelp = helpBox(root);
+  const decisions = decisionsPanel(root, (kind, more) => send({ kind, ...more }));
   const body = make(root, "div", "tl-body"), main = make(body, "div", "tl-main"), side = make(body, "div", "tl-side");
   const where = make(main, "div", "tl-where"), place = make(where, "span", "tl-soft"), chip = make(where, "span", "tl-chip");
   const steps = make(where, "span", "tl-steps");
   const question = section("Question", "tl-text tl-question"), student = section("The student's answer", "tl-text tl-quote");
+  const studentLabel = student.previousSibling, unfold = button(studentLabel, "", "o", unfolded, "tl-small"), source = button(studentLabel, "", "m", sourced, "tl-small");
+  const refused = section("The raw reply, refused", "tl-text tl-quote tl-raw-reply");
+  button(refused.previousSibling, "Edit it", "e", edit, "tl-small tl-rescue");
   const boxLabel = make(make(main, "div"), "label", "tl-label"), box = make(boxLabel.parentNode, "textarea", "tl-box");
   boxLabel.htmlFor = box.id = `tl-box-${Math.random().toString(36).slice(2)}`;
   box.spellcheck = false;
-  const changes = section("", "tl-text tl-diff"), changesLabel = changes.previousSibling;
-  const facts = make(side, "div", "tl-facts"), fact = {}; // no dl: notebooks have rules of their own for dt
-  for (const [key, name] of [["verdict", "Verdict on the student's answer"], ["behavior", "Behavior asked for"],
-    ["detector", "Detector, with this text"], ["reward", "Reward"], ["tokens", "Tokens"]]) {
-    const row = make(facts, "div");
-    make(row, "span", "tl-label", name);
-    fact[key] = make(row, "div", `tl-${key}`);
-  }
-  const say = make(root, "p", "tl-say");
+  const two = make(main, "div", "tl-two-texts"), changes = section("", "tl-text tl-diff", two), changesLabel = changes.previousSibling;
+  const reads = section("As it reads", "tl-text tl-reads", two);
+  const others = make(main, "details", "tl-others"), othersLabel = make(others, "summary", "tl-label"), group = make(others, "div", "tl-group-box");
+  const verdict = make(null, "div", "tl-now-bar"), facts = factsColumn(side, verdict, maxTokens);
+  const notes = notesPanel(side, (id, tags, note) => { replace({ ...get(id), tags, note }); send({ kind: "note", id, tags, note }); draw(); });
+  const foot = make(root, "div", "tl-foot-bar"), say = make(foot, "p", "tl-say");
   say.setAttribute("aria-live", "polite");
-  const keys = make(root, "div", "tl-keys");
+  const reasons = reasonBar(foot, model.get("reasons") ?? [], why => { root.focus({ preventScroll: true }); settle("reject", undefined, why); });
+  foot.append(verdict);
+  const keys = make(foot, "div", "tl-keys");
   const buttons = {
-    a: button(keys, "Accept", "a", accept, "tl-primary"), x: button(keys, "Reject", "x", () => settle("reject")),
+    a: button(keys, "Accept", "a", accept, "tl-primary"), x: button(keys, "Reject", "x", () => settle("reject")), X: button(keys, "Reject …", "X", why),
     e: button(keys, "Edit", "e", edit), w: button(keys, "Write it", "w", write), space: button(keys, "Skip", "space", () => settle("skip")),
     r: button(keys, "Ask again", "r", askAgain), undo: button(keys, "Undo", "⌫", undo, "tl-push"),
     k: button(steps, "Previous", "k", () => move(-1)), j: button(steps, "Next", "j", () => move(1)),
   };
+  buttons.X.title = "reject and say why";
   const log = make(root, "div", "tl-log");
   make(log, "span", "tl-soft", "Last decisions");
   const recentList = make(log, "span", "tl-recent");
   buttons.r.title = canAsk ? "" : "this teacher cannot be asked again";
 
-  function section(label, className) {
-    const part = make(main, "div");
-    make(part, "span", "tl-label", label);
-    return make(part, "p", className);
-  }
-  function choice(label, options) {
-    const select = make(filters, "select", `tl-filter-${label}`);
-    select.setAttribute("aria-label", label);
-    for (const [value, text] of options) make(select, "option", "", text).value = value;
-    select.addEventListener("change", refilter);
-    return select;
+  function section(label, className, parent = main) {
+    const part = make(parent, "div", "tl-section");
+    make(part, "div", "tl-label", label);
+    return make(part, "div", className);
   }
   function button(parent, text, key, action, className = "") {
     const node = make(parent, "button", className);
@@ -142,39 +96,32 @@ function render({ model, el }) {
   // ---- what is shown
 
   const get = id => items.find(i => i.id === id);
-  const todo = i => !DECIDED.includes(i.state);
-  const textOf = i => i.draft ?? i.text;
+  const textOf = i => filters.hidden(i) ? i.said : i.draft ?? i.text;
   const typed = () => box.value.replace(/\r\n?/g, "\n").trim();
-  const previewOf = (i, text) => previews.get(`${i.id}\n${text}`) ?? (text === i.quick?.text ? i.quick : null);
-  function fits(i) {
-    const needle = search.value.toLowerCase(), v = filter.verdict.value, s = filter.state.value, f = filter.found.value;
-    return (!needle || i.question.toLowerCase().includes(needle)) && (!filter.behavior.value || i.behavior === filter.behavior.value)
-      && (!s || (s === "todo" ? todo(i) : i.state === s)) && (!f || (previewOf(i, textOf(i))?.found === (f === "yes")))
-      && (!v || { agrees: i.agrees === true, disagrees: i.agrees === false, correct: i.verdict === true, incorrect: i.verdict === false }[v]);
-  }
-  const visible = () => items.filter(fits);
-  const passing = () => items.filter(i => {
-    const p = todo(i) && i.agrees === true && fits(i) && previewOf(i, textOf(i));
-    return p && p.found === true && p.fits;
-  });
+  const previewOf = (i, text) => previews.get(`${i.id}\n${text}`)?.preview ?? (text === i.quick?.text ? i.quick : null);
+  const fits = i => filters.fits(i, one => previewOf(one, textOf(one))?.found);
+  const ordered = () => filters.ordered(items), visible = () => ordered().filter(fits);
+  const bulkNow = () => sorted(blind() ? [] : items.filter(i => !DECIDED.includes(i.state) && fits(i)), leftOut);
 
   function draw() { // everything but the text in the box
     const n = state => items.filter(i => i.state === state).length;
-    const done = items.filter(i => !todo(i)).length;
-    progress.textContent = `${done} of ${items.length} decided`;
+    const done = items.filter(i => DECIDED.includes(i.state)).length, cannot = n("refused");
+    progress.textContent = `${done} of ${items.length} decided${cannot ? `, ${cannot} refused` : ""}`;
+    progress.title = cannot ? "a refused reply is left out unless you rescue it" : "";
     bar.replaceChildren(...["accepted", "edited", "rejected"].map(state => {
       const part = make(null, "i", state);
       part.style.width = `${100 * n(state) / Math.max(1, items.length)}%`;
       part.title = `${n(state)} ${WORDS[state]}`;
       return part;
     }));
-    saved.textContent = waiting.size ? `${waiting.size} not saved yet` : "all saved";
-    saved.className = `tl-saved ${waiting.size ? "tl-warn" : "tl-soft"}`;
-    const seen = visible(), good = passing().length;
+    saved.textContent = !alive ? "not connected" : waiting.size ? `${waiting.size} not saved yet` : "all saved";
+    saved.className = `tl-saved ${!alive ? "tl-bad" : waiting.size ? "tl-warn" : "tl-soft"}`;
+    drawKeys();
+    const seen = visible(), { passing, left } = bulkNow(), good = passing.length;
     bulk.firstChild.textContent = `Accept all that pass (${good})`;
-    bulk.title = "undecided ones that the detector finds and whose verdict is right; one undo takes all of it back";
+    bulk.title = ["undecided ones that nothing speaks against; one undo takes all of it back", left].filter(Boolean).join(". ");
     bulk.disabled = !good;
-    recentList.replaceChildren(...recent.slice(0, 10).map(get).filter(Boolean).map(i => {
+    recentList.replaceChildren(...(blind() ? [] : recent).slice(0, 10).map(get).filter(Boolean).map(i => {
       const b = make(null, "button", "", `${SIGNS[i.state]} ${i.id}`);
       b.type = "button"; b.title = `${WORDS[i.state]}: ${i.question}`;
       b.setAttribute("aria-current", i.id === current);
@@ -185,24 +132,32 @@ function render({ model, el }) {
     buttons.undo.disabled = !history.length && !recent.length;
     buttons.r.disabled = !canAsk || !get(current);
     body.hidden = !get(current);
-    for (const key of "axewkj") buttons[key].disabled = !get(current);
-    buttons.space.disabled = !get(current);
+    for (const key of ["a", "x", "e", "w", "k", "j", "X", "space"]) buttons[key].disabled = !get(current);
     const item = get(current);
-    if (!item) { tell(items.length ? "Nothing fits these filters." : "There is no guidance to review."); return; }
+    verdict.hidden = !item;
+    if (!item) { if (alive) tell(items.length ? "Nothing fits these filters." : "There is no guidance to review."); still(); return; }
     const at = seen.findIndex(i => i.id === current);
     const filtered = seen.length < items.length ? ` shown, ${items.length} in all` : "";
     place.textContent = `${at < 0 ? "not one" : at + 1} of ${seen.length}${filtered}  ·  rollout ${item.id}`;
-    chip.textContent = WORDS[item.state] + (model.get("several") && item.who && !todo(item) ? ` by ${item.who}` : "");
-    chip.className = `tl-chip ${{ accepted: "tl-good", edited: "tl-good", rejected: "tl-bad", refused: "tl-bad" }[item.state] ?? "tl-soft"}`;
+    const hides = blind() && todo(item);
+    chip.textContent = hides ? "not decided by you" : WORDS[item.state] + (model.get("several") && item.who && DECIDED.includes(item.state) ? ` by ${item.who}` : "") + (item.state === "rejected" && item.why ? `: ${item.why}` : "");
+    chip.className = `tl-chip ${hides ? "tl-soft" : { accepted: "tl-good", edited: "tl-good", rejected: "tl-bad", refused: "tl-bad" }[item.state] ?? "tl-soft"}`;
+    notes.show(item, items.flatMap(i => i.tags));
     drawText();
+    still();
   }
 
+  function drawKeys() {
+    const on = root.contains(document.activeElement), field = on && document.activeElement.matches("textarea, input, select");
+    keysOn.textContent = !alive ? "" : field ? "typing: Esc for keys" : on ? "keys on" : "keys off: click here";
+    keysOn.className = `tl-keys-on ${on ? "tl-soft" : "tl-warn"}`;
+  }
   function drawText() { // what hangs on the text in the box
     const item = get(current);
     if (!item) return;
-    const text = typed(), p = previewOf(item, text), same = text === item.said;
+    const text = typed(), p = previewOf(item, text), same = text === item.said, known = previews.get(`${item.id}\n${text}`);
     boxLabel.textContent = item.said ? "The teacher's guidance, as it would be trained on" : "Guidance, written by you";
-    changesLabel.textContent = !todo(item) && text !== item.text ? `Changed since it was ${item.state}: accept again to use it`
+    changesLabel.textContent = DECIDED.includes(item.state) && !blind() && text !== item.text ? `Changed since it was ${item.state}: accept again to use it`
       : !item.said ? "What the detector matched is marked"
       : same ? "As the teacher said it; what the detector matched is marked" : "What you changed";
     changes.replaceChildren();
@@ -213,29 +168,19 @@ function render({ model, el }) {
       marked(holder, piece, at, p?.spans ?? []);
       at += piece.length;
     }
-    if (!text) make(changes, "span", "tl-soft", item.state === "refused" ? `The reply was refused: ${item.refusal}.` : "There is no text.");
-    const verdict = { true: "correct", false: "incorrect", null: "no verdict" }, truth = { true: "correct", false: "incorrect", null: "not known" };
-    put(fact.verdict, ["", `teacher: ${verdict[item.verdict]}`], ["", `rule: ${truth[item.truth]} (answer ${item.gold})`],
-      item.agrees === null ? null : item.agrees ? ["tl-good", "✓ the teacher is right"] : ["tl-bad", "✗ the teacher is wrong"]);
-    put(fact.behavior, ["", item.behavior]);
-    put(fact.detector, !p ? ["tl-soft", "…"] : p.found === null ? ["tl-warn", "? not decided here"]
-      : p.found ? ["tl-good", "✓ found"] : ["tl-bad", "✗ not found"], p && ["tl-soft", p.why], p?.warning ? ["tl-warn", p.warning] : null);
-    const parts = r => Object.entries(r).map(([k, v]) => `${k} ${v}`).join(", ");
-    const sum = r => +Object.values(r).reduce((a, b) => a + b, 0).toFixed(4);
-    put(fact.reward, p?.rewards ? ["", `${sum(p.rewards_before)} alone, ${sum(p.rewards)} with it`] : ["tl-soft", p && p.rewards === null
-      && p.found === null ? "not known" : "…"], p?.rewards ? ["tl-soft", `with it: ${parts(p.rewards)}`] : null);
-    put(fact.tokens, !p ? ["tl-soft", `… of ${maxTokens}`] : p.left < 0 ? ["tl-bad", `${p.tokens} of ${maxTokens}, ${-p.left} too many`]
-      : ["", `${p.tokens} of ${maxTokens}, ${p.left} left`], p?.problem && p.left >= 0 && text ? ["tl-bad", p.problem] : null);
-    const meter = make(fact.tokens, "div", `tl-meter${p && p.left < 0 ? " over" : ""}`);
-    make(meter, "i").style.width = `${Math.min(100, 100 * (p?.tokens ?? 0) / maxTokens)}%`;
+    if (!text) make(changes, "span", "tl-soft", item.refusal ? `The reply was refused: ${item.refusal}.` : "There is no text.");
+    const markup = rich && known?.preview.rich;
+    reads.parentNode.hidden = !markup;
+    if (markup) fill(reads, text, known.preview.rich);
+    const view = views.get(item.id), here = view ? view.group.findIndex(r => r.this) : -1, effect = known && here >= 0 ? known.effect : undefined;
+    if (others.open) drawGroup(group, view?.group, effect, WORDS);
+    othersLabel.replaceChildren(`The other answers to this question${view ? ` (${Math.max(0, view.group.length - 1)})` : ""}, and what this decision does to them `);
+    make(othersLabel, "kbd", "", "g");
+    facts.draw(item, text, p, effect, here);
     if (!growsByItself) { // asking for the height makes the browser lay out the whole notebook
       box.style.height = "auto";
       box.style.height = `${box.scrollHeight + 2}px`;
     }
-  }
-  function put(node, ...lines) {
-    node.replaceChildren();
-    for (const line of lines) if (line) make(node, "div", line[0], line[1]);
   }
   function marked(parent, piece, offset, spans) { // piece begins at `offset` of the text; spans count in it
     let done = 0;
@@ -252,50 +197,121 @@ function render({ model, el }) {
 
   function show(id) {
     keepDraft();
-    current = id; writing = false;
+    notes.keep();
+    reasons.close();
+    current = id; writing = false; whole = false;
     const item = get(id);
     if (item) {
-      question.textContent = item.question;
-      student.textContent = item.student;
+      drawReading();
       box.value = textOf(item);
     }
     tell("");
     draw();
-    if (item) wish();
+    main.scrollTop = 0;
+    if (item) { wish(); look(); }
+  }
+  function drawReading() { // question, answer and raw reply
+    const item = get(current), view = views.get(item.id), words = item.student.split(/\s+/).filter(Boolean).length;
+    fill(question, item.question, view?.question, rich);
+    fill(student, item.student, view?.student, rich);
+    studentLabel.firstChild.textContent = words > 120 ? `The student's answer, ${words.toLocaleString("en")} words${whole ? "" : ", its end"}` : "The student's answer";
+    student.classList.toggle("tl-whole", whole);
+    student.scrollTop = student.scrollHeight; // the guidance goes on from its end
+    unfold.firstChild.textContent = whole ? "Only its end" : "Show all";
+    unfold.hidden = !whole && student.scrollHeight <= student.clientHeight + 2;
+    student.classList.toggle("tl-cut", !unfold.hidden && !whole);
+    source.firstChild.textContent = rich ? "Source" : "As it reads";
+    source.hidden = !view?.student && !view?.question;
+    refused.parentNode.hidden = !item.refusal;
+    refused.previousSibling.firstChild.textContent = `The raw reply, refused: ${item.refusal}`;
+    refused.textContent = item.raw || "(nothing came)";
+  }
+  function unfolded() { if (get(current)) { whole = !whole; drawReading(); } }
+  function sourced() { if (get(current)) { rich = !rich; drawReading(); drawText(); } }
+  others.addEventListener("toggle", () => drawText());
+
+  // ---- is anybody there
+
+  function still() { // nobody listens: nothing can be done here but to copy the text
+    root.classList.toggle("tl-dead", !alive);
+    box.readOnly = !alive;
+    for (const node of root.querySelectorAll("select, input, .tl-note")) node.disabled = !alive;
+    if (!alive) for (const node of root.querySelectorAll("button:not(.tl-copy)")) node.disabled = true;
+    if (alive) for (const node of [helpButton, more, unfold, source, ...root.querySelectorAll(".tl-rescue, .tl-reasons button, .tl-decisions button")]) node.disabled = false;
+  }
+  function living(now) {
+    if (now === alive) return;
+    alive = now;
+    banner.hidden = alive;
+    banner.replaceChildren();
+    if (alive) { tell(""); keepDraft(); draw(); wish(); look(); return; }
+    clearTimeout(timer);
+    const item = get(current), unsaved = waiting.size + (item && typed() !== textOf(item) ? 1 : 0);
+    make(banner, "strong", "", model.get("several") ? "The training does not answer." : "The kernel behind this pane is gone.");
+    make(banner, "span", "", ` ${model.get("several") ? "This page goes on by itself when it answers again." : "Run the notebook from the top, this cell included: a new pane stands where this one stood."} Every decision that was saved is on disk${unsaved ? `; ${unsaved} ${unsaved === 1 ? "was" : "were"} not` : ""}.`);
+    if (item && typed()) {
+      const copy = make(banner, "button", "tl-copy", "Copy the text in the box");
+      copy.type = "button";
+      copy.addEventListener("click", () => { box.select(); const done = () => { copy.textContent = "Copied"; }; if (navigator.clipboard) navigator.clipboard.writeText(box.value).then(done, () => document.execCommand("copy") && done()); else if (document.execCommand("copy")) done(); });
+    }
+    reasons.close();
+    asked = null;
+    draw();
+    tell("");
   }
 
   // ---- talking to Python
 
   function send(message) {
     message.n = ++sent;
-    if (message.kind !== "preview") waiting.set(message.n, message);
+    if (!READS.includes(message.kind)) waiting.set(message.n, message);
     model.send(message);
   }
   function wish() { // a preview of the text in the box, one question at a time
     const item = get(current), text = typed();
-    if (!item || asked || previews.has(`${item.id}\n${text}`)) return;
+    if (!alive || !item || asked || previews.has(`${item.id}\n${text}`)) return;
     asked = sent + 1;
     send({ kind: "preview", id: item.id, text });
+  }
+  function look() { // how this item reads, its group, and then the next one's
+    const want = i => { if (alive && i && !views.has(i.id)) { views.set(i.id, null); send({ kind: "view", id: i.id }); } };
+    const seen = visible(), at = seen.findIndex(i => i.id === current);
+    want(get(current));
+    if (views.get(current)) want(seen[at + 1]);
+  }
+  function forget(changed) { // the advantages of a group hang on the decisions about all of it
+    for (const id of changed) for (const other of items) if (other.group === get(id)?.group) {
+      for (const key of previews.keys()) if (key.startsWith(`${other.id}\n`)) previews.delete(key);
+      if (views.get(other.id)) for (const row of views.get(other.id).group) if (row.id === id) row.state = get(id).state;
+    }
   }
   function keepDraft() {
     clearTimeout(timer);
     const item = get(current), text = typed();
-    if (!item || text === textOf(item)) return;
+    if (!alive || !item || text === textOf(item)) return;
     replace({ ...item, draft: text });
     send({ kind: "draft", id: item.id, text });
   }
   function heard(message) {
     if (message.kind === "preview") {
-      previews.set(`${message.id}\n${message.preview.text}`, message.preview);
+      previews.set(`${message.id}\n${message.preview.text}`, message);
       asked = null;
       if (message.id === current) { if (message.preview.text === typed()) draw(); }
       wish();
       return;
     }
+    if (message.kind === "view") {
+      views.set(message.id, message);
+      if (message.id === current) { drawReading(); drawText(); look(); }
+      return;
+    }
+    if (message.kind === "agreement") { decisions.agreement(message.pairs); return; }
+    if (message.kind === "table") { decisions.download(message.name, message.text, message.type); return; }
     waiting.delete(message.n);
     if (asked === message.n) asked = null;
     const behind = new Set([...waiting.values()].flatMap(m => m.ids ?? [m.id])); // newer decisions about these are on their way
     for (const item of message.items) if (!behind.has(item.id)) replace(item, document.activeElement === box && item.id === current);
+    forget(message.items.map(i => i.id));
     if (!waiting.size) recent = message.recent;
     if (message.error) {
       history = history.filter(h => h.n !== message.n);
@@ -315,32 +331,35 @@ function render({ model, el }) {
   // ---- decisions
 
   const remember = before => history.push({ n: sent + 1, before }); // before `send`, which counts up
-  function settle(kind, text) {
+  function settle(kind, text, why = "") {
     const item = get(current);
-    if (!item) return;
+    if (!item || !alive) return;
     clearTimeout(timer);
     const state = { reject: "rejected", skip: "skipped" }[kind] ?? (text === item.said && item.said ? "accepted" : "edited");
     if (kind === "skip") keepDraft();
     const { draft } = get(item.id);
     remember([item]);
     recent = [item.id, ...recent.filter(id => id !== item.id)];
-    replace({ ...item, state, draft: kind === "skip" ? draft : null, text: text ?? item.text });
-    send({ kind, id: item.id, text });
+    const by = kind === "skip" ? item.by.filter(n => n !== me) : [...new Set([...item.by, me])];
+    replace({ ...item, state, by, why, who: me, draft: kind === "skip" ? draft : null, text: text ?? item.text });
+    forget([item.id]);
+    send({ kind, id: item.id, text, ...(why ? { why } : {}) });
     onward(`${WORDS[state][0].toUpperCase()}${WORDS[state].slice(1)}.`);
   }
   function accept() {
     const item = get(current), text = typed();
     if (!item) return;
     const p = previewOf(item, text);
+    if (!text && item.state === "refused") { onward("A refused reply is left out: nothing to accept there. Go back with k, then e rescues it."); return; }
     if (!text) { tell(item.said ? "There is no text; reject it instead, or write one." : "There is nothing to accept; write it yourself or ask again.", true); return; }
     if (p && !p.fits) { tell(`This cannot be used: ${p.problem}.`, true); return; }
     settle(writing ? "write" : text === item.said ? "accept" : "edit", text);
   }
-  function onward(said) { // to the next undecided item that is shown, round the corner if need be
-    const at = items.findIndex(i => i.id === current), order = [...items.slice(at + 1), ...items.slice(0, at)];
-    const next = order.find(i => todo(i) && i.state !== "skipped" && fits(i)) ?? order.find(i => todo(i) && fits(i));
+  function onward(said) { // to the next undecided item that is shown, round the corner if need be; refused replies wait for nobody
+    const order = ordered(), at = order.findIndex(i => i.id === current), after = [...order.slice(at + 1), ...order.slice(0, at)];
+    const next = after.find(i => todo(i) && i.state !== "skipped" && fits(i)) ?? after.find(i => todo(i) && fits(i));
     current = null;
-    show(next?.id ?? items[at].id);
+    show(next?.id ?? order[at].id);
     if (items.every(i => !todo(i))) tell(`${said} Everything is decided; undo and changes still work.`);
     else tell(next ? said : `${said} Nothing undecided is left among the shown.`);
   }
@@ -349,13 +368,19 @@ function render({ model, el }) {
     const next = seen[at < 0 ? 0 : at + by];
     if (next) show(next.id); else tell(by > 0 ? "This is the last one." : "This is the first one.");
   }
-  function edit() { box.focus(); box.setSelectionRange(box.value.length, box.value.length); }
+  function edit() {
+    const item = get(current);
+    if (item?.refusal && !typed()) { box.value = item.rescue; writing = true; drawText(); wish(); tell("Mend the refused reply; Ctrl ⏎ accepts it."); }
+    box.focus(); box.setSelectionRange(box.value.length, box.value.length);
+  }
+  function why() { if (get(current)) { reasons.open(); reasons.place.querySelector("button").focus({ preventScroll: true }); } }
   function write() { writing = true; box.value = ""; drawText(); box.focus(); tell("Write the guidance in the student's own voice; Ctrl ⏎ accepts it."); }
   function undo() {
     const before = history.pop()?.before;
     clearTimeout(timer);
     if (before) {
-      for (const item of before) replace(item, false);
+      for (const item of before) replace({ ...item, tags: get(item.id).tags, note: get(item.id).note }, false);
+      forget(before.map(i => i.id));
       recent = recent.filter(id => !before.some(i => i.id === id) || !todo(before.find(i => i.id === id)));
       current = null;
       show(before[0].id);
@@ -365,14 +390,15 @@ function render({ model, el }) {
     draw();
   }
   function acceptAll() {
-    const good = passing();
-    if (!good.length) return;
     keepDraft();
+    const { passing: good, left: out } = bulkNow();
+    if (!good.length || !alive) { tell(`Nothing passes. ${out ? `${out}.` : ""}`); return; }
     remember(good);
-    for (const item of good) replace({ ...item, state: item.draft === null || item.draft === item.said ? "accepted" : "edited", text: textOf(item), draft: null });
+    for (const item of good) replace({ ...item, state: item.text === item.said ? "accepted" : "edited", by: [...new Set([...item.by, me])], who: me });
+    forget(good.map(i => i.id));
     recent = [...good.map(i => i.id).reverse(), ...recent.filter(id => !good.some(i => i.id === id))];
     send({ kind: "accept_all", ids: good.map(i => i.id) });
-    onward(`Accepted ${good.length}; one undo takes all of them back.`);
+    onward(`Accepted ${good.length}; one undo takes all of them back. ${out ? `${out[0].toUpperCase()}${out.slice(1)}.` : ""}`.trim());
   }
   function askAgain() {
     const item = get(current);
@@ -382,28 +408,32 @@ function render({ model, el }) {
     send({ kind: "ask", id: item.id });
     draw();
   }
-  function help() { helped = !helped; helpBox.hidden = !helped; helpButton.setAttribute("aria-expanded", helped); }
+  function help() { helped = !helped; keyHelp.hidden = !helped; helpButton.setAttribute("aria-expanded", helped); }
   function refilter() {
     const seen = visible();
+    if (get(current) && typed() === (get(current).draft ?? get(current).text) && blind()) box.value = textOf(get(current));
     if (!seen.some(i => i.id === current)) show((seen.find(todo) ?? seen[0])?.id ?? null); else draw();
   }
 
   // ---- keys
 
   const actions = {
-    a: accept, x: () => settle("reject"), e: edit, w: write, " ": () => settle("skip"), Backspace: undo, r: askAgain, "?": help,
+    a: accept, A: acceptAll, x: () => settle("reject"), X: why, e: edit, w: write, " ": () => settle("skip"), Backspace: undo, r: askAgain, "?": help,
+    o: unfolded, m: sourced, g: () => { others.open = !others.open; others.scrollIntoView({ block: "nearest" }); }, d: () => decisions.toggle(),
+    t: () => notes.tags.focus(), c: () => notes.note.focus(),
     j: () => move(1), n: () => move(1), p: () => move(-1), ArrowDown: () => move(1), ArrowRight: () => move(1), k: () => move(-1), ArrowUp: () => move(-1), ArrowLeft: () => move(-1),
-    "/": () => search.focus(), Escape: () => { if (helped) help(); },
+    "/": () => search.focus(), Escape: () => { if (reasons.close()) root.focus({ preventScroll: true }); else if (helped) help(); },
   };
   const moves = ["j", "k", "n", "p", "ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight"];
   root.addEventListener("keydown", event => {
     event.stopPropagation();
     const target = event.target, field = target.matches("textarea, input, select");
-    if (event.isComposing) return;
+    if (event.isComposing || !alive) return;
+    if (!field && reasons.key(event.key)) { event.preventDefault(); return; }
     if (target === box && event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); root.focus(); accept(); return; }
-    if (field && event.key === "Escape") { event.preventDefault(); root.focus({ preventScroll: true }); keepDraft(); draw(); return; }
+    if (field && event.key === "Escape") { event.preventDefault(); reasons.close(); notes.keep(); root.focus({ preventScroll: true }); keepDraft(); draw(); return; }
     if (field || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (target.matches("button") && (event.key === " " || event.key === "Enter")) return; // presses the button
+    if (target.matches("button, summary") && (event.key === " " || event.key === "Enter")) return; // presses the button
     const action = actions[event.key];
     if (!action) return;
     event.preventDefault();
@@ -425,22 +455,38 @@ function render({ model, el }) {
     clearTimeout(timer);
     timer = setTimeout(() => { keepDraft(); wish(); }, PAUSE);
   });
-  search.addEventListener("input", refilter);
   model.on("msg:custom", heard);
   const fresh = () => { // another view, or somebody else who decides with us
     if (model.get("items") === items) return;
     const before = get(current), untouched = before && typed() === textOf(before);
+    const old = new Map(items.map(i => [i.id, i.state + i.text]));
     items = [...model.get("items")];
+    forget(items.filter(i => old.get(i.id) !== i.state + i.text).map(i => i.id));
     if (untouched && get(current)) box.value = textOf(get(current));
     draw();
+    wish();
   };
   model.on("change:items", fresh);
 
+  for (const kind of ["focusin", "focusout"]) root.addEventListener(kind, () => setTimeout(() => { if (root.isConnected) drawKeys(); }, 0));
+  keysOn.addEventListener("click", () => root.focus({ preventScroll: true }));
+  others.open = true;
   show((items.find(todo) ?? items[0])?.id ?? null);
-  if (items.length) tell("Click into the pane, then use the keys; ? lists them. Every decision is on disk at once.");
+  const stopWatching = watchKernel(model, el, living);
+  if (model.get("fresh")) {
+    model.set("fresh", false);
+    takeFocus(root, taken => {
+      send({ kind: "shown" });
+      if (items.length) tell(taken ? "The keys work here: a accepts, x rejects, ? lists them all. Every decision is on disk at once." : "Keys are off while you type elsewhere: click into the pane, then use them; ? lists them.");
+      if (get(current)) drawReading();
+    });
+  } else if (items.length) tell("Click into the pane, then use the keys; ? lists them. Every decision is on disk at once.");
+  requestAnimationFrame(() => { if (get(current)) drawReading(); }); // heights are known once it is in the page
   return () => {
     keepDraft();
+    notes.keep();
     clearTimeout(timer);
+    stopWatching();
     window.removeEventListener("keydown", guard, true);
     model.off("msg:custom", heard);
     model.off("change:items", fresh);

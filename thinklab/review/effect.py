@@ -1,0 +1,109 @@
+"""What a decision does to the advantages: of this answer, and of the others to the same question.
+
+The rewards of a group are compared with each other, so guidance that makes one answer right takes from the others. Computed by the
+function that the trainer uses (``advantages.advantages``), with every other answer of the group as it stands in the review.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from thinklab.advantages import advantages
+from thinklab.errors import BehaviorError
+from thinklab.review.item import Item
+from thinklab.rewards import REWARD_PARTS, Rewards
+from thinklab.types import Rollout
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Numbers in the order of the group."""
+
+    accepted: tuple[float, ...]
+    """Advantages if the text is spliced on."""
+    rejected: tuple[float, ...]
+    """Advantages if the answer stays as it was sampled."""
+    rewards: tuple[float, ...]
+    """Of the others as they stand; of this one, with the text."""
+    alone: float
+    """The reward of this answer without guidance."""
+    imitates: bool
+    """The method trains on guided texts with weight 1, whatever their advantage."""
+
+
+@dataclass
+class Groups:
+    """All answers of a batch, by question.
+
+    Args:
+        rollouts: of the batch, guided or not.
+        rewards: what they earn; a judge is not asked and earns nothing.
+    """
+
+    rollouts: Sequence[Rollout]
+    rewards: Rewards
+    imitates: bool = False
+
+    def __post_init__(self) -> None:
+        self._quiet = self.rewards.unasked
+        self._earned: dict[tuple[str, str], list[float]] = {}
+        self._of: dict[tuple[str, int], list[Rollout]] = {}
+        for rollout in self.rollouts:
+            self._of.setdefault(_group(rollout), []).append(rollout)
+
+    def of(self, rollout: Rollout) -> list[Rollout]:
+        return self._of[_group(rollout)]
+
+    def right(self, rollout: Rollout) -> bool:
+        """Is the student's own answer right by the task's rule?"""
+        known = rollout.checks.get("student_correct")
+        return self.rewards.verify(rollout.student_text, rollout.example) if known is None else known
+
+    def effect(self, item: Item, text: str, separators: Mapping[str, str], items: Mapping[str, Item]) -> Effect | None:
+        """What accepting ``text`` and what rejecting it would do.
+
+        Args:
+            separators: by behavior, what stands between an answer and its guidance.
+            items: all that is under review, by rollout.
+
+        Returns:
+            None where a detector cannot be run here.
+        """
+        group, here = self.of(item.rollout), [r.id for r in self.of(item.rollout)].index(item.id)
+        try:
+            rows = [self._row(r, _text(r, items.get(r.id), separators)) for r in group]
+            with_it = self._row(group[here], item.student_text + separators[item.behavior] + text)
+            alone = self._row(group[here], item.student_text)
+        except BehaviorError:
+            return None
+        weights = torch.ones(len(REWARD_PARTS))
+
+        def found(own: list[float]) -> tuple[float, ...]:
+            table = torch.tensor([own if k == here else row for k, row in enumerate(rows)])
+            return tuple(advantages(table, weights, len(group)).tolist())
+
+        rows[here] = with_it
+        return Effect(found(with_it), found(alone), tuple(map(sum, rows)), sum(alone), self.imitates)
+
+    def _row(self, rollout: Rollout, text: str) -> list[float]:
+        key = rollout.id, text
+        if key not in self._earned:
+            if len(self._earned) > 8192:
+                self._earned.clear()
+            scored = self._quiet.score(replace(rollout, text=text)).rewards
+            self._earned[key] = [scored[part] for part in REWARD_PARTS]
+        return self._earned[key]
+
+
+def _group(rollout: Rollout) -> tuple[str, int]:
+    return rollout.id.partition("-")[0], rollout.group
+
+
+def _text(rollout: Rollout, item: Item | None, separators: Mapping[str, str]) -> str:
+    """The answer as it would be trained on if nothing else were decided."""
+    if item is None or not item.guidance.usable:
+        return rollout.student_text
+    return rollout.student_text + separators[item.behavior] + item.guidance.final_text
