@@ -379,8 +379,9 @@ def test_the_group_and_what_the_decision_does_to_it(opened, mixed):
     assert "not guided, right" in page.locator(".tl-group-table").inner_text()
     page.keyboard.press("j")
     page.keyboard.press("x")  # the other guided one of the group is left alone
-    page.keyboard.press("k")
-    page.keyboard.press("k")
+    for _ in range(3):
+        page.keyboard.press("k")
+    assert "rollout 0-0" in place(page)
     after = signed(page.queue.effect("0-0").accepted[0])
     assert after != signed(effect.accepted[0])
     page.wait_for_function("v => document.querySelector('.tl-advantage').textContent.includes(`if accepted: ${v}`)", arg=after)

@@ -126,17 +126,19 @@ class ReviewPane(View):
     def _view(self, item: Item) -> dict[str, Any]:
         """What is needed to read one item: its texts as they are meant, and the others of its group."""
         groups, states = self.queue.groups, {i.id: i.state for i in self.queue.items}
-        others = [
-            {
-                "id": r.id,
-                "this": r.id == item.id,
-                "text": r.student_text,
-                "rich": shown(r.student_text),
-                "state": states.get(r.id, ""),
-                "correct": groups.right(r),
-            }
-            for r in (groups.of(item.rollout) if groups is not None else ())
-        ]
+        others: list[dict[str, Any]] = []
+        if groups is not None:
+            others = [
+                {
+                    "id": r.id,
+                    "this": r.id == item.id,
+                    "text": r.student_text,
+                    "rich": shown(r.student_text),
+                    "state": states.get(r.id, ""),
+                    "correct": groups.right(r),
+                }
+                for r in groups.of(item.rollout)
+            ]
         return {"question": shown(item.question), "student": shown(item.student_text), "group": others}
 
     def _act(self, kind: str, message: Mapping[str, Any]) -> tuple[list[Item], str]:
