@@ -11,7 +11,7 @@ import pytest
 
 from tests.review.test_review import GOOD, OTHER, lines, make, proposal, rollout, run, states  # noqa: F401
 from thinklab.errors import ReviewError
-from thinklab.review.agreement import Agreement, agreement
+from thinklab.review.agreement import ReviewerAgreement, agreement
 from thinklab.review.item import Item
 from thinklab.view.batch import policy
 
@@ -204,7 +204,9 @@ def test_kappa_agrees_with_a_table_from_the_books():
         for k, pair in enumerate(rows)
         for who, take in zip(("a", "b"), pair)
     ]
-    assert agreement(reviews) == [Agreement("a", "b", 20, 15, 5, 10, 20)] and agreement(reviews)[0].kappa == pytest.approx(0.4)
+    assert agreement(reviews) == [ReviewerAgreement("a", "b", 20, 15, 5, 10, 20)] and agreement(reviews)[
+        0
+    ].kappa == pytest.approx(0.4)
 
 
 # ---- export

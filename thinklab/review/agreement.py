@@ -18,7 +18,7 @@ DECIDES = (*TAKES, "rejected")
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ReviewerAgreement:
     """Of two people."""
 
     a: str
@@ -83,7 +83,7 @@ def _key_of(stacks: Mapping[tuple[str, str], Any], id: str) -> str:
     return next((key for rollout, key in reversed(list(stacks)) if rollout == id), "")
 
 
-def agreement(lines: Iterable[Mapping[str, Any]]) -> list[Agreement]:
+def agreement(lines: Iterable[Mapping[str, Any]]) -> list[ReviewerAgreement]:
     """Every two people who have decided about the same guidance; those with the most in common first."""
     decided = [people for people in standing(lines).values() if len(people) > 1]
     pairs = sorted({pair for people in decided for pair in combinations(sorted(people), 2)})
@@ -92,5 +92,7 @@ def agreement(lines: Iterable[Mapping[str, Any]]) -> list[Agreement]:
         both = [(people[a], people[b]) for people in decided if a in people and b in people]
         count = Counter((x[0], y[0]) for x, y in both)
         same = sum(x[0] and x == y for x, y in both)
-        found.append(Agreement(a, b, count[True, True], count[False, False], count[True, False], count[False, True], same))
+        found.append(
+            ReviewerAgreement(a, b, count[True, True], count[False, False], count[True, False], count[False, True], same)
+        )
     return sorted(found, key=lambda one: -one.n)

@@ -23,7 +23,7 @@ from thinklab.behavior.behavior import Behavior
 from thinklab.errors import ReviewError, did_you_mean
 from thinklab.guide.guide import Guide
 from thinklab.review import table
-from thinklab.review.agreement import Agreement, agreement
+from thinklab.review.agreement import ReviewerAgreement, agreement
 from thinklab.review.checks import Doubt, doubts
 from thinklab.review.effect import Effect, Groups
 from thinklab.review.item import Item, Preview, State, clean, preview
@@ -229,7 +229,7 @@ class ReviewQueue:
         found = {before.who for _, before, _ in self._history if before.id == id and before.decided}
         return sorted(who for who in found | ({item.who} if item.decided else set()) if who and not who.startswith("auto:"))
 
-    def agreement(self) -> list[Agreement]:
+    def agreement(self) -> list[ReviewerAgreement]:
         """Of every two people who decided about the same guidance of this run; [] without a run folder."""
         return [] if self.run is None else agreement(self.run.read(FILE))
 
