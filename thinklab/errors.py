@@ -54,6 +54,12 @@ class TeacherStopped(TeacherError):
     exit_code = 3
 
 
+class WidgetsMissing(ThinklabError, ImportError):
+    """A view was asked for whose library is not installed."""
+
+    exit_code = 2
+
+
 class TrainingError(ThinklabError, RuntimeError):
     """A run that cannot go on, such as a loss that is not finite. What was done so far is kept."""
 

@@ -31,6 +31,9 @@ def server(folder: Path, environment: dict[str, str], theme: str = "light") -> I
     settings = folder / ".settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(QUIET))
+    tracker = folder / ".settings" / "@jupyterlab" / "notebook-extension"
+    tracker.mkdir(parents=True)
+    (tracker / "tracker.jupyterlab-settings").write_text(json.dumps({"windowingMode": "none"}))  # every cell is in the page
     (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": f"JupyterLab {theme.title()}"}))
     command = [
         sys.executable,
@@ -118,6 +121,35 @@ class Notebook:
     def ended(self, number: int) -> str:
         self.page.wait_for_function(f"n => /^\\[\\d+\\]:$/.test({PROMPTS}[n])", arg=number)
         return self.cell(number).locator(".jp-OutputArea").inner_text()
+
+    def prompt(self, number: int) -> str:
+        return self.cell(number).locator(".jp-InputPrompt").inner_text()
+
+    def output(self, number: int) -> str:
+        """Text output of a cell that has ended."""
+        return self.cell(number).locator(".jp-OutputArea").inner_text()
+
+    def run_all(self, clear: bool = False) -> None:
+        """Run, Run All Cells.
+
+        Args:
+            clear: clear the outputs first, so that ``ended`` waits for the new ones.
+        """
+        if clear:
+            self._menu("Edit", "Clear Outputs of All Cells")
+            self.page.wait_for_function(f"() => {PROMPTS}.every(p => !/\\d/.test(p))")
+        self._menu("Run", "Run All Cells")
+
+    def run_from(self, number: int) -> None:
+        """Run, Run Selected Cell and All Below."""
+        before = self.prompt(number)
+        self.cell(number).locator(".jp-InputPrompt").click()
+        self._menu("Run", "Run Selected Cell and All Below")
+        self.page.wait_for_function(f"([n, before]) => {PROMPTS}[n] !== before", arg=[number, before])
+
+    def _menu(self, name: str, entry: str) -> None:
+        self.page.locator(".lm-MenuBar-item", has_text=name).first.click()
+        self.page.locator(".lm-Menu-itemLabel", has_text=entry).first.click()
 
     def stop(self) -> None:
         """The stop button."""

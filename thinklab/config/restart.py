@@ -1,7 +1,7 @@
 """In a notebook: tells when pip has replaced a package that the kernel has loaded already, which only a restart can mend.
 
 Colab's kernel starts with numpy and others imported. After ``%pip install`` the old module stays in memory beside the new files,
-and what fails later does not say why. Imports nothing but the standard library and ``packaging``.
+and what fails later does not say why. Imports nothing but the standard library ``packaging``, and the errors.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import sys
 from importlib import metadata
 
 from packaging.version import InvalidVersion, Version
+
+from thinklab.errors import ThinklabError
 
 WATCHED = {
     "numpy": "numpy",
@@ -33,6 +35,10 @@ WATCHED = {
 """Modules whose ``__version__`` is that of their package, by the package's name."""
 
 
+class RestartNeeded(ThinklabError, RuntimeError):
+    """The kernel holds packages that are no longer installed."""
+
+
 def replaced() -> dict[str, tuple[str, str]]:
     """Package name -> (version in memory, version on the disk), where the two differ."""
     found = {}
@@ -47,12 +53,14 @@ def replaced() -> dict[str, tuple[str, str]]:
     return found
 
 
-def say_if_needed() -> bool:
-    """Print what was replaced and that the kernel must be restarted; True when it must."""
-    stale = replaced()
-    if stale:
-        print(
-            "RESTART THE KERNEL (Runtime > Restart session), then run the notebook from the top. pip replaced packages that are loaded: "
-            + "; ".join(f"{name} {old} by {new}" for name, (old, new) in stale.items())
+def stop_if_needed() -> None:
+    """Called by the install cell of every notebook.
+
+    Raises:
+        RestartNeeded: with what was replaced, so that Run All ends there.
+    """
+    if stale := replaced():
+        raise RestartNeeded(
+            "RESTART THE KERNEL (Runtime > Restart session), then run the notebook from the top. pip replaced packages that are "
+            "loaded: " + "; ".join(f"{name} {old} by {new}" for name, (old, new) in stale.items())
         )
-    return bool(stale)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from thinklab.config.experiment import Experiment, StudentSection
+from thinklab.config.renamed_arguments import upstream_warnings_off
 from thinklab.errors import ConfigError, RunError, did_you_mean
 from thinklab.export.model_card import base_name, model_card
 from thinklab.run.checkpoints import COMPLETE
@@ -89,7 +90,7 @@ def save_locked(source: Any, kind: Kind = "adapter", out: str | Path | None = No
     out = run.path / "export" / kind if out is None else Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists already: name another folder, or move it away")
-    with _trained(run, live) as (folder, step, says), _whole(out) as part, _room():
+    with _trained(run, live) as (folder, step, says), _whole(out) as part, _room(), upstream_warnings_off():
         if kind == "adapter":
             _adapter(folder, config, part)
         elif kind == "merged":

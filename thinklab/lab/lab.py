@@ -132,7 +132,7 @@ class Lab(LabViews):
             self._say(text.lines[0] + f". Next: {self._status().next}")
             return text
         if in_notebook():
-            from thinklab.widgets.review_pane import ReviewPane
+            from thinklab.widgets import ReviewPane
 
             return ReviewPane(queue)
         return ReviewText(queue)

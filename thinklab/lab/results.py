@@ -184,6 +184,7 @@ class ReviewText:
 
     queue: Any
     call: str = "lab.review(batch, auto='accept')"
+    """How to decide the rest at once; empty where there is nothing to decide."""
 
     @property
     def lines(self) -> list[str]:
@@ -196,8 +197,8 @@ class ReviewText:
 
     def __repr__(self) -> str:
         open_ = [i for i in self.queue.items if i.state in ("open", "skipped")]
-        how = [f"decide with queue.accept(id), .edit(id, text), .reject(id) (queue = lab.queue), or all at once: {self.call}"]
-        return "\n".join([*self.lines, *(how if open_ else [])])
+        how = "decide with queue.accept(id), .edit(id, text), .reject(id) (queue = lab.queue), or all at once: "
+        return "\n".join([*self.lines, *([how + self.call] if open_ and self.call else [])])
 
     def _repr_html_(self) -> str:
         items = self.queue.items

@@ -55,7 +55,7 @@ class TeacherTable:
         by_name = {c.teacher: c for c in self.found}
         if name not in by_name:
             raise LabError(f"there is no teacher {name!r} in this table{did_you_mean(name, by_name)}")
-        return ReviewText(by_name[name].queue)
+        return ReviewText(by_name[name].queue, call="")
 
     def rows(self) -> list[tuple[str, ...]]:
         return [c.row() for c in self.found]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from thinklab.lab.losses import LossTable
     from thinklab.lab.teacher_table import TeacherTable
     from thinklab.teachers import Teacher
+    from thinklab.types import Batch
     from thinklab.widgets.aas_explorer import AasExplorer
     from thinklab.widgets.html import Html
 
@@ -104,10 +105,12 @@ class LabViews(OpenRun):
         engine.stand()
         return engine.worker.call(partial(answer, engine.session, question, self.step > 0), quiet=True)
 
-    def teachers(self, teachers: Mapping[str, Teacher], wanted: int = 1) -> TeacherTable:
-        """Ask each of ``teachers`` about the batch that waits, ``wanted`` answers to each question, and put them in one table.
+    def teachers(self, teachers: Mapping[str, Teacher], batch: Batch | None = None, wanted: int = 1) -> TeacherTable:
+        """Ask each of ``teachers`` about the same answers and put them in one table. Nothing of it is trained on.
 
-        Nothing of it is trained on.
+        Args:
+            batch: whose answers; None: of the batch that waits.
+            wanted: how many answers to each question.
 
         Raises:
             LabError: before ``rollout``, or where the run has no teacher of its own.
@@ -115,16 +118,16 @@ class LabViews(OpenRun):
         from thinklab.lab.teacher_table import TeacherTable, comments
 
         engine = self._open()
-        waiting = engine.waiting or self._past
-        guide = engine.session.guide
-        if waiting is None:
+        waiting, guide = engine.waiting or self._past, engine.session.guide
+        if batch is None and waiting is None:
             raise LabError("there is no batch yet: batch = lab.rollout() first")
+        asked = batch or waiting.batch
         if guide is None:
             raise LabError(f"the method {self.config.loss.method!r} has no teacher, so there is no behavior to ask for")
-        batch, rewards = waiting.batch, engine.session.trainer.score
+        rewards = engine.session.trainer.score
         return TeacherTable(
             [
-                engine.worker.call(partial(comments, name, teacher, batch, guide, rewards, wanted), quiet=True)
+                engine.worker.call(partial(comments, name, teacher, asked, guide, rewards, wanted), quiet=True)
                 for name, teacher in teachers.items()
             ]
         )

@@ -25,7 +25,7 @@ from tqdm.std import tqdm
 from thinklab.errors import LabError
 
 POLL_S = 0.05
-NOTEBOOK_COLUMNS = 88
+NOTEBOOK_COLUMNS, NOTEBOOK_EVERY_S = 88, 0.5
 PLAIN_EVERY_S = 10.0  # seconds between two lines where stderr is not a terminal
 
 
@@ -249,7 +249,7 @@ def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
                     delay=2.0 if plain else 0,
                     ncols=NOTEBOOK_COLUMNS if notebook else None,
                     dynamic_ncols=not plain and not notebook,
-                    mininterval=PLAIN_EVERY_S if plain else 0.1,
+                    mininterval=PLAIN_EVERY_S if plain else NOTEBOOK_EVERY_S if notebook else 0.1,
                     bar_format=None if progress.total else "{desc}: {n_fmt} [{elapsed}{postfix}]",
                 )
             )

@@ -4,7 +4,12 @@ Importing this package imports no widget library: each view is loaded when it is
 """
 
 from importlib import import_module
+from typing import Any
 
+from thinklab.errors import WidgetsMissing
+
+LIBRARIES = ("anywidget", "ipywidgets", "traitlets")
+"""They come with the extra ``notebook``."""
 _NAMES = {
     "ReviewPane": "review_pane",
     "BehaviorStudio": "behavior_studio",
@@ -15,7 +20,16 @@ _NAMES = {
 __all__ = list(_NAMES)
 
 
-def __getattr__(name: str):
-    if name in _NAMES:
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'thinklab.widgets' has no attribute {name!r}")
+    try:
         return getattr(import_module(f"thinklab.widgets.{_NAMES[name]}"), name)
-    raise AttributeError(f"module 'thinklab.widgets' has no attribute {name!r}")
+    except ModuleNotFoundError as error:
+        if error.name not in LIBRARIES:
+            raise
+        raise WidgetsMissing(
+            f"{name} needs {error.name}, which is not installed: pip install 'thinklab[notebook]' (on Colab: 'thinklab[widgets]'), "
+            "then restart the kernel. Without it, lab.queue has every call of the review, and thinklab train --review opens it in "
+            "a browser"
+        ) from error
