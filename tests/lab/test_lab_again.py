@@ -221,3 +221,17 @@ class Mute:
 
     def reply(self, requests):
         return [TeacherReply(r.id, error="mute", detail="says nothing") for r in requests]
+
+
+def test_what_a_pane_leaves_behind_is_short(make):
+    from thinklab.widgets.review_html import review_view
+
+    lab = make()
+    lab.guide(lab.rollout())
+    queue = lab.queue
+    queue.edit(queue.items[0].id, "I check: it is two. So \\boxed{2}.")
+    assert review_view(queue).to_html().count("<details open>") == 3, "to read, while it can be decided"
+    lab.update(auto="accept")
+    left = review_view(queue).to_html()
+    top = left.split("<details>")[0]
+    assert "1 accepted, edited" in top and "two</ins>" in top and "<details open" not in left and left.count("<details") == 5

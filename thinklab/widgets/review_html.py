@@ -12,6 +12,8 @@ from thinklab.widgets.html import Html
 
 SHOWN = 60
 """Items in full; a saved notebook should stay small, and all of them are in the run folder."""
+SUMMARY = 3
+"""Edited texts that a review which is over shows at once."""
 WORDS = {
     "open": "undecided",
     "skipped": "skipped",
@@ -40,14 +42,23 @@ def diff(before: str, after: str) -> str:
 
 
 def review_view(queue: ReviewQueue, shown: int = SHOWN) -> Html:
-    """Counts, and the first ``shown`` items with question, answer, guidance and decision."""
+    """Counts, and the first ``shown`` items with question, answer, guidance and decision.
+
+    Where nothing can be decided any more it is short: the counts and what a person wrote, the rest behind one line.
+    """
     items = queue.items
     counts = ", ".join(f"{n} {WORDS[state]}" for state, n in queue.counts().items()) or "nothing to review"
     where = f" All of them are in {escape(str(queue.run.path.name))}/reviews.jsonl." if queue.run is not None else ""
     rest = f"<p class=tl-soft>{len(items) - shown} more are not shown here.{where}</p>" if len(items) > shown else ""
+    body = "".join(_item(i) for i in items[:shown]) + rest
+    if queue.closed:
+        mine = [i for i in items if i.state == "edited"][:SUMMARY]
+        body = (
+            "".join(f"<p class='tl-text tl-said'>{diff(i.said.text, i.text)}</p>" for i in mine)
+            + f"<details><summary>All decisions</summary>{body.replace('<details open>', '<details>')}</details>"
+        )
     return Html(
-        f"<div class='tl tl-static'><h3>Review: {len(items)} guided rollouts</h3><p class=tl-soft>{counts}</p>"
-        f"{''.join(_item(i) for i in items[:shown])}{rest}</div>",
+        f"<div class='tl tl-static'><h3>Review: {len(items)} guided rollouts</h3><p class=tl-soft>{counts}</p>{body}</div>",
         "review_static.css",
         "Review",
     )
