@@ -3,7 +3,7 @@
     python benchmarks/logprob_memory.py [--tokens 8192] [--dtype bfloat16] [--repeats 3]
 
 Compares, in the same run and interleaved, each time in a process of its own: TRL's plain path (all logits, then
-``selective_log_softmax_and_entropy``), TRL's chunked path (``_ChunkedLogProbFunction``) and thinklab's. The head's weights
+``selective_log_softmax_and_entropy``), TRL's chunked path (``ChunkedLogProbFunction``) and thinklab's. The head's weights
 are frozen, as with LoRA. Peak: what is added to the inputs and the weights. Time on a CPU: processor time of one thread,
 which hardly depends on what else the machine does; on a GPU: wall clock.
 """
@@ -26,7 +26,16 @@ NAMES = {"plain": "TRL, plain (all logits)", "chunked": "TRL, chunked", "thinkla
 def measure(path: str, args) -> dict:
     """Seconds, peak bytes and a few values of one forward and backward pass."""
     import torch
-    from trl.trainer.utils import _ChunkedLogProbFunction, selective_log_softmax_and_entropy
+    from trl.trainer.utils import selective_log_softmax_and_entropy
+
+    try:  # a public name since TRL 1.15, private before; there it gives more than log-prob and entropy unless told not to
+        from trl.kernels import ChunkedLogProbFunction
+
+        more: tuple = (("entropy",),)
+    except ImportError:
+        from trl.trainer.utils import _ChunkedLogProbFunction as ChunkedLogProbFunction
+
+        more = ()
 
     from thinklab.logprobs import head_logprobs
 
@@ -46,7 +55,7 @@ def measure(path: str, args) -> dict:
             logps, entropy = logps[0], entropy[0]
             del logits
         elif path == "chunked":
-            logps, entropy = _ChunkedLogProbFunction.apply(hidden, weight, None, targets, 1.0, 8192, None, 1.0)
+            logps, entropy, *_ = ChunkedLogProbFunction.apply(hidden, weight, None, targets, 1.0, 8192, None, 1.0, *more)
         else:
             logps, entropy = head_logprobs(hidden, weight, None, targets)
         (logps * pull).sum().backward()

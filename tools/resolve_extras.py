@@ -1,162 +1,88 @@
-"""Resolves every extra of thinklab for each Python version with pip's own resolver, without installing anything.
+"""Resolves every extra of thinklab for each Python version on Linux x86-64 with uv, without installing anything.
 
+    python -m pip install uv
     python tools/resolve_extras.py [--extra vllm ...] [--python 3.12 ...] [--out docs/measurements/resolved-extras.md]
 
-Reads the requirements from pyproject.toml and asks ``pip install --dry-run --report`` for Linux x86-64 wheels, which needs an
-index but no interpreter of that version. Prints a table: per extra and Python version, what was chosen for the packages that
-are pinned here, or the conflict in pip's words. Exit 1 when anything does not resolve.
-
-Limits: pip evaluates environment markers (``python_version < "3.12"``) for the interpreter that runs it, not for the one
-asked for, so the script says which that was; source-only packages count as missing.
+uv evaluates environment markers for the Python version that is asked for and needs no interpreter of it. Prints a table: per extra
+and Python version, the number of packages and what was chosen for those that matter here, or the conflict in uv's words; and the
+oldest versions that the lower bounds allow (``--resolution lowest-direct``). Exit 1 when anything does not resolve.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
+import re
 import subprocess
 import sys
-import tempfile
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
-GLIBC = (
-    *(f"manylinux_2_{n}_x86_64" for n in (35, 34, 31, 28, 27, 26, 24, 17, 12, 5)),
-    "manylinux2014_x86_64",
-    "manylinux1_x86_64",
-)
-"""Newest first: pip takes a platform by its exact name, and torch, NVIDIA's libraries and vLLM each use another."""
-SHOWN = (
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "accelerate",
-    "vllm",
-    "unsloth",
-    "unsloth-zoo",
-    "bitsandbytes",
-    "xformers",
-    "triton",
-)
+PLATFORM = "x86_64-manylinux_2_35"
+SHOWN = ("torch", "transformers", "trl", "peft", "accelerate", "vllm", "unsloth", "bitsandbytes", "xformers", "triton", "lm-eval")
+LOWEST = "lowest-direct"
 
 
-def requirements(project: dict, extra: str) -> list[str]:
-    """The lines of ``[project.dependencies]`` and of ``extra`` (``""``: none)."""
-    return project["dependencies"] + (project["optional-dependencies"][extra] if extra else [])
+def resolve(extra: str, python: str, resolution: str, timeout: float) -> dict[str, str] | str:
+    """Versions by name, or why there are none."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-config"]
+    command += ["--python-version", python, "--python-platform", PLATFORM, "--resolution", resolution]
+    command += ["--extra", extra] if extra else []
+    try:
+        done = subprocess.run([*command, str(ROOT / "pyproject.toml")], capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return f"not resolved within {timeout:.0f} s"
+    if done.returncode:
+        return " ".join(re.sub(r"https?://\S+|[×│╰─▶]", " ", done.stderr).split())[:400] or "uv gave no reason"
+    return dict(line.split(" ;")[0].split("==") for line in done.stdout.splitlines() if "==" in line)
 
 
-def resolve(lines: list[str], python: str, timeout: float) -> dict[str, str] | str:
-    """Versions by canonical name, or why there are none. ``python`` ``here``: on top of what this interpreter has installed."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        bare = (
-            []
-            if python == "here"
-            else [
-                "--ignore-installed",
-                "--python-version",
-                python,
-                "--implementation",
-                "cp",
-                "--target",
-                str(Path(folder) / "site"),
-                *[x for name in GLIBC for x in ("--platform", name)],
-            ]
-        )
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--dry-run",
-            "--disable-pip-version-check",
-            "--report",
-            str(report),
-            "--only-binary=:all:",
-            *bare,
-            *lines,
-        ]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            return f"not resolved within {timeout:.0f} s"
-        if done.returncode:
-            return _why(done.stderr)
-        found = json.loads(report.read_text())["install"]
-    return {canonicalize_name(item["metadata"]["name"]): item["metadata"]["version"] for item in found}
-
-
-def _why(stderr: str) -> str:
-    """pip's reason in one line, without addresses and paths of the index."""
-    wanted = [
-        line.removeprefix("ERROR: ").strip()
-        for line in stderr.splitlines()
-        if line.startswith(("ERROR: ", "    "))
-        and "://" not in line
-        and "ResolutionImpossible" not in line
-        and "Ignored the following" not in line
-    ]
-    return " ".join(" ".join(wanted).split())[:400] or "pip gave no reason"
-
-
-def main() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = ["", *project["optional-dependencies"]]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--extra", nargs="+", choices=extras, default=extras, help="'' is thinklab without any")
-    parser.add_argument(
-        "--python",
-        nargs="+",
-        default=list(PYTHONS),
-        help="'here': what would be added to this environment, which "
-        "is a way where the index lacks torch's CUDA libraries and a CPU build is installed",
-    )
-    parser.add_argument("--timeout", type=float, default=900.0, help="seconds for each")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="also write the table there, as Markdown")
-    args = parser.parse_args()
-    cells = [(extra, python) for extra in args.extra for python in args.python]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        found = dict(zip(cells, pool.map(lambda c: resolve(requirements(project, c[0]), c[1], args.timeout), cells), strict=True))
-    text = table(project, args.extra, args.python, found)
-    print(text)
-    if args.out:
-        args.out.write_text(text + "\n")
-    if failed := [c for c in cells if isinstance(found[c], str)]:
-        sys.exit(f"{len(failed)} of {len(cells)} do not resolve")
-
-
-def table(project: dict, extras: list[str], pythons: list[str], found: dict[tuple[str, str], dict[str, str] | str]) -> str:
-    pip = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, text=True).stdout.split()[1]
+def table(rows: list[tuple[str, str, str, dict[str, str] | str]]) -> str:
+    uv = subprocess.run([sys.executable, "-m", "uv", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
     lines = [
         "# Every extra, resolved",
         "",
-        f"`python tools/resolve_extras.py`, {date.today()}: pip {pip} on Python {platform.python_version()} (whose environment markers "
-        "are evaluated), Linux x86-64 wheels, nothing installed.",
+        f"`python tools/resolve_extras.py`, {date.today()}: uv {uv}, Linux x86-64 ({PLATFORM}), nothing installed. "
+        "`lowest-direct` takes the oldest versions that pyproject.toml allows.",
         "",
-        "| extra | Python | packages | of them |",
-        "| --- | --- | --- | --- |",
+        "| extra | Python | versions | packages | of them |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    for extra in extras:
-        asked = {canonicalize_name(Requirement(line).name) for line in requirements(project, extra)}
-        for python in pythons:
-            got = found[extra, python]
-            if isinstance(got, str):
-                lines.append(f"| {extra or '(none)'} | {python} | **does not resolve** | {got.replace('|', '/')} |")
-                continue
-            versions = ", ".join(f"{name} {got[name]}" for name in SHOWN if name in got and name in asked | {"torch", "triton"})
-            lines.append(f"| {extra or '(none)'} | {python} | {len(got)} | {versions} |")
+    for extra, python, resolution, got in rows:
+        start = f"| {extra or '(none)'} | {python} | {'oldest' if resolution == LOWEST else 'newest'} |"
+        if isinstance(got, str):
+            lines.append(f"{start} **does not resolve** | {got.replace('|', '/')} |")
+        else:
+            lines.append(f"{start} {len(got)} | {', '.join(f'{name} {got[name]}' for name in SHOWN if name in got)} |")
     return "\n".join(lines)
+
+
+def main() -> None:
+    extras = ["", *tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--extra", nargs="+", choices=extras, default=extras, help="'' is thinklab without any")
+    parser.add_argument("--python", nargs="+", default=list(PYTHONS))
+    parser.add_argument("--timeout", type=float, default=300.0, help="seconds for each")
+    parser.add_argument("--out", type=Path, help="also write the table there, as Markdown")
+    args = parser.parse_args()
+    if subprocess.run([sys.executable, "-m", "uv", "--version"], capture_output=True).returncode:
+        sys.exit("uv is not installed: python -m pip install uv")
+    rows = []
+    for extra in args.extra:
+        for python in args.python:
+            for resolution in ("highest", LOWEST):
+                rows.append((extra, python, resolution, resolve(extra, python, resolution, args.timeout)))
+                print(
+                    rows[-1][:3], "does not resolve" if isinstance(rows[-1][3], str) else "resolves", file=sys.stderr, flush=True
+                )
+    text = table(rows)
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n", "utf-8")
+    if failed := sum(isinstance(got, str) for *_, got in rows):
+        sys.exit(f"{failed} of {len(rows)} do not resolve")
 
 
 if __name__ == "__main__":

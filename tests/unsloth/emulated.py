@@ -134,7 +134,7 @@ def two_steps(options, folder, tmp_path, monkeypatch, adapter=False, **places):
     with Server() as server:
         for mark, place in {"FOLDER": folder, "TMP": tmp_path, "URL": server.url, **places}.items():
             options = {k: v.replace(mark, str(place)) if isinstance(v, str) else v for k, v in options.items()}
-        session = build(experiment(folder, options, checkpoint_every=0), tmp_path / "run")
+        session = build(experiment(folder, options, checkpoint_every=0, gradient_checkpointing=False), tmp_path / "run")
         if adapter:
             stirred(session.student)
         session.train()
