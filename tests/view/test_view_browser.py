@@ -247,8 +247,10 @@ def test_two_people_review_a_batch_of_a_running_training_in_the_browser(chromium
             used = {r["id"]: r for r in t.run.read("rollouts")}
             assert used[ids[1]]["guidance"]["edited"].startswith("Well. ") and "Well. " in used[ids[1]]["text"]
             t.process.kill()
-            ann.wait_for_selector(".tl-notice.tl-bad", timeout=10000)
-            assert "on disk" in ann.locator(".tl-notice.tl-bad").inner_text()
+            ann.wait_for_selector(".tl-banner:visible", timeout=10000)
+            assert "on disk" in ann.locator(".tl-banner").inner_text()
+            assert "does not answer" in ann.locator(".tl-banner").inner_text()
+            assert ann.locator(".tl-review button:enabled:not(.tl-copy)").count() == 0
     finally:
         t.process.kill()
         t.process.communicate()

@@ -3,7 +3,9 @@
 
 /** `deliver(message)` sends one message and gives its answers. */
 export function remoteModel(traits, deliver) {
-  const state = { ...traits }, listeners = new Map(), flying = new Map();
+  const state = { alive: true, ...traits }, listeners = new Map(), flying = new Map();
+  const known = new Map(state.items.map(i => [i.id, i])); // as the server last said: what could not be sent goes back to that
+  const learn = rows => rows?.forEach(row => known.set(row.id, row));
   const emit = (name, value) => (listeners.get(name) ?? []).forEach(f => f(value));
   let line = Promise.resolve();
   const model = {
@@ -14,16 +16,19 @@ export function remoteModel(traits, deliver) {
     off: (name, f) => listeners.set(name, (listeners.get(name) ?? []).filter(g => g !== f)),
     send(message) {
       const ids = message.ids ?? [message.id];
-      if (message.kind !== "preview") flying.set(message.n, ids);
+      const reads = ["preview", "view", "table", "agreement"].includes(message.kind);
+      if (message.kind === "shown") return; // who has seen it is a matter of this browser
+      if (!reads) flying.set(message.n, ids);
       const go = async () => {
-        try { for (const answer of await deliver(structuredClone(message))) emit("msg:custom", answer); }
-        catch (error) { emit("msg:custom", { kind: "done", n: message.n, error: error.message, items: [], recent: state.recent ?? [] }); }
+        try { for (const answer of await deliver(structuredClone(message))) { learn(answer.items); emit("msg:custom", answer); } }
+        catch (error) { emit("msg:custom", { kind: "done", n: message.n, error: error.message, items: ids.map(id => known.get(id)).filter(Boolean), recent: state.recent ?? [] }); }
         finally { flying.delete(message.n); }
       };
-      if (message.kind === "preview" || message.kind === "ask") go(); else line = line.then(go); // decisions arrive in their order
+      if (reads || message.kind === "ask") go(); else line = line.then(go); // decisions arrive in their order
     },
     /** Rows that others have changed; those with an own decision under way keep it. */
     merge(rows) {
+      learn(rows);
       const busy = new Set([...flying.values()].flat()), fresh = new Map(rows.filter(r => !busy.has(r.id)).map(r => [r.id, r]));
       if (fresh.size) model.set("items", state.items.map(i => fresh.get(i.id) ?? i));
     },

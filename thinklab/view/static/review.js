@@ -40,8 +40,13 @@ export async function reviewPage(place) {
       const now = await get("review", { name, batch, since: version });
       if (gone || !name) return;
       problem.replaceChildren();
+      if (model && !model.get("alive")) model.set("alive", true);
       show(now);
-    } catch (error) { if (!gone) { problem.replaceChildren(notice(`${error.message}. What was decided is on disk.`, "tl-bad")); } }
+    } catch (error) {
+      if (gone) return;
+      if (model) model.set("alive", false); // the pane itself says what that means
+      else problem.replaceChildren(notice(`${error.message}. What was decided is on disk.`, "tl-bad"));
+    }
     if (!gone && name) timer = setTimeout(look, LIVE);
   }
   function show(now) {
@@ -55,11 +60,10 @@ export async function reviewPage(place) {
     if (now.batch !== batch) {
       leave();
       batch = now.batch;
-      model = remoteModel({ ...now.traits, items: now.items, several: true }, async message => (await post("review", { name, batch: now.batch, message })).answers);
+      model = remoteModel({ ...now.traits, items: now.items, several: true, me: name, fresh: true }, async message => (await post("review", { name, batch: now.batch, message })).answers);
       const el_ = el("div");
       box.replaceChildren(el_);
       dispose = pane.render({ model, el: el_ });
-      el_.querySelector(".tl-review")?.focus({ preventScroll: true });
     } else if (now.items.length) model.merge(now.items);
     version = now.version || version;
     title.textContent = `Review of ${now.run}, step ${now.step}`;

@@ -247,7 +247,7 @@ function render({ model, el }) {
     if (alive) { tell(""); keepDraft(); draw(); wish(); look(); return; }
     clearTimeout(timer);
     const item = get(current), unsaved = waiting.size + (item && typed() !== textOf(item) ? 1 : 0);
-    make(banner, "strong", "", model.get("several") ? "The training does not answer." : "The kernel behind this pane is gone.");
+    make(banner, "strong", "", model.get("several") ? "The training does not answer: it has ended, or the connection is gone." : "The kernel behind this pane is gone.");
     make(banner, "span", "", ` ${model.get("several") ? "This page goes on by itself when it answers again." : "Run the notebook from the top, this cell included: a new pane stands where this one stood."} Every decision that was saved is on disk${unsaved ? `; ${unsaved} ${unsaved === 1 ? "was" : "were"} not` : ""}.`);
     if (item && typed()) {
       const copy = make(banner, "button", "tl-copy", "Copy the text in the box");

@@ -1,0 +1,97 @@
+"""The review pane inside JupyterLab: who has the keys after its cell has run, and what an old pane is once its kernel is gone."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.lab.conftest import SMALL
+from tests.support.jupyter_page import Notebook, server, write_notebook
+from tests.support.widget_page import browser
+from thinklab.run.folder import RunFolder
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+CELLS = [
+    f"from thinklab import Lab\nlab = Lab({json.dumps(SMALL)}, out='run', by='ann')\nbatch = lab.rollout()\nlab.guide(batch)",
+    "lab.review(batch)",
+    "# the next cell",
+]
+
+
+def test_the_keys_go_to_the_pane_and_an_old_pane_says_that_it_is_dead(tmp_path):
+    write_notebook(tmp_path / "review.ipynb", CELLS)
+    shots = os.environ.get("THINKLAB_SCREENSHOTS")  # a folder, to look at what the test saw
+
+    def shoot(name):
+        if shots:
+            notebook.page.screenshot(path=f"{shots}/jupyter-{name}.png")
+
+    def decisions():
+        return [line["action"] for line in RunFolder(tmp_path / "run").read("reviews")]
+
+    def saved():
+        page.wait_for_function("document.querySelector('.tl-saved').textContent === 'all saved'")
+
+    with (
+        browser() as chromium,
+        server(tmp_path, {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}) as address,
+    ):
+        page = chromium.new_page(viewport={"width": 900, "height": 800})
+        thrown = []
+        page.on("pageerror", lambda error: thrown.append(str(error)))
+        notebook = Notebook(page, address, "review.ipynb")
+        notebook.run(0)
+        cells = page.locator(".jp-Notebook .jp-Cell").count()
+
+        notebook.cell(1).locator(".jp-InputPrompt").click()
+        page.keyboard.press("Shift+Enter")  # which makes the next cell the active one
+        page.wait_for_function("document.activeElement?.classList.contains('tl-review')")
+        page.keyboard.press("a")  # JupyterLab: insert a cell above
+        page.keyboard.press("x")  # JupyterLab: cut a cell; twice with the pane
+        page.keyboard.press("x")
+        saved()
+        assert decisions() == ["accept", "reject", "reject"]
+        assert page.locator(".jp-Notebook .jp-Cell").count() == cells and page.locator(".tl-review").count() == 1
+        assert page.locator(".tl-keys-on").inner_text() == "keys on"
+        for selector in (".tl-now-bar", ".tl-keys .tl-primary"):
+            box = page.locator(selector).bounding_box()
+            assert box["y"] >= 0 and box["y"] + box["height"] <= 800, selector
+        page.wait_for_selector(".tl-group-table tbody tr")
+        shoot("focus")
+
+        # somebody who types in another cell keeps the keyboard, and the pane says so
+        notebook.cell(2).locator(".cm-content").click()
+        page.keyboard.type("x = 1")
+        page.wait_for_function("document.querySelector('.tl-keys-on').textContent.startsWith('keys off: click')")
+        page.locator(".tl-keys-on").click()
+        assert page.locator(".tl-keys-on").inner_text() == "keys on"
+
+        # the kernel is started again, and nobody has run the cells yet
+        page.fill(".tl-box", "I check: typed before the restart. So \\boxed{1}.")
+        saved()
+        page.locator(".lm-MenuBar-item", has_text="Kernel").click()
+        page.locator(".lm-Menu-item", has_text="Restart Kernel…").first.click()
+        page.locator(".jp-Dialog button.jp-mod-accept").click()
+        page.wait_for_selector(".tl-review.tl-dead")
+        banner = page.locator(".tl-banner").inner_text()
+        assert "kernel behind this pane is gone" in banner and "Run the notebook from the top" in banner
+        assert page.locator(".tl-saved").inner_text() == "not connected"
+        assert page.locator(".tl-review button:enabled:not(.tl-copy)").count() == 0
+        page.locator(".tl-box").click()
+        page.keyboard.type("lost?")
+        assert "lost?" not in page.input_value(".tl-box")
+        shoot("dead")
+
+        notebook.wait_for_kernel()
+        notebook.run(0)
+        notebook.cell(1).locator(".jp-InputPrompt").click()
+        page.keyboard.press("Shift+Enter")
+        page.wait_for_function(
+            "document.querySelector('.tl-review:not(.tl-dead) .tl-progress')?.textContent.startsWith('3 of 4')"
+        )
+        page.wait_for_function("document.activeElement?.classList.contains('tl-review')")
+        assert page.input_value(".tl-box") == "I check: typed before the restart. So \\boxed{1}."  # the draft was on disk
+        assert not thrown
