@@ -66,14 +66,17 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             first, cell, slowest, executed = run_all(path, Path(folder))
+            alarms = sum(1 for file in Path(folder).rglob("alarms.jsonl") for _ in file.open())
             again, *_ = run_all(path, Path(folder))
             if options.keep:
                 options.keep.mkdir(parents=True, exist_ok=True)
                 nbformat.write(executed, options.keep / path.name)
                 shutil.copytree(folder, options.keep / path.stem, dirs_exist_ok=True)
-        rows.append((path.stem, said_minutes(executed), f"{first:.0f} s", f"`{cell[:40]}` {slowest:.0f} s", f"{again:.0f} s"))
+        rows.append(
+            (path.stem, said_minutes(executed), f"{first:.0f} s", f"`{cell[:40]}` {slowest:.0f} s", f"{again:.0f} s", str(alarms))
+        )
         print(rows[-1], file=sys.stderr, flush=True)
-    head = ("notebook", "it says", "first Run All", "its slowest cell", "again, when done")
+    head = ("notebook", "it says", "first Run All", "its slowest cell", "again, when done", "alarms of the guards")
     table = "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
     print(table)
     if options.write:

@@ -26,7 +26,36 @@ CELLS = [
 ]
 
 
+STORY = [
+    "from thinklab import Lab\nlab = Lab(task={'name': 'sums', 'terms': [2, 4]}, behaviors=['self-check'], teacher={'backend': 'scripted', "
+    "'rule': 'sums-check'}, guidance={'gamma': 0.25}, steps=24, warmup_steps=4, profile='tiny', "
+    "overrides=['probe.questions=200'], name='start-here', out='runs/start-here')",
+    "batch = lab.rollout()\nlab.guide(batch);",
+    "item = lab.queue.items[0]\n"
+    "lab.queue.edit(item.id, 'I check: once more, slowly. So \\\\boxed{' + item.rollout.example.gold + '}.');",
+    "lab.stop_here()",
+    "lab.update(batch, auto='accept')",
+    "lab.train()",
+    "lab.compare(['train.learning_rate=0.0003'])",
+    "lab.losses()",
+]
+"""Notebook 00 in short; takes two minutes."""
+
+
+def story() -> None:
+    """What an update has taught, the stop-here cell, the comparison, and the table of losses: docs/images/lab-*.png."""
+    with tempfile.TemporaryDirectory() as folder, browser() as chromium:
+        write_notebook(Path(folder) / "story.ipynb", STORY)
+        with server(Path(folder), {"PYTHONPATH": str(ROOT)}) as address:
+            notebook = Notebook(chromium.new_page(viewport={"width": 1100, "height": 2400}), address, "story.ipynb")
+            for k in range(len(STORY)):
+                notebook.run(k)
+            for k, name in ((3, "stop"), (4, "learned"), (6, "compare"), (7, "losses")):
+                notebook.cell(k).screenshot(path=ROOT / f"docs/images/lab-{name}.png")
+
+
 def main() -> None:
+    story()
     for theme in ("light", "dark"):
         with tempfile.TemporaryDirectory() as folder, browser() as chromium:
             write_notebook(Path(folder) / "lab.ipynb", CELLS)

@@ -29,6 +29,7 @@ def test_jupyterlab_and_widgets_are_an_extra_and_come_with_the_developers():
     core, extras = " ".join(project["dependencies"]), project["optional-dependencies"]
     assert not any(name in core for name in ("jupyterlab", "ipywidgets", "anywidget"))
     assert set(extras["notebook"]) <= set(extras["dev"]) and any(x.startswith("jupyterlab") for x in extras["notebook"])
+    assert any(x.startswith("anywidget") for x in extras["view"]), "the viewer's review is the notebook's pane"
 
 
 @pytest.mark.parametrize(
