@@ -93,7 +93,7 @@ def _run(python: Path, files: str, what: str) -> str:
     said = re.findall(r"\d+ (?:passed|failed|skipped|errors?)", (done.stdout.splitlines() or [""])[-1])
     print(f"{what}: {', '.join(said)}", file=sys.stderr, flush=True)
     if done.returncode:
-        print(done.stdout[-4000:] + done.stderr[-2000:], file=sys.stderr, flush=True)
+        print(done.stdout[-3000:] + done.stderr[-1000:], file=sys.stderr, flush=True)
         return f"**failed**: {', '.join(said) or f'exit {done.returncode}'}"
     return ", ".join(said)
 

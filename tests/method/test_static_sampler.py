@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -130,15 +132,33 @@ class Count(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+class Calls:
+    """Function calls of the interpreter, those into C included."""
+
+    count = 0
+
+    def __enter__(self):
+        sys.setprofile(self.note)
+        return self
+
+    def note(self, frame, event, arg):
+        self.count += event in ("call", "c_call")
+
+    def __exit__(self, *_):
+        sys.setprofile(None)
+
+
 def host_calls(using, model, prompts, tokens):
-    """Operations that the host issues for each token after the first half of ``tokens``, and values it asks the device for."""
+    """Operations that the host issues for each token after the first half of ``tokens``, values it asks the device for, and
+    function calls of the interpreter."""
     found = []
     for count in (tokens // 2, tokens):
         with Count() as counter:
             using(count)(model, prompts, 2, 0)
-        found.append((counter.count, counter.reads))
-    (a, b), (c, d) = found
-    return (c - a) / (tokens - tokens // 2), (d - b) / (tokens - tokens // 2)
+        with Calls() as calls:
+            using(count)(model, prompts, 2, 0)
+        found.append((counter.count, counter.reads, calls.count))
+    return [(later - earlier) / (tokens - tokens // 2) for earlier, later in zip(*found, strict=True)]
 
 
 def test_a_tenth_of_the_host_calls_at_28_layers(tokenizer):
@@ -164,16 +184,22 @@ def test_a_tenth_of_the_host_calls_at_28_layers(tokenizer):
             self.step = step
 
         def __call__(self):
-            torch.utils._python_dispatch._get_current_dispatch_mode().count += 1
+            counting, counter = sys.getprofile(), torch.utils._python_dispatch._get_current_dispatch_mode()
+            if counter is not None:
+                counter.count += 1
+            sys.setprofile(None)
             with torch.utils._python_dispatch._disable_current_modes():
                 self.step()
+            sys.setprofile(counting)
 
     shape = {"eos_ids": (1_000,), "pad_id": 0}
     before = host_calls(lambda n: plain.Sampler(n, **shape), deep, [[5, 6, 7], [8, 9]], 64)
     after = host_calls(lambda n: StaticSampler(n, capture=Silent, **shape), deep, [[5, 6, 7], [8, 9]], 64)
-    print(f"\nhost calls a token: {before[0]:.0f} -> {after[0]:.1f}; values read back: {before[1]:.2f} -> {after[1]:.2f}")
+    for what, old, new in zip(("operations", "values read back", "function calls"), before, after, strict=True):
+        print(f"\n{what} a token: {old:.2f} -> {new:.2f}")
     assert after[0] < before[0] / 10 and before[0] > 1000
     assert after[1] <= 0.3 and before[1] >= 1
+    assert after[2] < before[2] / 10 and before[2] > 2000
 
 
 def test_models_with_another_attention_keep_the_plain_sampler(model):
