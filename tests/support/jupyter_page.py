@@ -22,6 +22,13 @@ PROMPTS = "[...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(c => c.qu
 QUIET = {"fetchNews": "false", "checkForUpdates": False}
 
 
+def beside_jupyterlab() -> Path:
+    """``share/jupyter`` of the environment that JupyterLab is in, where the widgets' extensions are; mine may lie on top of it."""
+    import jupyterlab
+
+    return Path(jupyterlab.__file__).parents[4] / "share" / "jupyter"
+
+
 @contextmanager
 def server(folder: Path, environment: dict[str, str], theme: str = "light") -> Iterator[str]:
     """JupyterLab on loopback over ``folder``; its address."""
@@ -56,6 +63,7 @@ def server(folder: Path, environment: dict[str, str], theme: str = "light") -> I
             env={
                 **os.environ,
                 **environment,
+                "JUPYTER_PATH": str(beside_jupyterlab()),
                 "JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"),
                 "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),
                 "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"),

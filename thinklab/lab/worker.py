@@ -25,7 +25,7 @@ from tqdm.std import tqdm
 from thinklab.errors import LabError
 
 POLL_S = 0.05
-NOTEBOOK_COLUMNS, NOTEBOOK_EVERY_S = 110, 0.5
+NOTEBOOK_COLUMNS, NOTEBOOK_EVERY_S = 88, 0.5
 PLAIN_EVERY_S = 10.0  # seconds between two lines where stderr is not a terminal
 
 
