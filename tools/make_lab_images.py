@@ -1,6 +1,7 @@
 """Screenshots of the Lab in JupyterLab, in its light and its dark theme: docs/images/lab-*.png.
 
-python tools/make_lab_images.py     # needs a Chromium on the PATH
+python tools/make_lab_images.py             # the pane and the status; needs a Chromium on the PATH
+python tools/make_lab_images.py --story     # what an update has taught, the comparison; two minutes
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def story() -> None:
 
 
 def main() -> None:
-    story()
+    if "--story" in sys.argv:
+        story()
+        return
     for theme in ("light", "dark"):
         with tempfile.TemporaryDirectory() as folder, browser() as chromium:
             write_notebook(Path(folder) / "lab.ipynb", CELLS)
