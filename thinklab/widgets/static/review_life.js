@@ -1,16 +1,26 @@
 // Whether the keys and the kernel are there: who has the focus, and is anybody listening.
 
-/** Does JupyterLab say that the kernel behind this widget is gone? `changed(alive)` hears of it; returns how to stop. */
+const ENDS = ["restarting", "autorestarting", "dead", "terminating", "unknown"];
+
+/** Is the kernel behind this widget still the one that made it? `changed(alive)` hears of it; returns how to stop. JupyterLab's widget
+ *  manager does not tell, so that its kernel is watched; the class is what other frontends set, `alive` is the viewer's. */
 export function watchKernel(model, el, changed) {
+  const gone = () => changed(false), status = (_, now) => { if (ENDS.includes(now)) gone(); };
   const check = () => changed(model.get("alive") !== false && !el.closest(".jupyter-widgets-disconnected"));
-  const soon = () => setTimeout(check, 0); // the class is set by another listener of the same event
-  model.on("comm_live_update", soon);
-  model.on("change:alive", check); // the viewer's model
+  model.on("comm_live_update", gone);
+  model.on("change:alive", check);
+  const kernel = model.widget_manager?.kernel;
+  kernel?.statusChanged?.connect?.(status);
+  kernel?.disposed?.connect?.(gone);
   const seen = new MutationObserver(check);
-  let node = el;
-  for (let k = 0; node && k < 3; k++, node = node.parentElement) seen.observe(node, { attributes: true, attributeFilter: ["class"] });
-  soon();
-  return () => { model.off("comm_live_update", soon); model.off("change:alive", check); seen.disconnect(); };
+  for (let node = el, k = 0; node && k < 3; k++, node = node.parentElement) seen.observe(node, { attributes: true, attributeFilter: ["class"] });
+  return () => {
+    model.off("comm_live_update", gone);
+    model.off("change:alive", check);
+    kernel?.statusChanged?.disconnect?.(status);
+    kernel?.disposed?.disconnect?.(gone);
+    seen.disconnect();
+  };
 }
 
 /** Is somebody typing elsewhere? An empty editor, such as the new cell that Shift Enter makes, does not count. */

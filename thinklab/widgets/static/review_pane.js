@@ -265,7 +265,7 @@ function render({ model, el }) {
   function send(message) {
     message.n = ++sent;
     if (!READS.includes(message.kind)) waiting.set(message.n, message);
-    model.send(message);
+    try { model.send(message); } catch { living(false); } // JupyterLab: the kernel's end of the line is closed
   }
   function wish() { // a preview of the text in the box, one question at a time
     const item = get(current), text = typed();
