@@ -18,7 +18,7 @@ from tests.support.widget_page import browser
 from thinklab.view.grids import found as grids_in
 from thinklab.view.library import Library
 
-OUT = Path(__file__).parent / "images"
+OUT = Path(__file__).parent.parent / "docs" / "images"
 MOST = 200_000
 """Bytes of one picture."""
 CONFIG = """

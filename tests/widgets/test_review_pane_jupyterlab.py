@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 
@@ -71,7 +72,9 @@ def test_the_keys_go_to_the_pane_and_an_old_pane_says_that_it_is_dead(tmp_path):
 
         # the kernel is started again, and nobody has run the cells yet
         page.fill(".tl-box", "I check: typed before the restart. So \\boxed{1}.")
-        saved()
+        until = time.monotonic() + 60
+        while "draft" not in decisions() and time.monotonic() < until:
+            page.wait_for_timeout(50)
         page.locator(".lm-MenuBar-item", has_text="Kernel").click()
         page.locator(".lm-Menu-item", has_text="Restart Kernel…").first.click()
         page.locator(".jp-Dialog button.jp-mod-accept").click()
