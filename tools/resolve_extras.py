@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -65,18 +66,15 @@ def main() -> None:
     parser.add_argument("--extra", nargs="+", choices=extras, default=extras, help="'' is thinklab without any")
     parser.add_argument("--python", nargs="+", default=list(PYTHONS))
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for each")
+    parser.add_argument("--jobs", type=int, default=6)
     parser.add_argument("--out", type=Path, help="also write the table there, as Markdown")
     args = parser.parse_args()
     if subprocess.run([sys.executable, "-m", "uv", "--version"], capture_output=True).returncode:
         sys.exit("uv is not installed: python -m pip install uv")
-    rows = []
-    for extra in args.extra:
-        for python in args.python:
-            for resolution in ("highest", LOWEST):
-                rows.append((extra, python, resolution, resolve(extra, python, resolution, args.timeout)))
-                print(
-                    rows[-1][:3], "does not resolve" if isinstance(rows[-1][3], str) else "resolves", file=sys.stderr, flush=True
-                )
+    cells = [(extra, python, end) for extra in args.extra for python in args.python for end in ("highest", LOWEST)]
+    with ThreadPoolExecutor(args.jobs) as pool:  # each waits for the index
+        found = pool.map(lambda cell: resolve(*cell, args.timeout), cells)
+        rows = [(*cell, got) for cell, got in zip(cells, found, strict=True)]
     text = table(rows)
     print(text)
     if args.out:

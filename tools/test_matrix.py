@@ -1,6 +1,6 @@
 """Tests the loss, parity with stock TRL, and resuming at both ends of the ranges of transformers and TRL: ``make test-matrix``.
 
-    python tools/test_matrix.py [--end oldest|newest ...] [--out docs/measurements/version-matrix.md]
+    python tools/test_matrix.py [--end oldest|newest ...] [--out FILE]
 
 For each end a layered environment is made: a virtual environment that sees the packages of the interpreter that runs this, and
 has the two libraries in other versions on top. The ranges are read from pyproject.toml. Prints a table; exit 1 when a test fails.
