@@ -75,6 +75,8 @@ def main() -> None:
                 page.keyboard.type(" I am sure.")
                 page.wait_for_function("document.querySelector('.tl-detector').textContent.includes('found')")
                 page.wait_for_function("!document.querySelector('.tl-reward').textContent.includes('…')")
+                page.add_style_tag(content=".tl .tl-body, .tl-body { max-height: 900px !important }")  # clear of the status bar
+                page.locator(".tl-review").evaluate("pane => pane.scrollIntoView({ block: 'start' })")
                 page.locator(".tl-review").screenshot(path=ROOT / f"docs/images/lab-review-{theme}.png")
 
 

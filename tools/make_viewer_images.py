@@ -74,7 +74,7 @@ def pages(chromium, root: Path) -> None:
 def review(chromium, folder: Path) -> None:
     (folder / "c.yaml").write_text(CONFIG)
     out = str(folder / "four-sums")
-    command = [sys.executable, "-m", "thinklab.cli", "train", str(folder / "c.yaml"), "--out", out, "--review"]
+    command = [sys.executable, "-m", "thinklab", "train", str(folder / "c.yaml"), "--out", out, "--review"]
     training = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         line = ""
