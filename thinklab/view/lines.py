@@ -102,6 +102,8 @@ class LineIndex:
 
     def records(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """The records of these lines, read from disk now."""
+        if not numbers:  # a run that has only begun, or trains without rollouts, has no such file
+            return []
         with self.lock, open(self.path, "rb") as file:
             out = []
             for number in numbers:
