@@ -232,15 +232,11 @@ class ThinkTuningTrainer(GRPOTrainer):
         extra["rollout"] = rollouts
         return tuple(out)
 
-    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, *args, **kwargs):
+    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
         if self.recall is not None and (known := self.recall(self.generation)) is not None:
             return known, None
         if self.sampler is None or self.use_vllm:
-            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *args, **kwargs)
-        size = self.num_generations if self.model.training else self.num_generations_eval
-        if args and not isinstance(args[0], bool):  # TRL says it from 1.14.1 on
-            size = args[0]
-        size = kwargs.get("num_generations", size)
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
         seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
         begin = self.guide.begin if self.model.training and isinstance(self.guide, stage2.Begins) else None
@@ -249,7 +245,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             if begin is None
             else lambda group, ids: begin(self._group(group, prompt_ids, ids), self.state.global_step, self.generation)
         )
-        return self.sampler(model, prompt_ids[::size], size, seed, on_done=ended), None
+        return self.sampler(model, prompt_ids[::num_generations], num_generations, seed, on_done=ended), None
 
     def _group(self, group: int, prompt_ids, ids: list[list[int]]) -> list[Rollout]:
         """The rollouts of one question, while others are still being sampled; the same as ``_as_rollouts`` makes of them."""

@@ -46,11 +46,31 @@ def steps_of(card):
     return int(said), int(re.search(r"^    steps: (\d+)$", card.split("  train:")[1], re.MULTILINE)[1])
 
 
-def test_a_run_that_went_on_has_one_number_of_steps(train):
+def test_a_run_that_went_on_has_one_number_of_steps(train, tmp_path):
     train("train.steps=1")
     card = (save(train("train.steps=3", "--resume"), "adapter") / "README.md").read_text()
     assert steps_of(card) == (3, 3)
+    assert "The run was started with `train.steps: 1`, later raised to 3." in card
     assert "those of step" not in card
+    raised_again = (save(train("train.steps=4", "--resume"), "adapter", tmp_path / "again") / "README.md").read_text()
+    assert steps_of(raised_again) == (4, 4) and "started with `train.steps: 1`, later raised to 4." in raised_again
+
+
+def test_a_run_that_was_resumed_without_more_steps_says_nothing_of_it(train):
+    train("train.steps=1")
+    card = (save(train("train.steps=1", "--resume"), "adapter") / "README.md").read_text()
+    assert steps_of(card) == (1, 1) and "started with" not in card
+
+
+def test_a_run_that_0_1_0_resumed_with_more_steps_says_so_too(train):
+    """That version left ``train.steps`` in the config as it was."""
+    from thinklab.config.experiment import Experiment
+    from thinklab.export.model_card import model_card
+    from thinklab.run.folder import RunFolder
+
+    run = RunFolder.open(train("train.steps=1"))
+    card = model_card(run, Experiment.model_validate(run.resolved()["config"]), "adapter", 3, "a")
+    assert steps_of(card) == (3, 3) and "started with `train.steps: 1`, later raised to 3." in card
 
 
 def test_weights_from_the_middle_of_a_run_say_so(train):

@@ -167,7 +167,7 @@ def _report(console: Console, tally: Any, lines: int, total: int, teacher: Any, 
 
 
 def main() -> None:
-    """``python -m thinklab.cli.app.guide``; the ``thinklab`` command mounts ``guide`` itself."""
+    """``python -m thinklab.cli.guide``; the ``thinklab`` command mounts ``guide`` itself."""
     try:
         app()
     except ThinklabError as error:

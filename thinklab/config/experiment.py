@@ -347,7 +347,8 @@ class GuardSection(Section):
 
 
 class BaselineSection(Section):
-    """Supervised training in place of the policy gradient, on the questions that GRPO would see. See ``thinklab/baselines``."""
+    """Supervised training in place of the policy gradient, on the questions that GRPO would see. See
+    ``thinklab/experiment/baselines``."""
 
     kind: Literal["sft", "star"]
     texts: Literal["gold", "guided"] = "gold"

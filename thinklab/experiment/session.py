@@ -112,7 +112,7 @@ class Session:
             checkpoints.set_aside(self.run.checkpoints, step)
             self.run.rewind(step)
             if experiment_of(self.run) != self.config:  # more steps, say: the next --resume RUN goes on with them
-                self.run.write_config({**self.run.resolved(), "config": self.config.model_dump(mode="json")})
+                self.run.change_config(self.config.model_dump(mode="json"))
             if self.guards is not None:
                 self.guards.remember(self.run.read("metrics"), self.run.read("probes"))
         with upstream_warnings_off():

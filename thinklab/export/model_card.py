@@ -43,7 +43,7 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
         f"# {config.name} ({kind})",
         "",
         f"Trained with thinklab from `{base}` {_training(config, step)}, on the task `{config.task.name}`. "
-        f"Behaviors: {behaviors}.{_steps_differ(config, step)}",
+        f"Behaviors: {behaviors}.{_steps_differ(config, step, _started(resolved, config))}",
         "",
         "## Use",
         "",
@@ -84,18 +84,23 @@ def _training(config: Experiment, step: int) -> str:
     return f"for {step} steps of ThinkTuning (arXiv 2508.07616), method `{config.loss.method}`{control}"
 
 
-def _steps_differ(config: Experiment, step: int) -> str:
-    """A sentence where the weights' step is not ``train.steps``, so that nobody has to guess which one holds."""
+def _started(resolved: Mapping[str, Any], config: Experiment) -> int:
+    """The ``train.steps`` that the run was started with; its config has those that it was last resumed with."""
+    return int(resolved.get("started_steps", config.train.steps))
+
+
+def _steps_differ(config: Experiment, step: int, started: int) -> str:
+    """Sentences where the weights' step is not ``train.steps``, or where that was raised, so that nobody has to guess."""
     asked = config.train.steps
     if config.baseline is not None:
         return f" (`train.steps: {asked}` in its config sets which questions were used, not these steps.)"
-    if step > asked:
-        return f" The run was begun with `train.steps: {asked}` and went on; the config below has the {step} steps that it took."
-    return f" The weights are those of step {step} of the {asked} that its config asks for." if step < asked else ""
+    total = max(step, asked)  # version 0.1.0 left the config as it was when more steps were asked for
+    raised = f" The run was started with `train.steps: {started}`, later raised to {total}." if started < total else ""
+    return raised + (f" The weights are those of step {step} of the {asked} that its config asks for." if step < asked else "")
 
 
 def _as_trained(resolved: Mapping[str, Any], config: Experiment, step: int) -> dict[str, Any]:
-    """The run's config with the steps that it really took, where it went on beyond those that it was begun with."""
+    """The run's config with the steps that it took: 0.1.0 did not record there that a run was resumed with more steps."""
     if config.baseline is not None or step <= config.train.steps:
         return dict(resolved)
     return {**resolved, "train": {**resolved["train"], "steps": step}}

@@ -113,6 +113,12 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"cannot write the run folder {self.path}: {error.strerror or error}") from error
 
+    def change_config(self, config: Mapping[str, Any]) -> None:
+        """Write ``config`` in place of the run's own, and keep the steps that the run was started with as ``started_steps``."""
+        found = self.resolved()
+        started = found.get("started_steps", found["config"]["train"]["steps"])
+        self.write_config({**found, "config": dict(config), "started_steps": started})
+
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """An existing run; removes a torn last line, unless another process is writing here now.
