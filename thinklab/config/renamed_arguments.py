@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
-from transformers import TrainingArguments
-
 
 def cache_argument(model: Any, cache: Any) -> dict[str, Any]:
     """The key and value cache as a keyword of ``model``'s forward: ``cache``, or ``past_key_values`` before 5.24 and under Unsloth,
@@ -28,6 +26,8 @@ def _cache_name(forward: Any) -> str:
 
 def activation_checkpointing(on: bool) -> dict[str, Any]:
     """The switch for recomputing activations, as a keyword of ``TrainingArguments``; ``gradient_checkpointing`` before 5.24."""
+    from transformers import TrainingArguments  # not at the head: Unsloth must be imported before transformers
+
     known = {f.name for f in fields(TrainingArguments)}
     return {"activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing": on}
 

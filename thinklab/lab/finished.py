@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from thinklab.lab.learned import Learned
 from thinklab.lab.results import Metrics
-from thinklab.review.item import Item
-from thinklab.review.queue import ReviewQueue
 from thinklab.review.waiting import Store, Waiting
 from thinklab.run.folder import RunFolder
 from thinklab.types import Batch, Guidance, Rollout, rollout_from_json
 
 if TYPE_CHECKING:
     from thinklab.lab.engine import Engine
+    from thinklab.review.item import Item
+    from thinklab.review.queue import ReviewQueue
 
 CLOSED = "this run is finished; its decisions stand"
 
@@ -41,6 +41,8 @@ def on_record(run: RunFolder) -> Waiting | None:
 
 def queue(engine: Engine, past: Waiting) -> ReviewQueue:
     """The decisions about ``past``, which nobody can change."""
+    from thinklab.review.queue import ReviewQueue  # not at the head: it imports transformers, and Unsloth must come before that
+
     session = engine.session
     held = bool(past.key)  # somebody decided in a Lab, and reviews.jsonl says what
     found = ReviewQueue(past.batch.rollouts, past.proposals, session.guide, session.trainer.score, session.run if held else None)
