@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 SIDES = {
     "generate": "model.generate",
     "plain": "thinklab.sampler",
-    "static": "thinklab.static_sampler (CUDA graph)",
+    "static": "thinklab.sampler.static (CUDA graph)",
     "unsloth": "Unsloth's generate",
     "vllm": "vLLM",
 }
@@ -79,7 +79,7 @@ def maker(side: str, folder: str, prompts: list[list[int]], args, cuda: bool):
             for a in r.outputs
         )
     from thinklab.sampler import GenerateSampler, Sampler
-    from thinklab.static_sampler import StaticSampler
+    from thinklab.sampler.static import StaticSampler
 
     if side == "unsloth":
         if not cuda:

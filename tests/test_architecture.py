@@ -10,25 +10,15 @@ from tools import make_architecture
 
 PACKAGE = ROOT / "thinklab"
 FLOORS = (
-    (
-        "errors",
-        "types",
-        "shaping",
-        "stage2",
-        "logprobs",
-        "advantages",
-        "empty_steps",
-        "teacher_watch",
-        "vllm_sync",
-        "through_wrapper",
-    ),
-    ("config", "aas", "sampler", "static_sampler", "batch_metrics"),
-    ("run", "tasks", "trainer"),
-    ("students", "teachers", "behavior"),
-    ("guide", "rewards", "probing"),
+    ("errors", "types", "shaping", "logprobs", "advantages", "empty_steps", "through_wrapper", "interop"),
+    ("config", "stage2", "vllm_sync", "aas", "sampler", "batch_metrics", "tasks"),
+    ("run", "teacher_watch", "students", "teachers", "behavior"),
+    ("trainer", "guide", "rewards", "probing"),
     ("review", "experiment", "reports", "export"),
     ("widgets", "studies", "evaluation"),
-    ("lab", "view", "cli"),
+    ("lab", "view"),
+    ("cli",),
+    ("__main__",),
 )
 """Rooms from the ground up. A room may import from rooms below it and, within its own floor, from those named before it."""
 ORDER = {room: k for k, room in enumerate(room for floor in FLOORS for room in floor)}
@@ -77,8 +67,17 @@ def room(module: str) -> str:
 
 
 def test_every_room_has_its_floor(graph):
-    rooms = {room(m) for m in graph} - {"__init__", "__main__"}
+    rooms = {room(m) for m in graph} - {"__init__"}
     assert rooms == set(ORDER)
+
+
+def test_at_most_nine_floors(graph):
+    """The floor of a room is one above the highest that it imports from, the entry of ``python -m thinklab`` included."""
+    below = {r: {room(b) for a, bs in graph.items() if room(a) == r for b in bs} - {r, "__init__"} for r in ORDER}
+    floors: dict[str, int] = {}
+    for r in ORDER:
+        floors[r] = 1 + max((floors[b] for b in below[r]), default=0)
+    assert max(floors.values()) <= 9, {k: sorted(r for r in floors if floors[r] == k) for k in range(1, max(floors.values()) + 1)}
 
 
 def test_no_import_runs_up(graph):

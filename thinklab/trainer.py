@@ -46,9 +46,9 @@ from thinklab import aas, stage2
 from thinklab.advantages import advantages, equal_groups
 from thinklab.batch_metrics import batch_metrics, over_batches
 from thinklab.config.devices import one_gpu
-from thinklab.config.plugins import check_shape
 from thinklab.empty_steps import skip_empty_steps as skip_in
 from thinklab.errors import ConfigError, RunError, TeacherError, TrainingError
+from thinklab.interop.plugins import check_shape
 from thinklab.logprobs import chosen_logprobs
 from thinklab.sampler import Sampler
 from thinklab.teacher_watch import TeacherWatch, many_rejected

@@ -30,7 +30,7 @@ TESTS = {
     "log-probs, every family's logits": "tests/method/test_logprobs.py",
     "samplers": "tests/method/test_sampler.py tests/method/test_static_sampler.py",
     "through a data-parallel wrapper": "tests/method/test_data_parallel.py",
-    "no warning from train, probe, eval, guide": "tests/cli/test_no_warnings.py tests/config/test_renamed_arguments.py",
+    "no warning from train, probe, eval, guide": "tests/cli/test_no_warnings.py tests/interop/test_renamed_arguments.py",
 }
 
 

@@ -13,11 +13,11 @@ from thinklab.behavior.behavior import load_behavior
 from thinklab.config import experiment
 from thinklab.config.load import load_config
 from thinklab.config.names import LONGEST_NAME, folder_name
-from thinklab.config.strict_json import loads
 from thinklab.errors import ConfigError, StudentError, TaskError, ThinklabError
 from thinklab.evaluation.plan import load_evaluation
 from thinklab.experiment.questions import held_out
 from thinklab.guide.answers_file import read_answers
+from thinklab.interop.strict_json import loads
 from thinklab.lab.settings import experiment as lab_experiment
 from thinklab.run.folder import RunFolder
 from thinklab.students.hf import load

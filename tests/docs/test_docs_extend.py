@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from thinklab.config.plugins import names
+from thinklab.interop.plugins import names
 from thinklab.teachers import protocols
 
 PAGE = Path(__file__).parents[2] / "docs" / "extend.md"

@@ -11,9 +11,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 
 from tests.method.test_sampler import QUESTIONS, sampler
 from thinklab import sampler as plain
-from thinklab import static_sampler
 from thinklab.errors import TrainingError
-from thinklab.static_sampler import StaticSampler, can_be_static, sampler_for
+from thinklab.sampler import static as static_sampler
+from thinklab.sampler.static import StaticSampler, can_be_static, sampler_for
 
 
 @pytest.fixture

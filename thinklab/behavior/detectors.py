@@ -19,8 +19,8 @@ from typing import Any
 from thinklab.behavior.detection import AsksTeacher, Detection, ReadsMany, Span
 from thinklab.behavior.detector_spec import AllSpec, AnySpec, JudgeSpec, NotSpec, PhraseSpec, PythonSpec, RegexSpec
 from thinklab.behavior.safe_regex import compile_pattern, join_patterns
-from thinklab.config.plugins import check_call
 from thinklab.errors import BehaviorError, did_you_mean
+from thinklab.interop.plugins import check_call
 from thinklab.tasks.boxed import boxes
 
 ENTRY_POINTS = "thinklab.detectors"

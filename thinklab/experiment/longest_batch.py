@@ -22,8 +22,8 @@ import torch
 from transformers import DynamicCache
 
 from thinklab.config.experiment import Experiment
-from thinklab.config.renamed_arguments import cache_argument, is_checkpointing, upstream_warnings_off
 from thinklab.errors import TrainingError
+from thinklab.interop.renamed_arguments import cache_argument, is_checkpointing, upstream_warnings_off
 from thinklab.sampler import GenerateSampler, _eval_mode
 from thinklab.trainer import ThinkTuningTrainer
 

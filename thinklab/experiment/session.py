@@ -9,12 +9,12 @@ from pathlib import Path
 
 from thinklab.behavior.behavior import Behavior
 from thinklab.config.experiment import Experiment
-from thinklab.config.renamed_arguments import upstream_warnings_off
 from thinklab.experiment import longest_batch
 from thinklab.experiment.guard_actions import Guards
 from thinklab.experiment.questions import answer_limit
 from thinklab.experiment.run_judge import RunJudge
 from thinklab.guide.guide import Guide
+from thinklab.interop.renamed_arguments import upstream_warnings_off
 from thinklab.probing import probe
 from thinklab.run import checkpoints
 from thinklab.run.config_of_run import experiment_of

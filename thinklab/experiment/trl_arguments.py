@@ -11,8 +11,8 @@ from trl import GRPOConfig
 from thinklab.aas import Shaping
 from thinklab.config.devices import DTYPES, default_dtype, one_gpu
 from thinklab.config.experiment import Experiment
-from thinklab.config.renamed_arguments import activation_checkpointing
 from thinklab.errors import ConfigError
+from thinklab.interop.renamed_arguments import activation_checkpointing
 
 
 def shaping(config: Experiment) -> Shaping:

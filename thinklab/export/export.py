@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from thinklab.config.experiment import Experiment, StudentSection
-from thinklab.config.renamed_arguments import upstream_warnings_off
 from thinklab.errors import ConfigError, RunError, did_you_mean
 from thinklab.export.model_card import base_name, model_card
+from thinklab.interop.renamed_arguments import upstream_warnings_off
 from thinklab.run.checkpoints import COMPLETE
 from thinklab.run.config_of_run import experiment_of
 from thinklab.run.folder import RunFolder

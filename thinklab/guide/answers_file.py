@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.behavior.behavior import Behavior
-from thinklab.config.strict_json import loads
 from thinklab.errors import ConfigError
 from thinklab.guide.guide import as_guidance, request_for
+from thinklab.interop.strict_json import loads
 from thinklab.teachers import Teacher, TeacherRequest
 from thinklab.teachers.base import should_stop
 from thinklab.teachers.rules import NUMBER, same_number

@@ -12,10 +12,10 @@ from jinja2 import Environment, TemplateError, meta
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.config.experiment import TEMPLATE_ARGUMENTS
-from thinklab.config.plugins import check_shape
 from thinklab.errors import StudentError, did_you_mean
+from thinklab.interop.plugins import check_shape
 from thinklab.sampler import Sampler, max_positions
-from thinklab.static_sampler import sampler_for
+from thinklab.sampler.static import sampler_for
 from thinklab.types import Message
 
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from thinklab.config.strict_json import LONGEST_NUMBER, loads
 from thinklab.errors import TaskError, did_you_mean
+from thinklab.interop.strict_json import LONGEST_NUMBER, loads
 from thinklab.types import Example
 
 SUFFIXES = (".jsonl", ".json", ".parquet")

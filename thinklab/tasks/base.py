@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from thinklab.config.plugins import check_call, check_shape
 from thinklab.errors import TaskError
+from thinklab.interop.plugins import check_call, check_shape
 from thinklab.tasks.boxed import boxes
 from thinklab.types import Example, Message
 

@@ -22,8 +22,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thinklab.config.strict_json import loads
 from thinklab.errors import ConfigError, TeacherError
+from thinklab.interop.strict_json import loads
 from thinklab.types import TeacherReply, TeacherRequest
 
 FIELDS = ("opinion", "reason", "phrase")

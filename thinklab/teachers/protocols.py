@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, runtime_checkable
 
-from thinklab.config.plugins import check_shape
 from thinklab.errors import TeacherError
+from thinklab.interop.plugins import check_shape
 from thinklab.teachers.money import CostEstimate
 from thinklab.types import TeacherReply, TeacherRequest
 

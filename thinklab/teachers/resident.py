@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.sampler import Sampler, max_positions
-from thinklab.static_sampler import sampler_for
+from thinklab.sampler.static import sampler_for
 from thinklab.teachers.safety import MAX_CHARS, shielded
 from thinklab.teachers.self_test import prove
 from thinklab.teachers.unpatched import unpatched

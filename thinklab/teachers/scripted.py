@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thinklab.config.own_code import find_function, place_in
-from thinklab.config.strict_json import loads
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
+from thinklab.interop.strict_json import loads
 from thinklab.teachers.rules import RULES, Rule, chance
 from thinklab.types import TeacherReply, TeacherRequest
 

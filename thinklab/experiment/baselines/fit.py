@@ -15,7 +15,6 @@ from trl import SFTConfig, SFTTrainer
 
 from thinklab.config.devices import one_gpu
 from thinklab.config.experiment import Experiment
-from thinklab.config.renamed_arguments import activation_checkpointing, upstream_warnings_off
 from thinklab.errors import ConfigError, TrainingError
 from thinklab.experiment.baselines.texts import Text
 from thinklab.experiment.recorder import RunRecorder
@@ -23,6 +22,7 @@ from thinklab.experiment.session import Session
 from thinklab.experiment.trained_student import load_weights
 from thinklab.experiment.trl_arguments import precision
 from thinklab.experiment.warm_up import WarmUpAboveZero
+from thinklab.interop.renamed_arguments import activation_checkpointing, upstream_warnings_off
 from thinklab.run import checkpoints
 from thinklab.students.hf import lora_to_fp32
 

@@ -6,7 +6,7 @@ import torch
 from transformers import DynamicCache, TrainingArguments
 
 from thinklab.config.experiment import StudentSection
-from thinklab.config.renamed_arguments import activation_checkpointing, cache_argument, is_checkpointing
+from thinklab.interop.renamed_arguments import activation_checkpointing, cache_argument, is_checkpointing
 from thinklab.students import load_student
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from thinklab.config.renamed_arguments import cache_argument
 from thinklab.errors import TrainingError
+from thinklab.interop.renamed_arguments import cache_argument
 
 Done = Callable[[int, list[list[int]]], None]
 NOT_FINITE = (

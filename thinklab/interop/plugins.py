@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-from thinklab.errors import ThinklabError
-
 CLOSE = 0.8
 """Similarity (difflib) from which an undeclared name counts as a misspelled one."""
 _NOTHING = object()
 
 
 def check_shape(
-    thing: object, what: str, error: type[ThinklabError], required: type | None = None, optional: Sequence[type] = ()
+    thing: object, what: str, error: type[Exception], required: type | None = None, optional: Sequence[type] = ()
 ) -> None:
     """Refuse ``thing`` when it lacks a name of ``required``, offers a part of an ``optional`` protocol, has a declared name in
     another shape (a property for a method, other parameters, ``async``), or a method that seems to be a misspelled declared one.
@@ -70,7 +68,7 @@ def names(protocol: type) -> list[tuple[str, Any]]:
     return list(found.items())
 
 
-def check_call(function: Any, called: str, given: Iterable[str], what: str, error: type[ThinklabError]) -> None:
+def check_call(function: Any, called: str, given: Iterable[str], what: str, error: type[Exception]) -> None:
     """Refuse a ``function`` that cannot be called with as many positional arguments as ``given`` names.
 
     Raises:
@@ -91,7 +89,7 @@ def check_call(function: Any, called: str, given: Iterable[str], what: str, erro
         raise error(f"{what}: {called}{signature} cannot be called as {called}({', '.join(given)}): {why}") from None
 
 
-def _check_name(thing: object, name: str, shape: Any, what: str, error: type[ThinklabError]) -> None:
+def _check_name(thing: object, name: str, shape: Any, what: str, error: type[Exception]) -> None:
     there = inspect.getattr_static(thing, name, _NOTHING)
     computed = isinstance(there, property | cached_property)
     if not inspect.isfunction(shape):  # a value

@@ -25,8 +25,8 @@ import torch
 from transformers import StaticCache
 
 from thinklab import sampler
-from thinklab.config.renamed_arguments import cache_argument
 from thinklab.errors import TrainingError
+from thinklab.interop.renamed_arguments import cache_argument
 from thinklab.sampler import NOT_FINITE, Done, GenerateSampler, Sampler
 
 SEGMENT = 256

@@ -8,11 +8,11 @@ from thinklab import Task, load_behavior, load_student, load_task, load_teacher,
 from thinklab.behavior.detector_spec import PythonSpec
 from thinklab.behavior.detectors import build as build_detector
 from thinklab.config.experiment import Experiment
-from thinklab.config.plugins import check_shape, names
 from thinklab.config.ready_made import ReadyMade
 from thinklab.errors import BehaviorError, ConfigError, StudentError, TaskError, TeacherError
 from thinklab.experiment.build import build
 from thinklab.guide.guide import Guide
+from thinklab.interop.plugins import check_shape, names
 from thinklab.lab.settings import experiment
 from thinklab.students import Student
 from thinklab.tasks.base import check as check_task
