@@ -114,7 +114,7 @@ def step(server: Server, concurrency: int, early: bool, rows: int = 0, steps: in
         session = build(config, Path(folder) / "run")
         trainer, took, sampled = session.trainer, [], []
         if not early:
-            session.guide.begin = lambda *_: None
+            session.teaching.guide.begin = lambda *_: None
         generate, sample = trainer._generate, trainer.sampler
         trainer._generate = lambda *given: timed(lambda: generate(*given), took)
         trainer.sampler = lambda *given, **named: timed(lambda: sample(*given, **named), sampled)

@@ -11,7 +11,7 @@ from tools import make_architecture
 PACKAGE = ROOT / "thinklab"
 FLOORS = (
     ("errors", "types", "shaping", "logprobs", "advantages", "empty_steps", "through_wrapper", "interop"),
-    ("config", "stage2", "vllm_sync", "aas", "sampler", "batch_metrics", "tasks"),
+    ("config", "stage2", "vllm_sync", "aas", "token_metrics", "sampler", "batch_metrics", "trl_options", "generation", "tasks"),
     ("run", "teacher_watch", "students", "teachers", "behavior"),
     ("trainer", "guide", "rewards", "probing"),
     ("review", "experiment", "reports", "export"),

@@ -20,6 +20,7 @@ hidden size, V vocabulary.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -71,6 +72,27 @@ def chosen_logprobs(
     index = (rows, places - (length - completion_length))
     shape = (len(input_ids), completion_length)
     return (logps.new_zeros(shape).index_put(index, logps), entropies.new_zeros(shape).index_put(index, entropies.detach()))
+
+
+def graph_for(
+    live: torch.Tensor, forward: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``forward`` of all rows, with a graph for those alone that have a gradient: the others need no activations.
+
+    Args:
+        live: (B,) True for a row with a gradient. Where there is none, the first row counts as one: a loss needs a graph.
+        forward: gets row numbers (b,), returns log-probs and entropies (b, C).
+    """
+    live, every = live.clone(), torch.arange(len(live), device=live.device)
+    live[0] |= ~live.any()
+    if live.all():
+        return forward(every)
+    with torch.no_grad():
+        idle = forward(every[~live])
+    trained = forward(every[live])
+    back = torch.cat([every[live], every[~live]]).argsort()
+    logps, entropies = (torch.cat(pair)[back] for pair in zip(trained, idle, strict=True))
+    return logps, entropies
 
 
 def _head(model, ids, mask, rows, before, targets, temperature) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,7 +6,7 @@ The order of calls, which is the order of the methods below; TRL calls those mar
       _generate_and_score_completions *       once for each generation
         _generate *                           stages 1 and 2, then back into TRL's lists
           _generate_single_turn *             token ids of n answers to each question, from ``sampler``
-          _as_rollouts, guide, score          the teacher's tokens behind some of the answers; rewards of all
+          Generation, guide, score            the teacher's tokens behind some of the answers; rewards of all
         _calculate_rewards *                  the reward functions, each with its ``rollout``; TRL makes advantages of them
         _equal_rewards_earn_nothing           then ``on_batch``
       compute_loss *, _compute_loss *         stage 3, once for each micro-batch
@@ -31,13 +31,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from transformers import TrainingArguments
-from trl import GRPOTrainer
+from torch import nn
+from transformers import PreTrainedModel, TrainingArguments
+from transformers.trainer_utils import TrainOutput
+from trl import GRPOConfig, GRPOTrainer
 from trl.chat_template_utils import parse_response
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer.utils import pad
@@ -48,11 +49,14 @@ from thinklab.batch_metrics import batch_metrics, over_batches
 from thinklab.config.devices import one_gpu
 from thinklab.empty_steps import skip_empty_steps as skip_in
 from thinklab.errors import ConfigError, RunError, TeacherError, TrainingError
+from thinklab.generation import Generation
 from thinklab.interop.plugins import check_shape
-from thinklab.logprobs import chosen_logprobs
+from thinklab.logprobs import chosen_logprobs, graph_for
 from thinklab.sampler import Sampler
 from thinklab.teacher_watch import TeacherWatch, many_rejected
 from thinklab.through_wrapper import through_wrapper
+from thinklab.token_metrics import by_origin, traced
+from thinklab.trl_options import refuse_what_breaks, steps_per_generation
 from thinklab.types import Batch, Example, Rollout
 from thinklab.vllm_sync import keep_base_frozen
 
@@ -60,9 +64,6 @@ Score = Callable[[Sequence[Rollout]], list[Rollout]]
 """Fills in ``rewards`` and ``checks``."""
 TRACED = 4
 """Guided rollouts per generation whose tokens are reported one by one."""
-GOLD = ("gold", "answer", "solution")
-"""Columns of a dataset that may hold the reference answer."""
-LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")
 
 
 class ThinkTuningTrainer(GRPOTrainer):
@@ -102,6 +103,13 @@ class ThinkTuningTrainer(GRPOTrainer):
         TeacherError: from ``train``, when the teacher cannot work any more; a checkpoint was saved.
     """
 
+    if TYPE_CHECKING:  # what TRL declares wider than it is here
+        args: GRPOConfig
+        model: PreTrainedModel
+        num_generations: int
+        num_generations_eval: int
+        pad_to_multiple_of: int | None
+
     def __init__(
         self,
         *args: Any,
@@ -115,7 +123,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         examples: Mapping[str, Example] | None = None,
         on_batch: Callable[[Batch], None] | None = None,
         raise_on_teacher_failure: bool = True,
-        on_tokens: Callable[[list[dict]], None] | None = None,
+        on_tokens: Callable[[list[dict[str, Any]]], None] | None = None,
         **kwargs: Any,
     ):
         if guide is not None:
@@ -125,17 +133,17 @@ class ThinkTuningTrainer(GRPOTrainer):
         self.on_tokens, self.skip_empty_steps = on_tokens, skip_empty_steps
         self.recall: Callable[[int], list[list[int]] | None] | None = None
         """Ids of a generation that was sampled in an earlier sitting and not trained on; it is not sampled again."""
-        self._to_trace: set[int] = set()
-        self._rows: list[dict] = []
+        self._to_trace: dict[int, Rollout] = {}
+        self._rows: list[dict[str, Any]] = []
         self._rollouts: list[Rollout] = []
-        self._loss_inputs: dict | None = None
+        self._loss_inputs: dict[str, Any] | None = None
         self._rewards: torch.Tensor | None = None
-        self._figures: list[dict] = []
+        self._figures: list[dict[str, Any]] = []
         self._skipping: Any = None
         if isinstance(given := kwargs.get("args"), TrainingArguments):
             one_gpu(given)  # nn.DataParallel has no way into the loss
         super().__init__(*args, **kwargs)
-        _refuse_what_breaks(self.args)
+        refuse_what_breaks(self.args)
         self.raise_on_teacher_failure = raise_on_teacher_failure
         if raise_on_teacher_failure:
             self.add_callback(TeacherWatch(self))
@@ -146,7 +154,7 @@ class ThinkTuningTrainer(GRPOTrainer):
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
 
-    def train(self, *args: Any, **kwargs: Any):
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         """TRL's. Raises ``TeacherError`` when the teacher failed for good on the way, after a checkpoint was saved."""
         if not self.raise_on_teacher_failure:
             return super().train(*args, **kwargs)
@@ -175,7 +183,7 @@ class ThinkTuningTrainer(GRPOTrainer):
 
     # ---- once for each generation: sample, guide, score ----------------------------------------------------------------
 
-    def _generate_and_score_completions(self, inputs):
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self._rows = inputs
         out = super()._generate_and_score_completions(inputs)
         spans = [_teacher_span(r, self.scope) for r in self._rollouts]
@@ -185,20 +193,14 @@ class ThinkTuningTrainer(GRPOTrainer):
         out["teacher_mask"] = teacher_mask * out["completion_mask"]  # TRL shuffles and splits both with the rest
         share = self._equal_rewards_earn_nothing(out)
         out["rollout_row"] = torch.arange(len(self._rollouts), device=teacher_mask.device)
-        self._to_trace = set([k for k, r in enumerate(self._rollouts) if r.guided][:TRACED])
         if self.imitate:
             out["advantages"] = torch.tensor([float(r.guided) for r in self._rollouts]).to(out["advantages"])
         first = self.accelerator.process_index * len(self._rollouts)
-        given = self._rewards[first : first + len(self._rollouts)].tolist()
-        self._rollouts = [
-            r
-            if r.rewards
-            else replace(
-                r, rewards={name: value for name, value in zip(self.reward_func_names, row, strict=True) if value == value}
-            )  # NaN: none given
-            for r, row in zip(self._rollouts, given, strict=True)
-        ]
-        self._rollouts = [replace(r, advantage=a) for r, a in zip(self._rollouts, out["advantages"].tolist(), strict=True)]
+        given = self._all_rewards[first : first + len(self._rollouts)].tolist()
+        for k, (r, row, advantage) in enumerate(zip(self._rollouts, given, out["advantages"].tolist(), strict=True)):
+            named = {name: x for name, x in zip(self.reward_func_names, row, strict=True) if x == x}  # NaN: none given
+            self._rollouts[k] = replace(r, rewards=r.rewards or named, advantage=advantage)
+        self._to_trace = dict([(k, r) for k, r in enumerate(self._rollouts) if r.guided][:TRACED])
         if self.model.training:
             gamma = self.guide.gamma(self.state.global_step) if isinstance(self.guide, stage2.HasGamma) else 0.0
             batch = Batch(self.generation, self.state.global_step, tuple(self._rollouts), gamma, share)
@@ -207,10 +209,11 @@ class ThinkTuningTrainer(GRPOTrainer):
                 self.on_batch(batch)
         return out
 
-    def _generate(self, prompts):
+    def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         out = list(super()._generate(prompts))
         prompt_ids, completion_ids, completions, logprobs, extra = out[0], out[1], out[3], out[4], out[5]
-        rollouts = self._as_rollouts(prompt_ids, completion_ids)
+        n = self.num_generations if self.model.training else self.num_generations_eval
+        rollouts = self._this_generation(len(completion_ids), n).rollouts(prompt_ids, completion_ids)
         if self.guide is not None and self.model.training:
             rollouts = self.guide(rollouts, self.state.global_step, self.generation)
         if self.score is not None:
@@ -228,73 +231,47 @@ class ThinkTuningTrainer(GRPOTrainer):
             if logprobs is not None:  # vLLM's log-probs; TRL reads None as "unknown" and corrects nothing there
                 kept = len(rollout.kept_student_ids)
                 logprobs[row] = list(logprobs[row][:kept]) + [None] * len(rollout.teacher_ids)
-        self._rollouts = rollouts
+        self._rollouts = list(rollouts)
         extra["rollout"] = rollouts
         return tuple(out)
 
-    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], images: Any, multimodal_fields: Any, num_generations: int, *args: Any, **kwargs: Any
+    ) -> tuple[list[list[int]], Any]:
         if self.recall is not None and (known := self.recall(self.generation)) is not None:
             return known, None
         if self.sampler is None or self.use_vllm:
-            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
+            return super()._generate_single_turn(  # type: ignore[no-untyped-call, no-any-return]
+                prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs
+            )
         model = self.accelerator.unwrap_model(self.model)
         seed = (self.args.seed * 1_000_003 + self.generation) * 1009 + self.accelerator.process_index
-        begin = self.guide.begin if self.model.training and isinstance(self.guide, stage2.Begins) else None
-        ended = (
-            None
-            if begin is None
-            else lambda group, ids: begin(self._group(group, prompt_ids, ids), self.state.global_step, self.generation)
-        )
+        ended = None
+        if self.model.training and isinstance(self.guide, stage2.Begins):
+            begin, generation = self.guide.begin, self._this_generation(len(prompt_ids), num_generations)
+
+            def ended(group: int, ids: list[list[int]]) -> None:  # while others are still being sampled
+                at = group * num_generations
+                rollouts = generation.rollouts(prompt_ids[at : at + num_generations], ids, at)
+                begin(rollouts, self.state.global_step, generation.number)
+
         return self.sampler(model, prompt_ids[::num_generations], num_generations, seed, on_done=ended), None
 
-    def _group(self, group: int, prompt_ids, ids: list[list[int]]) -> list[Rollout]:
-        """The rollouts of one question, while others are still being sampled; the same as ``_as_rollouts`` makes of them."""
-        first, texts = group * len(ids), self._texts(ids)
-        return [
-            self._rollout(first + k, group, len(prompt_ids), prompt_ids[first + k], one, text)
-            for k, (one, text) in enumerate(zip(ids, texts, strict=True))
-        ]
-
-    def _as_rollouts(self, prompt_ids, completion_ids) -> list[Rollout]:
-        n = self.num_generations if self.model.training else self.num_generations_eval
-        if len(completion_ids) % n:
+    def _this_generation(self, rows: int, size: int) -> Generation:
+        """Of ``rows`` rollouts on this process, in groups of ``size``."""
+        if rows % size:
             raise ConfigError(
-                f"{len(completion_ids)} rollouts on this process do not form whole groups of {n}; make "
+                f"{rows} rollouts on this process do not form whole groups of {size}; make "
                 "per_device_train_batch_size * steps_per_generation a multiple of num_generations"
             )
-        return [
-            self._rollout(row, row // n, len(prompt_ids), prompt, ids, text)
-            for row, (prompt, ids, text) in enumerate(zip(prompt_ids, completion_ids, self._texts(completion_ids), strict=True))
-        ]
+        ends, first = frozenset({*self.eos_token_ids, self._tokenizer.pad_token_id}), self.accelerator.process_index * rows
+        return Generation(self.generation, self._rows, self.examples, first, size, ends, self._texts)
 
-    def _rollout(self, row: int, group: int, rows: int, prompt, ids, text: str) -> Rollout:
-        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
-        return Rollout(
-            id=f"{self.generation}-{self.accelerator.process_index * rows + row}",
-            group=group,
-            example=self._example(row),
-            prompt_ids=tuple(prompt),
-            student_ids=tuple(ids),
-            finished=bool(ids) and ids[-1] in ends,
-            text=text,
-            student_text=text,
-        )
-
-    def _example(self, row: int) -> Example:
-        inputs = self._rows[row]
-        key = inputs.get("example_id")
-        if key in self.examples:
-            return self.examples[key]
-        prompt = inputs["prompt"]
-        question = prompt if isinstance(prompt, str) else prompt[-1]["content"]
-        gold = next((inputs[column] for column in GOLD if inputs.get(column) is not None), "")
-        name = key if key is not None else sha256(str(prompt).encode()).hexdigest()[:16]
-        return Example(id=str(name), question=question, gold=str(gold))
-
-    def _texts(self, ids: Sequence[Sequence[int]]) -> list[str]:
+    def _texts(self, ids: list[list[int]]) -> list[str]:
         """Answers as text, reasoning included. Not TRL's completions: where a tokenizer has a ``response_template``, TRL parses
         the reasoning out of their content, and what is guided, verified and measured would not be what is trained."""
-        return self.processing_class.batch_decode(ids, skip_special_tokens=True)
+        texts: list[str] = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return texts
 
     def _message(self, rollout: Rollout) -> dict[str, Any]:
         """A guided rollout as TRL's reward functions see it: parsed as TRL parses the others."""
@@ -302,23 +279,29 @@ class ThinkTuningTrainer(GRPOTrainer):
             return {"role": "assistant", "content": rollout.text}
         return parse_response(self._tokenizer, list(rollout.completion_ids), prefix=list(rollout.prompt_ids))
 
-    def _calculate_rewards(self, *args, **kwargs):
-        self._rewards = super()._calculate_rewards(*args, **kwargs)  # (N, F) over all processes
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        self._rewards = super()._calculate_rewards(*args, **kwargs)
         return self._rewards
 
-    def _equal_rewards_earn_nothing(self, out: dict) -> float:
+    @property
+    def _all_rewards(self) -> torch.Tensor:
+        """(N, F) of this generation, over all processes."""
+        assert self._rewards is not None, "TRL asks for the rewards of every generation"
+        return self._rewards
+
+    def _equal_rewards_earn_nothing(self, out: dict[str, Any]) -> float:
         """Advantage 0 where TRL's is a rounding error, in the loss and in what is logged; returns the share of such rollouts."""
         mode = "train" if self.model.training else "eval"
         size = self.num_generations if mode == "train" else self.num_generations_eval
         each = self.multi_objective_aggregation == "normalize_then_sum"
-        equal = equal_groups(self._rewards, self.reward_weights, size, each=each)
+        equal = equal_groups(self._all_rewards, self.reward_weights, size, each=each)
         first = self.accelerator.process_index * len(out["advantages"])
         mine = slice(first, first + len(out["advantages"]))
         if each:
             out["advantages"] = out["advantages"].masked_fill(equal[mine], 0.0)
         else:
-            out["advantages"] = advantages(self._rewards, self.reward_weights, size, self.scale_rewards)[mine]
-        logged = self._logs["advantages"]
+            out["advantages"] = advantages(self._all_rewards, self.reward_weights, size, self.scale_rewards)[mine]
+        logged: Any = self._logs["advantages"]  # a deque
         recent = [0.0 if same else a for a, same in zip(list(logged)[-len(equal) :], equal.tolist(), strict=False)]
         for _ in recent:
             logged.pop()
@@ -330,7 +313,9 @@ class ThinkTuningTrainer(GRPOTrainer):
 
     # ---- once for each micro-batch: the loss ---------------------------------------------------------------------------
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
         """TRL's own path. Needed under Unsloth, whose compute_loss bypasses ``_compute_loss``."""
         plain = self.accelerator.unwrap_model(model)
         if plain is model:
@@ -344,7 +329,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             )
         return loss
 
-    def _compute_loss(self, model, inputs):
+    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         self._loss_inputs = inputs = dict(inputs)
         kind = self.loss_type
         if kind == "bnpo" and (tokens := self._tokens_of_this_step()):
@@ -354,7 +339,7 @@ class ThinkTuningTrainer(GRPOTrainer):
                 self.accelerator.num_processes * self.args.steps_per_generation / self.current_gradient_accumulation_steps
             )
         try:
-            return super()._compute_loss(model, inputs)
+            return super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call, no-any-return]
         finally:
             self._loss_inputs, self.loss_type = None, kind
 
@@ -369,41 +354,44 @@ class ThinkTuningTrainer(GRPOTrainer):
         return torch.stack([m.sum() for m in masks]).sum().float()
 
     def _get_per_token_logps_and_entropies(
-        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **_
-    ):
+        self,
+        model: nn.Module,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         model = self.accelerator.unwrap_model(model)
         inputs, step = self._loss_inputs, batch_size or len(input_ids)
 
-        def forward(rows):
+        def forward(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             parts = [
                 chosen_logprobs(
                     model, input_ids[r], attention_mask[r], logits_to_keep, self.temperature, self.accelerator.autocast
                 )
                 for r in rows.split(step)
             ]
-            return tuple(torch.cat(x) for x in zip(*parts, strict=True))
+            return torch.cat([logps for logps, _ in parts]), torch.cat([entropies for _, entropies in parts])
 
         every = torch.arange(len(input_ids), device=input_ids.device)
         if inputs is None or self.beta != 0.0 or not torch.is_grad_enabled():
             logps, entropies = forward(every)
         else:  # rows without an advantage have no gradient: a forward pass is enough for their metrics
             live = inputs["advantages"].reshape(len(every), -1).ne(0).any(1)
-            live[0] |= ~live.any()  # the loss must hang on the graph
-            with torch.no_grad():
-                idle = forward(every[~live]) if not live.all() else None
-            logps, entropies = forward(every[live])
-            if idle is not None:
-                back = torch.cat([every[live], every[~live]]).argsort()
-                logps, entropies = (torch.cat(pair)[back] for pair in zip((logps, entropies), idle, strict=True))
+            logps, entropies = graph_for(live, forward)
         if inputs is not None and "teacher_mask" in inputs:
             self._shape(inputs, logps, entropies)
         return logps, entropies if compute_entropy else None, None
 
-    def _shape(self, inputs: dict, logps: torch.Tensor, entropies: torch.Tensor) -> None:
+    def _shape(self, inputs: dict[str, Any], logps: torch.Tensor, entropies: torch.Tensor) -> None:
         """Put the weights into ``inputs`` before TRL reads them, and note what they were."""
         teacher, now = inputs["teacher_mask"].bool(), logps.detach()
         advantage = inputs["advantages"][:, None].expand_as(now)
-        self._log_by_origin(inputs, teacher, now, entropies, advantage)
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        for name, value in by_origin(inputs, teacher, now, entropies, advantage, self.shaping).items():
+            metrics[name].append(value)
         if not teacher.any():
             return
         if "importance_sampling_ratio" in inputs:  # (B, 1) or (B, T): what vLLM sampled; the teacher's tokens it did not
@@ -422,47 +410,11 @@ class ThinkTuningTrainer(GRPOTrainer):
         old = inputs.get("old_per_token_logps")
         inputs["old_per_token_logps"] = now if old is None else torch.where(teacher, now, old)
 
-    def _log_by_origin(self, inputs, teacher, logps, entropies, advantage) -> None:
-        metrics = self._metrics["train" if self.model.training else "eval"]
-        student = inputs["completion_mask"].bool() & ~teacher
-        gap = inputs["ref_per_token_logps"] - logps if "ref_per_token_logps" in inputs else None
-        for origin, mask in (("student", student), ("teacher", teacher)):
-            if mask.any():
-                if gap is not None:  # the estimator of TRL's own KL
-                    metrics[f"{origin}/kl"].append((gap.exp() - gap - 1)[mask].mean().item())
-                metrics[f"{origin}/entropy"].append(entropies[mask].mean().item())
-                metrics[f"{origin}/probability"].append(logps[mask].exp().mean().item())
-        if not teacher.any():
-            return
-        k = aas.gradient_weight(logps, advantage, self.shaping)
-        metrics["teacher/masked"].append((k[teacher] == 0).float().mean().item())
-        unlikely = logps.exp() < 0.1  # LUFFY gives a small weight to nearly certain tokens as well: those are learned already
-        metrics["teacher/out_of_reach"].append(((k < 0.1) & unlikely)[teacher].float().mean().item())
-        for sign, side in (("pos", advantage > 0), ("neg", advantage < 0)):
-            if (teacher & side).any():
-                metrics[f"teacher/weight_{sign}"].append(k[teacher & side].mean().item())
-
-    def _trace(self, inputs, logps, weights) -> None:
-        traces = []
-        for place, row in enumerate(inputs["rollout_row"].tolist()):
-            if row not in self._to_trace:
-                continue
-            self._to_trace.discard(row)
-            rollout = self._rollouts[row]
-            size = len(rollout.completion_ids)
-            traces.append(
-                {
-                    "rollout": rollout.id,
-                    "step": self.state.global_step,
-                    "advantage": rollout.advantage,
-                    "tokens": [self._tokenizer.decode([i]) for i in rollout.completion_ids],
-                    "teacher": inputs["teacher_mask"][place, :size].tolist(),
-                    "probability": [float(f"{p:.4g}") for p in logps[place, :size].exp().tolist()],
-                    "weight": [float(f"{w:.4g}") for w in weights[place, :size].tolist()],
-                }
-            )
-        if traces:
-            self.on_tokens(traces)
+    def _trace(self, inputs: dict[str, Any], logps: torch.Tensor, weights: torch.Tensor) -> None:
+        lines = traced(inputs, self._to_trace, self.state.global_step, self._tokenizer.decode, logps, weights)
+        if lines and self.on_tokens is not None:
+            self._to_trace = {row: r for row, r in self._to_trace.items() if r.id not in {line["rollout"] for line in lines}}
+            self.on_tokens(lines)
 
     # ---- after each optimizer step -------------------------------------------------------------------------------------
 
@@ -473,14 +425,15 @@ class ThinkTuningTrainer(GRPOTrainer):
             self._figures.clear()
         super().log(logs, *args, **kwargs)
 
-    def _save_checkpoint(self, model, trial):
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """TRL's, but one that cannot be written whole leaves nothing behind."""
         try:
-            super()._save_checkpoint(model, trial)
+            super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
         except Exception as error:  # safetensors and torch.save each report a full disk in their own words
-            folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            output = Path(self.args.output_dir or ".")
+            folder = output / f"checkpoint-{self.state.global_step}"
             shutil.rmtree(folder, ignore_errors=True)
-            free = shutil.disk_usage(self.args.output_dir).free
+            free = shutil.disk_usage(output).free
             raise RunError(
                 f"cannot write the checkpoint {folder}: {str(error).splitlines()[0]} ({free / 1e6:.1f} MB free on the "
                 "disk). The checkpoint before it is kept; free some space and continue with --resume"
@@ -500,7 +453,7 @@ class ThinkTuningTrainer(GRPOTrainer):
 
     @property
     def _generate_every(self) -> int:
-        return self.args.steps_per_generation * self.num_iterations
+        return steps_per_generation(self.args) * self.num_iterations
 
     def load_checkpoint(self, folder: Path, step: int | None = None) -> None:
         """The weights that the checkpoint ``folder`` has; nothing is trained.
@@ -543,25 +496,3 @@ def _teacher_span(rollout: Rollout, scope: str) -> list[int]:
     """(T,) 1 where a token counts as the teacher's."""
     mask = list(rollout.teacher_mask)
     return [1] * len(mask) if scope == "trajectory" and rollout.guided else mask
-
-
-def _refuse_what_breaks(args) -> None:
-    """Options of TRL whose loss would treat teacher tokens wrongly without saying so."""
-    wrong = [
-        (args.importance_sampling_level != "token", "importance_sampling_level", "token"),
-        (args.loss_type not in LOSS_TYPES, "loss_type", f"one of {', '.join(LOSS_TYPES)}"),
-        (args.top_entropy_quantile < 1.0, "top_entropy_quantile", "1.0"),
-        (args.use_liger_kernel, "use_liger_kernel", "False"),
-        (args.off_policy_mask_threshold is not None, "off_policy_mask_threshold", "None"),
-        (bool(args.entropy_coef) or args.use_adaptive_entropy, "entropy_coef / use_adaptive_entropy", "0 / False"),
-    ]
-    for broken, name, needed in wrong:
-        if broken:
-            value = getattr(args, name.split(" ")[0])
-            raise ConfigError(f"{name}={value!r} does not work with teacher tokens in the loss; set it to {needed}")
-    if args.loss_type == "bnpo" and args.steps_per_generation % args.gradient_accumulation_steps:
-        raise ConfigError(
-            f"loss_type='bnpo' needs a steps_per_generation (now {args.steps_per_generation}) that is a multiple "
-            f"of gradient_accumulation_steps (now {args.gradient_accumulation_steps}): its mean is over the tokens "
-            "of an optimizer step, which must come from one generation"
-        )

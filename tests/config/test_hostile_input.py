@@ -15,7 +15,7 @@ from thinklab.config.load import load_config
 from thinklab.config.names import LONGEST_NAME, folder_name
 from thinklab.errors import ConfigError, StudentError, TaskError, ThinklabError
 from thinklab.evaluation.plan import load_evaluation
-from thinklab.experiment.questions import held_out
+from thinklab.experiment.questions import split
 from thinklab.guide.answers_file import read_answers
 from thinklab.interop.strict_json import loads
 from thinklab.lab.settings import experiment as lab_experiment
@@ -41,31 +41,31 @@ def test_two_questions_with_one_id_are_refused_with_both_places():
     same = (Example("q", "1+1?", "2"), Example("p", "2+2?", "4"), Example("q", "3+3?", "6"))
     message = r"two questions with the id 'q': question 1 of 'train' \('1\+1\?'\) and question 3 of 'train' \('3\+3\?'\); give"
     with pytest.raises(TaskError, match=message):
-        held_out(task(*same))
+        split(task(*same))
     with pytest.raises(TaskError, match=r"question 1 of 'test' .* question 3 of 'test'"):
         by_id(task(*same), "test")
     with pytest.raises(TaskError, match=r"question 1 of 'train' .* and question 1 of 'test'"):
-        held_out(task(same[0], same[1], test=(same[2],)))
+        split(task(same[0], same[1], test=(same[2],)))
     with pytest.raises(TaskError, match="question 2 of 'train': its id must be a text"):
-        held_out(task(same[0], Example(7, "2+2?", "4")))
+        split(task(same[0], Example(7, "2+2?", "4")))
 
 
 def test_one_question_may_stand_in_both_splits():
     questions = tuple(Example(str(k), f"{k}+1?", str(k + 1)) for k in range(20))
-    train, test = held_out(task(*questions))
-    assert len(train) == 18 and len(test) == 2
+    data = split(task(*questions))
+    assert len(data.train) == 18 and len(data.held_out) == 2
     assert list(by_id(task(*questions, questions[0]), "train")) == [e.id for e in questions]
 
 
 def test_files_of_one_name_in_two_folders_get_ids_of_their_own(tmp_path):
-    for split, row in (("train", {"question": "1+1?", "answer": 2}), ("test", {"question": "2+2?", "answer": 4})):
-        (tmp_path / split).mkdir()
-        (tmp_path / split / "data.jsonl").write_text(json.dumps(row))
-    files = {split: tmp_path / split / "data.jsonl" for split in ("train", "test")}
-    folders = {split: tmp_path / split for split in files}
+    for name, row in (("train", {"question": "1+1?", "answer": 2}), ("test", {"question": "2+2?", "answer": 4})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.jsonl").write_text(json.dumps(row))
+    files = {name: tmp_path / name / "data.jsonl" for name in ("train", "test")}
+    folders = {name: tmp_path / name for name in files}
     for mine in (load_task("own", path=files), load_task("own", path=folders, split="data")):
-        train, test = held_out(mine)
-        assert (train[0].id, test[0].id) == ("own-train-data-0", "own-test-data-0")
+        found = split(mine)
+        assert (found.train[0].id, found.held_out[0].id) == ("own-train-data-0", "own-test-data-0")
     one = load_task("own", path={"train": files["train"], "test": files["train"]})
     assert one.load("train")[0].id == one.load("test")[0].id == "own-data-0"
 

@@ -132,8 +132,8 @@ def test_star_keeps_what_is_right_and_starts_each_round_from_the_untrained_stude
     assert samples_per_round(c) == 2, "two rounds of two answers are the four of GRPO"
     session = build(c, tmp_path / "run")
     steps = train_baseline(session)
-    run, task, base = session.run, session.task, load_student("embedded")
-    by_id = {e.id: e for e in session.train_examples}
+    run, task, base = session.run, session.data.task, load_student("embedded")
+    by_id = {e.id: e for e in session.data.train}
     lines = list(run.read("rationales"))
     for line in lines:
         right = task.verify(line["text"], by_id[line["example_id"]])

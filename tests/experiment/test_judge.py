@@ -312,8 +312,8 @@ def test_the_lab_asks_the_judge_in_probes_and_nobody_while_a_person_types(behavi
         batch = made.rollout()
         made.guide(batch)
         item, session = made.queue.items[0], made._engine.session
-        judged, rewards = session.guide.behaviors[0][0], session.trainer.score
-        shown = preview(item, "I check: 1+1=2. So \\boxed{2}.", judged, session.guide, rewards)
+        judged, rewards = session.teaching.guide.behaviors[0][0], session.trainer.score
+        shown = preview(item, "I check: 1+1=2. So \\boxed{2}.", judged, session.teaching.guide, rewards)
         assert shown.found is None and shown.rewards is not None and not judge.calls
         made.update(batch, auto="accept")
         found = made.probe()

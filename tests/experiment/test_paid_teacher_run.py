@@ -116,10 +116,10 @@ def test_groups_are_asked_about_while_others_are_sampled_and_checks_wait_for_the
                 ),
                 tmp_path / str(early),
             )
-            guide = session.guide
+            guide = session.teaching.guide
             if early:
                 sampler = session.trainer.sampler
-                object.__setattr__(session.task, "verify", noted("verify", session.task.verify))  # frozen
+                object.__setattr__(session.data.task, "verify", noted("verify", session.data.task.verify))  # frozen
                 session.trainer.sampler = noted("sampled", sampler, after=True)
                 guide.begin = noted("ask", guide.begin)
             else:

@@ -94,7 +94,7 @@ def test_a_4_bit_student_is_merged_into_the_weights_it_was_trained_on(tmp_path):
 def test_the_card_says_what_is_known_and_what_is_not(session, tmp_path):
     run = RunFolder.open(shutil.copytree(session.run.path, tmp_path / "run"))
     card = (save(run, "adapter") / "README.md").read_text()
-    assert session.behaviors[0].hash in card and "learning_rate: 0.02" in card and "torch:" in card
+    assert session.teaching.behaviors[0].hash in card and "learning_rate: 0.02" in card and "torch:" in card
     assert "Nothing was measured after training" in card and str(tmp_path) not in card and "seed (0)" in card
     rate = {"count": 3, "total": 8, "value": 0.375, "low": 0.1, "high": 0.7}
     result = {

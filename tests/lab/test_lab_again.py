@@ -43,7 +43,7 @@ def test_a_finished_run_that_is_opened_again_shows_what_was_done(make, tmp_path)
 
     teacher = Flaky()
     again = Lab(SMALL, out=tmp_path / "run", teacher=None or SMALL["teacher"], quiet=True)
-    again._engine.session.guide.teacher = teacher
+    again._engine.session.teaching.guide.teacher = teacher
     assert again.rollout() == batch and dict(again.guide(batch)) == proposals and not teacher.asked
     states = ["edited", "rejected", "accepted", "accepted"]
     assert [i.state for i in again.queue.items] == states and again.queue.items[0].who == "ann"

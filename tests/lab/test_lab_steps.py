@@ -145,9 +145,9 @@ def test_calls_in_the_wrong_order_say_what_comes_first_and_change_nothing(make):
     with pytest.raises(LabError, match=r"lab.guide"):
         lab.review(batch)
     lab.guide(batch)
-    asked = list(lab._engine.session.teacher.asked)
+    asked = list(lab._engine.session.teaching.teacher.asked)
     lab.guide(batch)
-    assert lab._engine.session.teacher.asked == asked == list(lab.proposals)
+    assert lab._engine.session.teaching.teacher.asked == asked == list(lab.proposals)
     queue = lab.queue
     queue.accept(queue.items[0].id)
     with pytest.raises(LabError, match=r"3 of 4 pieces of guidance are undecided.*auto='accept'"):

@@ -40,7 +40,7 @@ def test_stopped_while_the_teacher_answers(make, tmp_path, undisturbed, kind):
         lab.guide(batch)
     assert lab.rollout() == batch
     lab.guide(batch)
-    asked = lab._engine.session.teacher.asked
+    asked = lab._engine.session.teaching.teacher.asked
     assert set(asked) == set(lab.proposals) and len(asked) == len(set(asked))  # what came before the stop was kept
     finish(lab, tmp_path / "run", undisturbed)
 
@@ -119,7 +119,7 @@ def test_a_second_stop_does_not_wait(make, undisturbed, tmp_path):
         lab.guide(batch)
     assert lab._engine.worker.busy and "at work" in repr(lab)
     gate.set()
-    assert len(lab.guide(batch)) == 4 and len(lab._engine.session.teacher.asked) == 4
+    assert len(lab.guide(batch)) == 4 and len(lab._engine.session.teaching.teacher.asked) == 4
     finish(lab, tmp_path / "run", undisturbed)
 
 
@@ -252,7 +252,7 @@ def test_another_process_is_kept_out_and_goes_on_where_the_killed_one_was(make, 
         kernel.kill()  # no goodbye
         kernel.communicate()
     lab = make()
-    teacher = lab._engine.session.guide.teacher = Flaky()  # it would note whatever it were asked
+    teacher = lab._engine.session.teaching.guide.teacher = Flaky()  # it would note whatever it were asked
     assert lab.step == 1 and "2 of 4 pieces of guidance undecided" in repr(lab)
     batch = lab.rollout()
     assert [list(r.student_ids) for r in batch.rollouts] == json.loads(line)

@@ -175,7 +175,7 @@ def test_every_prompt_of_a_run_is_made_with_them(folder, tmp_path):
     says = session.trainer.sampler = Says([session.student.tokenizer.eos_token_id])
     session.trainer.train()
     assert says.seen and all(session.student.tokenizer.decode(p).endswith("<think>\n\n</think>\n\n") for p in says.seen)
-    examples = {tuple(session.student.encode(session.task.prompt(e))) for e in session.train_examples}
+    examples = {tuple(session.student.encode(session.data.task.prompt(e))) for e in session.data.train}
     assert {tuple(p) for p in says.seen} <= examples
 
 

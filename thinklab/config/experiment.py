@@ -277,6 +277,11 @@ class TrainSection(Section):
     threads: int | None = Field(None, ge=1)
     """CPU threads; None leaves PyTorch's choice."""
 
+    @property
+    def span(self) -> int:
+        """Optimizer steps per generation; a checkpoint within one could not be continued."""
+        return self.iterations * self.minibatches
+
     @model_validator(mode="after")
     def _shapes(self) -> Self:
         rollouts = self.questions * self.samples
@@ -295,7 +300,7 @@ class TrainSection(Section):
                 "samples",
                 "questions",
             )
-        span = self.iterations * self.minibatches
+        span = self.span
         if self.checkpoint_every % span:
             raise yaml_model.fault(
                 f"checkpoint_every ({self.checkpoint_every}) must be a multiple of iterations x minibatches "

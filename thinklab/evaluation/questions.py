@@ -95,7 +95,7 @@ def seen_in_training(
     config: Evaluation, path: Path, out: Path, method: str, questions: Mapping[str, Questions]
 ) -> dict[str, int]:
     """By benchmark, how many of its questions were also training questions of the method's student; ``{}`` if untrained."""
-    from thinklab.experiment.questions import held_out
+    from thinklab.experiment.questions import split
 
     m = config.methods[method]
     known: set[str] = set()
@@ -111,7 +111,7 @@ def seen_in_training(
         return {}
     for experiment in trained:
         t = experiment.task
-        known |= {e.question for e in held_out(load_task(t.name, path=t.path, **t.options))[0]}
+        known |= {e.question for e in split(load_task(t.name, path=t.path, **t.options)).train}
     return {name: sum(e.question in known for e in q.examples) for name, q in questions.items()}
 
 

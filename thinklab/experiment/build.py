@@ -18,10 +18,12 @@ from thinklab.errors import BehaviorError, ConfigError, RunError, TrainingError
 from thinklab.experiment import longest_batch, sampling_choice
 from thinklab.experiment.guard_actions import Guards
 from thinklab.experiment.parts import check_parts
-from thinklab.experiment.questions import check_lengths, held_out, kernel_length, question_order
+from thinklab.experiment.prober import Prober
+from thinklab.experiment.questions import check_lengths, kernel_length, question_order, split
 from thinklab.experiment.recorder import Recorder
 from thinklab.experiment.run_judge import check_config, judge_for
 from thinklab.experiment.session import Audience, Session
+from thinklab.experiment.teaching import Teaching
 from thinklab.experiment.trl_arguments import grpo_config, shaping
 from thinklab.experiment.warm_up import ExperimentTrainer
 from thinklab.guide.guide import Guide
@@ -76,8 +78,8 @@ def build(
     if teacher_needed and teacher is None:
         teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options)
     judge = parts.run_judge or judge_for(config.judge, behaviors, parts.judge, student)
-    train_examples, test_examples = held_out(task)
-    check_lengths(config, student, task, train_examples)
+    data = split(task)
+    check_lengths(config, student, data)
 
     if teacher is not None:
         check_teacher(teacher)
@@ -126,9 +128,9 @@ def build(
         model=student.model,
         processing_class=student.tokenizer,
         args=args,
-        train_dataset=question_order(config, task, train_examples),
+        train_dataset=question_order(config, data),
         reward_funcs=[reward_function(p) for p in REWARD_PARTS],
-        examples={e.id: e for e in train_examples},
+        examples={e.id: e for e in data.train},
         guide=guide,
         score=rewards,
         shaping=shaping(config),
@@ -151,20 +153,16 @@ def build(
             raise
     trainer.remove_callback(PrinterCallback)  # metrics.jsonl and the progress line take its place
     session = Session(
-        config,
-        student,
-        task,
-        behaviors,
-        train_examples,
-        test_examples,
-        teacher,
-        guide,
-        judge,
-        guards,
-        trainer,
-        run,
-        fits,
-        audience,
+        config=config,
+        run=run,
+        audience=audience,
+        student=student,
+        data=data,
+        teaching=Teaching(behaviors, teacher, guide, judge),
+        prober=Prober(config, run, student, data, behaviors, judge, audience.say),
+        trainer=trainer,
+        guards=guards,
+        fits=fits,
     )
     trainer.add_callback(Recorder(session))
     return session

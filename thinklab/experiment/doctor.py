@@ -245,7 +245,7 @@ def _try(config: Experiment | None) -> Iterator[DoctorFinding]:
             if session.fits is not None:
                 yield DoctorFinding("ok", str(session.fits))
             student, rows = session.student, config.train.samples
-            prompt = student.encode(session.task.prompt(session.train_examples[0]))
+            prompt = student.encode(session.data.task.prompt(session.data.train[0]))
             limit = min(PROBE_TOKENS, config.train.max_completion_tokens)
         if prompt is None:
             prompt = student.encode([{"role": "user", "content": "Tom has 12 figs and finds 4 more. How many?"}])

@@ -33,18 +33,22 @@ class Guards:
     say: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:
-        train = self.config.train
-        self.watch = Watch(self.config.guards, self.config.loss.method, train.learning_rate, train.questions)
+        self.forget()
         # Kept now, before a checkpoint is loaded: without an adapter the weights as they are now are the base.
         self.retention = Retention.of(self.student) if self.config.guards.kl_every else None
-        self.stopped = ""
-        """Why the run should end, in words."""
         self.save_wanted = False
         """A collapse was seen for the first time: the state is to be saved while it is early."""
         self._saved = False
         self._lowered = -WINDOW
         """Step at which the learning rate was lowered last."""
         self._print = 0.0
+
+    def forget(self) -> None:
+        """As before the first step; ``remember`` reads what a resumed run did."""
+        train = self.config.train
+        self.watch = Watch(self.config.guards, self.config.loss.method, train.learning_rate, train.questions)
+        self.stopped = ""
+        """Why the run should end, in words."""
 
     def remember(self, lines: Iterable[Mapping[str, Any]], probes: Iterable[Mapping[str, Any]] = ()) -> None:
         """Read what a resumed run did before; its alarms were raised then and are not raised again."""

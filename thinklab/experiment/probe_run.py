@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,36 +21,17 @@ from thinklab.config.experiment import Experiment
 from thinklab.config.ready_made import ReadyMade
 from thinklab.errors import RunError
 from thinklab.experiment.build import build
-from thinklab.experiment.questions import answer_limit
-from thinklab.experiment.session import Audience, Session
-from thinklab.probing import probe, reach, spill_over
+from thinklab.experiment.prober import kept
+from thinklab.experiment.session import Audience
+from thinklab.probing import probe
 from thinklab.probing.retention import Retention, base_model
 from thinklab.run.config_of_run import experiment_of
 from thinklab.run.folder import RunFolder
 from thinklab.run.lock import FolderLock
 from thinklab.teachers.scripted import ScriptedTeacher
-from thinklab.types import rollout_from_json
 
 PERSIST_RATE = 0.3
 """Share of the run's own learning rate for the plain GRPO afterward: plain GRPO wants a lower one than a guided run."""
-
-
-def full_probe(session: Session, stage: str, questions: int | None = None, samples: int | None = None) -> dict[str, Any]:
-    """Both decodings over the held-out questions; every answer goes to ``probe_samples.jsonl`` and replaces the last probe's."""
-    lines = [line for line in session.run.read("probe_samples") if line["stage"] != stage]
-    results = {}
-    for decoding in probe.DECODINGS:
-        found = session.probe(decoding, questions, samples or session.config.probe.samples)
-        lines += [{"stage": stage, **asdict(s)} for s in found]
-        results[decoding] = probe.summarize(found).to_json()
-    session.run.rewrite("probe_samples", lines)
-    return results
-
-
-def asked(session: Session, questions: int | None = None) -> dict[str, int]:
-    """For ``probe.json``: ``{"wanted": held-out questions asked for, "measured": how many there were of them}``."""
-    wanted = questions or session.config.probe.questions
-    return {"wanted": wanted, "measured": min(wanted, len(session.test_examples))}
 
 
 def paired(run: RunFolder) -> dict[str, Any]:
@@ -105,37 +85,37 @@ def _probe_run(
     nobody = ScriptedTeacher(lambda request: None)  # a probe asks no teacher: no key, no second model
     session = build(config, path, resume=True, parts=replace(parts, teacher=nobody), audience=Audience(say))
     known = run.read_json("probe.json") or {}
-    room = answer_limit(config)
-    known["questions"] = asked(session, questions)
+    prober = session.prober
+    known["questions"] = prober.asked(questions)
     # loaded just now, its adapter is as it was initialized: the student is its base. An object may have been trained meanwhile
     base = base_model(session.student) if parts.student is not None else None
     with (base or nullcontext)():
-        if not same_answers(session, known, questions, samples):
+        if not prober.is_known(known, questions, samples):
             say("before: rates")
-            known["before"] = full_probe(session, "before", questions, samples)
+            known["before"] = prober.full("before", questions, samples)
             _keep(run, known)
-        if session.behaviors:
-            spill_before, texts_before = spill_over.measure(session.student, session.behaviors, max_new_tokens=room)
+        if prober.behaviors:
+            spill_before, texts_before = prober.spill()
     retention = Retention.of(session.student)
     with (base or nullcontext)():
-        if unknown := measure_reach(session):
+        if unknown := prober.reach():
             known["reach"] = unknown
     session.trainer.load_checkpoint(found[0])
     say("after: rates")
-    known |= {"after": full_probe(session, "after", questions, samples), "steps": found[1]}
+    known |= {"after": prober.full("after", questions, samples), "steps": found[1]}
     known["difference"] = paired(run)
     _keep(run, known)
-    if session.behaviors:
-        spill_after, texts_after = spill_over.measure(session.student, session.behaviors, max_new_tokens=room)
+    if prober.behaviors:
+        spill_after, texts_after = prober.spill()
         known["spill"] = {"before": spill_before, "after": spill_after}
-        write_spill(run, texts_before, texts_after)
-    known["retention"] = {"kl": retention.estimate().to_json(), "texts": len(retention.ids)}
-    session.say_undecided()  # of the texts of the spill-over
+        prober.write_spill(texts_before, texts_after)
+    known["retention"] = kept(retention)
+    prober.say_undecided()  # of the texts of the spill-over
     run.write_json("probe.json", known)
     if persistence:
         say(f"persistence: {persistence} steps of plain GRPO")
-        same = replace(parts, teacher=None, judge=None, run_judge=session.judge)  # one account, one cap
-        names = [b.name for b in session.behaviors]
+        same = replace(parts, teacher=None, judge=None, run_judge=prober.judge)  # one account, one cap
+        names = [b.name for b in prober.behaviors]
         known["persistence"] = persist(run, config, found[0], persistence, questions, samples, say, same, names)
         run.write_json("probe.json", known)
     return known
@@ -144,54 +124,6 @@ def _probe_run(
 def _keep(run: RunFolder, known: dict[str, Any]) -> None:
     """What is measured by now, in case the rest is interrupted, without what an earlier probe said about the rest."""
     run.write_json("probe.json", {k: v for k, v in known.items() if k not in ("spill", "retention")})
-
-
-def same_answers(session: Session, known: dict[str, Any], questions: int | None, samples: int | None) -> bool:
-    """True when the student before training was measured on as many answers to as many questions as are asked for now."""
-    if "before" not in known:
-        return False
-    there, wanted = known["before"]["T=1"], samples or session.config.probe.samples
-    answers = asked(session, questions)["measured"] * wanted
-    totals = [there["accuracy"]["total"], *(rate["total"] for rate in there["behaviors"].values())]
-    return there.get("samples", 1) == wanted and all(total == answers for total in totals)  # fewer: a judge was not heard then
-
-
-def write_spill(run: RunFolder, before: list[dict], after: list[dict]) -> None:
-    """Every text behind the rates of spill-over, into ``spill.jsonl``."""
-    run.rewrite("spill", [{"stage": s, **t} for s, texts in (("before", before), ("after", after)) for t in texts])
-
-
-def elsewhere(session: Session) -> dict[str, Any]:
-    """Reach, spill-over and retention of a student whose adapter can be switched off, as it is now; ``{}`` for any other."""
-    if base_model(session.student) is None:
-        return {}
-    found, room = {}, answer_limit(session.config)
-    if unknown := measure_reach(session):
-        found["reach"] = unknown
-    if session.behaviors:
-        (before, texts_before), (after, texts_after) = (
-            spill_over.measure(session.student, session.behaviors, max_new_tokens=room, base=base) for base in (True, False)
-        )
-        found["spill"] = {"before": before, "after": after}
-        write_spill(session.run, texts_before, texts_after)
-        session.say_undecided()
-    retention = Retention.of(session.student)
-    found["retention"] = {"kl": retention.estimate().to_json(), "texts": len(retention.ids)}
-    return found
-
-
-def measure_reach(session: Session, texts: int = reach.MEASURED) -> dict[str, Any] | None:
-    """Reach of this run's own first guidance for its base; None where nothing was guided."""
-    guided = islice(
-        (r for line in session.run.read("rollouts") if line.get("teacher_ids") for r in (rollout_from_json(line),)), texts
-    )
-    rollouts = list(guided)
-    if not rollouts:
-        return None
-    t, loss = session.config.train, session.config.loss
-    found = reach.measure(session.student, rollouts, loss)
-    drawn = t.steps // session.span * t.questions * t.samples
-    return {**found.to_json(), "advice": reach.advice(found, loss, drawn)}
 
 
 def persist(
@@ -243,6 +175,6 @@ def persist(
         session.train(resume)
     session.check_signals()
     done = session.trainer.state.global_step
-    after = full_probe(session, "after", questions, samples)
+    after = session.prober.full("after", questions, samples)
     session.run.write_json("probe.json", {"after": after, "steps": done})
     return {"steps": done, "learning_rate": plain.train.learning_rate, "after": after}

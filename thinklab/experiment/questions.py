@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import Dataset
@@ -18,8 +19,17 @@ from thinklab.teachers import TeacherRequest
 from thinklab.types import Example
 
 
-def held_out(task: Task) -> tuple[list[Example], list[Example]]:
-    """Training and test examples without a common question.
+@dataclass(frozen=True)
+class TaskData:
+    """A task and its questions."""
+
+    task: Task
+    train: list[Example]
+    held_out: list[Example]
+
+
+def split(task: Task) -> TaskData:
+    """Training and held-out examples without a common question.
 
     When both splits are the same file, a tenth of its questions, chosen by a seeded draw, is kept for the test.
 
@@ -36,14 +46,14 @@ def held_out(task: Task) -> tuple[list[Example], list[Example]]:
         fresh, train = [e for e in test if e.question in kept], [e for e in train if e.question not in kept]
     if not train:
         raise TaskError(f"the task {task.name!r} has no question left for training")
-    return train, fresh
+    return TaskData(task, train, fresh)
 
 
-def check_lengths(config: Experiment, student: Student, task: Task, examples: Sequence[Example]) -> None:
+def check_lengths(config: Experiment, student: Student, data: TaskData) -> None:
     """Refuse what would not fit, before anything is sampled."""
     t = config.train
-    for example in examples:
-        length = len(student.encode(task.prompt(example)))
+    for example in data.train:
+        length = len(student.encode(data.task.prompt(example)))
         if length > t.max_prompt_tokens:
             raise TaskError(
                 f"the prompt of question {example.id!r} has {length} tokens, more than train.max_prompt_tokens="
@@ -93,10 +103,11 @@ def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
     return max(most, max(map(len, frames)) + config.train.max_prompt_tokens + config.train.max_completion_tokens + reply)
 
 
-def question_order(config: Experiment, task: Task, examples: Sequence[Example]) -> Dataset:
+def question_order(config: Experiment, data: TaskData) -> Dataset:
     """The questions of the whole run in order: shuffled epoch after epoch, so that the place in it hangs on the step alone."""
     t = config.train
-    generations = -(-t.steps // (t.iterations * t.minibatches)) + 1  # one to spare: an epoch never ends within the run
+    examples = data.train
+    generations = -(-t.steps // t.span) + 1  # one to spare: an epoch never ends within the run
     rng = random.Random(f"questions {t.seed}")
     order: list[int] = []
     while len(order) < generations * t.questions:
@@ -104,4 +115,4 @@ def question_order(config: Experiment, task: Task, examples: Sequence[Example]) 
         rng.shuffle(epoch)
         order += epoch
     rows = [examples[k] for k in order[: generations * t.questions]]
-    return Dataset.from_dict({"prompt": [task.prompt(e) for e in rows], "example_id": [e.id for e in rows]})
+    return Dataset.from_dict({"prompt": [data.task.prompt(e) for e in rows], "example_id": [e.id for e in rows]})

@@ -29,6 +29,7 @@ class RunRecorder(TrainerCallback):
 
     def __init__(self, session: Session, before: int = 0):
         self.session, self.before = session, before
+        self.config, self.run, self.student = session.config, session.run, session.student
         self.begin, self.probing = time.perf_counter(), 0.0
         """When the training began, and the seconds since then that went into probes."""
 
@@ -46,13 +47,13 @@ class RunRecorder(TrainerCallback):
 
     def facts(self) -> dict[str, Any]:
         """What the mark of a checkpoint says besides its step."""
-        return {"fingerprint": fingerprint(self.session.student.model, self.session.student.tokenizer)}
+        return {"fingerprint": fingerprint(self.student.model, self.student.tokenizer)}
 
     # ---- what the trainer calls ------------------------------------------------------------------------------------
 
     def on_train_begin(self, args, state, control, **_):
         self.begin, self.probing = time.perf_counter(), 0.0
-        if self.before + state.global_step == 0 and not any(self.session.run.read("probes")):  # a run begun again has it
+        if self.before + state.global_step == 0 and not any(self.run.read("probes")):  # a run begun again has it
             self._probe(0)
 
     def on_step_end(self, args, state, control, **_):
@@ -64,7 +65,7 @@ class RunRecorder(TrainerCallback):
         seconds = round(time.perf_counter() - self.begin - self.probing, 3)
         line = {"step": self.before + state.global_step, "seconds": seconds, **logs}
         line |= self.more(line)
-        self.session.run.append("metrics", [line])
+        self.run.append("metrics", [line])
         self.written(line, state, control, **trained)
         self.session.tell(line)
 
@@ -73,13 +74,13 @@ class RunRecorder(TrainerCallback):
         RunFolder(folder).write_json(COMPLETE, mark(folder, {"step": state.global_step, **self.facts()}))
 
     def _probe(self, step: int) -> None:
-        every = self.session.config.probe.every
+        every = self.config.probe.every
         if not every or step % every:
             return
         begin = time.perf_counter()
-        samples = self.session.probe("T=1", self.session.config.probe.every_questions)
+        samples = self.session.prober.sample("T=1", self.config.probe.every_questions)
         line = {"step": step, **probe.summarize(samples).to_json()}
-        self.session.run.append("probes", [line])
+        self.run.append("probes", [line])
         self.probed(line)
         self.probing += time.perf_counter() - begin
 
@@ -89,11 +90,12 @@ class Recorder(RunRecorder):
 
     def __init__(self, session: Session):
         super().__init__(session)
+        self.teaching, self.guards = session.teaching, session.guards
         self.cap_told = False
 
     def on_train_begin(self, args, state, control, **_):
-        if self.session.guards is not None:
-            self.session.guards.begin()
+        if self.guards is not None:
+            self.guards.begin()
         super().on_train_begin(args, state, control)
 
     def on_step_end(self, args, state, control, **_):
@@ -101,37 +103,36 @@ class Recorder(RunRecorder):
         self._end_if_stopped(state, control)
 
     def _end_if_stopped(self, state, control) -> None:
-        span = self.session.config.train.iterations * self.session.config.train.minibatches
-        if state.global_step % span:  # a checkpoint within a generation could not be continued
+        if state.global_step % self.config.train.span:  # a checkpoint within a generation could not be continued
             return
         if self.session.stopped or self.session.interrupted:
             control.should_save = control.should_training_stop = True
-        elif not self.cap_told and (reached := cap_reached(self.session.teacher)):
+        elif not self.cap_told and (reached := cap_reached(self.teaching.teacher)):
             self.cap_told = control.should_save = True
             self.session.say(f"step {state.global_step}: {reached}. Saved; the run goes on as plain GRPO")
-        if self.session.guards is not None and self.session.guards.save_wanted:
-            control.should_save, self.session.guards.save_wanted = True, False
+        if self.guards is not None and self.guards.save_wanted:
+            control.should_save, self.guards.save_wanted = True, False
 
     def more(self, line: dict[str, Any]) -> dict[str, Any]:
-        self.session.write_totals()
-        teacher, guards = self.session.teacher, self.session.guards
-        told = {"teacher_summary": teacher.brief()} if isinstance(teacher, SaysBriefly) else {}
+        self.teaching.write_totals(self.run)
+        teacher, guards = self.teaching.teacher, self.guards
+        told: dict[str, Any] = {"teacher_summary": teacher.brief()} if isinstance(teacher, SaysBriefly) else {}
         return {**told, **({} if guards is None else guards.measure(line["step"]))}
 
     def written(self, line: Mapping[str, Any], state, control, **trained) -> None:
-        if (guards := self.session.guards) is not None:
+        if (guards := self.guards) is not None:
             guards.act(guards.see(line), trained.get("optimizer"), trained.get("lr_scheduler"))
             self._end_if_stopped(state, control)
 
     def probed(self, line: Mapping[str, Any]) -> None:
-        if (guards := self.session.guards) is not None:
+        if (guards := self.guards) is not None:
             guards.act(guards.see_probe(line), self.session.trainer.optimizer, self.session.trainer.lr_scheduler)
 
     def facts(self) -> dict[str, Any]:
-        guide, trainer = self.session.guide, self.session.trainer
+        guide, trainer = self.teaching.guide, self.session.trainer
         model = trainer.accelerator.unwrap_model(trainer.model)
         return {
-            "fingerprint": fingerprint(model, self.session.student.tokenizer, trainer.accelerator.autocast),
+            "fingerprint": fingerprint(model, self.student.tokenizer, trainer.accelerator.autocast),
             "generation": trainer.generation,
             "schedule": asdict(guide.schedule) if guide else None,
             "guidance_counts": dict(guide.counts) if guide else {},

@@ -172,7 +172,7 @@ def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str
 
 
 def _probe_after(session: Any, known: dict[str, Any], steps: int) -> dict[str, Any]:
-    from thinklab.experiment.probe_run import asked, full_probe, paired
+    from thinklab.experiment.probe_run import paired
 
     if "before" not in known:
         warnings.warn(
@@ -182,17 +182,18 @@ def _probe_after(session: Any, known: dict[str, Any], steps: int) -> dict[str, A
             stacklevel=2,
         )
     stopped = session.stopped  # by training: what the judge of the last probe does comes too late to stop it
-    early = session.guide is not None and steps < session.config.train.steps
+    guide, judge = session.teaching.guide, session.teaching.judge
+    early = guide is not None and steps < session.config.train.steps
     known |= {
-        "after": full_probe(session, "after"),
+        "after": session.prober.full("after"),
         "steps": steps,
         "stopped": stopped,
-        "questions": asked(session),
-        "failed": session.guide.failed if early else "",
+        "questions": session.prober.asked(),
+        "failed": guide.failed if early else "",
     }
     known["difference"] = paired(session.run)
     session.run.write_json("probe.json", known)
-    if session.judge is not None and (cost := session.judge.summary()):
+    if judge is not None and (cost := judge.summary()):
         session.say(f"judge, after the run: {cost}")
     return known
 
@@ -238,7 +239,6 @@ def _run(
     from thinklab.config.devices import unused
     from thinklab.experiment.baselines import train_baseline
     from thinklab.experiment.build import build
-    from thinklab.experiment.probe_run import full_probe
     from thinklab.experiment.session import Audience
 
     if alongside is None and config.review is not None and config.review.pause:
@@ -248,16 +248,17 @@ def _run(
         say(told)
     if session.fits is not None:
         say(str(session.fits))
-    if cost := session.estimate():
+    teaching, last = session.teaching, session.run.last_checkpoint()
+    if cost := teaching.estimate(config, session.data, last[1] if last else 0):
         say(f"teacher, before the run: {cost}")
         if not resume:
             refuse_above_cap(session, cost)
-    if cost := session.estimate_judge():
+    if cost := teaching.estimate_judge(config, session.data):
         say(f"judge, before the run: {cost}")
     session.check_start()
     known = (session.run.read_json("probe.json") or {}) if resume else {}
     if "before" not in known:
-        known = {"before": full_probe(session, "before")} if not (resume and session.run.last_checkpoint()) else {}
+        known = {"before": session.prober.full("before")} if not (resume and last) else {}
         session.run.write_json("probe.json", known)
     with session.finishing(), nullcontext() if alongside is None else alongside(session):
         if config.baseline is not None:
@@ -267,11 +268,11 @@ def _run(
             steps = session.trainer.state.global_step
     if session.stopped:
         say(f"stopped at step {steps}: {session.stopped}. Everything is saved")
-    if session.guide is not None:
+    if teaching.guide is not None:
         replies = outcomes(chain(session.run.read("rollouts"), session.run.read("texts")))
         say(sentence(replies, ". Each trained without guidance, as in plain GRPO") or "replies: the teacher was never asked")
-    if isinstance(session.teacher, SumsUp):
-        say(f"teacher, after the run: {session.teacher.summary()}")
+    if isinstance(teaching.teacher, SumsUp):
+        say(f"teacher, after the run: {teaching.teacher.summary()}")
     session.check_signals()
     return _probe_after(session, known, steps)
 
@@ -282,10 +283,11 @@ def refuse_above_cap(session: Any, cost: Any) -> None:
     Raises:
         ConfigError: with what to change; the same run folder can be used then.
     """
-    if not isinstance(session.teacher, RefusesAboveCap):
+    teacher = session.teaching.teacher
+    if not isinstance(teacher, RefusesAboveCap):
         return
     try:
-        session.teacher.refuse_above_cap(cost, "lower train.steps, train.questions or guidance.gamma")
+        teacher.refuse_above_cap(cost, "lower train.steps, train.questions or guidance.gamma")
     except ConfigError:
         session.run.config_file.unlink()
         raise

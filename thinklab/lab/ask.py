@@ -48,7 +48,7 @@ def answer(session: Session, question: str, trained: bool) -> OwnQuestion:
     example = [Example("a question of your own", question, "0")]
 
     def greedy() -> probe.ProbeSample:
-        return probe.sample(session.student, session.task, session.behaviors, example, "greedy", limit)[0]
+        return probe.sample(session.student, session.data.task, session.teaching.behaviors, example, "greedy", limit)[0]
 
     now, before = greedy(), None
     if trained and hasattr(model, "peft_config"):

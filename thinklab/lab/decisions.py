@@ -36,10 +36,9 @@ class Decisions:
         Raises:
             LabError: when there is no teacher, or it has not been asked yet.
         """
-        session = self._engine.session
-        if session.guide is None:
+        if self._engine.guide is None:
             raise LabError(
-                f"the method {session.config.loss.method!r} has no teacher, so there is nothing to review: lab.update(batch)"
+                f"the method {self._engine.config.loss.method!r} has no teacher, so there is nothing to review: lab.update(batch)"
             )
         if not waiting.guided:
             raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
@@ -56,7 +55,7 @@ class Decisions:
         Raises:
             LabError: when something is undecided.
         """
-        if self._engine.session.guide is None:
+        if self._engine.guide is None:
             return {}
         queue = self.queue(waiting)
         if auto is not None:

@@ -19,8 +19,7 @@ import torch
 from transformers import TrainerCallback
 
 from thinklab.errors import LabError
-from thinklab.experiment.guards import Watch
-from thinklab.experiment.probe_run import asked, elsewhere, full_probe, paired, same_answers
+from thinklab.experiment.probe_run import paired
 from thinklab.experiment.questions import answer_limit
 from thinklab.experiment.session import Session
 from thinklab.guide.one_by_one import ask, ask_again
@@ -34,7 +33,6 @@ from thinklab.probing.sentences import sentences
 from thinklab.reports.console import rates
 from thinklab.review.queue import ReviewQueue
 from thinklab.review.waiting import ASK_AGAIN, Store, Waiting, same_rollouts
-from thinklab.teachers.protocols import KeepsAccount
 from thinklab.teachers.resident import adapter_off, as_found
 from thinklab.types import Batch, Guidance, Rollout
 
@@ -73,42 +71,43 @@ class Engine:
     """See the module. All that trains is called through ``worker``."""
 
     def __init__(self, session: Session):
-        self.session, self.store = session, Store(session.run)
+        self.session, self.config, self.student = session, session.config, session.student
+        self.guide, self.trainer, self.run = session.teaching.guide, session.trainer, session.run
+        self.store = Store(session.run)
         self.worker = Worker(self._train)
         self.waiting: Waiting | None = None
         self.lines: list[dict] = []
         """Metrics of the present call."""
-        self.span = session.span
+        self.span = session.config.train.span
         self._order: Any = Stand()
         self._next: Any = None
         self._begun = False
         self._stepping = False  # from an optimizer step until its records and its checkpoint are written
         self._run_from = 0
         self._fresh = random_state()
-        found = session.run.last_checkpoint()
+        found = self.run.last_checkpoint()
         self.loaded_step: int | None = None if found else 0
         """The step whose weights the student has while no training is under way; None where it must be loaded."""
-        self._initial = None if found else trained_weights(session.student.model)
-        trainer = session.trainer
-        trainer.guide, trainer.recall = _Stage2(self), self._recall
-        trainer.add_callback(_Pauses(self))
-        self._hook = session.student.model.get_input_embeddings().register_forward_pre_hook(self._before_forward)
+        self._initial = None if found else trained_weights(self.student.model)
+        self.trainer.guide, self.trainer.recall = _Stage2(self), self._recall
+        self.trainer.add_callback(_Pauses(self))
+        self._hook = self.student.model.get_input_embeddings().register_forward_pre_hook(self._before_forward)
         session.listen(self._on_metrics)
 
     @property
     def saved_step(self) -> int:
-        found = self.session.run.last_checkpoint()
+        found = self.run.last_checkpoint()
         return found[1] if found else 0
 
     @property
     def step(self) -> int:
         """Optimizer steps done and kept."""
-        return self.session.trainer.state.global_step if self.worker.place else self.saved_step
+        return self.trainer.state.global_step if self.worker.place else self.saved_step
 
     def _load_last(self) -> None:
         """The last checkpoint's weights, for a run that has no step left to train."""
-        found = self.session.run.last_checkpoint()
-        self.session.trainer.load_checkpoint(found[0])
+        found = self.run.last_checkpoint()
+        self.trainer.load_checkpoint(found[0])
         self.loaded_step = found[1]
 
     def find_waiting(self) -> None:
@@ -125,7 +124,7 @@ class Engine:
         """The student as the steps so far have left it."""
         if self.worker.place or self.loaded_step == self.step:
             return
-        if self.step < self.session.config.train.steps:
+        if self.step < self.config.train.steps:
             self.worker.advance(Stand())
         else:
             self.worker.call(self._load_last)
@@ -148,35 +147,35 @@ class Engine:
         except KeyboardInterrupt:  # the update is done and saved; only its measurement was stopped
             return Learned()
         found = [LearnedText.of(self.step, rollout, a, b) for rollout, a, b in zip(texts, before, after, strict=True)]
-        self.session.run.append("learned", (t.to_json() for t in found))
+        self.run.append("learned", (t.to_json() for t in found))
         return Learned(found)
 
     def _spliced(self, waiting: Waiting, guidance: dict[str, Guidance]) -> list[Rollout]:
         """The guided rollouts as they are trained on, what a person has written first."""
-        if self.session.guide is None:
+        if self.guide is None:
             return []
-        guide = replace(self.session.guide, counts=Counter())  # counted when it is spliced for the training
+        guide = replace(self.guide, counts=Counter())  # counted when it is spliced for the training
         guided = [r for r in guide.splice(waiting.batch.rollouts, guidance) if r.guided]
         return sorted(guided, key=lambda r: r.guidance is None or r.guidance.edited is None)
 
     def _likelihood(self, texts: list[Rollout]) -> list[float]:
         if not texts:
             return []
-        rows = min(16, self.session.config.train.micro_batch or 16)
+        rows = min(16, self.config.train.micro_batch or 16)
 
         def measure() -> list[float]:
             self._deaf = True  # a stop then ends the call with the training untouched, or with the update done
             try:
-                return reach.log_probabilities(self.session.student, texts, rows)
+                return reach.log_probabilities(self.student, texts, rows)
             finally:
                 self._deaf = False
 
         return self.worker.call(measure, quiet=True)
 
-    def run(self, until: int, policy: Any, by: str | None, guidance: dict[str, Guidance] | None) -> None:
+    def train_to(self, until: int, policy: Any, by: str | None, guidance: dict[str, Guidance] | None) -> None:
         self.worker.advance(Run(until, policy, by, guidance))
 
-    def guide(self, waiting: Waiting) -> None:
+    def propose(self, waiting: Waiting) -> None:
         """Ask about the batch that waits."""
         try:
             self.worker.call(lambda: self.ask(waiting, show=True))
@@ -184,34 +183,31 @@ class Engine:
             self.note_costs()
 
     def queue(self, waiting: Waiting, by: str | None) -> ReviewQueue:
-        session = self.session
         return ReviewQueue(
             waiting.batch.rollouts,
             waiting.proposals,
-            session.guide,
-            session.trainer.score,
-            session.run,
+            self.guide,
+            self.trainer.score,
+            self.run,
             ask=self._ask_again,
             by=by,
-            imitates=session.trainer.imitate,
+            imitates=self.trainer.imitate,
         )
 
     def _ask_again(self, rollout: Rollout) -> Guidance | None:
         if self.worker.busy:
             raise LabError("the Lab is at work; ask again when the call has ended")
         before = self.waiting.proposals.get(rollout.id)
-        behaviors = {b.name: b for b in self.session.behaviors}
-        behavior = behaviors[before.behavior] if before is not None else self.session.behaviors[0]
+        behaviors = {b.name: b for b in self.session.teaching.behaviors}
+        behavior = behaviors[before.behavior] if before is not None else self.session.teaching.behaviors[0]
         try:
-            return self.worker.call(lambda: ask_again(self.session.guide, rollout, behavior, before), quiet=True)
+            return self.worker.call(lambda: ask_again(self.guide, rollout, behavior, before), quiet=True)
         finally:
             self.note_costs()
 
     def note_costs(self) -> None:
         """What a paid teacher has cost, on disk: a cap holds over all sittings."""
-        session = self.session
-        if isinstance(session.teacher, KeepsAccount):
-            session.run.write_json("teacher.json", session.teacher.totals())
+        self.session.teaching.write_totals(self.run)
 
     def probe(self, questions: int | None, samples: int | None, before: bool, full: bool = False) -> LabProbe:
         """See ``Lab.probe``."""
@@ -219,26 +215,24 @@ class Engine:
         return self.worker.call(lambda: self._probe(step, questions, samples, before, full))
 
     def _probe(self, step: int, questions: int | None, samples: int | None, before: bool, full: bool) -> LabProbe:
-        session, progress = self.session, self.worker.progress
-        model, run = session.student.model, session.run
+        prober, progress = self.session.prober, self.worker.progress
+        model, run = self.student.model, self.run
         known = run.read_json("probe.json") or {}
-        answers = min(questions or session.config.probe.questions, len(session.test_examples)) * (
-            samples or session.config.probe.samples
-        )
-        fits = same_answers(session, known, questions, samples)
+        answers = prober.asked(questions)["measured"] * (samples or self.config.probe.samples)
+        fits = prober.is_known(known, questions, samples)
         passes = self._probe_passes(answers)
         if step == 0 or (before and not fits and hasattr(model, "peft_config")):
             progress.begin("probe, before training", passes)
             with as_found(model), adapter_off(model):
-                known = {"before": full_probe(session, "before", questions, samples)}
+                known = {"before": prober.full("before", questions, samples)}
         if step:
             progress.begin("probe", passes)
-            known |= {"after": full_probe(session, "after", questions, samples), "steps": step}
+            known |= {"after": prober.full("after", questions, samples), "steps": step}
             known["difference"] = paired(run)
             if full:
-                known |= elsewhere(session)
+                known |= prober.elsewhere()
         progress.done = passes
-        known["questions"] = asked(session, questions)
+        known["questions"] = prober.asked(questions)
         run.write_json("probe.json", known)
         results = {stage: {d: ProbeResult.from_json(r) for d, r in known.get(stage, {}).items()} for stage in ("before", "after")}
         if not step:
@@ -247,63 +241,56 @@ class Engine:
 
     def reach(self, waiting: Waiting) -> LabReach:
         """See ``Lab.reach``."""
-        session = self.session
         guided = self._spliced(waiting, waiting.proposals)
         if not guided:
             raise LabError("there is no usable guidance in this batch, so nothing to measure")
-        t, loss = session.config.train, session.config.loss
-        found = self.worker.call(lambda: reach.measure(session.student, guided[: reach.MEASURED], loss))
+        t, loss = self.config.train, self.config.loss
+        found = self.worker.call(lambda: reach.measure(self.student, guided[: reach.MEASURED], loss))
         drawn = t.steps // self.span * t.questions * t.samples
         return LabReach(found, reach.advice(found, loss, drawn))
 
     def _probe_passes(self, answers: int) -> int:
         """Forward passes of a probe at most: as many as an answer has tokens, for each batch of both decodings."""
-        rows = self.session.config.train.sample_rows or 256
-        questions = min(answers, len(self.session.test_examples))
-        return answer_limit(self.session.config) * (-(-answers // rows) + -(-questions // rows))
+        rows = self.config.train.sample_rows or 256
+        questions = min(answers, len(self.session.data.held_out))
+        return answer_limit(self.config) * (-(-answers // rows) + -(-questions // rows))
 
     # ---- on the worker's thread: the training and its pauses
 
     def _train(self) -> None:
-        session, self._next = self.session, self.worker.order
+        self._next = self.worker.order
         if self._begun:
             self._back()
         self._begun, self._stepping = True, False
         self.find_waiting()
-        if session.run.last_checkpoint() is None:
+        if self.run.last_checkpoint() is None:
             set_random_state(self._fresh)
         self.worker.progress.begin("")
         try:
-            session.train(resume=True)
+            self.session.train(resume=True)
         except Exception:
             self.loaded_step = None
             self._save_what_was_done()
             raise
-        self.waiting, self.loaded_step = None, session.trainer.state.global_step
+        self.waiting, self.loaded_step = None, self.trainer.state.global_step
 
     def _back(self) -> None:
         """The trainer as if it were new: the next ``train`` loads the last checkpoint."""
-        session = self.session
-        session.trainer.forget_training()
-        if session.guards is not None:
-            session.guards.watch = Watch(
-                session.config.guards,
-                session.config.loss.method,
-                session.config.train.learning_rate,
-                session.config.train.questions,
-            )
-            session.guards.stopped = ""
-        if session.guide is not None:
-            session.guide.failed = ""
-        if session.run.last_checkpoint() is None:
+        guards = self.session.guards
+        self.trainer.forget_training()
+        if guards is not None:
+            guards.forget()
+        if self.guide is not None:
+            self.guide.failed = ""
+        if self.run.last_checkpoint() is None:
             with torch.no_grad():
-                for name, parameter in session.student.model.named_parameters():
+                for name, parameter in self.student.model.named_parameters():
                     if name in self._initial:
                         parameter.copy_(self._initial[name])
 
     def _save_what_was_done(self) -> None:
         """A checkpoint of the steps since the last one, where the weights are those of whole generations."""
-        trainer = self.session.trainer
+        trainer = self.trainer
         step = trainer.state.global_step
         if self._stepping or step % self.span or step <= self.saved_step:
             return
@@ -330,7 +317,7 @@ class Engine:
             self.worker.progress.begin("training", order.until - step)
         self._order = order
         if not isinstance(order, Run):
-            t = self.session.config.train
+            t = self.config.train
             chunk = max(1, t.sample_rows // t.samples) if t.sample_rows else t.questions
             self.worker.progress.begin("sampling", t.max_completion_tokens * -(-t.questions // chunk))
 
@@ -343,18 +330,18 @@ class Engine:
 
     def stage2(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
         """Stands where ``Guide`` stands in an unattended run."""
-        guide = self.session.guide
+        guide = self.guide
         if guide is not None:
             rollouts = guide.checked(guide.draw(rollouts, generation))
         if isinstance(self._order, Run):
             return self._unattended(rollouts, step, generation, self._order)
         self.worker.progress.done = self.worker.progress.total or 0
         if self.waiting is None or not same_rollouts(self.waiting.batch.rollouts, rollouts):
-            scored = tuple(self.session.trainer.score(rollouts))
+            scored = tuple(self.trainer.score(rollouts))
             self.waiting = self.store.begin(Batch(generation, step, scored, guide.gamma(step) if guide else 0.0))
         order = self._pause(BATCH)
         self._order = order
-        micro = self.session.trainer.args.gradient_accumulation_steps
+        micro = self.trainer.args.gradient_accumulation_steps
         if isinstance(order, Run):
             self._run_from = step
             self.worker.progress.begin("training", order.until - step)
@@ -363,7 +350,7 @@ class Engine:
         return guide.splice(rollouts, order.guidance or {}) if guide is not None else list(rollouts)
 
     def _unattended(self, rollouts, step, generation, order: Run) -> list[Rollout]:
-        guide = self.session.guide
+        guide = self.guide
         if guide is None:
             return list(rollouts)
         waiting = self.waiting
@@ -373,20 +360,20 @@ class Engine:
             self.ask(waiting, rollouts)
         except Exception:
             if not waiting.key:  # nobody is asked twice about what was answered before the failure
-                kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.session.trainer.score(rollouts))))
+                kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.trainer.score(rollouts))))
                 self.store.add(kept, waiting.proposals.values())
                 self.waiting = kept
             raise
         self.waiting = None
         if order.policy == "accept" and not waiting.key:
             return guide.splice(rollouts, waiting.proposals)
-        queue = ReviewQueue(rollouts, waiting.proposals, guide, self.session.trainer.score, self.session.run, by=order.by)
+        queue = ReviewQueue(rollouts, waiting.proposals, guide, self.trainer.score, self.run, by=order.by)
         queue.apply(order.policy)
         return guide.splice(rollouts, queue.decided())
 
     def ask(self, waiting: Waiting, rollouts: Sequence[Rollout] | None = None, show: bool = False) -> None:
         """Ask the teacher about all that were chosen and have no reply yet."""
-        guide, batch = self.session.guide, waiting.batch
+        guide, batch = self.guide, waiting.batch
         rollouts = batch.rollouts if rollouts is None else rollouts
         known = {i for i, g in waiting.proposals.items() if g.reason not in ASK_AGAIN}
         chosen = [(r, b) for r, b in guide.choose(rollouts, batch.step, batch.generation) if r.id not in known]
@@ -431,7 +418,7 @@ class Engine:
 
     def _check(self) -> None:
         """An interrupt is heard now, unless it would undo steps of a run that are done."""
-        inside = self.session.trainer.state.global_step % self.span != 0
+        inside = self.trainer.state.global_step % self.span != 0
         if not self._stepping and not self._deaf and not (inside and isinstance(self._order, Run)):
             self.worker.check()
 
@@ -452,7 +439,7 @@ class _Stage2:
         return self.engine.stage2(rollouts, step, generation)
 
     def gamma(self, step: int) -> float:
-        guide = self.engine.session.guide
+        guide = self.engine.guide
         return guide.gamma(step) if guide is not None else 0.0
 
 

@@ -43,11 +43,10 @@ def queue(engine: Engine, past: Waiting) -> ReviewQueue:
     """The decisions about ``past``, which nobody can change."""
     from thinklab.review.queue import ReviewQueue  # not at the head: it imports transformers, and Unsloth must come before that
 
-    session = engine.session
     held = bool(past.key)  # somebody decided in a Lab, and reviews.jsonl says what
-    found = ReviewQueue(past.batch.rollouts, past.proposals, session.guide, session.trainer.score, session.run if held else None)
+    found = ReviewQueue(past.batch.rollouts, past.proposals, engine.guide, engine.trainer.score, engine.run if held else None)
     if not held:
-        trained = {line["id"]: line["guidance"] for line in session.run.read("rollouts") if line["id"] in past.proposals}
+        trained = {line["id"]: line["guidance"] for line in engine.run.read("rollouts") if line["id"] in past.proposals}
 
         def as_trained(item: Item) -> bool | str | None:
             guidance = trained[item.id]

@@ -89,7 +89,7 @@ class Lab(LabViews):
         """
         waiting = self._mine(batch, "guide")
         engine = self._engine
-        if engine.session.guide is None:
+        if engine.guide is None:
             self._say(f"the method {self.config.loss.method!r} has no teacher. Next: lab.update(batch)")
             return Proposals(waiting.batch, {})
         if self._past is not None:
@@ -97,7 +97,7 @@ class Lab(LabViews):
         if not waiting.guided or waiting.unanswered:
             waiting = self._to_batch()
             self._decisions.close("the teacher was asked again; lab.review(batch) shows what it said")
-            engine.guide(waiting)
+            engine.propose(waiting)
         lost = [g for g in waiting.unanswered if g.reason != "waiting"]
         if lost and len(lost) == len(waiting.proposals):
             raise TeacherError(
@@ -206,21 +206,21 @@ class Lab(LabViews):
             raise self._all_done()
         until = total if steps is None else min(total, -(-(self.step + steps) // engine.span) * engine.span)
         guidance = None
-        if engine.waiting is not None and engine.session.guide is not None:
+        if engine.waiting is not None and engine.guide is not None:
             if not engine.waiting.guided:
                 self.guide()
             guidance = self._decisions.guidance(engine.waiting, auto)
         if engine.waiting is not None:
             self._to_batch()
         try:
-            engine.run(until, policy(auto), self.by, guidance)
+            engine.train_to(until, policy(auto), self.by, guidance)
         finally:
             if engine.waiting is None:
                 self._decisions.close()
         line = Metrics({k: v for part in engine.lines[-engine.span :] for k, v in part.items()})
         why = engine.session.stopped
         self._end_of_steps()
-        if self.step >= total and (replies := sentence(outcomes(engine.session.run.read("rollouts")))):
+        if self.step >= total and (replies := sentence(outcomes(engine.run.read("rollouts")))):
             self._say(replies)
         self._say(
             f"step {self.step} of {total} is trained and saved"
@@ -291,7 +291,7 @@ class Lab(LabViews):
             )
         plan = control_config(self.config, [overrides] if isinstance(overrides, str) else list(overrides))
         control = run_control(self.path / "control", plan, step, questions, samples, self.quiet)
-        return compare(engine.session.run, step, control, self.probe(questions, samples))
+        return compare(engine.run, step, control, self.probe(questions, samples))
 
     # ---- what there is
 
@@ -324,7 +324,7 @@ class Lab(LabViews):
     def queue(self) -> ReviewQueue:
         """Every decision about the batch that waits."""
         engine = self._open()
-        if self._past is not None and engine.session.guide is not None:
+        if self._past is not None and engine.guide is not None:
             return finished.queue(engine, self._past)
         return self._decisions.queue(self._mine(None, "review"))
 

@@ -86,7 +86,11 @@ class OpenRun:
             then = "Its calls show what is on record" if self._past else f"Next: {self._status().next or 'nothing'}"
             self._say(f"continues {self.path} at step {self.step} of {self.config.train.steps}: {self._status().now}. {then}")
         else:
-            for who, cost in (("teacher", session.estimate()), ("judge", session.estimate_judge())):
+            teaching = session.teaching
+            for who, cost in (
+                ("teacher", teaching.estimate(self.config, session.data, 0)),
+                ("judge", teaching.estimate_judge(self.config, session.data)),
+            ):
                 if cost:
                     self._say(f"{who}, for the whole run: {cost}")
 
@@ -129,11 +133,11 @@ class OpenRun:
 
     @property
     def task(self):
-        return self._open().session.task
+        return self._open().session.data.task
 
     @property
     def behaviors(self):
-        return self._open().session.behaviors
+        return self._open().session.teaching.behaviors
 
     def _status(self) -> Status:
         return status(self.config, self.path, self._engine, self._decided, self._said)

@@ -59,11 +59,11 @@ def _stage(engine: Engine, decisions: Decisions) -> tuple[str, str, str]:
         return "", f"at work: {engine.worker.progress.text}", ""
     waiting = engine.waiting
     if waiting is None:
-        if engine.step >= engine.session.config.train.steps:
+        if engine.step >= engine.config.train.steps:
             return "done", "all steps are done", "lab.probe()"
         return "rollout", "nothing is waiting", "batch = lab.rollout()"
     what = batch_text(waiting.batch)
-    if engine.session.guide is None:
+    if engine.guide is None:
         return "update", what, "lab.update(batch)"
     if not waiting.guided:
         return "guide", what, "lab.guide(batch)"

@@ -118,13 +118,13 @@ class LabViews(OpenRun):
         from thinklab.lab.teacher_table import TeacherTable, comments
 
         engine = self._open()
-        waiting, guide = engine.waiting or self._past, engine.session.guide
+        waiting, guide = engine.waiting or self._past, engine.guide
         if batch is None and waiting is None:
             raise LabError("there is no batch yet: batch = lab.rollout() first")
         asked = batch or waiting.batch
         if guide is None:
             raise LabError(f"the method {self.config.loss.method!r} has no teacher, so there is no behavior to ask for")
-        rewards = engine.session.trainer.score
+        rewards = engine.trainer.score
         return TeacherTable(
             [
                 engine.worker.call(partial(comments, name, teacher, asked, guide, rewards, wanted), quiet=True)

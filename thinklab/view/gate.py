@@ -45,17 +45,18 @@ class ReviewGate:
 
     def __init__(self, session: Any, desk: Any, url: str):
         self.session, self.desk, self.url = session, desk, url
+        self.guide = session.teaching.guide
         self.store = Store(session.run)
         found = session.run.last_checkpoint()
         self.waiting: Waiting | None = self.store.find(found[1] if found else 0)
         self._asking = threading.Lock()
 
     def gamma(self, step: int) -> float:
-        return self.session.guide.gamma(step)
+        return self.guide.gamma(step)
 
     def begin(self, rollouts: Sequence[Rollout], step: int, generation: int) -> None:
         """Ask early, as ``Guide`` does; never about a batch that was asked about in an earlier sitting."""
-        self.session.guide.begin(rollouts, step, generation)
+        self.guide.begin(rollouts, step, generation)
 
     def recall(self, generation: int) -> list[list[int]] | None:
         """For the trainer: the ids of a batch that was sampled in an earlier sitting."""
@@ -63,7 +64,7 @@ class ReviewGate:
         return known.sampled if known is not None and known.batch.generation == generation else None
 
     def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
-        guide = self.session.guide
+        guide = self.guide
         rollouts = guide.checked(guide.draw(rollouts, generation))
         waiting = self.waiting
         if waiting is None or not same_rollouts(waiting.batch.rollouts, rollouts):
@@ -128,12 +129,12 @@ class ReviewGate:
         with self._asking:
             if closed.is_set():
                 raise ReviewError("this batch is closed; the training has gone on")
-            behaviors = {b.name: b for b, _ in self.session.guide.behaviors}
+            behaviors = {b.name: b for b, _ in self.guide.behaviors}
             before = queue[rollout.id].said
             try:
-                return ask_again(self.session.guide, rollout, behaviors[before.behavior], before)
+                return ask_again(self.guide, rollout, behaviors[before.behavior], before)
             finally:
-                self.session.write_totals()
+                self.session.teaching.write_totals(self.session.run)
 
     def _show(self, batch: Any) -> None:
         file = self.session.run.path / REVIEW

@@ -32,7 +32,7 @@ def reviewed(session: Any) -> Iterator[None]:
         ConfigError: when the port is taken.
     """
     review = session.config.review
-    if review is None or not review.pause or session.guide is None:
+    if review is None or not review.pause or session.teaching.guide is None:
         yield
         return
     from thinklab.view.batch import Desk
@@ -44,7 +44,7 @@ def reviewed(session: Any) -> Iterator[None]:
         session.say(f"review: people decide about each batch at {url}")
         gate = ReviewGate(session, desk, url)
         trainer, before = session.trainer, (session.trainer.guide, session.trainer.recall)
-        saves = Saves(session.config.train.iterations * session.config.train.minibatches)
+        saves = Saves(session.config.train.span)
         trainer.guide, trainer.recall = gate, gate.recall
         trainer.add_callback(saves)
         try:

@@ -39,9 +39,9 @@ def train_baseline(session: Session, resume: bool = False) -> int:
 def questions_used(session: Session) -> list[Example]:
     """The questions that GRPO would see, with those that it would see twice."""
     t = session.config.train
-    count = -(-t.steps // (t.iterations * t.minibatches)) * t.questions
-    by_id = {e.id: e for e in session.train_examples}
-    order = question_order(session.config, session.task, session.train_examples)
+    count = -(-t.steps // t.span) * t.questions
+    by_id = {e.id: e for e in session.data.train}
+    order = question_order(session.config, session.data)
     return [by_id[key] for key in order["example_id"][:count]]
 
 

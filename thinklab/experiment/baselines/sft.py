@@ -37,7 +37,7 @@ def gold_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
     """Gold solutions, or gold answers where there are none; written to ``texts.jsonl``."""
     done = whole_chunks(session.run, "texts")
     if ("gold",) not in done:
-        lines = [gold(session.student, session.task, e).to_json() for e in questions]
+        lines = [gold(session.student, session.data.task, e).to_json() for e in questions]
         done["gold",] = add_chunk(session.run, "texts", ("gold",), lines)
     return [Text.from_json(line) for line in done["gold",]]
 
@@ -58,16 +58,16 @@ def guided_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
 
 
 def _guided(session: Session, questions: Sequence[Example], place: int) -> list[dict]:
-    t, student = session.config.train, session.student
-    prompts = [student.encode(session.task.prompt(e)) for e in questions]
+    t, student, guide = session.config.train, session.student, session.teaching.guide
+    prompts = [student.encode(session.data.task.prompt(e)) for e in questions]
     sampler = student.sampler(t.max_completion_tokens, t.temperature, t.sample_rows)
     answers = sampler(student.model, prompts, 1, seed_of("sft", t.seed, place))
     rollouts = []
     for k, (example, prompt, ids) in enumerate(zip(questions, prompts, answers, strict=True)):
         text = student.decode(ids)
         rollouts.append(Rollout(f"{place}-{k}", k, example, tuple(prompt), tuple(ids), sampler.finished(ids), text, text))
-    assert session.guide is not None, "guided texts need a teacher; the config was checked"
-    every = replace(session.guide, schedule=Schedule(start=1))
+    assert guide is not None, "guided texts need a teacher; the config was checked"
+    every = replace(guide, schedule=Schedule(start=1))
     guided = every(rollouts, 0, place)
     if every.failed:
         raise TeacherStopped(f"the teacher cannot go on: {every.failed}. What it said so far is kept; continue with --resume")

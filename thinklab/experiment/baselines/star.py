@@ -80,7 +80,7 @@ def _chunk(session: Session, done: dict[Key, list[dict]], key: Key, questions: S
 
 
 def _answers(session: Session, key: Key, questions: Sequence[Example], n: int) -> list[dict]:
-    c, student, task = session.config, session.student, session.task
+    c, student, task = session.config, session.student, session.data.task
     plain = [student.encode(task.prompt(e)) for e in questions]
     told = key[1] == "rationalization"
     asked = [student.encode(_with_hint(task.prompt(e), e, c.supervised.hint)) for e in questions] if told else plain

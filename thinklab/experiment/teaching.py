@@ -1,0 +1,73 @@
+"""Who teaches in a run and who judges, what that may cost, and why they may end it early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from thinklab.behavior.behavior import Behavior
+from thinklab.config.experiment import Experiment
+from thinklab.experiment.questions import TaskData, answer_limit
+from thinklab.experiment.run_judge import RunJudge
+from thinklab.guide.guide import Guide
+from thinklab.run.folder import RunFolder
+from thinklab.teachers import Teacher, TeacherRequest
+from thinklab.teachers.base import should_stop
+from thinklab.teachers.money import CostEstimate
+from thinklab.teachers.protocols import Estimates, KeepsAccount
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """The behaviors of a run, the teacher who shows them, the guide that splices, and the judge of behaviors that need one."""
+
+    behaviors: list[Behavior]
+    teacher: Teacher | None
+    """None where the method needs none."""
+    guide: Guide | None
+    judge: RunJudge | None
+    """Who answers for judge detectors; None where no behavior has one."""
+
+    @property
+    def stopped(self) -> str:
+        """Why the teacher or the judge ended the run early, in words; empty when neither did."""
+        return (
+            (self.guide.failed if self.guide is not None else "")
+            or should_stop(self.teacher)
+            or (self.judge.stopped if self.judge is not None else "")
+        )
+
+    def write_totals(self, run: RunFolder) -> None:
+        """What the teacher has cost so far, into ``teacher.json``: a cap holds over all parts of a run."""
+        if isinstance(self.teacher, KeepsAccount):
+            run.write_json("teacher.json", self.teacher.totals())
+
+    def estimate(self, config: Experiment, data: TaskData, done: int) -> CostEstimate | None:
+        """What the teacher may cost at most over the rest of a run; None for one that costs nothing.
+
+        Args:
+            done: optimizer steps that are trained.
+        """
+        if not isinstance(self.teacher, Estimates) or self.guide is None:
+            return None
+        t, behavior = config.train, self.behaviors[0]
+        calls = sum(self.guide.schedule.count(step, t.samples) for step in range(done, t.steps, t.span)) * t.questions
+        answer = "word " * t.max_completion_tokens
+        sample = [
+            TeacherRequest(
+                id=e.id, messages=tuple(behavior.messages(e.question, answer)), example=e, response=answer, behavior=behavior.name
+            )
+            for e in data.train[:8]
+        ]
+        return self.teacher.estimate(sample, calls)
+
+    def estimate_judge(self, config: Experiment, data: TaskData) -> str:
+        """What the judge may cost at most over the whole run, in words; empty for one that costs nothing."""
+        if self.judge is None:
+            return ""
+        p, t, held = config.probe, config.train, len(data.held_out)
+        texts = 2 * min(p.questions, held) * (p.samples + 1)  # before and after, at T=1 and greedily
+        texts += (t.steps // p.every + 1) * min(p.every_questions, held) if p.every else 0
+        if config.judge is not None and config.judge.rollouts:  # the student's own text, and the guided one
+            texts += 2 * t.questions * t.samples * (t.steps // t.span)
+        limit = answer_limit(config)
+        return "; ".join(said for b in self.behaviors if b.needs_judge and (said := self.judge.estimate(b, texts, limit)))
