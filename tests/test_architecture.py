@@ -103,6 +103,11 @@ def test_the_page_shows_every_file():
     assert make_architecture.page(text) == text, "run: python tools/make_architecture.py"
 
 
+def test_the_page_shows_the_floors():
+    rows = [f"| {k} | {' '.join(f'`{r}`' for r in rooms)} |" for k, rooms in enumerate(FLOORS, 1)]
+    assert "\n".join(["| floor | folders and files |", "| --- | --- |", *rows, ""]) in make_architecture.PAGE.read_text("utf-8")
+
+
 def test_no_two_public_classes_of_one_name():
     places: dict[str, list[str]] = {}
     for name, file in modules().items():

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from thinklab.experiment.child_run import train_here
+
 GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
@@ -22,7 +24,7 @@ def can_fork() -> bool:
 
 
 class ForkedRun:
-    """``thinklab train`` in a forked process, with the part of ``subprocess.Popen`` that ``children.Process`` names."""
+    """``train_here`` in a forked process, with the part of ``subprocess.Popen`` that ``children.Process`` names."""
 
     def __init__(self, file: Path, overrides: Sequence[str], folder: Path, resume: bool, log: Path):
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -45,24 +47,14 @@ class ForkedRun:
     def wait(self, timeout: float | None = None) -> int | None:
         self._process.join(timeout)
         if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("thinklab train", timeout or 0.0)
+            raise subprocess.TimeoutExpired("a forked run", timeout or 0.0)
         return self._process.exitcode
 
 
 def _train(file: Path, overrides: Sequence[str], folder: Path, resume: bool, log: str) -> None:
     _to_file(log)  # until the process ends, so that a traceback lands there too
     os.setsid()  # Ctrl-C in the terminal is for the parent, which hands it on once; a second signal would end this at once
-    from rich.console import Console
-
-    from thinklab.experiment.train import check_teacher_lasted, train
-    from thinklab.run.ending import exit_code
-
-    console = Console(stderr=True, highlight=False)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
-
-    sys.exit(exit_code(lambda: check_teacher_lasted(*train(file, overrides, folder, resume, say=say)), console))
+    sys.exit(train_here(file, overrides, folder, resume))
 
 
 def _to_file(path: str) -> None:

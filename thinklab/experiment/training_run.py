@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ State = Literal["finished", "begun", "new"]
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One ordinary ``thinklab train`` with overrides, so its folder can be resumed and reported on alone."""
+    """An ordinary run with overrides, so its folder can be resumed and reported on alone."""
 
     file: Path
     overrides: tuple[str, ...]
@@ -59,10 +60,6 @@ class TrainingRun:
         ended = found.get("steps", 0) >= wanted.train.steps or wanted.baseline is not None or stopped
         return "finished" if "after" in found and ended else "begun"  # `thinklab probe` measures unfinished runs as well
 
-    def arguments(self, resume: bool) -> list[str]:
-        """What ``thinklab train`` is called with."""
-        return [str(self.file), "--out", str(self.folder), "--quiet", *(["--resume"] if resume else []), *self.overrides]
-
     def start(self, resume: bool = False, fork: bool | None = None) -> Process:
         """Begin or resume it in a process of its own, with one thread; what that says goes to ``log``.
 
@@ -71,4 +68,6 @@ class TrainingRun:
         """
         if can_fork() if fork is None else fork:
             return ForkedRun(self.file, self.overrides, self.folder, resume, self.log)
-        return spawn([sys.executable, "-m", "thinklab", "train", *self.arguments(resume)], self.log, {"OMP_NUM_THREADS": "1"})
+        asked = {"file": str(self.file), "overrides": self.overrides, "folder": str(self.folder), "resume": resume}
+        command = [sys.executable, "-m", "thinklab.experiment.child_run", json.dumps(asked)]
+        return spawn(command, self.log, {"OMP_NUM_THREADS": "1"})
