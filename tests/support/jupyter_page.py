@@ -159,6 +159,14 @@ class Notebook:
         self.page.locator(".lm-MenuBar-item", has_text=name).first.click()
         self.page.locator(".lm-Menu-itemLabel", has_text=entry).first.click()
 
+    def theme(self, name: str) -> None:
+        """Settings, Theme, JupyterLab ``Light`` or ``Dark``."""
+        self.page.locator(".lm-MenuBar-item", has_text="Settings").click()
+        self.page.locator(".lm-Menu-itemLabel", has_text="Theme").first.hover()
+        self.page.locator(".lm-Menu-itemLabel", has_text=f"JupyterLab {name}").first.click()
+        light = "true" if name == "Light" else "false"
+        self.page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
+
     def stop(self) -> None:
         """The stop button."""
         self.page.locator(

@@ -114,8 +114,12 @@ def test_the_dashboard_is_a_plain_figure_of_what_was_measured():
     assert list(drawn["correct"].y) == [0.1 * k for k in range(6)] and drawn["teacher's tokens"].connectgaps is False
     assert [t.name for t in figure.data].count("student's tokens") == 2  # entropy and KL
     notes = [a.text for a in figure.layout.annotations]
-    assert all(title in notes for title, _ in PANELS) and notes.count("not measured in this run") == 1
+    assert all(f"<b>{title}</b>" in notes for title, _ in PANELS) and notes.count("not measured in this run") == 1
     json.loads(dashboard([]).to_json())
+    with pytest.raises(ConfigError, match="did you mean 'dark'"):
+        dashboard(lines, "drk")
+    marked = dashboard(lines, marked=range(9))
+    assert "a guard spoke (steps 0, 1, 2, 3, 4, 5 and 3 more)" in marked.layout.annotations[-1].text
 
 
 # ---- side by side

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from thinklab.lab.ask import OwnQuestion
     from thinklab.lab.losses import LossTable
     from thinklab.lab.teacher_table import TeacherTable
+    from thinklab.reports.plots import Theme
     from thinklab.teachers import Teacher
     from thinklab.types import Batch
     from thinklab.widgets.aas_explorer import AasExplorer
@@ -29,8 +30,11 @@ CONTROL = "control"
 class LabViews(OpenRun):
     """See the module."""
 
-    def dashboard(self) -> go.Figure:
+    def dashboard(self, theme: Theme = "light") -> go.Figure:
         """Reward, behavior, accuracy, entropy, KL and length over the steps; a dotted line where a guard spoke.
+
+        Args:
+            theme: ``light`` or ``dark``; a figure has a ground of its own, so it can be read in either theme of the notebook.
 
         Raises:
             LabError: before the first step.
@@ -40,10 +44,7 @@ class LabViews(OpenRun):
         lines = list(self.run.read("metrics"))
         if not lines:
             raise LabError("there is no step to draw yet: lab.train() or lab.update() first")
-        figure = dashboard(lines)
-        for step in sorted({alarm["step"] for alarm in self.run.read("alarms") if alarm["step"]}):
-            figure.add_vline(x=step, line_dash="dot", line_color="rgba(190,18,60,0.7)", row="all", col="all")
-        return figure
+        return dashboard(lines, theme, {alarm["step"] for alarm in self.run.read("alarms") if alarm["step"]})
 
     def tokens(self, by: str = "origin", step: int | None = None, shown: int = 3) -> Html:
         """Guided rollouts token by token, colored by ``origin``, ``probability``, ``advantage``, ``weight`` or ``masked``.

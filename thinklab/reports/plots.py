@@ -1,18 +1,44 @@
-"""Figures over records: plain ``plotly.graph_objects.Figure``s, the same in reports and notebooks."""
+"""Figures over records: plain ``plotly.graph_objects.Figure``s, the same in reports and notebooks.
+
+A figure has a ground of its own: one with a transparent ground shows dark text on the dark theme of a notebook, which Python
+does not know. Pages that know their theme (the report, the viewer) replace its colors.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from thinklab.errors import ConfigError, did_you_mean
+
 COLORS = ("#0f766e", "#b45309", "#6d28d9", "#be123c", "#1d4ed8", "#4d7c0f")
 """One per arm, in the order given; distinguishable in print and with the common color-vision defects."""
-BEFORE = "#9ca3af"
+
+Theme = Literal["light", "dark"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colors of a figure: text has a contrast of at least 4.5 on ``paper``, lines one of at least 3."""
+
+    ink: str
+    soft: str
+    grid: str
+    paper: str
+    lines: Sequence[str]
+
+
+LOOKS: Mapping[Theme, Look] = {
+    "light": Look("#1f2933", "#52606d", "#d9dee4", "#ffffff", COLORS),
+    "dark": Look("#e6e9ee", "#a9b3be", "#3d4752", "#14181d", ("#2dd4bf", "#f59e0b", "#c4b5fd", "#fb7185", "#93c5fd", "#a3e635")),
+}
+LIGHT = LOOKS["light"]
 
 
 def curves(arms: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str, behavior: str | None = None) -> go.Figure:
@@ -95,7 +121,7 @@ def length_and_accuracy(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.F
 TRAINING = (
     ("Entropy by origin", "nats", {"student/entropy": "the student's", "teacher/entropy": "the teacher's"}),
     ("Mean probability by origin", "", {"student/probability": "the student's", "teacher/probability": "the teacher's"}),
-    ("KL to the base on neutral text", "nats per token", {"neutral_kl": "KL"}),
+    ("KL on neutral text", "nats per token", {"neutral_kl": "KL"}),
     (
         "Teacher tokens",
         "share",
@@ -183,16 +209,23 @@ def _faded(color: str) -> str:
     return f"rgba({red},{green},{blue},0.16)"
 
 
+def _dressed(look: Look) -> dict[str, Any]:
+    return {
+        "template": "none",
+        "paper_bgcolor": look.paper,
+        "plot_bgcolor": look.paper,
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": look.ink},
+        "hovermode": "closest",
+        "hoverlabel": {"bgcolor": look.paper, "bordercolor": look.soft, "font": {"color": look.ink}},
+    }
+
+
 LAYOUT: dict[str, Any] = {
-    "template": "none",
+    **_dressed(LIGHT),
     "height": 320,
     "margin": {"l": 52, "r": 16, "t": 44, "b": 76},
-    "paper_bgcolor": "rgba(0,0,0,0)",
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "font": {"family": "system-ui, sans-serif", "size": 13},
     "title_font_size": 15,
     "title_x": 0.01,
-    "hovermode": "closest",
     "legend": {"orientation": "h", "y": -0.24, "x": 0, "xanchor": "left", "yanchor": "top"},
 }
 
@@ -207,7 +240,7 @@ PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("guidance/accuracy_after", "right with it"),
         ),
     ),
-    ("Entropy by token origin, nats", (("student/entropy", "student's tokens"), ("teacher/entropy", "teacher's tokens"))),
+    ("Entropy, nats per token", (("student/entropy", "student's tokens"), ("teacher/entropy", "teacher's tokens"))),
     (
         "KL to the base, nats per token",
         (("student/kl", "student's tokens"), ("teacher/kl", "teacher's tokens"), ("neutral_kl", "neutral text")),
@@ -217,18 +250,39 @@ PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 """Title and (key of ``metrics.jsonl``, name) of each panel of ``dashboard``."""
 
 
-def dashboard(lines: Iterable[Mapping[str, Any]]) -> go.Figure:
+ROWS, COLUMNS = 3, 2
+PLOT, TICKS, LEGEND, TITLE = 165, 26, 62, 40
+"""Pixels of each panel, from the plot down: its own, the numbers below it, up to three names, and the title of the next one."""
+
+
+def dashboard(lines: Iterable[Mapping[str, Any]], theme: Theme = "light", marked: Iterable[int] = ()) -> go.Figure:
     """How a run is going, from the lines of its ``metrics.jsonl``: rewards, behavior, accuracy, entropy, KL and length.
 
     KL by token origin is there when the loss has a KL term (``loss.beta`` above 0); the KL on neutral text while the
     guards measure it.
+
+    Args:
+        theme: ``light`` or ``dark``.
+        marked: steps at which a guard spoke; a dotted line for each.
+
+    Raises:
+        ConfigError: for another theme.
     """
-    lines = list(lines)
-    figure = make_subplots(2, 3, subplot_titles=[title for title, _ in PANELS], horizontal_spacing=0.07, vertical_spacing=0.2)
-    for place, (_, keys) in enumerate(PANELS):
-        row, column = place // 3 + 1, place % 3 + 1
+    if theme not in LOOKS:
+        raise ConfigError(f"unknown theme {theme!r}{did_you_mean(theme, LOOKS)}; one of {', '.join(LOOKS)}")
+    lines, look = list(lines), LOOKS[theme]
+    between = TICKS + LEGEND + TITLE
+    inner = ROWS * PLOT + (ROWS - 1) * between
+    figure = make_subplots(ROWS, COLUMNS, horizontal_spacing=0.1, vertical_spacing=between / inner)
+    corner = {"xref": "paper", "yref": "paper", "showarrow": False, "xanchor": "left", "yanchor": "bottom"}
+    for place, (title, keys) in enumerate(PANELS):
+        row, column = place // COLUMNS + 1, place % COLUMNS + 1
+        legend = f"legend{place + 1 if place else ''}"
+        axis = figure.get_subplot(row, column)
+        left, foot, top = axis.xaxis.domain[0], axis.yaxis.domain[0], axis.yaxis.domain[1]
+        figure.add_annotation(text=f"<b>{title}</b>", x=left, y=top, yshift=4, **corner)
         drawn = False
-        for color, (key, name) in zip(COLORS, keys, strict=False):
+        for color, (key, name) in zip(look.lines, keys, strict=False):
             values = [m.get(key) for m in lines]  # None leaves a gap: nothing was measured at that step
             if any(v is not None for v in values):
                 drawn = True
@@ -240,36 +294,39 @@ def dashboard(lines: Iterable[Mapping[str, Any]]) -> go.Figure:
                     col=column,
                     connectgaps=False,
                     mode="lines+markers",
-                    marker={"size": 3},
+                    marker={"size": 4},
                     line={"color": color, "width": 2},
-                    legend=f"legend{place + 1 if place else ''}",
-                    hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3g}}<extra></extra>",
+                    legend=legend,
+                    hovertemplate=f"{name}<br>%{{x}}: %{{y:.3g}}<extra></extra>",  # the axis says "step" here as well
                 )
-        axis = figure.get_subplot(row, column)
-        figure.update_layout(
-            {
-                f"legend{place + 1 if place else ''}": {
-                    "orientation": "h",
-                    "x": axis.xaxis.domain[0],
-                    "y": axis.yaxis.domain[0] - 0.055,
-                    "yanchor": "top",
-                    "font": {"size": 11},
-                }
-            }
-        )
-        if not drawn:
-            figure.add_annotation(
-                text="not measured in this run",
-                showarrow=False,
-                x=sum(axis.xaxis.domain) / 2,
-                y=sum(axis.yaxis.domain) / 2,
-                xref="paper",
-                yref="paper",
-                font={"size": 12, "color": BEFORE},
-            )
-    figure.update_yaxes(rangemode="tozero", gridcolor="rgba(128,128,128,0.25)", zeroline=False)
-    figure.update_xaxes(gridcolor="rgba(128,128,128,0.25)", zeroline=False)
-    figure.update_annotations(selector={"xanchor": "center", "yanchor": "bottom"}, font_size=13)
-    look = {key: value for key, value in LAYOUT.items() if key != "legend"}
-    figure.update_layout(**{**look, "height": 560, "margin": {"l": 44, "r": 12, "t": 40, "b": 60}})
+        if drawn:
+            # one name below the other: in a row, the names of one panel run into those of the next where there is less room
+            y = foot - (TICKS - 4) / inner  # a legend has a margin of its own
+            figure.update_layout({legend: {"x": left, "y": y, "xanchor": "left", "yanchor": "top", "font": {"size": 12}}})
+        else:
+            figure.add_annotation(text="not measured in this run", x=left, y=top, yshift=-26, font_color=look.soft, **corner)
+            figure.update_xaxes(row=row, col=column, visible=False)
+            figure.update_yaxes(row=row, col=column, visible=False)
+    grid = {"gridcolor": look.grid, "linecolor": look.grid, "zeroline": False, "tickfont": {"color": look.soft, "size": 12}}
+    figure.update_yaxes(rangemode="tozero", nticks=5, **grid)
+    first = {
+        "tickprefix": "step ",
+        "showtickprefix": "first",
+        "ticklabelstandoff": 5,
+    }  # clear of the lowest number of the other axis
+    few = max((m["step"] for m in lines), default=0) - min((m["step"] for m in lines), default=0) < 8
+    figure.update_xaxes(**({"dtick": 1} if few else {"nticks": 6}), **first, **grid)
+    marked = sorted({*marked})
+    for step in marked:
+        figure.add_vline(x=step, line_dash="dot", line_color=look.lines[3], opacity=0.8, row="all", col="all")
+    below = TICKS + LEGEND
+    if marked:
+        note = f"dotted: a guard spoke ({'step' if len(marked) == 1 else 'steps'} {_listed(marked)})"
+        figure.add_annotation(text=note, x=0, y=0, yshift=-below, font_color=look.soft, **{**corner, "yanchor": "top"})
+    margin = {"l": 56, "r": 16, "t": TITLE + 14, "b": below + (26 if marked else 8)}  # plotly's own buttons are at the top
+    figure.update_layout(**_dressed(look), height=inner + margin["t"] + margin["b"], margin=margin)
     return figure
+
+
+def _listed(steps: Sequence[int], most: int = 6) -> str:
+    return ", ".join(map(str, steps[:most])) + (f" and {len(steps) - most} more" if len(steps) > most else "")

@@ -14,7 +14,7 @@ from thinklab.reports.token_spans import look
 from thinklab.view.library import ListedRun
 
 PANELS = [(title, "", dict(keys)) for title, keys in plots.PANELS]
-LEFT_OUT = {"Entropy by origin", "Unguided rollouts", "KL to the base on neutral text"}
+LEFT_OUT = {"Entropy by origin", "Unguided rollouts", "KL on neutral text"}
 """Figures of ``plots.TRAINING`` that ``PANELS`` shows as well."""
 
 

@@ -21,6 +21,7 @@ function dressed(figure, place) {
   const css = getComputedStyle(place), ink = css.color, line = css.borderTopColor, isDark = css.colorScheme === "dark";
   const layout = structuredClone(figure.layout);
   layout.font = { ...layout.font, color: ink };
+  layout.paper_bgcolor = layout.plot_bgcolor = "rgba(0,0,0,0)";
   layout.hoverlabel = { bgcolor: css.outlineColor, bordercolor: line, font: { color: ink } };
   for (const axis of ["xaxis", "yaxis"]) Object.assign(layout[axis] ??= {}, { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true });
   return [isDark ? figure.data.map(repaint) : figure.data, layout];
