@@ -10,8 +10,9 @@ import pytest
 from thinklab.behavior.detectors import region
 from thinklab.evaluation.harness import LAST_BOX
 from thinklab.tasks import _choice, _math, _yesno, sums
+from thinklab.tasks._placeholders import placeholder
 from thinklab.tasks.base import Task
-from thinklab.tasks.boxed import boxed_answers, boxes, placeholder
+from thinklab.tasks.boxed import boxed_answers, boxes
 from thinklab.teachers import rules
 from thinklab.types import Example
 

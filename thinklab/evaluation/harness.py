@@ -26,7 +26,7 @@ from thinklab.evaluation.solvers.base import Writer
 from thinklab.evaluation.solvers.zero_shot import ZeroShot
 from thinklab.tasks import load_task
 from thinklab.tasks._ids import by_id
-from thinklab.tasks.boxed import NO_ANSWER_AHEAD
+from thinklab.tasks._placeholders import NO_ANSWER_AHEAD
 
 PREFIX = "thinklab_"
 LAST_BOX = rf"\\boxed\{{{NO_ANSWER_AHEAD}\s*" r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*?)\s*\}"

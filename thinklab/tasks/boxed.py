@@ -1,7 +1,6 @@
 r"""Finding ``\boxed{...}`` in text: braces may nest, a box that is never closed does not count.
 
-Neither does a box that holds no answer: ``\boxed{}``, ``\boxed{...}``, ``\boxed{your answer}``. Students repeat the
-instruction ("I have put it in \boxed{} as I was asked to"), and such a box behind a right answer must not hide it.
+Neither does a box that holds no answer (``_placeholders``).
 """
 
 from __future__ import annotations
@@ -10,26 +9,14 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from thinklab.tasks._placeholders import WRAPPING, placeholder
+
 # A box opens, an escaped brace (a set, not a group; `\\{` is a line break and a group), a brace; or a box without braces,
 # such as \boxed 6, whose content must be closed off by what follows.
 _TOKEN = re.compile(
     r"\\(?:f?box(?:ed)?|framebox)\s*\{|(?<!\\)\\[{}]|[{}]|\\(?:fbox|boxed|framebox)(?:\s+|(?=\d))"
     r"(?P<bare>[-+]?\$?(?:\d[\d,]*)?(?:\.\d+|\d)(?![\w{^/])|[A-Z](?=\s*(?:[.$)\n]|\Z))|(?i:yes|no|true|false)\b)"
 )
-
-_WRAPPING = re.compile(r"\\(?:text|textbf|textit|textrm|texttt|emph|mathrm|mathbf|mathit|mbox|underline|hspace|phantom)\b\*?")
-_NO_ANSWER = re.compile(
-    r"(?:[\s.…?_*·~$\-–—<>()\[\]{}\"'`:]|\\[,;:!_ $]|\\(?:[lcdv]?dots[bcimo]?|q?quad|square|Box|cdot|bullet)\b)*"
-)
-_NAMES = re.compile(
-    r"(?:(?:insert|put|write|place|enter|give|state) )?(?:(?:the|your|my|a|an|its|our|this|that|final|correct|right|"
-    r"numeric|numerical|exact|single|one|actual) )*(?:answer|result|number|letter|solution|value|option|choice|response|"
-    r"integer|expression)(?: (?:goes|letter|choice|option|here|only|value|number))*"
-    r"|here|x{2,}|yes ?(?:or|/) ?no|true ?(?:or|/) ?false",
-    re.I,
-)
-NO_ANSWER_AHEAD = rf"(?!\s*(?:{_WRAPPING.pattern}|[{{<\[(\s])*(?:{_NO_ANSWER.pattern}\}}|(?i:{_NAMES.pattern})[\s.}}>\])]*\}}))"
-"""The same as a pattern, for programs that read a box by one: put it right after the opening brace."""
 
 
 class Box(NamedTuple):
@@ -38,15 +25,6 @@ class Box(NamedTuple):
     end: int
     """Index after the closing brace."""
     content: str
-
-
-def placeholder(content: str) -> bool:
-    """True for what stands in a box without being an answer: nothing, dots, a blank, or the word for what belongs there."""
-    if len(content) > 200:
-        return False
-    bare = _WRAPPING.sub("", content)
-    words = " ".join(re.sub(r"[\s.…_~$<>()\[\]{}\"'`:\\]+", " ", bare).split())
-    return bool(_NO_ANSWER.fullmatch(bare) or _NAMES.fullmatch(words))
 
 
 def boxes(text: str, meant: Iterable[str] = ()) -> list[Box]:
@@ -80,7 +58,7 @@ def boxes(text: str, meant: Iterable[str] = ()) -> list[Box]:
 
 
 def _bare(content: str) -> str:
-    return re.sub(r"[{}$]", "", _WRAPPING.sub("", content)).strip(" .").casefold()
+    return re.sub(r"[{}$]", "", WRAPPING.sub("", content)).strip(" .").casefold()
 
 
 def boxed_answers(text: str, meant: Iterable[str] = ()) -> list[str]:

@@ -8,7 +8,7 @@ whose cost nobody can tell (a timeout, a connection that broke off) is settled a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +111,35 @@ class CapKeeper:
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+
+    def estimate(self, sent: Sequence[tuple[int, int]], shots: Sequence[int | None], calls: int) -> CostEstimate:
+        """What ``calls`` calls like those of a sample may cost, and what is left under each cap.
+
+        Args:
+            sent: (tokens of the request, most tokens of its reply) of each call of the sample.
+            shots: tokens of each call's few-shot replies, by which its own reply is guessed; None where it has none.
+        """
+        scale, price, caps, spent = calls / max(1, len(sent)), self.price, self.caps, self.spent
+        usd = None if price is None else sum(price.at_most(i, o) for i, o in sent) * scale / PICO
+        usd_likely = written = None
+        lengths = [s for s in shots if s is not None]
+        if len(lengths) == len(shots):
+            replies = [min(o, 3 * s // 2) for (_, o), s in zip(sent, lengths, strict=True)]
+            written = round(sum(replies) * scale)
+            if price is not None:
+                usd_likely = sum(price.cost(Usage(i, o)) for (i, _), o in zip(sent, replies, strict=True)) * scale / PICO
+        return CostEstimate(
+            calls=round(len(sent) * scale),
+            input_tokens=round(sum(i for i, _ in sent) * scale),
+            output_tokens_at_most=round(sum(o for _, o in sent) * scale),
+            usd=usd,
+            price_date=price.date if price else "",
+            usd_likely=usd_likely,
+            cap_usd=None if caps.usd is None else max(0.0, caps.usd - spent.picodollars / PICO),
+            output_tokens_likely=written,
+            cap_tokens=None if caps.tokens is None else max(0, caps.tokens - spent.tokens),
+            cap_calls=None if caps.calls is None else max(0, caps.calls - spent.calls),
+        )
 
     def _exceeded(self, total: Amount) -> str | None:
         caps = self.caps

@@ -138,31 +138,8 @@ class RemoteTeacher:
     def estimate(self, requests: Sequence[TeacherRequest], calls: int | None = None) -> CostEstimate:
         """What asking costs at most, before it is done; ``calls`` scales a sample up to a whole run."""
         requests = [self._prepared(r) for r in requests]
-        scale = (calls if calls is not None else len(requests)) / max(1, len(requests))
         sent = [(likely_tokens(r), r.max_tokens) for r in requests]
-        price = self.cap.price
-        money = None if price is None else sum(price.at_most(i, o) for i, o in sent) * scale / PICO
-        shots = [shot_tokens(r) for r in requests]
-        likely = written = None
-        lengths = [s for s in shots if s is not None]
-        if len(lengths) == len(shots):
-            replies = [min(o, 3 * s // 2) for (_, o), s in zip(sent, lengths, strict=True)]
-            written = round(sum(replies) * scale)
-            if price is not None:
-                likely = sum(price.cost(Usage(i, o)) for (i, _), o in zip(sent, replies, strict=True)) * scale / PICO
-        caps, spent = self.options.caps, self.cap.spent
-        return CostEstimate(
-            round(len(requests) * scale),
-            round(sum(i for i, _ in sent) * scale),
-            round(sum(o for _, o in sent) * scale),
-            money,
-            price.date if price else "",
-            likely,
-            None if caps.usd is None else max(0.0, caps.usd - spent.picodollars / PICO),
-            written,
-            None if caps.tokens is None else max(0, caps.tokens - spent.tokens),
-            None if caps.calls is None else max(0, caps.calls - spent.calls),
-        )
+        return self.cap.estimate(sent, [shot_tokens(r) for r in requests], len(requests) if calls is None else calls)
 
     def refuse_above_cap(self, estimate: CostEstimate, less: str) -> None:
         """Raises:
