@@ -11,7 +11,7 @@ from thinklab.guide.guide import parse_reply
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.tasks.sums import REFLECTIONS
 from thinklab.teachers import TeacherRequest, load_teacher
-from thinklab.teachers.rules import same_number
+from thinklab.teachers.rules import REASON, same_number
 from thinklab.types import Example
 
 
@@ -117,6 +117,40 @@ def test_tables(tmp_path):
     assert one(load_teacher("scripted", table=tmp_path / "t.yaml"), request([2, 3], "")).text == "for all"
     unknown = TeacherRequest("x", (), Example("e", "another?", "1"), "", "b")
     assert one(teacher, unknown).error == "mute"
+
+
+def test_a_phrase_is_said_about_every_answer_with_its_placeholders_filled_in():
+    teacher = load_teacher("scripted", phrase="Arr: {gold}, not {answer}. {{gold}}", reason="{question} {response}")
+    ask = request([12, 7], "12+7=18. So \\boxed{18}.")
+    assert one(teacher, ask).model == "scripted:phrase"
+    assert parse_reply(one(teacher, ask).text) == (
+        {"opinion": "incorrect", "reason": "q? 12+7=18. So \\boxed{18}.", "phrase": "Arr: 19, not 18. {gold}"},
+        False,
+    )
+    assert parse_reply(one(teacher, request([12, 7], "So \\boxed{19}.")).text)[1] is True
+    assert one(teacher, request([12, 7], "I cannot tell.")).error == "mute"  # there is no {answer}
+    short = load_teacher("scripted", phrase="Arr: {gold}.")
+    assert parse_reply(one(short, request([12, 7], "I cannot tell.")).text)[0]["phrase"] == "Arr: 19."
+    words = replace(ask, example=Example("e", "q?", "Yes"), response="So \\boxed{yes}.")
+    assert parse_reply(one(short, words).text) == ({"opinion": "correct", "reason": REASON, "phrase": "Arr: Yes."}, True)
+    half = load_teacher("scripted", phrase="Arr.", mute_share=0.5)
+    assert 30 < sum(bool(one(half, replace(ask, id=f"0-{k}")).error) for k in range(100)) < 70
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"phrase": "Arr", "rule": "hit-hard"}, "either a rule"),
+        ({"phrase": "Arr {glod}"}, "the scripted teacher: phrase: unknown placeholder {glod} (did you mean 'gold'?)"),
+        ({"phrase": "Arr", "wrong_share": 0.2}, "not wrong_share"),
+        ({"reason": "because", "rule": "hit-hard"}, "no parameter 'reason'"),
+        ({"phrase": 7}, "option phrase"),
+    ],
+)
+def test_a_phrase_that_cannot_be_used_says_why(options, said):
+    with pytest.raises(ConfigError) as caught:
+        load_teacher("scripted", **options)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

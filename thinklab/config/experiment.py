@@ -11,6 +11,7 @@ from thinklab.config import yaml_model
 from thinklab.config.names import FolderName
 from thinklab.config.profiles import apply_profile
 from thinklab.config.schedule import Schedule
+from thinklab.config.sentence import check_sentence
 from thinklab.errors import ConfigError
 from thinklab.shaping import Shaping
 
@@ -130,6 +131,18 @@ class TeacherSection(Section):
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _sentences(self) -> Self:
+        """Of a teacher that is one sentence: here, because here its line is known."""
+        if self.backend == "scripted":
+            for key in ("phrase", "reason"):
+                if (text := self.options.get(key)) is not None and "phrase" in self.options:
+                    try:
+                        check_sentence(key, text)
+                    except ValueError as error:
+                        raise yaml_model.fault(str(error), key) from None
+        return self
 
 
 class JudgeSection(Section):

@@ -159,7 +159,8 @@ _HINTS = {  # a part of the parser's message -> what to do
     "mapping values are not allowed here": "quote a text that contains ': ', or indent this line like those around it",
     "unknown escape character": "between double quotes a backslash is written twice; use single quotes for LaTeX",
     "could not find expected ':'": "write `key: value`, or indent a text of several lines under its key",
-    "but found": "indent this line like those around it; a text that begins with a quotation mark ends with it",
+    "but found": "indent this line like those around it; a text that begins with a quotation mark ends with it, and one that "
+    "begins with a brace or bracket is quoted",
     "expected ',' or": "quote a text with commas, brackets or braces in it, or close the bracket",
     "block sequence entries are not allowed": "begin the list on a line of its own, or quote the text",
 }

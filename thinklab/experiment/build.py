@@ -27,6 +27,7 @@ from thinklab.experiment.teaching import Teaching
 from thinklab.experiment.trl_arguments import grpo_config, shaping
 from thinklab.experiment.warm_up import ExperimentTrainer
 from thinklab.guide.guide import Guide
+from thinklab.guide.sentence_fits import check_fits
 from thinklab.rewards import REWARD_PARTS, Rewards, reward_function
 from thinklab.run.config_of_run import differences, experiment_of
 from thinklab.run.folder import RunFolder
@@ -104,6 +105,7 @@ def build(
             meanwhile=rewards.warm,
         )
 
+        check_fits(teacher, trained, train_examples)
         guide.check_vocabulary()
 
     run = (

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 
+from thinklab.config.sentence import TEACHER_KNOWS, filled, placeholders
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.tasks.sums import REFLECTIONS, steps
@@ -110,6 +111,26 @@ def gold_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int =
     return _reply(right, f"I check: {' '.join(said)}{end}", f"So \\boxed{{{taught}}}.")
 
 
+def say(request: TeacherRequest, *, phrase: str, reason: str) -> str | None:
+    """One sentence about every answer, with its placeholders filled in; silent where it needs an answer and there is none."""
+    fields = sentences(request, phrase, reason)
+    return None if fields is None else _reply(fields["opinion"] == "correct", fields["reason"], fields["phrase"])
+
+
+def sentences(request: TeacherRequest, phrase: str, reason: str) -> dict[str, str] | None:
+    """The three fields of the reply of ``say``."""
+    response, gold = request.response, request.example.gold
+    boxed = boxed_answers(response)
+    answer = (boxed or NUMBER.findall(response) or [""])[-1].strip()
+    used = {name for text in (phrase, reason) for name in placeholders(text, TEACHER_KNOWS)}
+    if "answer" in used and not answer:
+        return None
+    right = same_number(response, gold) if NUMBER.search(gold) else answer.casefold() == gold.strip().casefold()
+    knows = {"question": request.example.question, "gold": gold, "answer": answer, "response": response}
+    opinion = "correct" if right else "incorrect"
+    return {"opinion": opinion, "reason": filled(reason, knows), "phrase": filled(phrase, knows)}
+
+
 def _step(a: str, sign: str, b: str, result: str) -> str:
     x, y, said = (Decimal(text.replace(",", "")) for text in (a, b, result))
     sign = {"x": "*", "×": "*", "÷": "/"}.get(sign, sign)
@@ -122,6 +143,9 @@ def _step(a: str, sign: str, b: str, result: str) -> str:
         return f"{a}{sign}{b}={result} holds."
     return f"{a}{sign}{b} is {float(true):g}, not {result}."
 
+
+REASON = "I read my answer again."
+"""What the teacher with a sentence gives as its reason where the config names none; only behaviors that splice it show it."""
 
 RULES: dict[str, Rule] = {"sums-check": sums_check, "sums-reflect": sums_reflect, "gold-check": gold_check, "hit-hard": hit_hard}
 

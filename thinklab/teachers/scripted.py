@@ -1,4 +1,4 @@
-"""The ``scripted`` teacher: a rule or a table instead of a model. Deterministic, free, and what the demo uses."""
+"""The ``scripted`` teacher: a rule, a sentence or a table instead of a model. Deterministic, free, and what the demo uses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thinklab.config.own_code import find_function, place_in
+from thinklab.config.sentence import check_sentence
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
 from thinklab.interop.strict_json import loads
-from thinklab.teachers.rules import RULES, Rule, chance
+from thinklab.teachers.rules import REASON, RULES, Rule, chance, say, sentences
 from thinklab.types import TeacherReply, TeacherRequest
 
 
 class ScriptedTeacher:
-    """Replies by rule, or from a table of replies to known questions.
+    """Replies by rule, with one sentence, or from a table of replies to known questions.
 
     Args:
         rule: a name from ``rules.RULES``, ``"module:function"`` (see ``thinklab/config/own_code.py``), or any
@@ -27,12 +28,16 @@ class ScriptedTeacher:
         table: path of a JSONL file with ``question``, ``reply`` and perhaps ``response`` on each line (a line with a
             ``response`` answers only that answer of the student), or of a YAML file: a list of the same, or a mapping
             from questions to replies.
+        phrase: the sentence that it says about every answer, such as ``"Arr: {gold}."``, with the placeholders
+            ``{question}``, ``{gold}`` (the right answer), ``{answer}`` (the student's final answer; nothing is said where
+            there is none) and ``{response}`` (all that the student wrote). Literal braces are doubled.
+        reason: with ``phrase``, the same for the ``<reason>``, for behaviors that splice it as well.
         mute_share: share of the requests, chosen by id, that get no reply.
         seed: which ones those are.
         parameters: passed on to the rule.
 
     Raises:
-        ConfigError: for an unknown rule or parameter, or a table that cannot be read.
+        ConfigError: for an unknown rule, parameter or placeholder, or a table that cannot be read.
     """
 
     def __init__(
@@ -41,10 +46,20 @@ class ScriptedTeacher:
         table: str | Path | None = None,
         mute_share: float = 0.0,
         seed: int = 0,
+        *,
+        phrase: str | None = None,
+        reason: str | None = None,
         **parameters: Any,
     ) -> None:
-        if (rule is None) == (table is None):
-            raise ConfigError(f"the scripted teacher takes either a rule ({', '.join(RULES)}, or module:function) or a table")
+        if [rule, table, phrase].count(None) != 2:
+            raise ConfigError(
+                f"the scripted teacher takes either a rule ({', '.join(RULES)}, or module:function), or a phrase (the sentence that "
+                'it says, such as "Arr: {gold}."), or a table'
+            )
+        self.phrase = phrase
+        """The sentence that it says about every answer; None where it replies by rule or table."""
+        if reason is not None and phrase is None:
+            parameters["reason"] = reason  # a rule of somebody's own may take one
         self.name = "scripted"
         self.mute_share, self.seed = mute_share, seed
         if table is not None:
@@ -52,8 +67,20 @@ class ScriptedTeacher:
                 raise ConfigError(f"a table of replies takes no parameters, not {', '.join(parameters)}")
             self._replies, self._what = _read_table(Path(table)), f"table:{Path(table).name}"
             self._rule: Rule = self._look_up
+        elif phrase is not None:
+            if parameters:
+                raise ConfigError(
+                    f"a teacher with a phrase takes reason, mute_share and seed besides, not {', '.join(parameters)}"
+                )
+            reason = REASON if reason is None else reason
+            for key, text in (("phrase", phrase), ("reason", reason)):
+                try:
+                    check_sentence(key, text)
+                except ValueError as error:
+                    raise ConfigError(f"the scripted teacher: {error}") from None
+            self._rule, self._what, parameters = say, "phrase", {"phrase": phrase, "reason": reason}
         else:
-            assert rule is not None, "either a rule or a table"
+            assert rule is not None, "either a rule, a phrase or a table"
             self._rule, self._what = _resolve(rule)
             if "seed" in inspect.signature(self._rule).parameters:
                 parameters["seed"] = seed
@@ -82,6 +109,11 @@ class ScriptedTeacher:
         if not text.strip():
             return TeacherReply(request.id, text, error="empty", detail="the reply is empty", model=model)
         return TeacherReply(request.id, text, model=model)
+
+    def sentences(self, request: TeacherRequest) -> dict[str, str] | None:
+        """With ``phrase``: the fields of the reply, ``opinion``, ``reason`` and ``phrase``; None where it has nothing to say."""
+        assert self.phrase is not None, "only a teacher with a phrase"
+        return sentences(request, **self._parameters)
 
     def _look_up(self, request: TeacherRequest) -> str | None:
         question = request.example.question
