@@ -105,7 +105,7 @@ def build(
             meanwhile=rewards.warm,
         )
 
-        check_fits(teacher, trained, train_examples)
+        check_fits(teacher, trained, data.train)
         guide.check_vocabulary()
 
     run = (
