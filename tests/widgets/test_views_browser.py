@@ -62,53 +62,6 @@ def test_the_switch_of_the_token_view_needs_no_script(page):
     assert line == "line-through"
 
 
-@pytest.fixture
-def studio(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    studio = BehaviorStudio("self-check")
-    mount(page, studio)
-    return studio
-
-
-def test_lint_prompt_and_detector_follow_the_typing_and_ctrl_s_saves(page, studio, tmp_path):
-    assert "no problems" in page.locator(".tl-findings").inner_text()
-    good = studio.text
-    page.fill(".tl-yaml", good.replace("title: Marks", "titel: Marks"))
-    page.wait_for_selector(".tl-gutter .error")
-    assert "5" in page.locator(".tl-gutter .error").all_inner_texts() and "line 5" in page.locator(".tl-findings").inner_text()
-    page.locator(".tl-findings button", has_text="did you mean").click()
-    at = page.evaluate("(box => box.value.slice(box.selectionStart, box.selectionStart + 5))(document.querySelector('.tl-yaml'))")
-    assert at == "titel"
-    page.fill(".tl-yaml", good.replace("I check:", "I look:"))
-    page.wait_for_selector(".tl-gutter .error", state="detached")
-    page.wait_for_function("document.querySelector('.tl-sample .tl-verdict').textContent.includes('not shown')")
-    assert "I look:" in page.locator(".tl-message").first.inner_text()
-    page.locator(".tl-sample textarea").first.fill("So \\boxed{1}. I look: 1+1=2. So \\boxed{2}.")
-    page.wait_for_function("document.querySelector('.tl-sample .tl-verdict').textContent.includes('✓ shown')")
-    page.get_by_label("question").fill(EVIL)
-    page.wait_for_function("[...document.querySelectorAll('.tl-message')].at(-1).textContent.includes('<script>')")
-    assert page.evaluate("document.querySelectorAll('#here script, #here img').length") == 0
-    page.keyboard.press("Control+s")
-    page.wait_for_function("document.querySelector('.tl-say').textContent.includes('Saved')")
-    assert "I look:" in (tmp_path / "self-check.yaml").read_text() and page.locator(".tl-state").inner_text() == ""
-    assert page.evaluate("window.thrown") == []
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_studio_is_readable_and_fits(chromium, tmp_path, monkeypatch, theme):
-    monkeypatch.chdir(tmp_path)
-    page = chromium.new_page(viewport={"width": 900, "height": 800})
-    studio = BehaviorStudio("self-check")
-    mount(page, studio, theme)
-    page.fill(".tl-yaml", "titel: x\n" + studio.text)
-    page.wait_for_selector(".tl-gutter .error")
-    page.evaluate("document.querySelector('details').open = true")
-    low = [(round(ratio, 2), what) for ratio, what in contrasts(page) if ratio < 4.5]
-    assert not low, low
-    assert page.evaluate("document.documentElement.scrollWidth") <= 900
-    page.close()
-
-
 def test_the_pane_s_diff_gives_back_both_texts(page, make):  # noqa: F811
     """Over many pairs: without what was added it is the old text, without what was taken away the new one."""
     mount(page, ReviewPane(make()))

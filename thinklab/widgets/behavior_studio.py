@@ -3,8 +3,8 @@
     BehaviorStudio("self-check")             # a shipped one: saving writes ./self-check.yaml, a file of your own
     BehaviorStudio("mine/thanks.yaml")       # made from the commented template where there is none
 
-Lint by line, the conversation that the teacher would get, the detector on answers of your own, and the file's own tests: what
-``thinklab behaviors lint``, ``preview`` and ``test`` say.
+Lint by line, the conversation that the teacher would get, the detector on answers of your own and of a run, and the file's own
+tests: what ``thinklab behaviors lint``, ``preview`` and ``test`` say. A button trains what was saved (``studio_train.py``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import traitlets
 
 from thinklab.behavior import lint
 from thinklab.behavior import loader as files
+from thinklab.behavior.add_test import with_test
 from thinklab.behavior.behavior import Behavior
 from thinklab.behavior.preview import preview
 from thinklab.behavior.scaffold import new_text
@@ -27,7 +28,9 @@ from thinklab.config.shipped import shipped as shipped_behaviors
 from thinklab.errors import BehaviorError
 from thinklab.review.item import utf16_spans
 from thinklab.widgets.base import View
-from thinklab.widgets.html import css, html, static
+from thinklab.widgets.html import css, html, module
+from thinklab.widgets.studio_run import StudioRun, runs_below
+from thinklab.widgets.studio_train import STEPS, StudioTraining, sentence_report, suggestion
 
 QUESTION = "Tom has 12 figs and finds 7 more. How many are there now?"
 ANSWER = "12+7=18. So \\boxed{18}."
@@ -35,7 +38,8 @@ MAX_SAMPLES = 12
 
 
 class BehaviorStudio(View):
-    """Traits: ``text`` (the file), ``file`` (where it is saved), ``samples``, ``question``, ``answer``, ``report``.
+    """Traits: ``text`` (the file), ``file`` (where it is saved), ``samples``, ``question``, ``answer``, ``report``, ``phrase`` and ``reason``
+    (the sentences with which it trains), ``training`` (how that stands), ``runs`` (folders that are near).
 
     Args:
         name_or_path: a shipped behavior, or a file that is there or will be.
@@ -47,7 +51,7 @@ class BehaviorStudio(View):
         BehaviorError: there is no such behavior, or the file cannot be read.
     """
 
-    _esm = static("behavior_studio.js")
+    _esm = module("behavior_studio.js")
     _css = css("behavior_studio.css")
     text = traitlets.Unicode().tag(sync=True)
     file = traitlets.Unicode().tag(sync=True)
@@ -55,6 +59,10 @@ class BehaviorStudio(View):
     question = traitlets.Unicode().tag(sync=True)
     answer = traitlets.Unicode().tag(sync=True)
     report = traitlets.Dict().tag(sync=True)
+    phrase = traitlets.Unicode().tag(sync=True)
+    reason = traitlets.Unicode().tag(sync=True)
+    training = traitlets.Dict().tag(sync=True)
+    runs = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(
         self,
@@ -64,6 +72,7 @@ class BehaviorStudio(View):
         answer: str = ANSWER,
         save_as: str | Path | None = None,
     ):
+        self._run, self._more, self._trained = StudioRun(), 1, StudioTraining()  # first: ``close`` comes also where this fails
         path = locate(name_or_path)
         shipped = path in shipped_behaviors().values()
         self.path = Path(save_as) if save_as else Path(path.name) if shipped else path
@@ -78,7 +87,10 @@ class BehaviorStudio(View):
             samples = _own_texts(text, path) or [ANSWER]
         self._on_disk = _read(self.path)
         super().__init__(text=text, file=str(self.path), samples=list(samples), question=question, answer=answer)
+        self.runs = runs_below(Path.cwd())
         self.report = studio_report(self.source, text, self.samples, question, answer)
+        if "tests" in self.report:
+            self.phrase, self.reason = suggestion(self.behavior)
         self.on_msg(lambda _, message, buffers: self.handle(message))
 
     @property
@@ -87,20 +99,78 @@ class BehaviorStudio(View):
         return Behavior(files.read_text(self.text, str(self.source)), self.path)
 
     def handle(self, message: Mapping[str, Any]) -> None:
-        """``{"kind": "check" | "save", "n", "text", "samples", "question", "answer"}``; always answers with the report."""
+        """``{"kind", "n", "text", "samples", "question", "answer"}``; always answers with the report.
+
+        Kinds: ``check``, ``save``, ``add_test`` (``sample``, ``shows``), ``run`` (``folder``, ``more``), ``sentence`` (``phrase``,
+        ``reason``), ``train`` (the same and ``steps``; saves first) and ``stop``. ``{"kind": "progress"}`` asks how the training stands.
+        """
+        if message["kind"] == "progress":
+            self.send({"kind": "progress", "training": self._standing()})
+            return
         self.text, self.samples = message["text"], message["samples"][:MAX_SAMPLES]
         self.question, self.answer = message["question"], message["answer"]
-        answer = {"kind": message["kind"], "n": message["n"]}
-        if message["kind"] == "save":
-            try:
-                answer["said"] = self.save()
-            except BehaviorError as error:
-                answer["error"] = str(error)
+        answer: dict[str, Any] = {"kind": message["kind"], "n": message["n"]}
         try:
-            self.report = studio_report(self.source, self.text, self.samples, self.question, self.answer)
+            answer |= self._do(message)
+        except BehaviorError as error:
+            answer["error"] = str(error)
+        try:
+            self.report = self._report()
         except Exception as error:  # a detector of somebody's own may do anything; the studio must go on
             answer["error"] = f"{type(error).__name__}: {error}"
         self.send({**answer, "report": self.report})
+
+    def _do(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """What a message asks for; the part of the answer that is its own."""
+        kind = message["kind"]
+        if kind == "save":
+            return {"said": self.save(), "saved": True}
+        if kind == "add_test":
+            self.text = with_test(self.text, message["sample"], message["shows"], self.source)
+            return {"said": f"Added to tests.{'shows' if message['shows'] else 'lacks'}; not saved yet", "text": self.text}
+        if kind == "run":
+            self._more = message["more"]
+            if message["folder"] != self._run.folder or self._more == 1:
+                self._run.choose(message["folder"])
+        if kind == "sentence":
+            self.phrase, self.reason = message["phrase"], message["reason"]
+            return {"sentence": sentence_report(self.behavior, self.phrase, self.reason)}
+        if kind == "train":
+            self.train(message["phrase"], message["steps"], message["reason"])
+            return {"said": f"Saved {self.path}; training", "saved": True, "training": self._standing()}
+        if kind == "stop":
+            self._trained.stop()
+            return {"training": self._standing()}
+        return {}
+
+    def _report(self) -> dict[str, Any]:
+        made = studio_report(self.source, self.text, self.samples, self.question, self.answer)
+        return {**made, "run": self._run.report(self.behavior, self._more)} if "tests" in made else made
+
+    def _standing(self) -> dict[str, Any]:
+        self.training = self._trained.state()
+        return self.training
+
+    def train(self, phrase: str, steps: int = STEPS, reason: str = "") -> None:
+        """What the button does: save the file, then train the embedded student with a teacher that adds ``phrase``.
+
+        Args:
+            reason: what stands before it, for a behavior that splices the reason as well.
+
+        Raises:
+            BehaviorError: the file has errors, the sentence cannot teach it, or a training is running.
+        """
+        self.phrase, self.reason = phrase, reason
+        behavior = self.behavior  # where it has errors, they are said before anything is written
+        if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 2000:
+            raise BehaviorError(f"steps is a whole number from 1 to 2000, not {steps!r}")
+        self.save()
+        self._trained.start(behavior, self.path, phrase, reason, steps)
+
+    def close(self) -> None:
+        """Stop a training that runs, and the widget."""
+        self._trained.close()
+        super().close()
 
     def save(self) -> str:
         """Write the file, whole or not at all; returns what to say.

@@ -1,48 +1,46 @@
-// The behavior studio: a text box with line numbers, and what Python says about its content. Model and file text only ever goes
-// through textContent and the value of a box.
-const PAUSE = 300; // ms without typing before Python is asked
+import { make, button, testButtons } from "thinklab/studio_dom.js";
+import { makeEditor } from "thinklab/studio_editor.js";
+import { runSection } from "thinklab/studio_run.js";
+import { trainSection } from "thinklab/studio_train.js";
 
-function make(parent, tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  parent?.append(node);
-  return node;
-}
+// The behavior studio: an editor, and what Python says about its content.
+const PAUSE = 300; // ms without typing before Python is asked
 
 function render({ model, el }) {
   let report = model.get("report"), sent = 0, heardOf = 0, timer = 0, unsaved = false;
   const root = make(el, "div", "tl tl-studio"), top = make(root, "div", "tl-top");
   make(top, "h3", "", "Behavior");
   make(top, "code", "tl-file", model.get("file"));
-  const state = make(top, "span", "tl-state"), save = button(top, "Save", () => ask("save"), "tl-primary");
-  make(save, "kbd", "", "Ctrl S");
+  const state = make(top, "span", "tl-state"), tools = make(top, "span", "tl-tools");
+  const wrap = make(make(tools, "label", "tl-check"), "input"), find = button(tools, "Find and replace", () => editor.find());
+  wrap.type = "checkbox"; wrap.checked = true; wrap.parentElement.append(" wrap lines");
+  wrap.addEventListener("change", () => editor.wrap(wrap.checked));
+  make(find, "kbd", "", "Ctrl F");
+  make(button(tools, "Save", () => ask("save"), "tl-primary"), "kbd", "", "Ctrl S");
   const say = make(root, "p", "tl-say");
   say.setAttribute("aria-live", "polite");
   const body = make(root, "div", "tl-body"), left = make(body, "div"), right = make(body, "div", "tl-right");
-  const editor = make(left, "div", "tl-editor"), gutter = make(editor, "div", "tl-gutter"), box = make(editor, "textarea", "tl-yaml");
-  gutter.setAttribute("aria-hidden", "true");
-  box.value = model.get("text"); box.spellcheck = false; box.wrap = "off"; box.setAttribute("aria-label", "behavior file, YAML");
+  const editor = makeEditor(make(left, "div", "tl-editor"), model.get("text"), () => {
+    unsaved = true;
+    say.textContent = "";
+    status();
+    later();
+  });
   const findings = make(left, "div", "tl-findings");
-  const tests = section("Its own tests");
-  const detector = section("Detector on answers of yours"), samples = make(detector, "div");
+  const tests = section("Its own tests"), detector = section("Detector on answers of yours"), samples = make(detector, "div");
   button(detector, "Add an answer", () => { addSample(""); ask(); });
   const prompt = section("What the teacher gets");
   const question = field(prompt, "question", model.get("question")), answer = field(prompt, "student's answer", model.get("answer"));
   const size = make(prompt, "p", "tl-soft"), messages = make(prompt, "div");
+  const addTest = (sample, shows) => ask("add_test", { sample, shows });
+  const training = trainSection(root, { phrase: model.get("phrase"), reason: model.get("reason") }, { ask, again: () => model.send({ kind: "progress" }) });
+  const run = runSection(root, model.get("runs"), { choose: (folder, more) => ask("run", { folder, more }), add: addTest });
   model.get("samples").forEach(addSample);
 
   function section(title) {
     const part = make(right, "section");
     make(part, "h4", "", title);
     return part;
-  }
-  function button(parent, text, action, className = "") {
-    const node = make(parent, "button", className);
-    node.type = "button";
-    make(node, "span", "", text);
-    node.addEventListener("click", action);
-    return node;
   }
   function field(parent, label, value) {
     const holder = make(parent, "label", "tl-field");
@@ -56,30 +54,23 @@ function render({ model, el }) {
     const card = make(samples, "div", "tl-sample"), input = make(card, "textarea", "tl-small");
     input.value = text; input.rows = 2; input.spellcheck = false; input.setAttribute("aria-label", "an answer to try the detector on");
     input.addEventListener("input", later);
-    make(card, "p", "tl-verdict");
     const remove = button(card, "✕", () => { card.remove(); ask(); }, "tl-remove");
     remove.title = "remove this answer"; remove.setAttribute("aria-label", "remove this answer");
+    make(card, "p", "tl-verdict");
+    testButtons(card, () => input.value, addTest);
   }
 
   function draw() {
-    const lines = box.value.split("\n").length, at = new Map();
-    for (const f of report.findings) if (!at.has(f.line)) at.set(f.line, f);
-    gutter.replaceChildren(...Array.from({ length: lines }, (_, k) => {
-      const f = at.get(k + 1), line = make(null, "div", f ? f.level : "", String(k + 1));
-      if (f) line.title = f.message;
-      return line;
-    }));
-    gutter.scrollTop = box.scrollTop;
+    editor.show(report.findings);
     findings.replaceChildren();
     if (!report.findings.length) make(findings, "p", "tl-good", "✓ no problems");
     for (const f of report.findings) {
       const b = make(findings, "button", f.level === "error" ? "tl-bad" : "tl-warn", `${f.line ? `line ${f.line}` : "another file"}: ${f.message}`);
       b.type = "button";
-      b.addEventListener("click", () => goTo(f.line, f.column));
+      b.addEventListener("click", () => { if (f.line) editor.goTo(f.line, f.column); });
     }
     tests.querySelectorAll("p").forEach(p => p.remove());
-    samples.classList.toggle("tl-stale", !report.tests);
-    messages.classList.toggle("tl-stale", !report.tests);
+    for (const part of [samples, messages]) part.classList.toggle("tl-stale", !report.tests);
     if (!report.tests) { make(tests, "p", "tl-soft", "The file cannot be used yet; below is what it last did."); return; }
     make(tests, "p", report.tests.failed.length ? "tl-bad" : "tl-good",
       `${report.tests.failed.length ? "✗" : "✓"} ${report.tests.passed} passed, ${report.tests.failed.length} failed`
@@ -105,19 +96,12 @@ function render({ model, el }) {
       make(holder, "span", "tl-label", m.role);
       make(holder, "p", "tl-text tl-message", m.content);
     });
+    run.draw(report.run);
   }
-  function goTo(line, column) {
-    if (!line) return;
-    const at = box.value.split("\n").slice(0, line - 1).reduce((n, l) => n + l.length + 1, 0) + Math.max(0, column - 1);
-    box.focus();
-    box.setSelectionRange(at, at);
-    box.scrollTop = Math.max(0, (line - 5) * parseFloat(getComputedStyle(box).lineHeight));
-    gutter.scrollTop = box.scrollTop;
-  }
-  function ask(kind = "check") {
+  function ask(kind = "check", more = {}) {
     clearTimeout(timer);
-    model.send({ kind, n: ++sent, text: box.value, samples: [...samples.querySelectorAll("textarea")].map(t => t.value),
-      question: question.value, answer: answer.value });
+    model.send({ kind, n: ++sent, text: editor.text, samples: [...samples.querySelectorAll("textarea")].map(t => t.value),
+      question: question.value, answer: answer.value, ...more });
     status();
   }
   function status() {
@@ -126,24 +110,17 @@ function render({ model, el }) {
   }
   function later() { clearTimeout(timer); timer = setTimeout(ask, PAUSE); }
   const heard = message => {
+    if (message.training) training.draw(message.training);
+    if (message.kind === "progress") return;
     heardOf = Math.max(heardOf, message.n);
-    if (message.kind === "save" && !message.error) unsaved = false;
+    training.fits(message.sentence);
+    if (message.text !== undefined && message.n === sent) { editor.text = message.text; clearTimeout(timer); }
+    if (message.saved) unsaved = false;
     if (message.said || message.error) { say.textContent = message.error ?? message.said; say.className = `tl-say ${message.error ? "tl-bad" : "tl-good"}`; }
     if (message.n === sent) report = message.report;
     status();
     draw();
   };
-  box.addEventListener("input", () => { unsaved = true; say.textContent = ""; status(); draw(); later(); });
-  box.addEventListener("scroll", () => { gutter.scrollTop = box.scrollTop; });
-  box.addEventListener("keydown", event => {
-    if (event.key === "Tab" && !event.shiftKey && !event.ctrlKey) { // two spaces, as YAML wants; Escape, then Tab, leaves the box
-      if (box.dataset.leave) return;
-      event.preventDefault();
-      box.setRangeText("  ", box.selectionStart, box.selectionEnd, "end");
-      box.dispatchEvent(new Event("input"));
-    }
-    if (event.key === "Escape") box.dataset.leave = "yes"; else delete box.dataset.leave;
-  });
   root.addEventListener("keydown", event => {
     event.stopPropagation();
     if (event.key === "s" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); ask("save"); }
@@ -153,9 +130,16 @@ function render({ model, el }) {
   const guard = event => { if (root.contains(event.target)) event.target.setAttribute("data-lm-suppress-shortcuts", ""); };
   window.addEventListener("keydown", guard, true);
   model.on("msg:custom", heard);
+  training.draw(model.get("training"));
   status();
   draw();
-  return () => { clearTimeout(timer); window.removeEventListener("keydown", guard, true); model.off("msg:custom", heard); };
+  return () => {
+    clearTimeout(timer);
+    training.stop();
+    editor.destroy();
+    window.removeEventListener("keydown", guard, true);
+    model.off("msg:custom", heard);
+  };
 }
 
 export default { render };
