@@ -177,8 +177,8 @@ class Desk:
     """The batch that waits now, if any. ``run`` names the run."""
 
     def __init__(self, run: str = ""):
-        self.run, self.batch = run, None
-        self.last = ""
+        self.run, self.last = run, ""
+        self.batch: OpenBatch | None = None
 
     def lay(self, batch: OpenBatch | None) -> None:
         """``batch`` is the one to decide on; None takes the last one away."""

@@ -44,7 +44,7 @@ class ListedRun:
     def version(self) -> tuple[Any, ...]:
         """Changes with every file that the summary is made of."""
         names = ("config.yaml", "metrics.jsonl", "probes.jsonl", "alarms.jsonl", "probe.json", "teacher.json", "reviews.jsonl")
-        found = []
+        found: list[tuple[int, int] | None] = []
         for name in names:
             try:
                 status = os.stat(self.folder.path / name)
@@ -60,8 +60,8 @@ class ListedRun:
             try:
                 self._summary = version, self._read()
             except (RunError, KeyError, TypeError, ValueError, AttributeError) as error:
-                known = isinstance(error, RunError)
-                why = str(error) if known else f"it is not the record of a run ({type(error).__name__}: {error})"
+                named = isinstance(error, RunError)
+                why = str(error) if named else f"it is not the record of a run ({type(error).__name__}: {error})"
                 self._summary = version, {"id": self.id, "name": self.folder.path.name, "error": why}
         known = self._summary[1]
         held = lock.held_here(self.folder.path) or lock.held_elsewhere(self.folder.path)

@@ -28,9 +28,11 @@ class LineIndex:
 
     def clear(self) -> None:
         """Forget everything; the file is another one."""
-        self.starts, self.end, self.identity = array("Q"), 0, None
-        self.lengths, self.damaged = array("Q"), []
-        self.seen = 0
+        self.starts, self.lengths = array("Q"), array("Q")
+        self.end = self.seen = 0
+        self.identity: tuple[int, int] | None = None
+        """Device and inode of the file that was read."""
+        self.damaged: list[int] = []
         self.version = getattr(self, "version", -1) + 1
         """Changes when lines are no longer what they were."""
 

@@ -92,7 +92,8 @@ class RolloutIndex(LineIndex):
 
     def clear(self) -> None:
         super().clear()
-        self._behavior, self._status, self._codes = array("i"), array("i"), {}
+        self._behavior, self._status = array("i"), array("i")
+        self._codes: dict[str, dict[str, int]] = {}
         self._verdict, self._own, self._shows = array("b"), array("b"), array("b")  # -1 unknown, 0 no, 1 yes
         self._reward, self._advantage = array("d"), array("d")
         self._group = array("q")
@@ -113,7 +114,7 @@ class RolloutIndex(LineIndex):
         text = f"{record['id']}\n{question}\n{record['student_text']}\n{said}\0".casefold().encode("utf-8", "replace")
         own = checks.get("student_correct", None if record.get("teacher_ids") else checks.get("correct"))
         advantage = record.get("advantage")
-        values = (
+        values: tuple[tuple[array[Any], int | float], ...] = (
             (self._verdict, _flag(verdict)),
             (self._own, _flag(own)),
             (self._shows, _flag(checks.get("behavior"))),
