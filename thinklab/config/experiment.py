@@ -247,6 +247,8 @@ class VllmSection(Section):
 
 
 class TrainSection(Section):
+    model_config = ConfigDict(validate_by_name=True)
+
     steps: int = Field(100, ge=1)
     questions: int = Field(12, ge=1)
     """Questions per generation."""

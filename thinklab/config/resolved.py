@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from thinklab.config import yaml_model
+from thinklab.config.explain import Keys
 from thinklab.config.strict_yaml import Place
 from thinklab.errors import ConfigError, RunWarning
 
@@ -35,7 +37,7 @@ def migrated(config: Mapping[str, Any], version: str) -> tuple[dict[str, Any], l
             continue
         for old, new in names.items():
             *outer, last = old.split(".")
-            node = found
+            node: Any = found
             for step in outer:
                 node = node.get(step) if isinstance(node, dict) else None
             if not isinstance(node, dict) or last not in node:
@@ -99,9 +101,8 @@ class _Lines:
     """Stands in for the strict parser's ``Node``, which reads files written by hand; says where keys of the config stand."""
 
     file: Path
-    key_place: None = None
 
-    def at(self, path: tuple) -> _Found | None:
+    def at(self, path: Keys) -> _Found | None:
         """The place of a key that the file holds; None for one that it does not."""
         with open(self.file, encoding="utf-8") as text:
             node = YAML(typ="rt").load(text)["config"]
@@ -112,12 +113,13 @@ class _Lines:
                 return None
         return self.nearest(path)
 
-    def nearest(self, path: tuple) -> _Found:
+    def nearest(self, path: Keys) -> _Found:
+        """The place of a key, or of the innermost one that holds it."""
         with open(self.file, encoding="utf-8") as text:
             node, line = YAML(typ="rt").load(text)["config"], 1
         for step in path:
             try:
-                line = (node.lc.key(step) if isinstance(node, dict) else node.lc.item(step))[0] + 1
+                line = (node.lc.key(step) if isinstance(node, CommentedMap) else node.lc.item(step))[0] + 1
                 node = node[step]
             except (AttributeError, KeyError, IndexError, TypeError):
                 break
@@ -127,4 +129,5 @@ class _Lines:
 @dataclass
 class _Found:
     place: Place
-    key_place: None = None
+    key_place: Place | None = None
+    source: str = ""

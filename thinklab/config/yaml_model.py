@@ -5,15 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from thinklab.config.explain import Explainer, Keys, Problem
-from thinklab.config.strict_yaml import FileError, Node, parse
+from thinklab.config.strict_yaml import FileError, Place, parse
 from thinklab.errors import ThinklabError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class Placed(Protocol):
+    """One value of a file, with its place; the strict parser's ``Node`` is one."""
+
+    @property
+    def place(self) -> Place: ...
+
+    @property
+    def key_place(self) -> Place | None: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+class Places(Protocol):
+    """Where everything stands in a file."""
+
+    def at(self, path: Keys) -> Placed | None:
+        """The value at ``path``, or None."""
+        ...
+
+    def nearest(self, path: Keys) -> Placed:
+        """The value at ``path``, or the innermost one that holds it."""
+        ...
 
 
 @dataclass
@@ -21,7 +46,7 @@ class Document:
     """The content of one file: ``data`` may be changed, ``node`` remembers where everything stood."""
 
     data: Any
-    node: Node
+    node: Places
     overrides: dict[Keys, str] = field(default_factory=dict)
     """What was set from outside the file, as it was written there."""
 
@@ -44,7 +69,7 @@ class Document:
         """How the scalar at ``path`` is written in the file; empty where an override set it, or it is not there."""
         if any(path[:n] in self.overrides for n in range(1, len(path) + 1)):
             return ""
-        return getattr(self.node.nearest(path), "source", "")
+        return self.node.nearest(path).source
 
 
 class KeyFault(ValueError):

@@ -113,6 +113,8 @@ class MethodSection(Section):
 class Evaluation(Section):
     """The whole file."""
 
+    model_config = ConfigDict(validate_by_name=True)
+
     name: FolderName
     about: str = ""
     student: StudentSection = StudentSection()
