@@ -21,12 +21,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 import torch
 from torch import nn
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig
+
+from thinklab.interop.peft_wrapper import without_peft
 
 TILE = 2**25
 """Logits that exist at once: 128 MB in fp32, of which there are two."""
@@ -38,7 +40,7 @@ def chosen_logprobs(
     attention_mask: torch.Tensor,
     completion_length: int,
     temperature: float = 1.0,
-    context=nullcontext,
+    context: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-prob of every completion token and the entropy at its place.
 
@@ -95,9 +97,17 @@ def graph_for(
     return logps, entropies
 
 
-def _head(model, ids, mask, rows, before, targets, temperature) -> tuple[torch.Tensor, torch.Tensor]:
+def _head(
+    model: nn.Module,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    rows: torch.Tensor,
+    before: torch.Tensor,
+    targets: torch.Tensor,
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) log-probs and entropies of the N wanted tokens."""
-    inner: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = without_peft(model)
     head, config = inner.get_output_embeddings(), inner.config.get_text_config()
     softcap, scale = getattr(config, "final_logit_softcapping", None), logit_scale(config)
     if type(head) is nn.Linear and inner.base_model is not inner:
@@ -152,7 +162,8 @@ def head_logprobs(
     Only log-probs carry a gradient, to ``hidden`` and, where they ask for it, to ``weight`` and ``bias``.
     """
     trained = torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad))
-    return (_TrainedHead if trained else _FrozenHead).apply(hidden, weight, bias, targets, temperature, softcap, scale)
+    head: Callable[..., tuple[torch.Tensor, torch.Tensor]] = _TrainedHead.apply if trained else _FrozenHead.apply
+    return head(hidden, weight, bias, targets, temperature, softcap, scale)
 
 
 def _compute_dtype(hidden: torch.Tensor) -> torch.dtype:
@@ -161,7 +172,15 @@ def _compute_dtype(hidden: torch.Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
 
 
-def _logits(hidden, weight, bias, temperature, softcap, scale, wanted: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _logits(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    temperature: float,
+    softcap: float | None,
+    scale: float,
+    wanted: bool,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """One tile: (n, V) logits in fp32, and d capped / d uncapped (n, V) where there is a soft cap and it is ``wanted``."""
     logits = hidden @ weight.t()
     if bias is not None:
@@ -189,17 +208,40 @@ def _normalize(logits: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor
     return logps, (norm - logits.mul_(exps).sum(-1, keepdim=True) / total)[:, 0], exps, total
 
 
+class _Context(Protocol):
+    """What autograd hands to both passes of a function, and what the first leaves there for the second."""
+
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[torch.Tensor, ...]
+    dtype: torch.dtype
+    options: tuple[float, float | None, float]
+    """Temperature, soft cap, scale."""
+
+    def save_for_backward(self, *tensors: torch.Tensor | None) -> None: ...
+
+    def mark_non_differentiable(self, *outputs: torch.Tensor) -> None: ...
+
+
 class _FrozenHead(torch.autograd.Function):
     """Log-probs, entropies and, at the same time, d log-prob / d hidden: (W[target] - p W) / temperature."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, temperature, softcap, scale):
+    def forward(
+        ctx: _Context,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+        temperature: float,
+        softcap: float | None,
+        scale: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         dtype = _compute_dtype(hidden)
         wanted = ctx.needs_input_grad[0]
         count = len(hidden)
         weight = weight.to(dtype)
         logps, entropies = (torch.empty(count, device=hidden.device, dtype=torch.float32) for _ in range(2))
-        slope = torch.empty_like(hidden) if wanted else None  # (N, H)
+        slope = torch.empty_like(hidden if wanted else hidden[:0])  # (N, H)
         for part in _tiles(count, len(weight)):
             chosen = targets[part, None]
             logits, bend = _logits(hidden[part].to(dtype), weight, bias, temperature, softcap, scale, wanted)
@@ -216,7 +258,7 @@ class _FrozenHead(torch.autograd.Function):
         return logps, entropies
 
     @staticmethod
-    def backward(ctx, grad_logps, _):
+    def backward(ctx: _Context, grad_logps: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (slope,) = ctx.saved_tensors
         return (grad_logps[:, None] * slope).to(slope.dtype), *[None] * 6
 
@@ -226,21 +268,30 @@ class _TrainedHead(torch.autograd.Function):
     summed in fp32: a sum over thousands of tokens loses its small terms in 16 bit."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, temperature, softcap, scale):
+    def forward(
+        ctx: _Context,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+        temperature: float,
+        softcap: float | None,
+        scale: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         ctx.dtype, ctx.options = _compute_dtype(hidden), (temperature, softcap, scale)
         ctx.save_for_backward(hidden, weight, bias, targets)
         head, count = weight.to(ctx.dtype), len(hidden)
         logps, entropies = (torch.empty(count, device=hidden.device, dtype=torch.float32) for _ in range(2))
         for part in _tiles(count, len(weight)):
-            logits, _ = _logits(hidden[part].to(ctx.dtype), head, bias, *ctx.options, False)
+            logits, _ = _logits(hidden[part].to(ctx.dtype), head, bias, temperature, softcap, scale, False)
             logps[part], entropies[part], *_ = _normalize(logits, targets[part, None])
         ctx.mark_non_differentiable(entropies)
         return logps, entropies
 
     @staticmethod
-    def backward(ctx, grad_logps, _):
+    def backward(ctx: _Context, grad_logps: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         hidden, weight, bias, targets = ctx.saved_tensors
-        temperature, _, scale = ctx.options
+        temperature, softcap, scale = ctx.options
         head = weight.to(ctx.dtype)
         for_hidden, for_weight, for_bias = (
             torch.zeros(x.shape, device=x.device, dtype=torch.float32) if wanted else None
@@ -248,7 +299,7 @@ class _TrainedHead(torch.autograd.Function):
         )
         for part in _tiles(len(hidden), len(weight)):
             some, chosen, pull = hidden[part].to(ctx.dtype), targets[part, None], grad_logps[part, None].float()
-            logits, bend = _logits(some, head, bias, *ctx.options, True)
+            logits, bend = _logits(some, head, bias, temperature, softcap, scale, True)
             slope = logits.sub_(logits.amax(-1, keepdim=True)).exp_()  # (n, V), in place to the end
             slope.mul_(-pull / slope.sum(-1, keepdim=True)).scatter_add_(-1, chosen, pull)  # g (1[target] - p)
             if bend is not None:

@@ -10,7 +10,7 @@ Left out: sharded models (FSDP, ZeRO-3), whose matrices are not whole where TRL 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -34,7 +34,7 @@ def keep_base_frozen(generation: VLLMGeneration) -> None:
         return
 
     def merged_copies() -> Iterator[tuple[str, torch.Tensor]]:
-        layers = {layer.get_base_layer().weight.data_ptr(): layer for layer in model.modules() if isinstance(layer, LoraLayer)}
+        layers = {_weight(layer).data_ptr(): layer for layer in model.modules() if isinstance(layer, LoraLayer)}
         _refuse(layers.values())
         sent = set()
         with _without_merging(model):
@@ -51,27 +51,33 @@ def keep_base_frozen(generation: VLLMGeneration) -> None:
                 "sharded student cannot be sampled with vLLM here: leave train.vllm out"
             )
 
-    generation._iter_named_params = merged_copies
+    generation._iter_named_params = merged_copies  # type: ignore[method-assign]  # TRL asks nobody else what to send
 
 
 def merged(layer: LoraLayer) -> torch.Tensor:
     """(out, in) the layer's weight with its adapters merged, a copy; computed by PEFT's own ``merge``."""
-    base = layer.get_base_layer()
-    kept = [(p, p.data) for p in (base.weight, getattr(base, "bias", None)) if p is not None]
+    weight, bias = _weight(layer), getattr(layer.get_base_layer(), "bias", None)
+    kept = [(p, p.data) for p in (weight, bias) if p is not None]
     try:
         for parameter, data in kept:
             parameter.data = data.clone()
         layer.merge()
-        return base.weight.data
+        return weight.data
     finally:
         layer.merged_adapters.clear()
         for parameter, data in kept:
             parameter.data = data
 
 
-def _refuse(layers) -> None:
+def _weight(layer: LoraLayer) -> torch.Tensor:
+    weight = layer.get_base_layer().weight
+    assert isinstance(weight, torch.Tensor), "an adapter of LoRA lies on a layer with one matrix"
+    return weight
+
+
+def _refuse(layers: Iterable[LoraLayer]) -> None:
     for layer in layers:
-        weight = layer.get_base_layer().weight
+        weight = _weight(layer)
         if not weight.is_floating_point() or hasattr(weight, "quant_state"):
             raise TrainingError(
                 "vLLM's weight sync would merge the adapter into 4-bit or 8-bit weights, which loses it in rounding: set "

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
+from thinklab.interop.peft_wrapper import without_peft
+
 
 def cache_argument(model: Any, cache: Any) -> dict[str, Any]:
     """The key and value cache as a keyword of ``model``'s forward: ``cache``, or ``past_key_values`` before 5.24 and under Unsloth,
     which replaces the forward."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return {_cache_name(type(inner).forward): cache}
+    return {_cache_name(type(without_peft(model)).forward): cache}
 
 
 @functools.cache

@@ -8,10 +8,10 @@ Left out: speculative decoding, beams, logit processors. TRL's own generation (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
@@ -75,7 +75,7 @@ class Sampler:
         with _eval_mode(model):
             for start in range(0, len(prompts), per_call):
                 some = slice(start, start + per_call)
-                tell = None if on_done is None else lambda k, ids, start=start: on_done(start + k, ids)
+                tell = None if on_done is None else _from_place(start, on_done)
                 answers += self._sample(model, prompts[some], n, generator, device, limits and limits[some], tell)
         return answers
 
@@ -83,7 +83,9 @@ class Sampler:
         """True when the answer ends in an EOS id."""
         return bool(ids) and ids[-1] in self.eos_ids
 
-    def _prefill(self, model, prompts, device) -> tuple[torch.Tensor, DynamicCache, torch.Tensor, torch.Tensor]:
+    def _prefill(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], device: torch.device
+    ) -> tuple[torch.Tensor, DynamicCache, torch.Tensor, torch.Tensor]:
         """Each question once: (Q, V) logits of the next token, the cache, (Q, P) mask, (Q, 1) position of the last token."""
         ids, mask = _left_padded(prompts, self.pad_id, device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -99,7 +101,14 @@ class Sampler:
         return logits, cache, mask, positions[:, -1:]
 
     def _sample(
-        self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        generator: torch.Generator,
+        device: torch.device,
+        limits: Sequence[int] | None = None,
+        on_done: Done | None = None,
     ) -> list[list[int]]:
         logits, cache, mask, last = self._prefill(model, prompts, device)
         if n > 1:
@@ -114,13 +123,13 @@ class Sampler:
         most = torch.full_like(rows, self.max_new_tokens)
         if limits is not None:
             most = most.minimum(torch.tensor(limits, device=device).repeat_interleave(n))
-        waiting = set(range(len(prompts))) if on_done is not None else set()
+        waiting, done = (set(range(len(prompts))), on_done) if on_done is not None else (set(), nobody)
 
         def tell(running: set[int]) -> None:
             for k in sorted(waiting - running):
                 waiting.discard(k)
                 here = slice(k * n, (k + 1) * n)
-                on_done(k, [row[:count] for row, count in zip(out[here].tolist(), length[here].tolist())])
+                done(k, [row[:count] for row, count in zip(out[here].tolist(), length[here].tolist())])
 
         for step in range(self.max_new_tokens):
             token = self._choose(logits, generator)
@@ -175,7 +184,14 @@ class GenerateSampler(Sampler):
     """
 
     def _sample(
-        self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        generator: torch.Generator,
+        device: torch.device,
+        limits: Sequence[int] | None = None,
+        on_done: Done | None = None,
     ) -> list[list[int]]:
         ids, mask = _left_padded(prompts, self.pad_id, device)
         chosen = (
@@ -183,10 +199,11 @@ class GenerateSampler(Sampler):
             if self.temperature == 0
             else {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p}
         )
+        generate = cast("Callable[..., torch.Tensor]", model.generate)  # the type of a model does not list it
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
-            out = model.generate(
+            out = generate(
                 input_ids=ids.repeat_interleave(n, 0),
                 attention_mask=mask.repeat_interleave(n, 0),
                 max_new_tokens=self.max_new_tokens,
@@ -199,8 +216,9 @@ class GenerateSampler(Sampler):
             )
         most = [self.max_new_tokens] * len(prompts) if limits is None else limits
         answers = [self._until_eos(row)[: most[k // n]] for k, row in enumerate(out[:, ids.shape[1] :].tolist())]
-        for k in range(len(prompts) if on_done is not None else 0):
-            on_done(k, answers[k * n : (k + 1) * n])
+        if on_done is not None:
+            for k in range(len(prompts)):
+                on_done(k, answers[k * n : (k + 1) * n])
         return answers
 
     def _ends(self) -> dict[str, Any]:
@@ -214,7 +232,7 @@ class GenerateSampler(Sampler):
         return ids
 
 
-def _left_padded(prompts, pad_id: int, device) -> tuple[torch.Tensor, torch.Tensor]:
+def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, P) ids and mask; left padding, so that all rows end at the same place."""
     width = max(map(len, prompts))
     ids = torch.full((len(prompts), width), pad_id, device=device)
@@ -225,8 +243,16 @@ def _left_padded(prompts, pad_id: int, device) -> tuple[torch.Tensor, torch.Tens
     return ids, mask
 
 
+def nobody(place: int, answers: list[list[int]]) -> None:
+    """Told of answers that nobody waits for."""
+
+
+def _from_place(start: int, on_done: Done) -> Done:
+    return lambda place, answers: on_done(start + place, answers)
+
+
 @contextmanager
-def _eval_mode(model):
+def _eval_mode(model: PreTrainedModel) -> Iterator[None]:
     """Dropout off while sampling; the model is left as it was found. Unsloth's models have switches of their own."""
     training = model.training
     to_inference, to_training = getattr(model, "for_inference", model.eval), getattr(model, "for_training", model.train)

@@ -22,12 +22,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import StaticCache
+from transformers import Cache, PreTrainedModel, StaticCache
+from transformers.cache_utils import CacheLayerMixin, StaticLayer
 
 from thinklab import sampler
 from thinklab.errors import TrainingError
+from thinklab.interop.peft_wrapper import without_peft
 from thinklab.interop.renamed_arguments import cache_argument
-from thinklab.sampler import NOT_FINITE, Done, GenerateSampler, Sampler
+from thinklab.sampler import NOT_FINITE, Done, GenerateSampler, Sampler, nobody
 
 SEGMENT = 256
 """Tokens by which the cache grows."""
@@ -38,9 +40,9 @@ Capture = Callable[[Step, Step], Step]
 left."""
 
 
-def can_be_static(model) -> bool:
+def can_be_static(model: PreTrainedModel) -> bool:
     """True where transformers says the forward has no data-dependent Python and every layer attends to all tokens."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = without_peft(model)
     config = inner.config.get_text_config(decoder=True)
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
     return (
@@ -82,7 +84,14 @@ class StaticSampler(Sampler):
     """None: ``cuda_graph`` on a GPU, nothing on a CPU."""
 
     def _sample(
-        self, model, prompts, n, generator, device, limits: Sequence[int] | None = None, on_done: Done | None = None
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        generator: torch.Generator,
+        device: torch.device,
+        limits: Sequence[int] | None = None,
+        on_done: Done | None = None,
     ) -> list[list[int]]:
         logits, prefilled, mask, last = self._prefill(model, prompts, device)
         # a question's cache is repeated into each of its n rows
@@ -96,15 +105,17 @@ class StaticSampler(Sampler):
         if limits is not None:
             most = most.minimum(torch.tensor(limits, device=device).repeat_interleave(n))
         eos = torch.tensor(self.eos_ids, device=device)
-        waiting = set(range(len(prompts))) if on_done is not None else set()
+        waiting, done = (set(range(len(prompts))), on_done) if on_done is not None else (set(), nobody)
 
         def tell(running: set[int]) -> None:
             for k in sorted(waiting - running):
                 waiting.discard(k)
                 here = slice(k * n, (k + 1) * n)
-                on_done(k, [row[:count] for row, count in zip(out[here].tolist(), length[here].tolist())])
+                done(k, [row[:count] for row, count in zip(out[here].tolist(), length[here].tolist())])
 
-        cache, decode, checked, state, drawn = prefilled, None, 0, generator.get_state(), tuple(logits.shape)
+        cache: Cache = prefilled
+        decode: _Decoder | None = None
+        checked, state, drawn = 0, generator.get_state(), tuple(logits.shape)
         for step in range(self.max_new_tokens):
             token, finite = self._draw(logits, generator)
             bad |= ~finite
@@ -134,6 +145,7 @@ class StaticSampler(Sampler):
                     cache, logits = decode.cache, decode.logits
                     drawn = tuple(logits.shape)
             last = last + running[:, None]
+            assert decode is not None, "the first step has made one"
             decode(token, last)
         if bad:
             raise TrainingError(NOT_FINITE)
@@ -142,7 +154,7 @@ class StaticSampler(Sampler):
         self._rewind(generator, state, max(counts) - checked, drawn, device)
         return [row[:count] for row, count in zip(out.tolist(), counts)]
 
-    def _capture(self, device) -> Capture:
+    def _capture(self, device: torch.device) -> Capture:
         return self.capture or (cuda_graph if device.type == "cuda" else lambda step, undo: step)
 
     def _draw(self, logits: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -153,7 +165,9 @@ class StaticSampler(Sampler):
         noise = torch.empty_like(probs).exponential_(1, generator=generator)
         return torch.div(probs, noise, out=noise).argmax(-1), torch.isfinite(probs).all()
 
-    def _rewind(self, generator, state, count: int, shape, device) -> None:
+    def _rewind(
+        self, generator: torch.Generator, state: torch.Tensor, count: int, shape: tuple[int, ...], device: torch.device
+    ) -> None:
         """Leaves ``generator`` where ``count`` draws after ``state`` leave it: those made after the last answer had ended do
         not count, so that later questions get what ``Sampler`` gives them."""
         generator.set_state(state)
@@ -172,38 +186,54 @@ class _Decoder:
         room: answer tokens to make space for.
     """
 
-    def __init__(self, model, old, source, mask, made: int, room: int, capture: Capture):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        old: Cache,
+        source: torch.Tensor,
+        mask: torch.Tensor,
+        made: int,
+        room: int,
+        capture: Capture,
+    ):
         rows, prompt = mask.shape
         device, filled = mask.device, prompt + made
         self.cache = StaticCache(config=model.config, max_cache_len=filled + room)
+        counters = []
         for new, layer in zip(self.cache.layers, old.layers, strict=True):
-            new.lazy_initialization(layer.keys[:1].expand(rows, -1, -1, -1), layer.values[:1].expand(rows, -1, -1, -1))
-            new.keys[:, :, :filled] = layer.keys[source, :, :filled]
-            new.values[:, :, :filled] = layer.values[source, :, :filled]
+            assert isinstance(new, StaticLayer) and isinstance(layer, CacheLayerMixin), "can_be_static: full attention alone"
+            keys, values = layer.keys, layer.values
+            assert keys is not None and values is not None, "a cache that was used is not empty"
+            new.lazy_initialization(keys[:1].expand(rows, -1, -1, -1), values[:1].expand(rows, -1, -1, -1))
+            assert new.keys is not None and new.values is not None, "it was just made"
+            new.keys[:, :, :filled] = keys[source, :, :filled]
+            new.values[:, :, :filled] = values[source, :, :filled]
             new.cumulative_length.fill_(filled)
+            counters.append(new.cumulative_length)
             layer.keys = layer.values = None  # layer by layer, or both caches would be in memory at once
+            del keys, values
         self.mask = torch.cat([mask, mask.new_ones(rows, made + room)], 1)  # what lies ahead is hidden by causality
         self.token = torch.zeros((rows, 1), dtype=torch.long, device=device)
         self.last = torch.zeros_like(self.token)
-        self.logits: torch.Tensor | None = None
 
-        def step() -> None:
-            logits = model(
+        def forward() -> torch.Tensor:
+            logits: torch.Tensor = model(
                 input_ids=self.token,
                 attention_mask=self.mask,
                 position_ids=self.last,
                 **cache_argument(model, self.cache),
                 use_cache=True,
             ).logits[:, -1]
-            if self.logits is None:
-                self.logits = torch.empty_like(logits)
-            self.logits.copy_(logits)
+            return logits
+
+        def step() -> None:
+            self.logits.copy_(forward())
 
         def undo() -> None:
-            for layer in self.cache.layers:
-                layer.cumulative_length.fill_(filled)
+            for counter in counters:
+                counter.fill_(filled)
 
-        step()  # makes the buffer
+        self.logits = torch.empty_like(forward())  # the buffer
         undo()
         self.step = capture(step, undo)
 
@@ -214,7 +244,7 @@ class _Decoder:
         self.step()
 
 
-def sampler_for(model) -> type[Sampler]:
+def sampler_for(model: PreTrainedModel) -> type[Sampler]:
     """The class of sampler that ``model`` needs: Unsloth's models, known by their switch, go through their own ``generate``;
     others on an NVIDIA GPU take the static cache and CUDA graphs where they can."""
     if hasattr(model, "for_inference"):
