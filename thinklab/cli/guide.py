@@ -62,7 +62,8 @@ def guide(
     if dry_run:
         return
     check(asked)
-    tally, lines, shown = Tally(), 0, []
+    tally, lines = Tally(), 0
+    shown: list[dict[str, Any]] = []
     batch = max(64, asked.concurrency if isinstance(asked, WorksAtOnce) else 0)
     target = sys.stdout if out is None else _open_new(out)
     interrupted = False

@@ -193,7 +193,7 @@ class Guide:
     seed: int = 0
     failed: str = ""
     """Why the teacher cannot work any more; the run then saves and ends."""
-    counts: Counter = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection; beside them
     ``guided-but-not-shown``: how many were spliced although the detector does not find the behavior in the whole text."""
     _begun: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
@@ -328,7 +328,7 @@ class Guide:
             count = self.schedule.count(step, len(group))
             wanted = dict(zip((r.id for r in group), drawn, strict=True))
             shown = self._shown(group, wanted) if count and self.skip_if_shown else set()
-            places = select(group, count, self.policy, rng, lambda r, shown=shown: r.id not in shown)
+            places = select(group, count, self.policy, rng, _not_among(shown))
             chosen += [(group[k], wanted[group[k].id]) for k in places]
         return chosen
 
@@ -405,6 +405,10 @@ class Guide:
             self.counts[item.status if item.usable else item.reason] += 1
             out.append(replace(spliced, guidance=item, behavior=item.behavior, behavior_hash=item.behavior_hash))
         return out
+
+
+def _not_among(ids: set[str]) -> Callable[[Rollout], bool]:
+    return lambda rollout: rollout.id not in ids
 
 
 def _groups(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:

@@ -6,7 +6,7 @@ network is handed on at once, so an interrupt or a failure in the middle loses n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import replace
@@ -45,20 +45,28 @@ def ask(
         replies = guide.teacher.reply([guide.request(r, b) for r, b in chosen])
         keep([guide.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)])
         return
-    alike: dict[tuple, list[tuple[Rollout, Behavior]]] = {}  # the same answer twice is asked about once
+    alike: dict[tuple[str, str, str], list[tuple[Rollout, Behavior]]] = {}  # the same answer twice is asked about once
     for rollout, behavior in chosen:
         alike.setdefault((behavior.hash, rollout.example.question, rollout.student_text), []).append((rollout, behavior))
     same = list(alike.values())
     first = {group[0][1].hash: group for group in reversed(same)}  # one of each behavior fills the service's prompt cache
-    _wave(guide, list(first.values()), keep, check, meanwhile)
-    _wave(guide, [g for g in same if not any(g is f for f in first.values())], keep, check)
+    _wave(guide, guide.teacher, list(first.values()), keep, check, meanwhile)
+    _wave(guide, guide.teacher, [g for g in same if not any(g is f for f in first.values())], keep, check)
 
 
-def _wave(guide: Guide, groups: list[list[tuple[Rollout, Behavior]]], keep, check, meanwhile=lambda: None) -> None:
-    waiting: dict[Future, list] = {guide.teacher.submit([guide.request(*group[0])]): group for group in groups}
+def _wave(
+    guide: Guide,
+    teacher: AnswersLater,
+    groups: list[list[tuple[Rollout, Behavior]]],
+    keep: Callable[[list[Guidance]], None],
+    check: Callable[[], None],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> None:
+    waiting = {teacher.submit([guide.request(*group[0])]): group for group in groups}
 
-    def harvest(done) -> None:
-        got, failed = [], None
+    def harvest(done: Iterable[Future[list[TeacherReply]]]) -> None:
+        got: list[Guidance] = []
+        failed: TeacherError | None = None
         for future in done:
             group = waiting.pop(future)
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -14,7 +14,7 @@ from thinklab.errors import ConfigError, StudentError, did_you_mean
 from thinklab.students import unsloth_first
 
 if TYPE_CHECKING:
-    from thinklab.students.base import Student
+    from thinklab.students.base import Student as Student  # exported: see __getattr__
 
 TINY = Path(__file__).parent / "tiny"
 KINDS = ("embedded", "transformers", "unsloth")
@@ -27,7 +27,7 @@ def load_student(
     seed: int = 0,
     profile: str | None = None,
     max_length: int = 2048,
-    **options,
+    **options: Any,
 ) -> Student:
     """A student ready to sample and to train.
 
@@ -64,14 +64,14 @@ def _load(section: StudentSection, seed: int, max_length: int) -> Student:
         section = section.model_copy(update={"path": str(TINY), "dtype": "float32"})
     if section.kind == "unsloth":
         unsloth_first.import_first("unsloth")
-        from thinklab.students.unsloth import load
+        from thinklab.students import unsloth
 
-        return load(section, seed, max_length)
+        return unsloth.load(section, seed, max_length)
     if section.kind in KINDS:
-        from thinklab.students.hf import load, quiet  # torch and peft take seconds to import: only when needed
+        from thinklab.students import hf  # torch and peft take seconds to import: only when needed
 
-        with quiet(section.kind == "embedded"):
-            return load(section, seed)
+        with hf.quiet(section.kind == "embedded"):
+            return hf.load(section, seed)
     found = {e.name: e for e in entry_points(group="thinklab.students")}
     if section.kind not in found:
         known = [*KINDS, *found]
@@ -85,7 +85,7 @@ def _load(section: StudentSection, seed: int, max_length: int) -> Student:
     return check(make(section, seed), f"the student {section.kind!r}")
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> type[Student]:
     if name == "Student":  # its module imports transformers, which Unsloth must come before
         from thinklab.students.base import Student
 
