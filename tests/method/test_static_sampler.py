@@ -7,12 +7,14 @@ import sys
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import MistralConfig, MistralForCausalLM
 
 from tests.method.test_sampler import QUESTIONS, sampler
+from tests.support.tiny_llama import random_llama
 from thinklab import sampler as plain
 from thinklab.errors import TrainingError
 from thinklab.sampler import static as static_sampler
+from thinklab.sampler.answers import Answers
 from thinklab.sampler.static import StaticSampler, can_be_static, sampler_for
 
 
@@ -109,7 +111,8 @@ def test_the_generator_is_left_where_the_plain_sampler_leaves_it(model, tokenize
     for kind in (sampler(tokenizer), static(tokenizer, check_every=16)):
         generator = torch.Generator().manual_seed(3)
         with torch.no_grad():
-            kind._sample(model.eval(), prompts[:1], 2, generator, torch.device("cpu"))
+            answers = Answers(1, 2, kind.max_new_tokens, tokenizer.pad_token_id, torch.device("cpu"))
+            kind._sample(model.eval(), prompts[:1], answers, generator)
         states.append(generator.get_state())
     assert torch.equal(*states)
 
@@ -163,19 +166,8 @@ def host_calls(using, model, prompts, tokens):
 
 def test_a_tenth_of_the_host_calls_at_28_layers(tokenizer):
     """What runs outside the captured step, with the replay as one call, against the plain sampler at the depth of a 3B model."""
-    torch.manual_seed(0)
-    deep = LlamaForCausalLM(
-        LlamaConfig(
-            hidden_size=16,
-            intermediate_size=16,
-            num_hidden_layers=28,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            vocab_size=97,
-            max_position_embeddings=256,
-            pad_token_id=0,
-        )
-    ).eval()
+    more = {"num_key_value_heads": 1, "max_position_embeddings": 256, "pad_token_id": 0}
+    deep = random_llama(97, 16, 16, layers=28, heads=2, **more).eval()
 
     class Silent:
         """The replay, uncounted but for the one call that it is."""

@@ -18,8 +18,8 @@ from transformers import DynamicCache, PreTrainedModel
 
 from thinklab.errors import TrainingError
 from thinklab.interop.renamed_arguments import cache_argument
+from thinklab.sampler.answers import Answers, Done
 
-Done = Callable[[int, list[list[int]]], None]
 NOT_FINITE = (
     "the model gives probabilities that are not finite, so nothing can be sampled from it; its weights are broken. What "
     "was saved is kept; start a new run with a lower train.learning_rate"
@@ -71,23 +71,27 @@ class Sampler:
         device = next(model.parameters()).device
         generator = torch.Generator(device).manual_seed(seed)
         per_call = max(1, self.rows // n) if self.rows else max(1, len(prompts))
-        answers: list[list[int]] = []
+        found: list[list[int]] = []
         with _eval_mode(model):
             for start in range(0, len(prompts), per_call):
                 some = slice(start, start + per_call)
                 tell = None if on_done is None else _from_place(start, on_done)
-                answers += self._sample(model, prompts[some], n, generator, device, limits and limits[some], tell)
-        return answers
+                asked = prompts[some]
+                answers = Answers(len(asked), n, self.max_new_tokens, self.pad_id, device, limits and limits[some], tell)
+                self._sample(model, asked, answers, generator)
+                answers.tell(set())
+                found += answers.lists()
+        return found
 
     def finished(self, ids: Sequence[int]) -> bool:
         """True when the answer ends in an EOS id."""
         return bool(ids) and ids[-1] in self.eos_ids
 
     def _prefill(
-        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], device: torch.device
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]
     ) -> tuple[torch.Tensor, DynamicCache, torch.Tensor, torch.Tensor]:
         """Each question once: (Q, V) logits of the next token, the cache, (Q, P) mask, (Q, 1) position of the last token."""
-        ids, mask = _left_padded(prompts, self.pad_id, device)
+        ids, mask = _left_padded(prompts, self.pad_id, next(model.parameters()).device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = DynamicCache(config=model.config)
         logits = model(
@@ -101,36 +105,18 @@ class Sampler:
         return logits, cache, mask, positions[:, -1:]
 
     def _sample(
-        self,
-        model: PreTrainedModel,
-        prompts: Sequence[Sequence[int]],
-        n: int,
-        generator: torch.Generator,
-        device: torch.device,
-        limits: Sequence[int] | None = None,
-        on_done: Done | None = None,
-    ) -> list[list[int]]:
-        logits, cache, mask, last = self._prefill(model, prompts, device)
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], answers: Answers, generator: torch.Generator
+    ) -> None:
+        """Fill ``answers``."""
+        logits, cache, mask, last = self._prefill(model, prompts)
+        n, out, length, most = answers.n, answers.ids, answers.length, answers.most
         if n > 1:
             cache.batch_repeat_interleave(n)
             logits, mask, last = (x.repeat_interleave(n, 0) for x in (logits, mask, last))
 
-        eos = torch.tensor(self.eos_ids, device=device, dtype=torch.long)
-        rows = torch.arange(len(prompts) * n, device=device)  # which answer each row of the cache belongs to
+        eos = torch.tensor(self.eos_ids, device=out.device, dtype=torch.long)
+        rows = torch.arange(len(out), device=out.device)  # which answer each row of the cache belongs to
         running = torch.ones_like(rows, dtype=torch.bool)
-        out = torch.full((len(rows), self.max_new_tokens), self.pad_id, device=device)
-        length = torch.zeros_like(rows)
-        most = torch.full_like(rows, self.max_new_tokens)
-        if limits is not None:
-            most = most.minimum(torch.tensor(limits, device=device).repeat_interleave(n))
-        waiting, done = (set(range(len(prompts))), on_done) if on_done is not None else (set(), nobody)
-
-        def tell(running: set[int]) -> None:
-            for k in sorted(waiting - running):
-                waiting.discard(k)
-                here = slice(k * n, (k + 1) * n)
-                done(k, [row[:count] for row, count in zip(out[here].tolist(), length[here].tolist())])
-
         for step in range(self.max_new_tokens):
             token = self._choose(logits, generator)
             out[rows[running], step] = token[running]
@@ -143,15 +129,13 @@ class Sampler:
                 keep = running.nonzero()[:, 0]
                 cache.batch_select_indices(keep)
                 mask, last, rows, token, running = (x[keep] for x in (mask, last, rows, token, running))
-                if waiting:
-                    tell(set((rows // n).tolist()))
+                if answers.waiting:
+                    answers.tell(set((rows // n).tolist()))
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
             last = last + running[:, None]  # an ended row stays where it is: never past the model's positions
             logits = model(
                 input_ids=token[:, None], attention_mask=mask, position_ids=last, **cache_argument(model, cache), use_cache=True
             ).logits[:, -1]
-        tell(set())
-        return [row[:count] for row, count in zip(out.tolist(), length.tolist())]
 
     def _choose(self, logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """(B, V) -> (B,)"""
@@ -184,15 +168,9 @@ class GenerateSampler(Sampler):
     """
 
     def _sample(
-        self,
-        model: PreTrainedModel,
-        prompts: Sequence[Sequence[int]],
-        n: int,
-        generator: torch.Generator,
-        device: torch.device,
-        limits: Sequence[int] | None = None,
-        on_done: Done | None = None,
-    ) -> list[list[int]]:
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], answers: Answers, generator: torch.Generator
+    ) -> None:
+        device, n = answers.ids.device, answers.n
         ids, mask = _left_padded(prompts, self.pad_id, device)
         chosen = (
             {"do_sample": False, "temperature": 1.0, "top_p": 1.0}
@@ -214,12 +192,10 @@ class GenerateSampler(Sampler):
                 **self._ends(),
                 **chosen,
             )
-        most = [self.max_new_tokens] * len(prompts) if limits is None else limits
-        answers = [self._until_eos(row)[: most[k // n]] for k, row in enumerate(out[:, ids.shape[1] :].tolist())]
-        if on_done is not None:
-            for k in range(len(prompts)):
-                on_done(k, answers[k * n : (k + 1) * n])
-        return answers
+        sampled = out[:, ids.shape[1] :]
+        answers.ids[:, : sampled.shape[1]] = sampled
+        lengths = torch.tensor([len(self._until_eos(row)) for row in sampled.tolist()], device=device)
+        answers.length.copy_(lengths.minimum(answers.most))
 
     def _ends(self) -> dict[str, Any]:
         """What ``generate`` is told; given no end it would take the model's own, so it gets one that never comes."""
@@ -241,10 +217,6 @@ def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.de
         ids[row, width - len(prompt) :] = torch.tensor(prompt, device=device)
         mask[row, width - len(prompt) :] = 1
     return ids, mask
-
-
-def nobody(place: int, answers: list[list[int]]) -> None:
-    """Told of answers that nobody waits for."""
 
 
 def _from_place(start: int, on_done: Done) -> Done:

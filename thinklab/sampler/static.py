@@ -29,7 +29,8 @@ from thinklab import sampler
 from thinklab.errors import TrainingError
 from thinklab.interop.peft_wrapper import without_peft
 from thinklab.interop.renamed_arguments import cache_argument
-from thinklab.sampler import NOT_FINITE, Done, GenerateSampler, Sampler, nobody
+from thinklab.sampler import NOT_FINITE, GenerateSampler, Sampler
+from thinklab.sampler.answers import Answers
 
 SEGMENT = 256
 """Tokens by which the cache grows."""
@@ -84,35 +85,18 @@ class StaticSampler(Sampler):
     """None: ``cuda_graph`` on a GPU, nothing on a CPU."""
 
     def _sample(
-        self,
-        model: PreTrainedModel,
-        prompts: Sequence[Sequence[int]],
-        n: int,
-        generator: torch.Generator,
-        device: torch.device,
-        limits: Sequence[int] | None = None,
-        on_done: Done | None = None,
-    ) -> list[list[int]]:
-        logits, prefilled, mask, last = self._prefill(model, prompts, device)
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], answers: Answers, generator: torch.Generator
+    ) -> None:
+        logits, prefilled, mask, last = self._prefill(model, prompts)
+        n, out, length, most = answers.n, answers.ids, answers.length, answers.most
+        device = out.device
         # a question's cache is repeated into each of its n rows
         source = torch.arange(len(prompts), device=device).repeat_interleave(n)
         logits, mask, last = logits[source], mask[source], last[source]
         rows = torch.arange(len(source), device=device)  # which answer each row of the cache belongs to
         running = torch.ones_like(rows, dtype=torch.bool)
-        length, bad = torch.zeros_like(rows), torch.zeros((), dtype=torch.bool, device=device)
-        out = torch.full((len(rows), self.max_new_tokens), self.pad_id, device=device)
-        most = torch.full_like(rows, self.max_new_tokens)
-        if limits is not None:
-            most = most.minimum(torch.tensor(limits, device=device).repeat_interleave(n))
+        bad = torch.zeros((), dtype=torch.bool, device=device)
         eos = torch.tensor(self.eos_ids, device=device)
-        waiting, done = (set(range(len(prompts))), on_done) if on_done is not None else (set(), nobody)
-
-        def tell(running: set[int]) -> None:
-            for k in sorted(waiting - running):
-                waiting.discard(k)
-                here = slice(k * n, (k + 1) * n)
-                done(k, [row[:count] for row, count in zip(out[here].tolist(), length[here].tolist())])
-
         cache: Cache = prefilled
         decode: _Decoder | None = None
         checked, state, drawn = 0, generator.get_state(), tuple(logits.shape)
@@ -131,8 +115,8 @@ class StaticSampler(Sampler):
                     raise TrainingError(NOT_FINITE)
                 if not any(alive):
                     break
-                if waiting:
-                    tell({row // n for row, on in zip(rows.tolist(), alive) if on})
+                if answers.waiting:
+                    answers.tell({row // n for row, on in zip(rows.tolist(), alive) if on})
                 checked, state = step + 1, generator.get_state()
                 if full:
                     keep = torch.arange(len(rows), device=device)
@@ -149,10 +133,7 @@ class StaticSampler(Sampler):
             decode(token, last)
         if bad:
             raise TrainingError(NOT_FINITE)
-        tell(set())
-        counts = length.tolist()
-        self._rewind(generator, state, max(counts) - checked, drawn, device)
-        return [row[:count] for row, count in zip(out.tolist(), counts)]
+        self._rewind(generator, state, int(length.max()) - checked, drawn, device)
 
     def _capture(self, device: torch.device) -> Capture:
         return self.capture or (cuda_graph if device.type == "cuda" else lambda step, undo: step)
