@@ -5,38 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 
 import pytest
 
 from tests.conftest import ROOT
-from thinklab.cli.app import main
+from tests.support.run_cases import in_this_process
 
 DEMO = ROOT / "examples" / "demo-self-check.yaml"
 
 
-@dataclass
-class Done:
-    returncode: int
-    stderr: str
-
-
 @pytest.fixture
 def thinklab(monkeypatch, capfd):
-    """The command line in this process: an exception that is not an exit fails the test by itself."""
+    """The command line in this process, in the folder ``cwd``."""
 
     def run(*args, cwd):
         monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["thinklab", *map(str, args)])
-        capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return Done(code, err)
+        return in_this_process(monkeypatch, capfd, *args)
 
     return run
 

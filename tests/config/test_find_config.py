@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
 from tests.conftest import ROOT
-from thinklab.cli.app import main
+from tests.support.run_cases import in_this_process
 from thinklab.config.load import load_config
 from thinklab.config.shipped import find_config, shipped_configs
 from thinklab.errors import ConfigError
@@ -22,16 +21,8 @@ def thinklab(monkeypatch, capfd, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def run(*args):
-        monkeypatch.setattr(sys, "argv", ["thinklab", *args])
-        capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return code, out + err
+        done = in_this_process(monkeypatch, capfd, *args)
+        return done.returncode, done.stdout + done.stderr
 
     return run
 

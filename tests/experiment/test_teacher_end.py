@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.support.fake_server import KEY, Raw, Server
-from thinklab.cli.app import main
+from tests.support.run_cases import in_this_process
 from thinklab.guide.rejections import sentence
 from thinklab.run.folder import RunFolder
 from thinklab.studies.study import Cell
@@ -37,22 +36,14 @@ SMALL = [
 
 @pytest.fixture
 def thinklab(monkeypatch, capfd, tmp_path):
-    """(exit code, stdout, stderr) of a command in ``tmp_path``; an exception that is not an exit fails the test."""
+    """(exit code, stdout, stderr) of a command in ``tmp_path``."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
     def run(*args):
-        monkeypatch.setattr(sys, "argv", ["thinklab", *map(str, args)])
-        capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err, err
-        return code, out, err
+        done = in_this_process(monkeypatch, capfd, *args)
+        return done.returncode, done.stdout, done.stderr
 
     return run
 

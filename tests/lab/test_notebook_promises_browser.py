@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.docs.test_notebooks import read, test_size
-from tests.support.jupyter_page import Notebook, server
-from tests.support.widget_page import browser
+from tests.support.jupyter_page import open_notebook, shoot
 from thinklab.run.folder import RunFolder
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TEXT = "I check: once more, slowly. So \\boxed{%s}."
-ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def place_of(notebook, source):
@@ -25,14 +22,12 @@ def place_of(notebook, source):
 def test_run_all_stops_for_the_person_the_sentence_is_learned_and_a_second_run_all_passes(tmp_path):
     import nbformat
 
-    shots = os.environ.get("THINKLAB_SCREENSHOTS")
     notebook = test_size(read(ROOT / "notebooks" / "00-start-here.ipynb"))
     nbformat.write(notebook, tmp_path / "00.ipynb")
     review, stop, update = (place_of(notebook, s) for s in ("lab.review(", "lab.stop_here(", "lab.update("))
     last = len(notebook.cells) - 1
-    with browser() as chromium, server(tmp_path, ENVIRONMENT) as address:
-        page = chromium.new_page(viewport={"width": 1000, "height": 1400})
-        page_ = Notebook(page, address, "00.ipynb")
+    with open_notebook(tmp_path, "00.ipynb", width=1000, height=1400) as page_:
+        page = page_.page
         page_.run_all()
         assert "YourTurn" in page_.ended(stop) and "Run Selected Cell and All Below" in page_.output(stop)
         run = RunFolder(tmp_path / "runs" / "start-here")
@@ -50,16 +45,14 @@ def test_run_all_stops_for_the_person_the_sentence_is_learned_and_a_second_run_a
         page.keyboard.type(TEXT % answer)
         page.keyboard.press("Control+Enter")
         page.wait_for_function("document.querySelector('.tl-saved').textContent === 'all saved'")
-        if shots:
-            page.screenshot(path=f"{shots}/stopped.png")
+        shoot(page, "stopped")
 
         page_.run_from(stop)
         assert "1 edited" in page_.ended(stop)
         said = page_.ended(update)
         assert "Your sentence" in said and "I check: once more, slowly." in said and "After this step" in said
-        if shots:
-            page_.cell(update).scroll_into_view_if_needed()
-            page.screenshot(path=f"{shots}/learned.png")
+        page_.cell(update).scroll_into_view_if_needed()
+        shoot(page, "learned")
         page_.ended(last)
         learned = list(run.read("learned"))
         assert learned[0]["edited"] and learned[0]["text"] == TEXT % answer
@@ -75,5 +68,4 @@ def test_run_all_stops_for_the_person_the_sentence_is_learned_and_a_second_run_a
         page_.ended(last)
         assert "1 edited" in page_.output(stop) and "I check: once more, slowly." in page_.output(update)
         assert "this run is finished" in page_.output(place_of(notebook, "batch = lab.rollout"))
-        if shots:
-            page.screenshot(path=f"{shots}/again.png")
+        shoot(page, "again")

@@ -12,10 +12,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from trl import GRPOConfig
 
+from tests.support.grpo import cpu_config, question_rows
 from thinklab.aas import Shaping
 from thinklab.sampler import Sampler
 from thinklab.trainer import ThinkTuningTrainer
@@ -111,27 +110,15 @@ def run(model, tokenizer, shaping, scope="guidance", reward=noisy_reward, **args
         "temperature": 1.0,
         "epsilon_high": 0.2,
         "mask_truncated_completions": False,
+        "beta": 0.0,
+        "shuffle_dataset": False,
+        "remove_unused_columns": False,
     } | args
-    config = GRPOConfig(
-        output_dir="unused",
-        report_to="none",
-        save_strategy="no",
-        use_cpu=True,
-        bf16=False,
-        logging_steps=1,
-        disable_tqdm=True,
-        beta=settings.pop("beta", 0.0),
-        shuffle_dataset=False,
-        remove_unused_columns=False,
-        gradient_checkpointing=False,
-        **settings,
-    )
-    rows = [{"prompt": [{"role": "user", "content": q}], "example_id": str(k)} for k, q in enumerate(QUESTIONS * 8)]
     trainer = Spy(
         model=lora(model),
-        args=config,
+        args=cpu_config(**settings),
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=question_rows(QUESTIONS, 8),
         reward_funcs=[reward],
         guide=fixed_guide(tokenizer),
         shaping=shaping,

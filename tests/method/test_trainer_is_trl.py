@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
-from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOTrainer
 
+from tests.support.grpo import cpu_config, question_rows
 from thinklab.errors import ConfigError
 from thinklab.trainer import ThinkTuningTrainer
 
@@ -26,26 +26,11 @@ def by_length(completions, **_):
 
 def train(cls, model, tokenizer, **settings):
     settings = {"per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 32, "max_steps": 5} | settings
-    args = GRPOConfig(
-        output_dir="unused",
-        report_to="none",
-        save_strategy="no",
-        use_cpu=True,
-        bf16=False,
-        logging_steps=1,
-        learning_rate=0.5,
-        optim="sgd",
-        disable_tqdm=True,
-        seed=3,
-        gradient_checkpointing=False,
-        **settings,
-    )
-    rows = [{"prompt": [{"role": "user", "content": q}]} for q in QUESTIONS * 8]
     trainer = cls(
         model=copy.deepcopy(model),
-        args=args,
+        args=cpu_config(learning_rate=0.5, optim="sgd", seed=3, **settings),
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=question_rows(QUESTIONS, 8),
         reward_funcs=[by_length],
     )
     trainer.train()

@@ -14,6 +14,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from tests.conftest import ROOT
 from tests.method.test_trainer_formula import QUESTIONS, fixed_guide, noisy_reward
+from tests.support.grpo import cpu_config, question_rows
 from thinklab.aas import Shaping
 from thinklab.advantages import advantages, equal_groups
 from thinklab.config.load import load_config
@@ -151,24 +152,11 @@ def train(model, tokenizer, reward, cls=ThinkTuningTrainer, seed=3, **settings):
         "shuffle_dataset": False,
         "remove_unused_columns": False,
     } | settings
-    args = GRPOConfig(
-        output_dir="unused",
-        report_to="none",
-        save_strategy="no",
-        use_cpu=True,
-        bf16=False,
-        logging_steps=1,
-        disable_tqdm=True,
-        seed=seed,
-        gradient_checkpointing=False,
-        **settings,
-    )
-    rows = [{"prompt": [{"role": "user", "content": q}], "example_id": str(k)} for k, q in enumerate(QUESTIONS * 8)]
     trainer = cls(
         model=copy.deepcopy(model),
-        args=args,
+        args=cpu_config(seed=seed, **settings),
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=question_rows(QUESTIONS, 8),
         reward_funcs=[reward],
         **own,
     )

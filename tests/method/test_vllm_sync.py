@@ -8,11 +8,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
 from trl.generation.vllm_generation import VLLMGeneration
 
 from tests.method.test_trainer_formula import SHAPING, run
 from tests.method.test_vllm import Stub
+from tests.support.tiny_llama import random_llama
 from thinklab.config.experiment import Experiment
 from thinklab.errors import TrainingError
 from thinklab.vllm_sync import keep_base_frozen
@@ -41,18 +41,7 @@ class Engine:
 
 
 def student(dtype: torch.dtype, **lora):
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            hidden_size=64,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            vocab_size=101,
-            tie_word_embeddings=False,
-        )
-    ).to(dtype)
+    model = random_llama(101, 64, 96, layers=2, heads=4, num_key_value_heads=2, tie_word_embeddings=False).to(dtype)
     model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False, **lora))
     for parameter in model.parameters():
         if parameter.requires_grad:

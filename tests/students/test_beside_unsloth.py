@@ -10,6 +10,7 @@ import torch
 from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, LlamaForCausalLM
 
+from tests.support.teacher_requests import two_requests
 from thinklab.behavior.behavior import load_behavior
 from thinklab.config.experiment import Experiment
 from thinklab.config.load import load_config
@@ -40,20 +41,6 @@ SMALL = [
 
 def config(*more):
     return load_config(resource_dir("examples") / "demo-self-check.yaml", [*SMALL, *more])
-
-
-def ask(text="2+3?", tokens=6):
-    return [
-        TeacherRequest(
-            id=str(k),
-            messages=({"role": "user", "content": q},),
-            example=Example("1", q, "5"),
-            response="5",
-            behavior="self-check",
-            max_tokens=tokens,
-        )
-        for k, q in enumerate([text, "4"])
-    ]
 
 
 @pytest.fixture
@@ -101,7 +88,7 @@ def test_a_teacher_in_an_unsloth_student_asks_its_own_generate(name, options, st
         monkeypatch.setattr(
             kind, "_sample", lambda self, *a, kind=kind, real=kind._sample, **k: used.append(kind) or real(self, *a, **k)
         )
-    load_teacher(name, student=student, **options).reply(ask())
+    load_teacher(name, student=student, **options).reply(two_requests())
     assert set(used) == {GenerateSampler}
 
 
@@ -109,7 +96,7 @@ def test_a_teacher_in_an_unsloth_student_asks_its_own_generate(name, options, st
 def test_a_prompt_longer_than_the_kernels_are_ready_for_is_rejected(name, options, student):
     student.model.max_seq_length = 450
     assert student.max_positions == 450
-    long, short = load_teacher(name, student=student, **options).reply(ask("1+2 " * 200))
+    long, short = load_teacher(name, student=student, **options).reply(two_requests("1+2 " * 200))
     assert long.error == "prompt-too-long" and "room for 450" in long.detail and short.error != "prompt-too-long"
 
 

@@ -5,8 +5,6 @@ What an export of such a student says: tests/export/test_export.py. The same und
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 import torch
 
@@ -18,6 +16,7 @@ from tests.method.test_logprobs import plain, ragged
 from tests.method.test_trainer_formula import written_formula
 from tests.support.fake_server import KEY, Server
 from tests.support.short_check import RULE, SHORT_CHECK
+from tests.support.small_runs import guidance_of, resumed_after_one_step
 from tests.support.tiny_llama import make_llama
 from thinklab.config.load import load_config
 from thinklab.config.shipped import resource_dir
@@ -144,11 +143,8 @@ def test_two_steps_with_each_kind_of_teacher(name, folder, trained, tmp_path, mo
             options = options.replace(mark, str(place))
         session = build(config(folder, f"teacher={options}"), tmp_path / "run")
         session.train()
-    rows = list(session.run.read("rollouts"))
-    asked = [r["guidance"] for r in rows if r["guidance"]]
-    assert is_4_bit(session.student) and session.trainer.state.global_step == 2 and len(rows) == 8 and asked
-    reasons = {g["reason"] for g in asked if g["status"] == "rejected"}
-    assert not reasons & {"prompt-too-long", "teacher-failed", "bad-request", "connection"}, reasons
+    asked, reasons = guidance_of(session, answers=8)
+    assert is_4_bit(session.student)
     if name in ("scripted", "anthropic", "openai", "replay"):
         assert "accepted" in {g["status"] for g in asked}
     if name in ("self", "continuation") or name.startswith("local"):
@@ -159,13 +155,8 @@ def test_two_steps_with_each_kind_of_teacher(name, folder, trained, tmp_path, mo
 
 def test_a_resumed_run_goes_on_as_the_whole_one(folder, trained, tmp_path):
     session, _ = trained
-    shutil.copytree(session.run.path, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "checkpoints" / "checkpoint-2")
-    again = build(config(folder), tmp_path / "run", resume=True)
-    again.train(resume=True)
-    assert is_4_bit(again.student) and again.trainer.state.global_step == 2
-    mine, theirs = (list(s.run.read("rollouts")) for s in (again, session))
-    assert [r["text"] for r in mine] == [r["text"] for r in theirs]
+    again = resumed_after_one_step(session, config(folder), tmp_path / "run")
+    assert is_4_bit(again.student)
     whole = {n: p for n, p in session.student.model.named_parameters() if p.requires_grad}
     for name, parameter in again.student.model.named_parameters():
         if name in whole:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
-from datasets import Dataset
-from trl import GRPOConfig
 
+from tests.support.grpo import cpu_config, question_rows
 from tests.support.tokenizer_kinds import llama2, lossy, thinking, tiny_model
 from thinklab import load_behavior
 from thinklab.config.experiment import Experiment
@@ -66,38 +65,31 @@ class OnTheNetwork:
         return self.submit(requests).result()
 
 
+QUESTION = "Tom has 12 figs and finds 7 more. How many?"
+
+
 def think_trainer(folder, reward, response_template=True, template_kwargs=None):
     tokenizer, teacher = thinking(response_template), OnTheNetwork()
     ids = [*tokenizer(THOUGHT)["input_ids"], tokenizer.eos_token_id]
     guide = Guide(teacher, [(load_behavior("self-check"), 1.0)], tokenizer, Schedule(1.0))
-    config = GRPOConfig(
+    config = cpu_config(
         output_dir=str(folder),
-        report_to="none",
-        save_strategy="no",
-        use_cpu=True,
-        bf16=False,
         max_steps=1,
         per_device_train_batch_size=8,
         num_generations=4,
         max_completion_length=96,
-        disable_tqdm=True,
         remove_unused_columns=False,
-        gradient_checkpointing=False,
         chat_template_kwargs=template_kwargs,
     )
-    rows = [
-        {"prompt": [{"role": "user", "content": "Tom has 12 figs and finds 7 more. How many?"}], "example_id": str(k)}
-        for k in range(8)
-    ]
     return ThinkTuningTrainer(
         model=tiny_model(tokenizer),
         args=config,
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=question_rows([QUESTION], 8),
         reward_funcs=[reward],
         guide=guide,
         sampler=Says(ids),
-        examples={str(k): Example(str(k), rows[k]["prompt"][0]["content"], "19") for k in range(8)},
+        examples={str(k): Example(str(k), QUESTION, "19") for k in range(8)},
     )
 
 

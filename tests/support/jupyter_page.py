@@ -16,6 +16,9 @@ from typing import Any
 
 import nbformat
 
+from tests.conftest import ROOT
+from tests.support.widget_page import browser
+
 PATIENCE_MS = 240_000  # for a kernel on a busy machine
 TOKEN = "test"
 PROMPTS = "[...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(c => c.querySelector('.jp-InputPrompt').textContent)"
@@ -95,6 +98,24 @@ def write_notebook(path: Path, cells: list[str]) -> None:
         metadata={"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
     )
     nbformat.write(notebook, path)
+
+
+@contextmanager
+def open_notebook(folder: Path, name: str, width: int = 900, height: int = 1600) -> Iterator[Notebook]:
+    """``folder/name`` in a JupyterLab and a Chromium of its own. At the end no script of the page may have thrown anything."""
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with browser() as chromium, server(folder, environment) as address:
+        page = chromium.new_page(viewport={"width": width, "height": height})
+        thrown: list[str] = []
+        page.on("pageerror", lambda error: thrown.append(str(error)))
+        yield Notebook(page, address, name)
+        assert not thrown, thrown
+
+
+def shoot(page: Any, name: str) -> None:
+    """A screenshot in the folder that ``THINKLAB_SCREENSHOTS`` names, to look at what a test saw; nothing without one."""
+    if folder := os.environ.get("THINKLAB_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png")
 
 
 class Notebook:

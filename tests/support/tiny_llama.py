@@ -1,13 +1,31 @@
-"""A Llama with random weights and thinklab's own tokenizer, written as a plain Hugging Face folder."""
+"""A Llama with random weights: as a model, and with thinklab's own tokenizer as a plain Hugging Face folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from thinklab.students.make_tiny import build_tokenizer
+
+
+def random_llama(
+    vocabulary: int, hidden: int, inner: int, layers: int, heads: int, seed: int = 0, **more: Any
+) -> LlamaForCausalLM:
+    """A model in the default type whose weights follow from ``seed``; ``more`` are fields of ``LlamaConfig``."""
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=hidden,
+            intermediate_size=inner,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            **more,
+        )
+    )
 
 
 def make_llama(
@@ -28,24 +46,22 @@ def make_llama(
         ends: about how likely an answer ends at each token; 0 leaves that to chance (1 / vocabulary).
     """
     tokenizer = build_tokenizer()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        vocab_size=vocabulary or len(tokenizer),
-        max_position_embeddings=positions,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        tie_word_embeddings=not ends,
-        rope_theta=500_000.0,
-    )
     torch.set_default_dtype(torch.bfloat16)
     try:
-        model = LlamaForCausalLM(config)
+        model = random_llama(
+            vocabulary or len(tokenizer),
+            hidden,
+            inner,
+            layers,
+            heads,
+            num_key_value_heads=kv_heads,
+            max_position_embeddings=positions,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            tie_word_embeddings=not ends,
+            rope_theta=500_000.0,
+        )
     finally:
         torch.set_default_dtype(torch.float32)
     if ends:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
 from tokenizers import ByteLevelBPETokenizer
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import ROOT
+from tests.support.tiny_llama import random_llama
 from thinklab.config.load import load_config
 from thinklab.experiment.train import run_experiment
 from thinklab.run.folder import RunFolder
@@ -35,22 +35,9 @@ def model_folder(tmp_path_factory):
     )
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=4096,
-            pad_token_id=0,
-            eos_token_id=1,
-            bos_token_id=None,
-        )
-    )
-    model.save_pretrained(folder)
+    ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
+    more = {"num_key_value_heads": 2, "max_position_embeddings": 4096, **ids}
+    random_llama(len(tokenizer), 64, 128, layers=2, heads=4, **more).save_pretrained(folder)
     return folder, data
 
 

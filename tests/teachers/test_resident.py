@@ -3,8 +3,9 @@ import copy
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer
 
+from tests.support.tiny_llama import random_llama
 from thinklab.errors import TeacherError
 from thinklab.students import TINY
 from thinklab.teachers import load_teacher
@@ -24,19 +25,8 @@ def tokenizer():
 
 @pytest.fixture
 def base(tokenizer):
-    torch.manual_seed(1)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=4096,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    return random_llama(len(tokenizer), 64, 128, layers=2, heads=2, seed=1, max_position_embeddings=4096, **ids)
 
 
 @pytest.fixture

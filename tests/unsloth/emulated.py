@@ -10,14 +10,13 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 
 from tests.support.fake_server import KEY, Server
 from tests.support.short_check import RULE, SHORT_CHECK
+from tests.support.small_runs import guidance_of
 from tests.support.tiny_llama import make_llama
 from tests.support.unsloth_emulation import nf4
 from thinklab.config.experiment import Experiment
 from thinklab.experiment.build import build
 from thinklab.students import load_student
-from thinklab.teachers import TeacherRequest
 from thinklab.teachers.unpatched import unpatched
-from thinklab.types import Example
 
 SHAPE = {"hidden": 16, "inner": 32, "layers": 1, "heads": 2, "kv_heads": 1}
 MESSAGES = [{"role": "user", "content": "2+3?"}]
@@ -138,23 +137,4 @@ def two_steps(options, folder, tmp_path, monkeypatch, adapter=False, **places):
         if adapter:
             stirred(session.student)
         session.train()
-    rows = list(session.run.read("rollouts"))
-    asked = [r["guidance"] for r in rows if r["guidance"]]
-    assert session.trainer.state.global_step == 2 and len(rows) == 4 and asked
-    reasons = {g["reason"] for g in asked if g["status"] == "rejected"}
-    assert not reasons & {"prompt-too-long", "teacher-failed", "bad-request", "connection"}, reasons
-    return asked, reasons
-
-
-def ask(text="2+3?", tokens=6):
-    return [
-        TeacherRequest(
-            id=str(k),
-            messages=({"role": "user", "content": q},),
-            example=Example("1", q, "5"),
-            response="5",
-            behavior="short-check",
-            max_tokens=tokens,
-        )
-        for k, q in enumerate([text, "4"])
-    ]
+    return guidance_of(session, answers=4)

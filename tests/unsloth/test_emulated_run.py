@@ -15,10 +15,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.method.test_trainer_formula import written_formula
+from tests.support.small_runs import resumed_after_one_step
 from tests.support.tiny_llama import make_llama
 from tests.unsloth.emulated import MESSAGES, SHAPE, experiment, plain_twin, two_steps
 from thinklab.errors import RunError
-from thinklab.experiment.build import build
 from thinklab.export.export import save
 from thinklab.run.checkpoints import COMPLETE, mark
 from thinklab.teachers.unpatched import unpatched
@@ -48,13 +48,7 @@ def test_two_steps_with_a_teacher_have_the_loss_and_gradients_of_the_formula(fol
 
 def test_a_resumed_run_goes_on_as_the_whole_one(folder, trained, tmp_path):
     session, _ = trained
-    shutil.copytree(session.run.path, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "checkpoints" / "checkpoint-2")
-    again = build(experiment(folder), tmp_path / "run", resume=True)
-    again.train(resume=True)
-    assert again.trainer.state.global_step == 2
-    mine, theirs = (list(s.run.read("rollouts")) for s in (again, session))
-    assert [r["text"] for r in mine] == [r["text"] for r in theirs]
+    again = resumed_after_one_step(session, experiment(folder), tmp_path / "run")
     whole = {n: p for n, p in session.student.model.named_parameters() if "lora_" in n}
     for name, parameter in again.student.model.named_parameters():
         if name in whole:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.lab.conftest import SMALL
-from tests.support.jupyter_page import Notebook, server, write_notebook
-from tests.support.widget_page import browser
+from tests.support.jupyter_page import open_notebook, shoot, write_notebook
 from thinklab.run.folder import RunFolder
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -24,11 +21,6 @@ CELLS = [
 
 def test_the_keys_go_to_the_pane_and_an_old_pane_says_that_it_is_dead(tmp_path):
     write_notebook(tmp_path / "review.ipynb", CELLS)
-    shots = os.environ.get("THINKLAB_SCREENSHOTS")  # a folder, to look at what the test saw
-
-    def shoot(name):
-        if shots:
-            notebook.page.screenshot(path=f"{shots}/jupyter-{name}.png")
 
     def decisions():
         return [line["action"] for line in RunFolder(tmp_path / "run").read("reviews")]
@@ -36,14 +28,8 @@ def test_the_keys_go_to_the_pane_and_an_old_pane_says_that_it_is_dead(tmp_path):
     def saved():
         page.wait_for_function("document.querySelector('.tl-saved').textContent === 'all saved'")
 
-    with (
-        browser() as chromium,
-        server(tmp_path, {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}) as address,
-    ):
-        page = chromium.new_page(viewport={"width": 900, "height": 800})
-        thrown = []
-        page.on("pageerror", lambda error: thrown.append(str(error)))
-        notebook = Notebook(page, address, "review.ipynb")
+    with open_notebook(tmp_path, "review.ipynb", height=800) as notebook:
+        page = notebook.page
         notebook.run(0)
         cells = page.locator(".jp-Notebook .jp-Cell").count()
 
@@ -61,7 +47,7 @@ def test_the_keys_go_to_the_pane_and_an_old_pane_says_that_it_is_dead(tmp_path):
             box = page.locator(selector).bounding_box()
             assert box["y"] >= 0 and box["y"] + box["height"] <= 800, selector
         page.wait_for_selector(".tl-group-table tbody tr")
-        shoot("focus")
+        shoot(page, "jupyter-focus")
 
         # somebody who types in another cell keeps the keyboard, and the pane says so
         notebook.cell(2).locator(".cm-content").click()
@@ -86,7 +72,7 @@ def test_the_keys_go_to_the_pane_and_an_old_pane_says_that_it_is_dead(tmp_path):
         page.locator(".tl-box").click()
         page.keyboard.type("lost?")
         assert "lost?" not in page.input_value(".tl-box")
-        shoot("dead")
+        shoot(page, "jupyter-dead")
 
         notebook.wait_for_kernel()
         notebook.run(0)
@@ -97,4 +83,3 @@ def test_the_keys_go_to_the_pane_and_an_old_pane_says_that_it_is_dead(tmp_path):
         )
         page.wait_for_function("document.activeElement?.classList.contains('tl-review')")
         assert page.input_value(".tl-box") == "I check: typed before the restart. So \\boxed{1}."  # the draft was on disk
-        assert not thrown
