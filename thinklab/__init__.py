@@ -4,7 +4,22 @@ Names are loaded on first use, so that ``import thinklab`` is cheap.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # a type checker does not run __getattr__
+    from thinklab import aas as aas
+    from thinklab.behavior.behavior import Behavior as Behavior
+    from thinklab.behavior.behavior import load_behavior as load_behavior
+    from thinklab.experiment.probe_api import probe as probe
+    from thinklab.lab.lab import Lab as Lab
+    from thinklab.students import load_student as load_student
+    from thinklab.tasks import load_task as load_task
+    from thinklab.tasks.base import Task as Task
+    from thinklab.teachers import load_teacher as load_teacher
+    from thinklab.teachers.protocols import Teacher as Teacher
+    from thinklab.trainer import ThinkTuningTrainer as ThinkTuningTrainer
+
+    __version__: str
 
 _NAMES = {
     "Behavior": "thinklab.behavior.behavior",

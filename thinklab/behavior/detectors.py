@@ -214,7 +214,7 @@ def _entry_point(spec: PythonSpec) -> Callable[[str], Any]:
             f"installed: {known} (entry points of the group {ENTRY_POINTS!r})"
         )
     try:
-        detector = found[spec.python].load()(**spec.options)
+        detector: Callable[[str], Any] = found[spec.python].load()(**spec.options)
     except Exception as err:
         raise BehaviorError(f"the detector {spec.python!r} cannot be made: {type(err).__name__}: {err}") from err
     check_call(detector, "the detector", ["text"], f"the detector {spec.python!r}", BehaviorError)

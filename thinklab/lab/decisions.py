@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from thinklab.errors import LabError
 from thinklab.review.waiting import Waiting
@@ -11,9 +11,11 @@ from thinklab.types import Guidance
 
 if TYPE_CHECKING:
     from thinklab.lab.engine import Engine
+    from thinklab.review import queue
+    from thinklab.review.item import Item
     from thinklab.review.queue import ReviewQueue
 
-Auto = str | Callable[..., Any]
+Auto: TypeAlias = "Literal['accept', 'accept_if_detected', 'reject'] | Callable[[Item], bool | str | None]"
 """``accept``, ``accept_if_detected``, ``reject``, or a function of a ``review.Item`` that returns True (accept), False
 (reject), a text (edit) or None (leave it open)."""
 
@@ -76,7 +78,7 @@ class Decisions:
             self._queue = None
 
 
-def policy(auto: Auto) -> Auto:
+def policy(auto: Auto) -> queue.Auto:
     """``auto`` as ``ReviewQueue.apply`` takes it."""
     if auto == "reject":
         return lambda item: False

@@ -29,6 +29,7 @@ from thinklab.review.waiting import Waiting, asked_for
 from thinklab.types import Batch
 
 if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: Unsloth must come before it
+    from thinklab.export.export import Kind
     from thinklab.lab.control import Comparison
     from thinklab.lab.results import LabProbe, LabReach
     from thinklab.review.queue import ReviewQueue
@@ -73,8 +74,7 @@ class Lab(LabViews):
             self._say(f"this run is finished; on record is {batch_text(self._past.batch)}")
             return self._past.batch
         waited = engine.waiting is not None
-        self._to_batch()
-        batch = engine.waiting.batch
+        batch = self._to_batch().batch
         self._say(f"{'the batch that was waiting: ' if waited else ''}{batch_text(batch)}. Next: {self._status().next}")
         return batch
 
@@ -87,8 +87,7 @@ class Lab(LabViews):
         Raises:
             TeacherError: when it cannot work, or nothing was answered; call again when it can.
         """
-        waiting = self._mine(batch, "guide")
-        engine = self._engine
+        waiting, engine = self._mine(batch, "guide"), self._open()
         if engine.guide is None:
             self._say(f"the method {self.config.loss.method!r} has no teacher. Next: lab.update(batch)")
             return Proposals(waiting.batch, {})
@@ -165,12 +164,11 @@ class Lab(LabViews):
         Raises:
             LabError: when guidance is undecided, or ``guide`` was not called; the message says how to go on.
         """
-        waiting = self._mine(batch, "update")
+        waiting, engine = self._mine(batch, "update"), self._open()
         if self._past is not None:
-            self._say(f"step {waiting.batch.step + self._engine.span} was trained before; these are its figures")
-            return finished.metrics(self.run, waiting, self._engine.span)
+            self._say(f"step {waiting.batch.step + engine.span} was trained before; these are its figures")
+            return finished.metrics(self.run, waiting, engine.span)
         guidance = self._decisions.guidance(waiting, auto)
-        engine = self._engine
         self._to_batch()
         learned = engine.learn(waiting, guidance)
         line = Metrics({k: v for part in engine.lines for k, v in part.items()}, learned)
@@ -259,14 +257,14 @@ class Lab(LabViews):
         Raises:
             LabError: before ``guide``, or where no guidance is usable.
         """
-        waiting = self._mine(batch, "reach")
+        waiting, engine = self._mine(batch, "reach"), self._open()
         if not waiting.guided:
             raise LabError("the teacher has not been asked yet: lab.guide(batch) first")
         if self._past is None:
             self._to_batch()
         else:
-            self._engine.stand()
-        return self._engine.reach(waiting)
+            engine.stand()
+        return engine.reach(waiting)
 
     def compare(self, overrides: Iterable[str] = (), questions: int | None = None, samples: int | None = None) -> Comparison:
         """This run beside plain GRPO: the same reward, questions, seeds and steps, no teacher. Runs the control first.
@@ -295,7 +293,7 @@ class Lab(LabViews):
 
     # ---- what there is
 
-    def save(self, kind: str = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
+    def save(self, kind: Kind = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
         """The student as last saved, in a folder with a model card: ``adapter``, ``merged`` or ``gguf``; see ``thinklab.export``.
 
         Args:
@@ -313,7 +311,7 @@ class Lab(LabViews):
         self._say(f"saved in {folder}")
         return folder
 
-    def push(self, repo: str, kind: str = "adapter", *, private: bool = True, ask: Callable[[str], bool] | None = None) -> str:
+    def push(self, repo: str, kind: Kind = "adapter", *, private: bool = True, ask: Callable[[str], bool] | None = None) -> str:
         """Save and upload to the hub as ``repo``; lists what would leave this machine and asks first. ``""``: it was a no."""
         from thinklab.export.export import push
 
@@ -343,6 +341,7 @@ class Lab(LabViews):
             engine.sample()
         if not engine.at_batch:
             raise LabError(f"the training ended before it had sampled: {engine.session.stopped or 'no reason given'}")
+        assert engine.waiting is not None, "the training stands where a batch waits"
         return engine.waiting
 
     def _all_done(self) -> LabError:

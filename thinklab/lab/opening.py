@@ -25,7 +25,10 @@ from thinklab.students import unsloth_first
 from thinklab.types import Batch, Guidance
 
 if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: Unsloth must come before it
+    from thinklab.behavior.behavior import Behavior
     from thinklab.lab.engine import Engine
+    from thinklab.students.base import Student
+    from thinklab.tasks.base import Task
 
 _OPEN: weakref.WeakValueDictionary[Path, OpenRun] = weakref.WeakValueDictionary()
 
@@ -35,7 +38,7 @@ class OpenRun:
 
     def __init__(
         self,
-        config: str | Path | Mapping | Experiment | None = None,
+        config: str | Path | Mapping[str, Any] | Experiment | None = None,
         *,
         out: str | Path | None = None,
         overrides: Iterable[str] = (),
@@ -128,15 +131,15 @@ class OpenRun:
         return RunFolder(self.path)
 
     @property
-    def student(self):
+    def student(self) -> Student:
         return self._open().session.student
 
     @property
-    def task(self):
+    def task(self) -> Task:
         return self._open().session.data.task
 
     @property
-    def behaviors(self):
+    def behaviors(self) -> list[Behavior]:
         return self._open().session.teaching.behaviors
 
     def _status(self) -> Status:

@@ -120,9 +120,9 @@ class LabViews(OpenRun):
 
         engine = self._open()
         waiting, guide = engine.waiting or self._past, engine.guide
-        if batch is None and waiting is None:
+        asked = batch or (waiting.batch if waiting is not None else None)
+        if asked is None:
             raise LabError("there is no batch yet: batch = lab.rollout() first")
-        asked = batch or waiting.batch
         if guide is None:
             raise LabError(f"the method {self.config.loss.method!r} has no teacher, so there is no behavior to ask for")
         rewards = engine.trainer.score

@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm.std import tqdm
 
 from thinklab.errors import LabError
 
+T = TypeVar("T")
 POLL_S = 0.05
 NOTEBOOK_COLUMNS, NOTEBOOK_EVERY_S = 88, 0.5
 PLAIN_EVERY_S = 10.0  # seconds between two lines where stderr is not a terminal
@@ -59,9 +60,9 @@ class Worker:
 
     def __init__(self, train: Callable[[], None]):
         self._train = train
-        self._commands: queue.SimpleQueue[tuple[str, Any, Future]] = queue.SimpleQueue()
-        self._moving: Future | None = None  # of the advance under way
-        self._behind: Future | None = None  # of a call that the caller no longer waits for
+        self._commands: queue.SimpleQueue[tuple[str, Any, Future[Any]]] = queue.SimpleQueue()
+        self._moving: Future[Any] | None = None  # of the advance under way
+        self._behind: Future[Any] | None = None  # of a call that the caller no longer waits for
         self._order: Any = None
         self._thread: threading.Thread | None = None
         self._turn = threading.Lock()
@@ -76,13 +77,15 @@ class Worker:
 
     # ---- the caller's side
 
-    def call(self, function: Callable[[], Any], quiet: bool = False) -> Any:
+    def call(self, function: Callable[[], T], quiet: bool = False) -> T:
         """Run ``function`` on the worker's thread; its result, or what it raised."""
-        return self._do("call", function, quiet)
+        found: T = self._do("call", function, quiet)
+        return found
 
     def advance(self, order: Any = None) -> str:
         """Hand ``order`` to the training and wait until it pauses again; the new ``place``."""
-        return self._do("advance", order, False)
+        place: str = self._do("advance", order, False)
+        return place
 
     @property
     def busy(self) -> bool:
@@ -127,7 +130,7 @@ class Worker:
                 pass
         self._behind = None
 
-    def _wait(self, future: Future, quiet: bool) -> Any:
+    def _wait(self, future: Future[Any], quiet: bool) -> Any:
         self._behind = future
         asked = False
         with bar(self.progress, quiet or self.quiet) as draw:

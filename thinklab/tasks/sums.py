@@ -74,7 +74,7 @@ TEST_SHARE = 4  # one in four
 
 
 @lru_cache
-def _held_out() -> tuple[frozenset, frozenset]:
+def _held_out() -> tuple[frozenset[tuple[int, int]], frozenset[tuple[int, int, int, int]]]:
     """(pairs, quadruples) that belong to the test split."""
     pairs = [(a, b) for a in FIRST for b in OTHERS]
     quads = [(a, b, c, d) for a, b in pairs for c in OTHERS for d in OTHERS]

@@ -4,9 +4,16 @@ Importing this package imports no widget library: each view is loaded when it is
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thinklab.errors import WidgetsMissing
+
+if TYPE_CHECKING:  # a type checker does not run __getattr__
+    from thinklab.widgets.aas_explorer import AasExplorer as AasExplorer
+    from thinklab.widgets.before_after import side_by_side as side_by_side
+    from thinklab.widgets.behavior_studio import BehaviorStudio as BehaviorStudio
+    from thinklab.widgets.review_pane import ReviewPane as ReviewPane
+    from thinklab.widgets.token_html import token_view as token_view
 
 LIBRARIES = ("anywidget", "ipywidgets", "traitlets")
 """They come with the extra ``notebook``."""
@@ -17,7 +24,7 @@ _NAMES = {
     "token_view": "token_html",
     "side_by_side": "before_after",
 }
-__all__ = list(_NAMES)
+__all__ = ["AasExplorer", "BehaviorStudio", "ReviewPane", "side_by_side", "token_view"]
 
 
 def __getattr__(name: str) -> Any:
