@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from thinklab.config.experiment import Experiment
 from thinklab.errors import TrainingError
@@ -136,6 +136,7 @@ def _nothing_stays(trainer: ThinkTuningTrainer) -> Iterator[None]:
     """Random states, gradients, metrics and everything that is set on the model are put back: each module's mode, its flag for
     checkpointing, the buffers and marks of Unsloth's generation."""
     model, tokenizer = trainer.model, trainer.processing_class
+    assert isinstance(tokenizer, PreTrainedTokenizerBase), "the trainer takes text alone"
     side = tokenizer.padding_side
     holders = [
         *model.modules(),

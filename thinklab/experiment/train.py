@@ -29,9 +29,10 @@ from thinklab.students import unsloth_first
 from thinklab.teachers.protocols import RefusesAboveCap, SumsUp
 
 Say = Callable[[str], None]
+OnMetrics = Callable[[dict[str, Any]], None]
 Alongside = Callable[[Any], AbstractContextManager[None]]
 """What is open while a session trains, such as the page on which people review its batches."""
-Listen = Callable[[Experiment], AbstractContextManager[Callable[[dict], None] | None]]
+Listen = Callable[[Experiment], AbstractContextManager[OnMetrics | None]]
 
 
 def train(
@@ -111,7 +112,7 @@ def run_experiment(
     config: Experiment,
     out: Path,
     resume: bool = False,
-    on_metrics: Callable[[dict], None] | None = None,
+    on_metrics: OnMetrics | None = None,
     say: Say = lambda text: None,
     alongside: Alongside | None = None,
 ) -> dict[str, Any]:
@@ -165,9 +166,10 @@ def _only_probe(config: Experiment, out: Path, steps: int, say: Say) -> dict[str
         say(f"{out} is finished: all {steps} steps are trained and probed. Nothing was trained, and no teacher was asked")
         return known
     say(f"{out}: all {steps} steps are trained; what is missing is the probe after training")
-    checkpoint, at = run.last_checkpoint(thorough=True)
+    found = run.last_checkpoint(thorough=True)
+    assert found is not None, "a run whose training has ended has its last checkpoint"
     session = build(config, out, True, ReadyMade(teacher=ScriptedTeacher(lambda request: None)), Audience(say))
-    session.load(checkpoint, at)
+    session.load(*found)
     return _probe_after(session, known, steps)
 
 
@@ -232,7 +234,7 @@ def _run(
     config: Experiment,
     out: Path,
     resume: bool,
-    on_metrics: Callable[[dict], None] | None,
+    on_metrics: OnMetrics | None,
     say: Say,
     alongside: Alongside | None,
 ) -> dict[str, Any]:
@@ -253,8 +255,8 @@ def _run(
         say(f"teacher, before the run: {cost}")
         if not resume:
             refuse_above_cap(session, cost)
-    if cost := teaching.estimate_judge(config, session.data):
-        say(f"judge, before the run: {cost}")
+    if judging := teaching.estimate_judge(config, session.data):
+        say(f"judge, before the run: {judging}")
     session.check_start()
     known = (session.run.read_json("probe.json") or {}) if resume else {}
     if "before" not in known:

@@ -28,17 +28,7 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
     micro = t.micro_batch or per_step
     return one_gpu(
         GRPOConfig(
-            output_dir=str(folder),
-            max_steps=t.steps,
-            learning_rate=t.learning_rate,
-            lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
-            warmup_steps=t.warmup_steps,
-            optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer],
-            adam_beta1=t.betas[0],
-            adam_beta2=t.betas[1],
-            adam_epsilon=1e-8,
-            weight_decay=t.weight_decay,
-            max_grad_norm=t.max_grad_norm,
+            **training_arguments(config, folder, t.steps),
             per_device_train_batch_size=micro,
             gradient_accumulation_steps=per_step // micro,
             steps_per_generation=t.questions * t.samples // micro,
@@ -72,27 +62,45 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
             use_liger_kernel=False,
             neftune_noise_alpha=None,
             average_tokens_across_devices=True,
-            shuffle_dataset=False,
-            **activation_checkpointing(t.gradient_checkpointing),
             **vllm_options(config),
-            **precision(config),
-            tf32=None,
-            use_cpu=not torch.cuda.is_available(),
-            save_strategy="steps",
-            save_steps=t.checkpoint_every or t.steps,
-            save_total_limit=2,
-            logging_steps=1,
-            logging_nan_inf_filter=False,
-            report_to="none",
-            disable_tqdm=True,
-            log_level="error",
-            seed=t.seed,
-            data_seed=t.seed,
-            dataloader_num_workers=0,
-            dataloader_pin_memory=False,
-            remove_unused_columns=False,
         )
     )
+
+
+def training_arguments(config: Experiment, folder: Path, steps: int) -> dict[str, Any]:
+    """What every training with this ``train`` section has in common, whatever its loss."""
+    t = config.train
+    return {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "learning_rate": t.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if t.decay == "constant" else t.decay,
+        "warmup_steps": t.warmup_steps,
+        "optim": {"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer],
+        "adam_beta1": t.betas[0],
+        "adam_beta2": t.betas[1],
+        "adam_epsilon": 1e-8,
+        "weight_decay": t.weight_decay,
+        "max_grad_norm": t.max_grad_norm,
+        "shuffle_dataset": False,
+        **activation_checkpointing(t.gradient_checkpointing),
+        **precision(config),
+        "tf32": None,
+        "use_cpu": not torch.cuda.is_available(),
+        "save_strategy": "steps",
+        "save_steps": t.checkpoint_every or steps,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "log_level": "error",
+        "seed": t.seed,
+        "data_seed": t.seed,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+        "remove_unused_columns": False,
+    }
 
 
 class Precision(TypedDict):

@@ -22,6 +22,7 @@ from thinklab.errors import LabError
 from thinklab.experiment.probe_run import paired
 from thinklab.experiment.questions import answer_limit
 from thinklab.experiment.session import Session
+from thinklab.guide.guide import Guide
 from thinklab.guide.one_by_one import ask, ask_again
 from thinklab.lab.as_it_was import random_state, set_random_state, trained_weights
 from thinklab.lab.learned import Learned, LearnedText
@@ -33,6 +34,7 @@ from thinklab.probing.sentences import sentences
 from thinklab.reports.console import rates
 from thinklab.review.queue import ReviewQueue
 from thinklab.review.waiting import ASK_AGAIN, Store, Waiting, same_rollouts
+from thinklab.rewards import Rewards
 from thinklab.teachers.resident import adapter_off, as_found
 from thinklab.types import Batch, Guidance, Rollout
 
@@ -73,6 +75,8 @@ class Engine:
     def __init__(self, session: Session):
         self.session, self.config, self.student = session, session.config, session.student
         self.guide, self.trainer, self.run = session.teaching.guide, session.trainer, session.run
+        assert isinstance(session.trainer.score, Rewards), "what build gives the trainer"
+        self.rewards = session.trainer.score
         self.store = Store(session.run)
         self.worker = Worker(self._train)
         self.waiting: Waiting | None = None
@@ -95,6 +99,12 @@ class Engine:
         session.listen(self._on_metrics)
 
     @property
+    def required_guide(self) -> Guide:
+        """The guide, where it is known that the method has one."""
+        assert self.guide is not None
+        return self.guide
+
+    @property
     def saved_step(self) -> int:
         found = self.run.last_checkpoint()
         return found[1] if found else 0
@@ -107,6 +117,7 @@ class Engine:
     def _load_last(self) -> None:
         """The last checkpoint's weights, for a run that has no step left to train."""
         found = self.run.last_checkpoint()
+        assert found is not None, "a run that has no step left has its last checkpoint"
         self.trainer.load_checkpoint(found[0])
         self.loaded_step = found[1]
 
@@ -186,8 +197,8 @@ class Engine:
         return ReviewQueue(
             waiting.batch.rollouts,
             waiting.proposals,
-            self.guide,
-            self.trainer.score,
+            self.required_guide,
+            self.rewards,
             self.run,
             ask=self._ask_again,
             by=by,
@@ -197,11 +208,11 @@ class Engine:
     def _ask_again(self, rollout: Rollout) -> Guidance | None:
         if self.worker.busy:
             raise LabError("the Lab is at work; ask again when the call has ended")
-        before = self.waiting.proposals.get(rollout.id)
+        before = None if self.waiting is None else self.waiting.proposals.get(rollout.id)
         behaviors = {b.name: b for b in self.session.teaching.behaviors}
         behavior = behaviors[before.behavior] if before is not None else self.session.teaching.behaviors[0]
         try:
-            return self.worker.call(lambda: ask_again(self.guide, rollout, behavior, before), quiet=True)
+            return self.worker.call(lambda: ask_again(self.required_guide, rollout, behavior, before), quiet=True)
         finally:
             self.note_costs()
 
@@ -283,10 +294,11 @@ class Engine:
         if self.guide is not None:
             self.guide.failed = ""
         if self.run.last_checkpoint() is None:
+            initial = self._initial or {}
             with torch.no_grad():
                 for name, parameter in self.student.model.named_parameters():
-                    if name in self._initial:
-                        parameter.copy_(self._initial[name])
+                    if name in initial:
+                        parameter.copy_(initial[name])
 
     def _save_what_was_done(self) -> None:
         """A checkpoint of the steps since the last one, where the weights are those of whole generations."""
@@ -337,7 +349,7 @@ class Engine:
             return self._unattended(rollouts, step, generation, self._order)
         self.worker.progress.done = self.worker.progress.total or 0
         if self.waiting is None or not same_rollouts(self.waiting.batch.rollouts, rollouts):
-            scored = tuple(self.trainer.score(rollouts))
+            scored = tuple(self.rewards(rollouts))
             self.waiting = self.store.begin(Batch(generation, step, scored, guide.gamma(step) if guide else 0.0))
         order = self._pause(BATCH)
         self._order = order
@@ -349,7 +361,7 @@ class Engine:
             self.worker.progress.begin("update", self.span * micro)
         return guide.splice(rollouts, order.guidance or {}) if guide is not None else list(rollouts)
 
-    def _unattended(self, rollouts, step, generation, order: Run) -> list[Rollout]:
+    def _unattended(self, rollouts: Sequence[Rollout], step: int, generation: int, order: Run) -> list[Rollout]:
         guide = self.guide
         if guide is None:
             return list(rollouts)
@@ -360,20 +372,20 @@ class Engine:
             self.ask(waiting, rollouts)
         except Exception:
             if not waiting.key:  # nobody is asked twice about what was answered before the failure
-                kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.trainer.score(rollouts))))
+                kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.rewards(rollouts))))
                 self.store.add(kept, waiting.proposals.values())
                 self.waiting = kept
             raise
         self.waiting = None
         if order.policy == "accept" and not waiting.key:
             return guide.splice(rollouts, waiting.proposals)
-        queue = ReviewQueue(rollouts, waiting.proposals, guide, self.trainer.score, self.run, by=order.by)
+        queue = ReviewQueue(rollouts, waiting.proposals, guide, self.rewards, self.run, by=order.by)
         queue.apply(order.policy)
         return guide.splice(rollouts, queue.decided())
 
     def ask(self, waiting: Waiting, rollouts: Sequence[Rollout] | None = None, show: bool = False) -> None:
         """Ask the teacher about all that were chosen and have no reply yet."""
-        guide, batch = self.guide, waiting.batch
+        guide, batch = self.required_guide, waiting.batch
         rollouts = batch.rollouts if rollouts is None else rollouts
         known = {i for i, g in waiting.proposals.items() if g.reason not in ASK_AGAIN}
         chosen = [(r, b) for r, b in guide.choose(rollouts, batch.step, batch.generation) if r.id not in known]

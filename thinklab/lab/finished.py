@@ -44,7 +44,7 @@ def queue(engine: Engine, past: Waiting) -> ReviewQueue:
     from thinklab.review.queue import ReviewQueue  # not at the head: it imports transformers, and Unsloth must come before that
 
     held = bool(past.key)  # somebody decided in a Lab, and reviews.jsonl says what
-    found = ReviewQueue(past.batch.rollouts, past.proposals, engine.guide, engine.trainer.score, engine.run if held else None)
+    found = ReviewQueue(past.batch.rollouts, past.proposals, engine.required_guide, engine.rewards, engine.run if held else None)
     if not held:
         trained = {line["id"]: line["guidance"] for line in engine.run.read("rollouts") if line["id"] in past.proposals}
 

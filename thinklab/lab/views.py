@@ -125,7 +125,7 @@ class LabViews(OpenRun):
             raise LabError("there is no batch yet: batch = lab.rollout() first")
         if guide is None:
             raise LabError(f"the method {self.config.loss.method!r} has no teacher, so there is no behavior to ask for")
-        rewards = engine.trainer.score
+        rewards = engine.rewards
         return TeacherTable(
             [
                 engine.worker.call(partial(comments, name, teacher, asked, guide, rewards, wanted), quiet=True)

@@ -12,7 +12,7 @@ itself is ``loss: {method: grpo}`` without a ``baseline`` section. ``usage.json`
 
 from __future__ import annotations
 
-from thinklab.experiment.baselines.fit import fit, steps_for
+from thinklab.experiment.baselines.fit import baseline_of, fit, steps_for
 from thinklab.experiment.baselines.sft import train_sft
 from thinklab.experiment.baselines.star import samples_per_round, train_star
 from thinklab.experiment.baselines.texts import Text
@@ -29,7 +29,7 @@ def train_baseline(session: Session, resume: bool = False) -> int:
         ThinklabError: when there is nothing to train on, or a text does not fit.
     """
     questions = questions_used(session)
-    train = {"sft": train_sft, "star": train_star}[session.config.baseline.kind]
+    train = {"sft": train_sft, "star": train_star}[baseline_of(session.config).kind]
     steps = train(session, questions, resume)
     used = {**usage(session.run), "questions": len(questions), "different_questions": len({e.id for e in questions})}
     session.run.write_json(FILE, {**used, "optimizer_steps": steps})

@@ -8,28 +8,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from thinklab.config.devices import one_gpu
-from thinklab.config.experiment import Experiment
+from thinklab.config.experiment import BaselineSection, Experiment
 from thinklab.errors import ConfigError, TrainingError
 from thinklab.experiment.baselines.texts import Text
 from thinklab.experiment.recorder import RunRecorder
 from thinklab.experiment.session import Session
 from thinklab.experiment.trained_student import load_weights
-from thinklab.experiment.trl_arguments import precision
+from thinklab.experiment.trl_arguments import training_arguments
 from thinklab.experiment.warm_up import WarmUpAboveZero
-from thinklab.interop.renamed_arguments import activation_checkpointing, upstream_warnings_off
+from thinklab.interop.peft_wrapper import without_peft
+from thinklab.interop.renamed_arguments import upstream_warnings_off
 from thinklab.run import checkpoints
 from thinklab.students.hf import lora_to_fp32
 
 
+def baseline_of(config: Experiment) -> BaselineSection:
+    """``baseline`` of a config that has one."""
+    assert config.baseline is not None, "only a run with a baseline is trained on texts"
+    return config.baseline
+
+
 def steps_for(config: Experiment, texts: int) -> int:
     """Optimizer steps for so many texts."""
-    return config.baseline.epochs * math.ceil(texts / config.baseline.batch)
+    baseline = baseline_of(config)
+    return baseline.epochs * math.ceil(texts / baseline.batch)
 
 
 def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, resume: bool = False) -> int:
@@ -65,8 +72,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     session.run.rewind(before + (found[1] if found else 0))
     order = list(texts)
     random.Random(f"texts {config.train.seed}").shuffle(order)
-    own_lora = hasattr(model, "get_base_model")
-    inner = model.get_base_model() if own_lora else model
+    inner = without_peft(model)
     own_forward = inner.__dict__.get("forward")  # TRL puts a forward of its own on the model and leaves it there
     trainer = TextTrainer(
         model=model,
@@ -74,7 +80,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
         args=sft_config(config, folder, steps),
         train_dataset=Dataset.from_list([t.row() for t in order]),
     )
-    if own_lora:
+    if inner is not model:
         lora_to_fp32(model)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SupervisedRecorder(session, before))
@@ -91,42 +97,16 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
 
 def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
     """The same learning rate, schedule, optimizer and precision as the GRPO run with this ``train`` section."""
-    t, b = config.train, config.baseline
-    micro = min(t.micro_batch or b.batch, b.batch)
+    batch = baseline_of(config).batch
+    micro = min(config.train.micro_batch or batch, batch)
     return one_gpu(
         SFTConfig(
-            output_dir=str(folder),
-            max_steps=steps,
-            learning_rate=t.learning_rate,
-            lr_scheduler_type="constant_with_warmup" if t.decay == "constant" else t.decay,
-            warmup_steps=t.warmup_steps,
-            optim={"adamw": "adamw_torch", "sgd": "sgd"}[t.optimizer],
-            adam_beta1=t.betas[0],
-            adam_beta2=t.betas[1],
-            weight_decay=t.weight_decay,
-            max_grad_norm=t.max_grad_norm,
+            **training_arguments(config, folder, steps),
             per_device_train_batch_size=micro,
-            gradient_accumulation_steps=b.batch // micro,
+            gradient_accumulation_steps=batch // micro,
             max_length=None,
             packing=False,
-            shuffle_dataset=False,
             dataset_kwargs={"skip_prepare_dataset": True},
-            **activation_checkpointing(t.gradient_checkpointing),
-            **precision(config),
-            use_cpu=not torch.cuda.is_available(),
-            save_strategy="steps",
-            save_steps=t.checkpoint_every or steps,
-            save_total_limit=2,
-            logging_steps=1,
-            logging_nan_inf_filter=False,
-            report_to="none",
-            disable_tqdm=True,
-            log_level="error",
-            seed=t.seed,
-            data_seed=t.seed,
-            dataloader_num_workers=0,
-            dataloader_pin_memory=False,
-            remove_unused_columns=False,
         )
     )
 
