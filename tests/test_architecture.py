@@ -116,3 +116,15 @@ def test_no_two_public_classes_of_one_name():
                 places.setdefault(node.name, []).append(name)
     twice = {name: found for name, found in places.items() if len(found) > 1}
     assert not twice, f"one name, one thing: {twice}"
+
+
+def test_tests_lie_in_rooms_of_the_same_names():
+    """``tests/method`` holds those of the files at the root of ``thinklab/``; what has no room of its own is named here."""
+    others = {"method", "support", "data", "golden", "docs", "gpu", "unsloth"}
+    rooms = {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
+    tests = {p.name for p in (ROOT / "tests").iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert tests - rooms == others and rooms <= tests
+    empty = {room for room in rooms if not list((ROOT / "tests" / room).glob("test_*.py"))}
+    assert not empty
+    helpers = {p for p in (ROOT / "tests").rglob("*.py") if not p.name.startswith(("test_", "conftest", "__init__"))}
+    assert {p.parent.name for p in helpers} <= {"support", "unsloth"}

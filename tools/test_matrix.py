@@ -28,7 +28,7 @@ TESTS = {
     "equal to stock TRL without a teacher": "tests/method/test_trainer_is_trl.py",
     "resumed after SIGKILL, the same weights": "tests/experiment/test_resume.py",
     "log-probs, every family's logits": "tests/method/test_logprobs.py",
-    "samplers": "tests/method/test_sampler.py tests/method/test_static_sampler.py",
+    "samplers": "tests/sampler/test_sampler.py tests/sampler/test_static_sampler.py",
     "through a data-parallel wrapper": "tests/method/test_data_parallel.py",
     "no warning from train, probe, eval, guide": "tests/cli/test_no_warnings.py tests/interop/test_renamed_arguments.py",
 }

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import MistralConfig, MistralForCausalLM
 
-from tests.method.test_sampler import QUESTIONS, sampler
+from tests.sampler.test_sampler import QUESTIONS, sampler
 from tests.support.tiny_llama import random_llama
 from thinklab import sampler as plain
 from thinklab.errors import TrainingError
