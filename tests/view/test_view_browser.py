@@ -137,6 +137,40 @@ def test_rollouts_are_found_filtered_and_opened(chromium, root):
         page.wait_for_function("() => location.hash.includes('11-6')")
 
 
+def test_rollouts_by_behavior_and_reward_guidance_raw_and_edited_and_a_probe_with_its_intervals(chromium, root):
+    make_run(root / "mixed", [rollout(k, 0, reward=k / 4, behavior="my-ending" if k % 2 else "self-check") for k in range(8)])
+    with served(root) as url, watched(chromium) as page:
+        go(page, url, "#/run/mixed/rollouts", ".tl-rollouts tbody tr")
+
+        def found() -> list[str]:
+            return page.locator(".tl-rollouts tbody tr").evaluate_all("rows => rows.map(r => r.dataset.id).sort()")
+
+        def fits(number: int) -> None:
+            page.wait_for_function("n => document.querySelector('.tl-pager').innerText.trim().endsWith(`of ${n}`)", arg=number)
+
+        page.get_by_label("behavior").select_option("my-ending")
+        fits(4)
+        assert found() == ["0-1", "0-3", "0-5", "0-7"]
+        for label, value, number in (("least reward", "0.7", 3), ("most reward", "1.3", 2)):
+            page.get_by_label(label).fill(value)
+            page.keyboard.press("Enter")
+            fits(number)
+        assert found() == ["0-3", "0-5"]
+
+        go(page, url, "#/run/one/guidance?status=edited", "[data-loaded] .tl-card")
+        card = page.locator(".tl-card").last
+        assert "<phrase>" in card.locator(".tl-raw").inner_text()  # as the teacher said it
+        after, before = card.locator(".tl-taught").inner_text(), "".join(card.locator(".tl-diff").evaluate(
+            "d => [...d.childNodes].filter(n => n.nodeName !== 'INS').map(n => n.textContent)"
+        ))  # fmt: skip
+        assert after.startswith("I look again") and after != before and card.locator("del, ins").count()
+
+        go(page, url, "#/run/one/probe", ".tl-rates tbody tr")
+        line = page.locator(".tl-rates").first.locator("tr", has_text="self-check")
+        assert "75.0" in line.inner_text() and "[30" in line.inner_text() and "95" in line.inner_text()
+        assert "0" in line.inner_text() and line.locator("svg, .tl-interval, i").count() >= 2
+
+
 def test_an_exported_folder_opens_from_disk_and_holds_no_token(chromium, root, tmp_path):
     from thinklab.view.export import export_folder
 
@@ -177,6 +211,28 @@ def test_an_export_replaces_an_export_and_nothing_else(root, tmp_path):
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
     with pytest.raises(RunError, match="holds no run"):
         export_folder(tmp_path / "mine", tmp_path / "other")
+
+
+def test_exports_at_the_same_time_into_one_folder_leave_one_whole_export(root, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    from thinklab.view.export import export_folder
+
+    together, out = Barrier(4), tmp_path / "out" / "share"
+    out.parent.mkdir()
+
+    def export(_):
+        for _ in range(3):
+            together.wait()
+            export_folder(root, out, 5)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(export, range(4)))
+    assert [p.name for p in out.parent.iterdir()] == ["share"]
+    store = (out / "assets" / "store.js").read_text()
+    numbers = json.loads(store.rpartition("thinklabExport.index = ")[2].rstrip().rstrip(";")).values()
+    assert len(numbers) > 10 and {p.name for p in (out / "data").iterdir()} == {f"{n}.js" for n in numbers}
 
 
 # ---- a batch of a training that really runs, reviewed by two people

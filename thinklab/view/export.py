@@ -11,8 +11,10 @@ in the rollouts is made in the browser, over those that travel along.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -46,20 +48,46 @@ def export_folder(root: Path, out: Path, rollouts: int = 2000, say: Callable[[st
     runs = data.library.runs()
     if not runs and not data.grids():
         raise RunError(f"{root} holds no run: there is no config.yaml in it or below")
-    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
-        raise ConfigError(f"{out} is not empty and no export of the viewer; choose another folder")
-    part = out.with_name(out.name + ".part")
+    _check_replaceable(out)
+    mine = secrets.token_hex(4)  # another export may be writing for the same folder
+    part, old = (out.with_name(f"{out.name}.{mine}.{end}") for end in ("part", "old"))
     try:
-        shutil.rmtree(part, ignore_errors=True)
         _Writer(part, data, rollouts, say).write()
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(part, out)
+        _put(part, out, old)
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         if isinstance(error, ThinklabError):
             raise
         raise RunError(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return out / "index.html"
+
+
+def _check_replaceable(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise ConfigError(f"{folder} is not empty and no export of the viewer; choose another folder")
+
+
+def _put(part: Path, out: Path, old: Path) -> None:
+    """``part`` in place of ``out``, whole at any moment; of several exports at once the last one stays."""
+    while True:
+        try:
+            os.rename(out, old)
+        except FileNotFoundError:
+            pass
+        else:
+            try:
+                _check_replaceable(old)
+            except ConfigError:
+                os.rename(old, out)
+                raise
+            shutil.rmtree(old)
+        try:
+            os.rename(part, out)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise  # else another export has put its folder there in between, which is replaced in turn
 
 
 class _Writer:
