@@ -96,6 +96,11 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
         Run(OWN, "reads no 'enable_thinking'", (2,)),
     ),  # the reader's model here is no reasoning model: an error, as the page says
     (r"thinklab train examples/gsm8k.yaml .*", Run(OWN, "run folder: runs/gsm8k")),
+    (
+        r"thinklab train .*report_to.*",
+        Skip("needs the service's package; tests/experiment/test_reporting.py reads back what it stores"),
+    ),
+    (r"pip install tensorboard", Skip("needs an index")),
     (r"thinklab train examples/demo-self-check.yaml .*", Run(TRAIN, "run folder: runs/mine")),
     (r"thinklab train \.\.\. && thinklab eval \.\.\.", Mention()),
     (r"thinklab train runs/mine/config.yaml --out OTHER", Run("", "run folder: OTHER")),

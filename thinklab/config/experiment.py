@@ -272,6 +272,8 @@ class TrainSection(Section):
     """Optimizer steps per pass over a generation."""
     micro_batch: int | None = Field(None, ge=1)
     """Rollouts per forward pass; None: the whole minibatch."""
+    report_to: list[Literal["wandb", "trackio", "tensorboard", "mlflow"]] = Field(default_factory=list)
+    """Services that get every figure and a table of guided rollouts as well; see docs/logging.md. Empty: nothing leaves the run."""
     temperature: float = Field(1.0, gt=0)
     max_prompt_tokens: int = Field(512, ge=1)
     max_completion_tokens: int = Field(256, ge=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from thinklab.config.devices import refuse_several_processes
 from thinklab.config.experiment import Experiment
 from thinklab.config.ready_made import ReadyMade, check_ready_made
 from thinklab.errors import BehaviorError, ConfigError, RunError, TrainingError
-from thinklab.experiment import longest_batch, sampling_choice
+from thinklab.experiment import longest_batch, reporting, sampling_choice
 from thinklab.experiment.guard_actions import Guards
 from thinklab.experiment.parts import check_parts
 from thinklab.experiment.prober import Prober
@@ -36,6 +36,7 @@ from thinklab.tasks import load_task
 from thinklab.teachers import load_teacher
 from thinklab.teachers.base import check as check_teacher
 from thinklab.teachers.base import restore
+from thinklab.types import Batch
 
 
 def build(
@@ -59,6 +60,7 @@ def build(
         config = sampling_choice.best(config, there.get("config"))
     check_ready_made(out, there, parts)
     check_parts(parts)
+    reporting.check_installed(config)
     behaviors = load_behaviors(config, parts, there)
     for k, behavior in enumerate(behaviors):  # records, rates and bonuses go by the name
         if any(behavior.name == other.name for other in behaviors[:k]):
@@ -167,7 +169,19 @@ def build(
         fits=fits,
     )
     trainer.add_callback(Recorder(session))
+    if table := reporting.report(trainer, config, run.path):
+        trainer.on_batch = in_order(run.add_batch, table.add)
     return session
+
+
+def in_order(*functions: Callable[[Batch], None]) -> Callable[[Batch], None]:
+    """One function that calls all."""
+
+    def call(batch: Batch) -> None:
+        for function in functions:
+            function(batch)
+
+    return call
 
 
 def load_behaviors(config: Experiment, parts: ReadyMade, there: Mapping[str, Any]) -> list[Behavior]:
@@ -208,7 +222,7 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
         RunError: with every key that differs.
     """
     longer = config.train.decay == "constant" and config.baseline is None  # a baseline's texts hang on the number of steps
-    free = ("threads", "checkpoint_every", "longest_batch_first", *(("steps",) if longer else ()))
+    free = ("threads", "checkpoint_every", "longest_batch_first", "report_to", *(("steps",) if longer else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
     begun = experiment_of(run).model_dump(mode="json")  # with the defaults that came later
     changed = differences(begun, now)

@@ -30,6 +30,8 @@ class RunRecorder(TrainerCallback):
     def __init__(self, session: Session, before: int = 0):
         self.session, self.before = session, before
         self.config, self.run, self.student = session.config, session.run, session.student
+        self.rates: dict[str, float] = {}
+        """Of the small probe of this step, for ``reporting``."""
         self.begin, self.probing = time.perf_counter(), 0.0
         """When the training began, and the seconds since then that went into probes."""
 
@@ -64,7 +66,10 @@ class RunRecorder(TrainerCallback):
             return
         seconds = round(time.perf_counter() - self.begin - self.probing, 3)
         line = {"step": self.before + state.global_step, "seconds": seconds, **logs}
-        line |= self.more(line)
+        more = self.more(line)
+        line |= more
+        logs.update({k: v for k, v in {**more, **self.rates}.items() if isinstance(v, int | float)})  # for `report_to`
+        self.rates = {}
         self.run.append("metrics", [line])
         self.written(line, state, control, **trained)
         self.session.tell(line)
@@ -81,6 +86,9 @@ class RunRecorder(TrainerCallback):
         samples = self.session.prober.sample("T=1", self.config.probe.every_questions)
         line = {"step": step, **probe.summarize(samples).to_json()}
         self.run.append("probes", [line])
+        self.rates = {
+            f"probe/{name}": rate["value"] for name, rate in {"accuracy": line["accuracy"], **line["behaviors"]}.items()
+        }
         self.probed(line)
         self.probing += time.perf_counter() - begin
 

@@ -12,6 +12,7 @@ from thinklab.aas import Shaping
 from thinklab.config.devices import DTYPES, default_dtype, one_gpu
 from thinklab.config.experiment import Experiment
 from thinklab.errors import ConfigError
+from thinklab.experiment import reporting
 from thinklab.interop.renamed_arguments import activation_checkpointing
 
 
@@ -92,7 +93,7 @@ def training_arguments(config: Experiment, folder: Path, steps: int) -> dict[str
         "save_total_limit": 2,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
-        "report_to": "none",
+        **reporting.arguments(config),
         "disable_tqdm": True,
         "log_level": "error",
         "seed": t.seed,
