@@ -1,6 +1,7 @@
 """``train.report_to``: what reaches TensorBoard and Trackio is read back from their own files; nothing goes over a network."""
 
 import sqlite3
+import time
 
 import pytest
 
@@ -59,11 +60,20 @@ def test_tensorboard_has_every_figure_of_the_metrics_and_the_guided_rollouts(rep
 
 def test_trackio_has_them_in_its_own_database(reported):
     pytest.importorskip("trackio")
-    (database,) = (reported / "trackio").glob("*.db")
-    with sqlite3.connect(database) as connection:
-        stored = "".join(str(row) for row in connection.execute("select * from metrics"))
-    assert all(f"train/{name}" in stored for name in NAMES)
-    assert reporting.TABLE in stored
+
+    def stored() -> str:
+        text = ""
+        for database in (reported / "trackio").glob("*.db"):
+            with sqlite3.connect(database) as connection:
+                tables = [name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")]
+                text += "".join(str(row) for table in tables for row in connection.execute(f"select * from {table}"))
+        return text
+
+    wanted = [*(f"train/{name}" for name in NAMES), reporting.TABLE]
+    deadline = time.monotonic() + 60  # Trackio writes from a thread of its own
+    while not all(name in stored() for name in wanted) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not [name for name in wanted if name not in stored()]
 
 
 def test_it_is_off_unless_asked_for(tmp_path):

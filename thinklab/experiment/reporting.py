@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import Trainer, TrainerCallback
-from transformers.integrations import MLflowCallback, TensorBoardCallback, TrackioCallback, WandbCallback
+from transformers.integrations.integration_utils import MLflowCallback, TensorBoardCallback, TrackioCallback, WandbCallback
 
 from thinklab.config.experiment import Experiment
 from thinklab.errors import ConfigError
@@ -68,7 +68,7 @@ def report(trainer: Trainer, config: Experiment, folder: Path) -> GuidedTable | 
         found = trainer.pop_callback(CALLBACKS[name])
         assert found is not None, "the trainer has a callback for each name in report_to"
         if name == "tensorboard":
-            found.logging_dir = str(folder / "tensorboard")
+            found.logging_dir = str(folder / "tensorboard")  # type: ignore[attr-defined]  # it is a TensorBoardCallback
         services[name] = found
         trainer.add_callback(found)
     table = GuidedTable(services)

@@ -15,6 +15,7 @@ from trl import SFTConfig, SFTTrainer
 from thinklab.config.devices import one_gpu
 from thinklab.config.experiment import BaselineSection, Experiment
 from thinklab.errors import ConfigError, TrainingError
+from thinklab.experiment import reporting
 from thinklab.experiment.baselines.texts import Text
 from thinklab.experiment.recorder import RunRecorder
 from thinklab.experiment.session import Session
@@ -84,6 +85,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
         lora_to_fp32(model)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SupervisedRecorder(session, before))
+    reporting.report(trainer, config, session.run.path)
     try:
         with upstream_warnings_off():
             trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
