@@ -16,6 +16,7 @@ CELLS = [
     f"from thinklab import Lab\nlab = Lab({json.dumps(SMALL)}, out='run', by='ann')\nbatch = lab.rollout()\nlab.guide(batch)",
     "lab.review(batch)",
     "# the next cell",
+    "from thinklab.widgets import BehaviorStudio\nBehaviorStudio('self-check')",
 ]
 
 
@@ -56,6 +57,10 @@ def test_the_keys_go_to_the_pane_and_an_old_pane_says_that_it_is_dead(tmp_path):
         page.locator(".tl-keys-on").click()
         assert page.locator(".tl-keys-on").inner_text() == "keys on"
 
+        the_studio_keeps_its_keys_and_trains(notebook, tmp_path)
+        assert page.locator(".jp-Notebook .jp-Cell").count() == cells
+        page.locator(".tl-review .tl-keys-on").click()
+
         # the kernel is started again, and nobody has run the cells yet
         page.fill(".tl-box", "I check: typed before the restart. So \\boxed{1}.")
         until = time.monotonic() + 60
@@ -83,3 +88,25 @@ def test_the_keys_go_to_the_pane_and_an_old_pane_says_that_it_is_dead(tmp_path):
         )
         page.wait_for_function("document.activeElement?.classList.contains('tl-review')")
         assert page.input_value(".tl-box") == "I check: typed before the restart. So \\boxed{1}."  # the draft was on disk
+
+
+def the_studio_keeps_its_keys_and_trains(notebook, folder):
+    page = notebook.page
+    notebook.run(3)
+    before = (folder / "review.ipynb").read_bytes()
+    page.locator(".tl-studio .tl-yaml").click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("# axdd\n")  # each of these is a command of JupyterLab; so is Shift Enter
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Control+f")
+    page.locator(".tl-studio .cm-search input[name=search]").fill("I check")
+    assert page.locator(".jp-DocumentSearch-overlay").count() == 0
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+s")
+    page.wait_for_function("document.querySelector('.tl-studio .tl-say').textContent.startsWith('Saved')")
+    assert (folder / "self-check.yaml").read_text().startswith("# axdd\n") and (folder / "review.ipynb").read_bytes() == before
+    page.get_by_label("steps").fill("2")
+    page.get_by_role("button", name="Train this on the embedded student").click()
+    page.wait_for_selector(".tl-train table")
+    assert "before training" in page.locator(".tl-train").inner_text()
+    shoot(page, "jupyter-studio")
