@@ -44,7 +44,7 @@ def suggestion(behavior: Behavior) -> tuple[str, str]:
     """A sentence that the behavior's own checks let pass, and the reason before it where the behavior splices one; ("", "") where
     none of the guesses passes."""
     spec = behavior.spec
-    end = _literal(spec.guidance.must_end_with[0]) if spec.guidance.must_end_with else "."
+    end = next((e for e in spec.guidance.must_end_with if not set(e) & set("{}")), ".")
     words = [*spec.guidance.must_contain, *(p for d in walk(spec.detector) if isinstance(p := getattr(d, "phrase", None), str))]
     begun = [f"{w.strip()} {{gold}}{end}" for w in words if not set(w) & set("{}")]
     shots = spec.teacher.few_shots
