@@ -122,7 +122,7 @@ class Notebook:
     """One open notebook in a Playwright page."""
 
     def __init__(self, page: Any, address: str, name: str):
-        self.page = page
+        self.page, self.address, self.name = page, address, name
         page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{address}/doc/tree/{name}?token={TOKEN}")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
@@ -187,6 +187,17 @@ class Notebook:
         self.page.locator(".lm-Menu-itemLabel", has_text=f"JupyterLab {name}").first.click()
         light = "true" if name == "Light" else "false"
         self.page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
+
+    def shut_down(self) -> None:
+        """Kernel, Shut Down Kernel."""
+        self._menu("Kernel", "Shut Down Kernel")
+        self.page.wait_for_function(
+            "() => document.querySelector('.jp-StatusBar-Widget, #jp-main-statusbar')?.textContent.includes('No Kernel')"
+        )
+
+    def opened_again(self) -> Notebook:
+        """The saved notebook in a page of its own."""
+        return Notebook(self.page.context.browser.new_page(viewport=self.page.viewport_size), self.address, self.name)
 
     def stop(self) -> None:
         """The stop button."""

@@ -90,7 +90,7 @@ def test_sliders_draw_again_and_say_what_does_not_go_together(run):
     explorer.c.value = 0.2
     assert "must lie between c_max" in explorer.view.value and "<svg" not in explorer.view.value
     explorer.floor.value = 0.5
-    assert "<svg" in explorer.view.value and "<svg" in explorer._repr_mimebundle_()["text/html"]
+    assert "<svg" in explorer.view.value and "<svg" in explorer._repr_mimebundle_()[0]["text/html"]
     assert not any(isinstance(part, ipywidgets.Output) for part in explorer.children)
     assert aas_html().count("<circle") == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.conftest import ROOT
 from tests.lab.conftest import SMALL
 from tests.support.figure_texts import faults, hovered, overlaps, texts
 from tests.support.jupyter_page import Notebook, server, write_notebook
-from tests.support.widget_page import browser
+from tests.support.widget_page import _CONTRASTS, browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CELLS = {
@@ -19,9 +20,38 @@ CELLS = {
     "lab.train(3)\nlab.run.append('alarms', [{'step': 2, 'guard': 'kl', 'text': 'kl'}])",
     "light": "lab.dashboard()",
     "dark": "lab.dashboard(theme='dark')",
+    "probe": "lab.probe()",
+    "side by side": "lab.side_by_side()",
+    "tokens": "lab.tokens()",
+    "losses": "lab.losses()",
+    "batch": "batch = lab.rollout()\nlab.guide(batch)\nbatch",
+    "status": "lab",
+    "review": "lab.review(batch)",
+    "explorer": "lab.explorer()",
+    "studio": "from thinklab.widgets import BehaviorStudio\nBehaviorStudio('self-check')",
+    "again": "lab = Lab(out='run', by='ann')",
+    "review again": "lab.review(lab.rollout())",
+    "another studio": "studio = BehaviorStudio('self-critique')\nstudio",
+    "studio closed": "studio.close()",
+    "close": "lab.close()",
 }
+TABLES = ("probe", "side by side", "losses", "batch", "status", "explorer")
+"""Cells whose output has a table."""
+WIDGETS = {
+    "review": (".tl-review", "Review: 4 guided rollouts"),
+    "explorer": (".widget-slider", "Weight k of a teacher token"),
+    "studio": (".tl-yaml", "no problems"),
+    "review again": (".tl-review", "Review: 4 guided rollouts"),
+    "another studio": (".tl-yaml", "no problems"),
+}
+"""Cells that show a widget: what is there while it lives, and a text of what it leaves behind."""
 WIDTHS = (900, 1400)
 TALL = 2600
+LEFT = """place => [...place.querySelectorAll("th, td")].filter(c => c.textContent.trim()).map(c => {
+  const text = document.createRange();
+  text.selectNodeContents(c);
+  return [c.textContent.slice(0, 30), getComputedStyle(c).textAlign, text.getBoundingClientRect().left - c.getBoundingClientRect().left];
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +63,8 @@ def lab(tmp_path_factory):
     with browser() as chromium, server(folder, environment) as address:
         page = chromium.new_page(viewport={"width": 900, "height": TALL})
         notebook = Notebook(page, address, "views.ipynb")
-        for k in range(len(CELLS)):
+        notebook.file = folder / "views.ipynb"
+        for k in range(1 + list(CELLS).index("studio")):
             notebook.run(k)
         yield notebook
 
@@ -58,6 +89,7 @@ def test_all_text_of_the_dashboard_can_be_read_and_none_overlaps(lab, theme):
             lab.page.wait_for_function(  # plotly draws again some time after the window has changed
                 "plot => Math.abs(plot.querySelector('.main-svg').clientWidth - plot.clientWidth) <= 1", arg=plot.element_handle()
             )
+            plot.scroll_into_view_if_needed()
             found = texts(plot)
             said = " ".join(t.text for t in found)
             for word in (
@@ -74,3 +106,70 @@ def test_all_text_of_the_dashboard_can_be_read_and_none_overlaps(lab, theme):
                 assert "step 2: " in " ".join(t.text for t in told) and "step step" not in " ".join(t.text for t in told)
                 assert [t for t in told if t.ratio < 4.5] == [] and overlaps(told) == []
         shoot(lab, f"{theme}-{width}")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_tables_begin_at_the_left_and_all_text_has_its_contrast(lab, theme):
+    lab.theme(theme)
+    for name in TABLES:
+        place = cell(lab, name)
+        if name == "explorer":
+            place.locator(".tl-aas td").first.wait_for()
+        cells = place.locator(".jp-OutputArea").evaluate(LEFT)
+        assert len(cells) > 3, name
+        assert [c for c in cells if c[1] not in ("left", "start") or c[2] > 20] == [], (theme, name)
+    for width in WIDTHS:
+        lab.page.set_viewport_size({"width": width, "height": TALL})
+        for root in (".tl-pairs *", ".tl-tokens *", ".tl-aas *", ".tl-lab *"):
+            low = [(round(r, 2), what) for r, what in lab.page.evaluate(_CONTRASTS.replace("#here *", root)) if r < 4.5]
+            assert low == [], (theme, width, root)
+        wide = lab.page.evaluate(
+            "[...document.querySelectorAll('.jp-OutputArea-output')].filter(o => o.scrollWidth > o.clientWidth + 1).length"
+        )
+        assert wide == 0, (theme, width)
+    cell(lab, "probe").scroll_into_view_if_needed()
+    shoot(lab, f"tables-{theme}")
+
+
+def frozen(lab, name):
+    """Has the widget of this cell become HTML?"""
+    alive, left = WIDGETS[name]
+    output = cell(lab, name).locator(".jp-OutputArea-output")
+    output.get_by_text(left).first.wait_for()
+    return output.locator(alive).count() == 0
+
+
+def test_widgets_become_html_with_the_lab_and_a_notebook_opened_again_shows_them(lab):
+    numbers = {name: k for k, name in enumerate(CELLS)}
+    page = lab.page
+    for name in ("review", "explorer", "studio"):
+        cell(lab, name).locator(WIDGETS[name][0]).first.wait_for()
+    lab.run(numbers["again"])
+    assert frozen(lab, "review") and frozen(lab, "explorer"), "the Lab that is opened again takes over"
+    assert cell(lab, "studio").locator(".tl-yaml").count() == 1, "it belongs to no Lab"
+    for name in ("review again", "another studio"):
+        lab.run(numbers[name])
+        cell(lab, name).locator(WIDGETS[name][0]).wait_for()
+    lab.run(numbers["studio closed"])
+    assert frozen(lab, "another studio") and cell(lab, "studio").locator(".tl-yaml").count() == 1
+    lab.run(numbers["close"])
+    assert all(frozen(lab, name) for name in WIDGETS)
+
+    page.keyboard.press("Control+s")
+    until = time.monotonic() + 60
+    while "lab.close()" not in (saved := lab.file.read_text()) or "widget-view" in saved:
+        assert time.monotonic() < until, "the saved notebook still has a widget"
+        page.wait_for_timeout(200)
+    lab.shut_down()
+    page.goto("about:blank")
+    again = lab.opened_again()
+    again.page.wait_for_timeout(2000)  # the widget manager has had its time to look for its models
+    text = again.page.locator(".jp-Notebook").inner_text()
+    assert "model not found" not in text.lower() and "Error displaying widget" not in text
+    for name, (_, left) in WIDGETS.items():
+        assert left in again.output(numbers[name]), name
+    assert "step 3 of 4" in again.output(numbers["status"]) and "before" in again.output(numbers["side by side"])
+    for name in ("light", "dark"):
+        plot = again.cell(numbers[name]).locator(".jp-RenderedPlotly")
+        assert plot.locator("img[src^=data], .main-svg").first.bounding_box()["height"] > 400, name
+    shoot(again, "again")

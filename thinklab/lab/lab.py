@@ -133,7 +133,9 @@ class Lab(LabViews):
         if in_notebook():
             from thinklab.widgets import ReviewPane
 
-            return ReviewPane(queue)
+            pane = ReviewPane(queue)
+            pane.owner = self.path.resolve()
+            return pane
         return ReviewText(queue)
 
     def stop_here(self) -> ReviewText:

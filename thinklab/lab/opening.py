@@ -23,6 +23,7 @@ from thinklab.run.folder import RunFolder
 from thinklab.run.lock import FolderLock
 from thinklab.students import unsloth_first
 from thinklab.types import Batch, Guidance
+from thinklab.widgets.freezing import freeze
 
 if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: Unsloth must come before it
     from thinklab.behavior.behavior import Behavior
@@ -167,10 +168,20 @@ class OpenRun:
         self.close()
 
     def close(self) -> None:
-        """End the worker, free the memory and the folder. What was waiting waits on disk."""
+        """End the worker, free the memory and the folder. What was waiting waits on disk.
+
+        Its widgets become static HTML, so that the saved notebook shows them; with the last Lab of the kernel, so do those that
+        belong to none, such as the behavior studio.
+        """
         if self._engine is not None:
-            self._decisions.close(f"this Lab is closed; Lab(out={str(self.path)!r}) continues where it was")
-            self._shut()
+            self._end()
+            if not _OPEN:
+                freeze(None)
+
+    def _end(self) -> None:
+        self._decisions.close(f"this Lab is closed; Lab(out={str(self.path)!r}) continues where it was")
+        self._shut()
+        freeze(self.path.resolve())
 
     def _shut(self) -> None:
         """Free the memory and the folder, with no word to a pane that is open."""
@@ -196,7 +207,7 @@ def _take(path: Path, resume: bool | None, say: Callable[[str], None]) -> tuple[
         raise RunError(f"{path} holds no run that could be continued; leave resume out to begin one there")
     before = _OPEN.get(path.resolve())
     if before is not None:  # a cell that makes the Lab was run again: the new one takes over
-        before.close()
+        before._end()
     lock = FolderLock(path)
     if there and resume is False:
         there = False

@@ -63,7 +63,9 @@ class LabViews(OpenRun):
         """The weight that AAS gives over the probability of a token, with this run's teacher tokens as dots once there are any."""
         from thinklab.widgets import AasExplorer
 
-        return AasExplorer(self._traces(step) if any(self.run.read("tokens")) else None)
+        explorer = AasExplorer(self._traces(step) if any(self.run.read("tokens")) else None)
+        explorer.owner = self.path.resolve()
+        return explorer
 
     def losses(self, step: int | None = None) -> LossTable:
         """This run's teacher tokens, of all steps or of one, under each loss: what it does to likely and to unlikely ones."""

@@ -20,6 +20,7 @@ from thinklab import aas
 from thinklab.reports.quadrants import COLUMNS, Weighted, quadrants, rows
 from thinklab.reports.token_spans import teacher_tokens
 from thinklab.run.folder import RunFolder
+from thinklab.widgets.freezing import Freezing
 from thinklab.widgets.html import css, html
 
 SHOWN = 400
@@ -87,7 +88,7 @@ def _table(tokens: list[Token], shaping: aas.Shaping) -> str:
     return f"<div class=tl-scroll><table><thead><tr>{head}</thead><tbody>{body}</tbody></table></div>"
 
 
-class AasExplorer(w.VBox):
+class AasExplorer(Freezing, w.VBox):
     """Sliders over ``aas_html``.
 
     Args:
@@ -134,7 +135,3 @@ class AasExplorer(w.VBox):
     def to_html(self) -> str:
         """As it stands, without the sliders."""
         return html(self.view.value, "aas_explorer.css")
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data = super()._repr_mimebundle_(**kwargs)
-        return {**data, "text/html": self.to_html()}

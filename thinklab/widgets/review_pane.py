@@ -50,7 +50,7 @@ class ReviewPane(View):
         self._quick: dict[tuple[str, str], Preview] = {}
         super().__init__(max_tokens=queue.guide.max_tokens, can_ask=queue.ask is not None, me=queue.by)
         self.on_msg(lambda _, message, buffers: self.handle(message))
-        queue.when_closed.append(self.freeze)  # what has been trained on stays in the notebook as static HTML
+        queue.when_closed.append(self.close)  # what has been trained on stays in the notebook as static HTML
 
     def row(self, item: Item) -> dict[str, Any]:
         """What the browser knows about an item. ``quick`` is the preview without the reward, which takes longer."""
