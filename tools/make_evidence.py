@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from playwright.sync_api import sync_playwright
 from plotly.subplots import make_subplots
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent / "docs"
 TABLES = HERE / "measurements"
 COLORS = {
     "before": "#9ca3af",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-OUT = Path(__file__).parent / "images" / "demo.png"
+OUT = Path(__file__).parent.parent / "docs" / "images" / "demo.png"
 
 
 def main(report: Path) -> None:

@@ -38,20 +38,19 @@ STORY = [
     "lab.update(batch, auto='accept')",
     "lab.train()",
     "lab.compare(['train.learning_rate=0.0003'])",
-    "lab.losses()",
 ]
 """Notebook 00 in short; takes two minutes."""
 
 
 def story() -> None:
-    """What an update has taught, the stop-here cell, the comparison, and the table of losses: docs/images/lab-*.png."""
+    """What an update has taught, the stop-here cell, and the comparison: docs/images/lab-*.png."""
     with tempfile.TemporaryDirectory() as folder, browser() as chromium:
         write_notebook(Path(folder) / "story.ipynb", STORY)
         with server(Path(folder), {"PYTHONPATH": str(ROOT)}) as address:
             notebook = Notebook(chromium.new_page(viewport={"width": 1100, "height": 2400}), address, "story.ipynb")
             for k in range(len(STORY)):
                 notebook.run(k)
-            for k, name in ((3, "stop"), (4, "learned"), (6, "compare"), (7, "losses")):
+            for k, name in ((3, "stop"), (4, "learned"), (6, "compare")):
                 notebook.cell(k).screenshot(path=ROOT / f"docs/images/lab-{name}.png")
 
 
@@ -67,7 +66,8 @@ def main() -> None:
                 notebook = Notebook(page, address, "lab.ipynb")
                 for k in range(4):
                     notebook.run(k)
-                notebook.cell(2).locator(".jp-OutputArea").screenshot(path=ROOT / f"docs/images/lab-status-{theme}.png")
+                if theme == "light":
+                    notebook.cell(2).locator(".jp-OutputArea").screenshot(path=ROOT / "docs/images/lab-status-light.png")
                 page.locator(".tl-review").wait_for()
                 page.focus(".tl-review")
                 for key in ("a", "e", "Control+End"):

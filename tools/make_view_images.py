@@ -1,7 +1,7 @@
 """Makes the screenshots of docs/views.md: ``python tools/make_view_images.py RUN [studio]`` (a run of the demo, such as runs/demo/aas).
 
-Needs playwright (in the extra ``dev``) and a Chromium on the PATH. No kernel runs: the widgets are shown in a plain page with
-JupyterLab's colors, and with their real Python behind them.
+They are taken inside JupyterLab; the studio's in a plain page with JupyterLab's colors, with its real Python behind it. Needs the
+extra ``dev`` and a Chromium on the PATH.
 """
 
 import os
@@ -11,66 +11,46 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
 
-from tests.support.widget_page import browser, mount, mount_html
-from thinklab import load_behavior, load_task
-from thinklab.behavior.scaffold import new_text
-from thinklab.guide import Guide, Schedule
-from thinklab.reports.plots import dashboard
-from thinklab.review import ReviewQueue
-from thinklab.rewards import Rewards
+from tests.support.jupyter_page import Notebook, server, write_notebook  # noqa: E402
+from tests.support.widget_page import browser, mount  # noqa: E402
+from thinklab.behavior.scaffold import new_text  # noqa: E402
+from thinklab.run import RunFolder  # noqa: E402
+from thinklab.widgets import BehaviorStudio  # noqa: E402
+
+OUT = ROOT / "docs" / "images"
+SETUP = """from thinklab.reports.plots import dashboard
 from thinklab.run import RunFolder
-from thinklab.students.make_tiny import build_tokenizer
-from thinklab.types import rollout_from_json
-from thinklab.widgets import AasExplorer, BehaviorStudio, ReviewPane, side_by_side, token_view
-
-OUT = Path(__file__).parent.parent / "docs" / "images"
-
-
-def queue_of(run: RunFolder, count: int = 24) -> ReviewQueue:
-    """The guided rollouts with which the run began, as they came from the teacher."""
-    rollouts = [r for r in map(rollout_from_json, run.read("rollouts")) if r.guidance is not None][:count]
-    behavior = load_behavior("self-check")
-    guide = Guide(None, [(behavior, 1.0)], build_tokenizer(), Schedule(1), max_tokens=60)
-    proposals = {}
-    for r in rollouts:
-        proposals[r.id] = type(r.guidance)(**{**vars(r.guidance), "status": "proposed"})
-    return ReviewQueue(rollouts, proposals, guide, Rewards(load_task("sums"), [behavior]), ask=lambda r: None, by="you")
+from thinklab.widgets import AasExplorer, side_by_side, token_view
+run = RunFolder.open({run!r})"""
+VIEWS = {
+    "token-view": "token_view(list(run.read('tokens'))[:3], by='probability')",
+    "aas-explorer": "AasExplorer(run)",
+    "dashboard": "dashboard(run.read('metrics'))",
+    "side-by-side": "side_by_side({'ThinkTuning': run}, 4)",
+}
 
 
-def main(folder: Path) -> None:
-    run = RunFolder.open(folder)
+def main(run: Path) -> None:
     with browser() as chromium:
-        for theme in ("light", "dark"):
-            page = chromium.new_page(viewport={"width": 900, "height": 700})
-            mount(page, ReviewPane(queue_of(run)), theme)
-            page.focus(".tl-review")
-            for key in ("a", "a", "x", " ", "a", "e"):
-                page.keyboard.press(key)
-            page.keyboard.press("Home")
-            page.keyboard.type("Wait. ")
-            page.wait_for_timeout(800)
-            page.locator(".tl").screenshot(path=OUT / f"review-pane-{theme}.png")
-            page.close()
-        page = chromium.new_page(viewport={"width": 900, "height": 700})
-        shots = {
-            "token-view": (token_view(list(run.read("tokens"))[:3], by="probability").to_html(), "light"),
-            "aas-explorer": (AasExplorer(run).to_html(), "light"),
-            "side-by-side": (side_by_side({"ThinkTuning": run}, 4).to_html(), "dark"),
-        }
-        for name, (html, theme) in shots.items():
-            mount_html(page, html, theme)
-            page.locator(".tl").screenshot(path=OUT / f"{name}.png")
-        with tempfile.TemporaryDirectory() as place:
-            file = Path(place) / "dashboard.html"
-            dashboard(run.read("metrics")).write_html(file)
-            page.set_viewport_size({"width": 1000, "height": 580})
-            page.goto(file.as_uri())
-            page.wait_for_timeout(1500)
-            page.screenshot(path=OUT / "dashboard.png")
-            page.close()
-        studio_image(chromium, run)
+        with tempfile.TemporaryDirectory() as folder:
+            write_notebook(Path(folder) / "views.ipynb", [SETUP.format(run=str(run.resolve())), *VIEWS.values()])
+            with server(Path(folder), {"PYTHONPATH": str(ROOT)}) as address:
+                page = chromium.new_page(viewport={"width": 1150, "height": 1500})
+                notebook = Notebook(page, address, "views.ipynb")
+                notebook.run(0)
+                for number, name in enumerate(VIEWS, start=1):
+                    if name == "side-by-side":
+                        notebook.theme("Dark")
+                    notebook.run(number)
+                    shown = notebook.cell(number).locator(".jp-OutputArea-output").last
+                    page.mouse.move(0, 0)  # plotly shows its buttons where the mouse is
+                    shown.scroll_into_view_if_needed()
+                    page.wait_for_timeout(1500)
+                    shown.screenshot(path=OUT / f"{name}.png")
+        studio_image(chromium, RunFolder.open(run))
 
 
 def studio_image(chromium: Any, run: RunFolder) -> None:

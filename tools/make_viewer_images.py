@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.support.view_server import go, served
 from tests.support.widget_page import browser
-from thinklab.view.grids import found as grids_in
 from thinklab.view.library import Library
 
 OUT = Path(__file__).parent.parent / "docs" / "images"
@@ -52,15 +51,12 @@ def pages(chromium, root: Path) -> None:
     at, pair = f"#/run/{guided.replace('/', '%2F')}", f"#/compare?a={guided.replace('/', '%2F')}&b={plain.replace('/', '%2F')}"
     shots = {
         "runs": ("light", "#/", ".tl-runs tbody tr"),
-        "curves": ("dark", f"{at}/curves", ".tl-figures[data-drawn]"),
+        "curves": ("light", f"{at}/curves", ".tl-figures[data-drawn]"),
         "rollouts": ("light", f"{at}/rollouts?status=accepted", ".tl-rollouts tbody tr"),
         "rollout": ("dark", f"{at}/rollout/0-0", ".tl-run .teacher"),
-        "guidance": ("light", f"{at}/guidance", "[data-loaded] .tl-card"),
         "probe": ("dark", f"{at}/probe", ".tl-answers tbody tr"),
         "compare": ("light", pair, ".tl-figures[data-drawn]"),
     }
-    for g, known in grids_in(root).items():
-        shots[known["kind"]] = ("dark", f"#/grid/{g.replace('/', '%2F')}", ".tl-tint")
     with served(root) as url:
         for name, (theme, address, shown) in shots.items():
             page = opened(chromium, theme)
@@ -84,23 +80,21 @@ def review(chromium, folder: Path) -> None:
                 raise SystemExit("the training did not begin")
         url = re.search(r"http://\S+", line)[0]
         people = {}
-        for who, theme in (("Bob", "light"), ("Ann", "light"), ("Ann", "dark")):
-            page = people[who, theme] = opened(chromium, theme, 820)
+        for who in ("Bob", "Ann"):
+            page = people[who] = opened(chromium, "light", 820)
             page.goto(url)
             page.get_by_label("your name").fill(who)
             page.keyboard.press("Enter")
             page.wait_for_selector(".tl-review")
         for key in ("j", "a", "x", "a", "a"):
-            people["Bob", "light"].keyboard.press(key)
-        ann = people["Ann", "light"]
+            people["Bob"].keyboard.press(key)
+        ann = people["Ann"]
         for key in ("a", "e", "Home"):
             ann.keyboard.press(key)
         ann.keyboard.type("Wait. ")
         ann.wait_for_timeout(1500)
-        for theme in ("light", "dark"):
-            people["Ann", theme].bring_to_front()
-            people["Ann", theme].wait_for_timeout(1500)
-            picture(people["Ann", theme], f"review-{theme}")
+        ann.bring_to_front()
+        picture(ann, "review-light")
     finally:
         training.kill()
         training.communicate()
