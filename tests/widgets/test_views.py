@@ -16,7 +16,7 @@ from thinklab.reports.plots import PANELS, dashboard
 from thinklab.reports.quadrants import quadrants, traced
 from thinklab.reports.token_spans import span, teacher_tokens
 from thinklab.run.folder import RunFolder
-from thinklab.widgets import AasExplorer, BehaviorStudio, side_by_side, token_view
+from thinklab.widgets import AasExplorer, BehaviorStudio, freezing, side_by_side, token_view
 from thinklab.widgets.aas_explorer import aas_html, weighted, weights
 
 TRACE = {
@@ -192,3 +192,27 @@ def test_a_new_file_begins_with_the_template_and_bad_places_are_refused(tmp_path
     (tmp_path / "dir.yaml").mkdir()
     with pytest.raises(BehaviorError, match="cannot read"):
         BehaviorStudio(tmp_path / "dir.yaml")
+
+
+# ---- what a Lab leaves behind
+
+
+def test_with_the_last_lab_widgets_of_no_lab_are_closed_but_for_a_studio_that_trains(tmp_path, run, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine, theirs, trains = AasExplorer(run), AasExplorer(run), BehaviorStudio("self-check")
+    theirs.owner = "another Lab"
+    for view in (mine, theirs, trains):
+        view._ipython_display_()
+    phase = {"phase": "running"}
+    monkeypatch.setattr(trains._trained, "state", lambda: phase)
+
+    def alive():
+        return [view.comm is not None for view in (mine, theirs, trains)]
+
+    freezing.freeze(None)
+    assert alive() == [False, True, True]
+    phase["phase"] = "done"
+    freezing.freeze(None)
+    assert alive() == [False, True, False]
+    freezing.freeze("another Lab")
+    assert alive() == [False, False, False] and "<svg" in theirs.to_html()

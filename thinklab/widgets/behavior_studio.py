@@ -167,6 +167,11 @@ class BehaviorStudio(View):
         self.save()
         self._trained.start(behavior, self.path, phrase, reason, steps)
 
+    @property
+    def busy(self) -> bool:
+        """It trains; closing it would stop that."""
+        return self._trained.state().get("phase") == "running"
+
     def close(self) -> None:
         """Stop a training that runs, and the widget."""
         self._trained.close()

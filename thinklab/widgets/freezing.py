@@ -23,6 +23,11 @@ class Freezing(Widget):
     owner: object = None
     """What it is a view of: a Lab's folder. None: it belongs to no Lab, and is frozen when the last one is closed."""
 
+    @property
+    def busy(self) -> bool:
+        """Does it do something that must not end with a Lab?"""
+        return False
+
     def to_html(self) -> str:
         """The widget as it stands, as HTML without a script."""
         raise NotImplementedError
@@ -63,8 +68,8 @@ class Freezing(Widget):
 
 
 def freeze(owner: object) -> None:
-    """Close the widgets of ``owner`` that were shown; of None: those that belong to no Lab."""
+    """Close the widgets of ``owner`` that were shown and are not busy; of None: those that belong to no Lab."""
     for view in list(_SHOWN):
-        if view.owner == owner:
+        if view.owner == owner and not view.busy:
             _SHOWN.discard(view)
             view.close()
