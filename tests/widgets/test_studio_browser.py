@@ -192,7 +192,7 @@ def test_the_detector_looks_at_a_run_and_one_of_its_answers_goes_into_the_tests(
     assert page.evaluate("window.thrown") == []
 
 
-def test_a_saved_behavior_is_trained_at_once_without_a_key_or_python(page, short, tmp_path):
+def test_a_saved_behavior_is_trained_at_once_without_a_key_or_python(page, short, tmp_path, monkeypatch):
     """A real training, of a few steps; that the student learns is shown by tests/experiment/test_one_sentence.py."""
     sentence = page.get_by_label("the teacher's sentence")
     assert sentence.input_value() == "I check: {gold}."
@@ -209,12 +209,14 @@ def test_a_saved_behavior_is_trained_at_once_without_a_key_or_python(page, short
     says(page, ".tl-say.tl-good", "training")
     assert "version: 2" in (tmp_path / "short-check.yaml").read_text() and page.locator(".tl-state").inner_text() == ""
     assert page.locator(".tl-train progress").is_visible()
+    monkeypatch.chdir(tmp_path.parent)  # as a cell of the notebook may do meanwhile
     page.wait_for_selector(".tl-train table", timeout=180_000)
     said = page.locator(".tl-train").inner_text()
     assert re.search(r"before training\s+0 % \[0, 4\]\s+\d+ % ", said) and "The student has not learned it in this run" in said
     assert page.locator(".tl-before-after tr").count() == 5 and page.locator(".tl-train svg").count() == 1
     run = RunFolder.open(tmp_path / "runs" / "short-check-studio-1")
     assert len(list(run.read("metrics"))) == 3 and run.resolved()["config"]["teacher"]["phrase"] == "I check: {gold}."
+    monkeypatch.chdir(tmp_path)
     page.get_by_label("steps").fill("2000")
     page.get_by_role("button", name="Train this on the embedded student").click()
     page.get_by_role("button", name="Stop").click()

@@ -117,7 +117,7 @@ class StudioTraining:
 
     def __init__(self) -> None:
         self._child: Child | None = None
-        self._run = RunFolder(Path())
+        self._run, self._shown = RunFolder(Path()), ""
         self._steps, self._name, self._stopping = 0, "", False
         self._last: dict[str, Any] = {}
 
@@ -133,12 +133,13 @@ class StudioTraining:
             raise BehaviorError(f"the sentence cannot teach this behavior: {said['say']}")
         name = f"{behavior.name[:50]}-studio"
         number = next(n for n in range(1, 100_000) if not any((folder / f"{name}-{n}{end}").exists() for end in ("", ".yaml")))
-        plan, out, log = (folder / f"{name}-{number}{end}" for end in (".yaml", "", ".log"))
+        shown = folder / f"{name}-{number}"
+        plan, out, log = (Path(f"{shown.absolute()}{end}") for end in (".yaml", "", ".log"))  # a notebook may change its folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with plan.open("w", encoding="utf-8") as stream:
                 stream.write(
-                    f"# Made by the behavior studio. Again from a terminal: thinklab train {plan} --out ANOTHER-FOLDER\n"
+                    f"# Made by the behavior studio. Again from a terminal: thinklab train {shown}.yaml --out ANOTHER-FOLDER\n"
                 )
                 YAML(typ="safe", pure=True).dump(experiment(behavior, file, phrase, reason, steps), stream)
             load_config(plan)  # says now, in words, what the process would say in its log
@@ -154,7 +155,7 @@ class StudioTraining:
             steps,
             behavior.name,
         )
-        self._stopping = False
+        self._shown, self._stopping = str(shown), False
         atexit.register(self.close)  # it has a session of its own, and would outlive the kernel
 
     def state(self) -> dict[str, Any]:
@@ -163,7 +164,7 @@ class StudioTraining:
         if self._child is not None:
             child = self._child
             over = child.code is not None  # asked first: what it wrote is then all there
-            self._last = _state(self._run, self._steps)
+            self._last = {**_state(self._run, self._steps), "run": self._shown}
             if over:
                 try:
                     self._last |= _end(child, self._run, self._stopping, self._name)
@@ -195,7 +196,7 @@ def _state(run: RunFolder, steps: int) -> dict[str, Any]:
     measured = "before" in (run.read_json("probe.json") or {}) if run.path.exists() else False
     begun = "training" if measured else "measuring the student before training" if run.path.exists() else "starting"
     say = "measuring the student after training" if len(lines) >= steps else begun
-    return {"phase": "running", "step": len(lines), "steps": steps, "behavior": shares, "say": say, "run": str(run.path)}
+    return {"phase": "running", "step": len(lines), "steps": steps, "behavior": shares, "say": say}
 
 
 def _end(child: Child, run: RunFolder, stopped: bool, name: str) -> dict[str, Any]:
