@@ -2,7 +2,7 @@
 
     python examples/lab_script.py [FOLDER]
 
-Stop it whenever you like and start it again: it goes on where it was, decisions included.
+Stop it whenever you like and start it again: it resumes at the same point, decisions included.
 """
 
 import sys

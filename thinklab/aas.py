@@ -1,15 +1,15 @@
-"""Stage 3: Advantage-Aware Shaping, the weight that the teacher's tokens get. Pure functions, no trainer.
+"""Stage 3: Advantage-Aware Shaping, the weight of teacher tokens. Pure functions, no trainer.
 
     c(A)  = c_max * clamp(A / a_max, -1, 1)
     k     = sg( pi / (pi + c(A)) )                        0 where A < 0 and pi < floor (masked)
     loss  = -A * pi / (sg(pi) + c(A))                     per teacher token; its gradient is -A * k * grad log pi
 
-pi is the probability that the student gives to the token now, A the advantage of its sequence, sg stop-gradient. With
+pi is the student's current probability of the token, A the advantage of its sequence, sg stop-gradient. With
 A > 0 the constant is positive and holds back tokens that the student finds (nearly) impossible; with A < 0 it is
-negative and pushes a little harder than a plain policy gradient, while tokens below ``floor`` are left alone.
+negative and pushes a little harder than a plain policy gradient, while tokens below ``floor`` are masked.
 
 Sources: the authors' slides and code as described in docs/how-thinktuning-works.md; c_max, a_max and floor are theirs.
-Variants for comparison: ``luffy`` (arXiv 2504.14945), ``ratio`` and ``authors`` (the published code as it runs).
+Variants for comparison: ``luffy`` (arXiv 2504.14945), ``ratio`` and ``authors`` (the published code as it actually behaves).
 
 Shapes: every tensor argument is (B, T) or broadcasts to it; B sequences, T tokens.
 """
@@ -40,7 +40,7 @@ def weight(
     a_max: float = Shaping.a_max,
     floor: float = Shaping.floor,
 ) -> torch.Tensor:
-    """k = sg(pi / (pi + c(A))), 0 where masked: how a token's gradient compares with a plain policy gradient's.
+    """k = sg(pi / (pi + c(A))), 0 where masked: a token's gradient relative to a plain policy gradient.
 
     Args:
         logp: log pi of the chosen tokens, (B, T).
@@ -74,7 +74,7 @@ def gradient_weight(logp: torch.Tensor, advantage: torch.Tensor, shaping: Shapin
 
     - ``aas``: ``weight``.
     - ``luffy``: the loss -A * pi / (pi + gamma) keeps its gradient in the denominator, so w = pi * gamma / (pi + gamma)^2. The
-      mask of A < 0 is not LUFFY's: it is kept here so that the weight is all that differs.
+      mask of A < 0 is not LUFFY's: it is kept here so that only the weight differs.
     - ``ratio``: 1, an ordinary policy gradient. (The trainer then also clips the ratio to the old policy.)
     - ``authors``: c = -c_max whatever the advantage, because the published ``torch.clamp(c, 0.001, -0.001)`` returns
       its upper bound; their two guards on the denominator; a masked token falls back to the plain policy gradient.

@@ -1,8 +1,8 @@
-"""GRPO's advantages, for the trainer and for a review that asks what a decision would do; exactly 0 where rewards are equal.
+"""GRPO's advantages, for the trainer and for the preview of a review decision; exactly 0 where rewards are equal.
 
 GRPO's advantage is ``(r - mean) / (std + 1e-4)``. In fp32 the mean of n equal rewards can differ from them by one rounding, and
-dividing by 1e-4 makes up to 1e-3 of that: eight times 1.3 gives 6e-4. Adam divides by the size of the gradient, so that a batch
-of such groups trains at the full learning rate on nothing.
+dividing by 1e-4 makes up to 1e-3 of that: eight times 1.3 gives 6e-4. Adam divides by the size of the gradient, so a batch of
+such groups would train on rounding noise at the full learning rate.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 import torch
 
 SAME = 1e-6
-"""Rewards of a group that lie closer together than this are equal."""
+"""Rewards of a group that differ by less than this count as equal."""
 
 
 def equal_groups(rewards: torch.Tensor, weights: torch.Tensor, size: int, each: bool = False) -> torch.Tensor:
     """(N,) True for every rollout whose group earned equal rewards.
 
     Args:
-        rewards: (N, F) what each of the F reward functions gave; NaN where it gave None.
+        rewards: (N, F) the value of each of the F reward functions; NaN where it returned None.
         weights: (F,) of the functions.
         size: rollouts per group; groups lie side by side, so ``size`` divides N.
-        each: look at each function by itself (TRL's ``normalize_then_sum``), not at the weighted sum.
+        each: check each function separately (TRL's ``normalize_then_sum``), not the weighted sum.
     """
     weighted = rewards * weights.to(rewards)
     if not each:
@@ -37,7 +37,7 @@ def advantages(rewards: torch.Tensor, weights: torch.Tensor, size: int, scale: s
     earned equal rewards.
 
     Args:
-        rewards: (N, F) what each of the F reward functions gave; NaN where it gave None.
+        rewards: (N, F) the value of each of the F reward functions; NaN where it returned None.
         weights: (F,) of the functions.
         size: rollouts per group; groups lie side by side, so ``size`` divides N.
         scale: what a group's difference from its mean is divided by: the deviation of the ``group`` or ``batch``, or ``none``.

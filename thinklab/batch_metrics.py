@@ -1,4 +1,4 @@
-"""Figures about one scored batch, for ``metrics.jsonl`` and the progress line. Plain functions over records."""
+"""Metrics of one scored batch, for ``metrics.jsonl`` and the progress line. Plain functions over records."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from thinklab.types import Batch, Rollout
 
 
 def batch_metrics(batch: Batch) -> dict[str, float]:
-    """Rates of what the student does by itself, and of what the teacher did.
+    """Rates of the student's unguided behavior, and of the teacher's replies.
 
-    ``own/*`` are over the unguided rollouts only: the evidence of instilling. ``guidance/*`` over those that the
-    teacher was asked about; a missing key means that there were none. ``guidance/not_shown`` counts guided rollouts whose
-    text does not show the behavior that was taught, ``rejected/not-shown`` replies that were refused for that reason.
+    ``own/*`` cover the unguided rollouts only: the evidence that the student has learned. ``guidance/*`` over those sent to the teacher; a
+    missing key means that there were none. ``guidance/not_shown`` counts guided rollouts whose
+    text does not show the behavior that was taught, ``rejected/not-shown`` replies that were rejected for that reason.
     """
     own = [r for r in batch.rollouts if not r.guided]
     asked = [r for r in batch.rollouts if r.guidance is not None]
@@ -28,7 +28,7 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
         "mean_student_tokens": fmean(len(r.student_ids) for r in batch.rollouts),
     }
     for name, check in (("own/accuracy", "correct"), ("own/behavior", "behavior")):
-        if known := [r.checks[check] for r in own if check in r.checks]:  # reward functions of one's own say neither
+        if known := [r.checks[check] for r in own if check in r.checks]:  # custom reward functions report neither
             figures[name] = fmean(known)
     if asked:
         figures["guidance/accepted"] = len(guided) / len(asked)
@@ -50,7 +50,7 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
 
 
 def over_batches(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The figures of several batches as one: means over the batches that have them, and the sum of what was rejected."""
+    """Combined metrics of several batches: means over the batches that have them, and the sum of rejections."""
     every = dict.fromkeys(key for one in figures for key in one)
     return {key: (sum if key.startswith("rejected/") else fmean)([one[key] for one in figures if key in one]) for key in every}
 

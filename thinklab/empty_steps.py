@@ -1,7 +1,7 @@
-"""Optimizer steps without any gradient leave the weights alone.
+"""Skips optimizer steps without any gradient.
 
-When every group of a step earned equal rewards, or nobody was guided in a step of pure imitation, every gradient is 0. Adam goes
-on all the same, on its momentum and with its weight decay, in a direction that nothing supports.
+When every group of a step earned equal rewards, or nobody was guided in a step of pure imitation, every gradient is 0. Adam
+would still move the weights by momentum and weight decay, without any evidence.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import torch
 def skip_empty_steps(
     optimizer: torch.optim.Optimizer, anywhere: Callable[[torch.Tensor], torch.Tensor] = lambda found: found
 ) -> None:
-    """Make ``optimizer.step`` do nothing where every gradient is exactly 0: no update, no decay, no change of its state.
+    """Make ``optimizer.step`` do nothing if every gradient is exactly 0: no update, no decay, no change of its state.
 
-    The check runs inside the step, after gradients were accumulated, clipped and, under fp16, unscaled: the loss scaler has seen
-    the gradients by then and counts the step as any other. A gradient that is not finite is not 0.
+    The check runs inside the step, after gradients were accumulated, clipped and, under fp16, unscaled: the loss scaler has
+    seen the gradients by then and counts the step as usual. A non-finite gradient does not count as 0.
 
     Args:
-        anywhere: makes a () bool of this process one of all processes. They must decide alike, because each holds but a part of
-            the weights under FSDP.
+        anywhere: combines a () bool over all processes. They must agree, because under FSDP each holds only a part of the
+            weights.
     """
 
     def hook(inner: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:

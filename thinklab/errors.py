@@ -1,6 +1,6 @@
 """Every error that thinklab raises on purpose. Each is also a built-in error, so plain ``except ValueError`` works.
 
-A message says what is wrong, where, and how to mend it. On the command line a ``ThinklabError`` becomes one line on
+A message says what is wrong, where, and how to fix it. On the command line a ``ThinklabError`` becomes one line on
 stderr and the exit code of its class; a traceback there is a bug.
 """
 
@@ -11,29 +11,29 @@ from collections.abc import Iterable
 
 
 class ThinklabError(Exception):
-    """Base of all. ``exit_code``: 2 where the request is wrong, 1 where a run failed, 3 where its teacher ended it early."""
+    """Base class. ``exit_code``: 2 for an invalid request, 1 for a failed run, 3 for a run that its teacher ended early."""
 
     exit_code = 1
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the message, as on the command line. ``%tb`` shows the rest."""
+        """In a notebook: only the message, as on the command line. ``%tb`` shows the traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
 class ConfigError(ThinklabError, ValueError):
-    """A config, an option or an argument that cannot be used."""
+    """An invalid config, option, or argument."""
 
     exit_code = 2
 
 
 class BehaviorError(ThinklabError, ValueError):
-    """A behavior file that cannot be used; the message begins with ``file:line:column``."""
+    """An invalid behavior file; the message starts with ``file:line:column``."""
 
     exit_code = 2
 
 
 class TaskError(ThinklabError, ValueError):
-    """Questions that cannot be loaded or are not in the expected form."""
+    """Questions that cannot be loaded or are not in the expected format."""
 
     exit_code = 2
 
@@ -49,19 +49,19 @@ class TeacherError(ThinklabError, RuntimeError):
 
 
 class TeacherStopped(TeacherError):
-    """The teacher gave out while a run was under way, so the run ended early. What was done is saved and can be resumed."""
+    """The teacher failed during a run, so the run ended early. The progress is saved and can be resumed."""
 
     exit_code = 3
 
 
 class WidgetsMissing(ThinklabError, ImportError):
-    """A view was asked for whose library is not installed."""
+    """A view needs a library that is not installed."""
 
     exit_code = 2
 
 
 class TrainingError(ThinklabError, RuntimeError):
-    """A run that cannot go on, such as a loss that is not finite. What was done so far is kept."""
+    """A run that cannot continue, for instance because the loss is not finite. The progress so far is kept."""
 
 
 class RunError(ThinklabError, OSError):
@@ -69,17 +69,17 @@ class RunError(ThinklabError, OSError):
 
 
 class RunWarning(UserWarning):
-    """Something in a run folder is damaged or missing and was not used; the message says what was taken in its place."""
+    """Something in a run folder is damaged or missing and was ignored; the message says what was used instead."""
 
 
 class ReviewError(ThinklabError, ValueError):
-    """A decision about guidance that cannot be taken; nothing was changed or written."""
+    """An invalid decision about guidance; nothing was changed or written."""
 
     exit_code = 2
 
 
 class LabError(ThinklabError, RuntimeError):
-    """A call of the Lab that cannot be made now; the Lab stays as it was."""
+    """A call of the Lab that is not possible now; the Lab is unchanged."""
 
     exit_code = 2
 

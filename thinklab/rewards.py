@@ -1,4 +1,4 @@
-"""What a rollout earns: correctness by the task's rule, and the behavior's bonus where there is one."""
+"""The reward of a rollout: correctness by the task's verifier, and the behavior's bonus, if any."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ REMEMBERED = 20_000
 class Rewards:
     """Scores rollouts: ``rewards(rollouts)`` fills in ``rewards`` and ``checks``.
 
-    ``correct``: ``weight`` when the last answer is right and the text ended by itself. ``behavior``: the bonus of each
-    behavior that the text shows, added up; 0 for behaviors whose template asks for none.
+    ``correct``: ``weight`` if the last answer is right and the text ended with EOS. ``behavior``: the bonus of each
+    behavior that the text shows, added up; 0 for behaviors without a bonus.
     """
 
     task: Task
     behaviors: Sequence[Behavior] = ()
     weight: float = 1.0
     bonus: Mapping[str, float] = field(default_factory=dict)
-    """Bonus by behavior name, in place of the template's own."""
+    """Bonus by behavior name, overriding the behavior file."""
     require_finished: bool = True
     _known: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
-        shown = {b.name: b.shown([r.text for r in rollouts]) for b in self.behaviors}  # a judge is asked about all at once
+        shown = {b.name: b.shown([r.text for r in rollouts]) for b in self.behaviors}  # a judge gets all texts in one call
         return [self.score(r, {name: found[k] for name, found in shown.items()}) for k, r in enumerate(rollouts)]
 
     @property
     def unasked(self) -> Rewards:
-        """The same without asking any judge, which earns no bonus anyway: for a text that somebody is still writing."""
+        """The same without calling a judge, which earns no bonus anyway: for a text that is still being edited."""
         return replace(self, behaviors=[b.unasked for b in self.behaviors])
 
     def verify(self, text: str, example: Example) -> bool:
-        """``task.verify``, remembered: mathematics can take a while, and the guide asks about the same texts."""
+        """``task.verify``, cached: mathematics can take a while, and the guide needs the same texts."""
         key = (example.id, text)
         if key not in self._known:
             if len(self._known) >= REMEMBERED:
@@ -48,12 +48,12 @@ class Rewards:
         return self._known[key]
 
     def warm(self, rollouts: Sequence[Rollout]) -> None:
-        """Work out now what ``score`` will need, for instance while a teacher is thinking."""
+        """Precompute what ``score`` will need, for instance while waiting for a teacher."""
         for rollout in rollouts:
             self.verify(rollout.text, rollout.example)
 
     def score(self, rollout: Rollout, shown: Mapping[str, bool | None] | None = None) -> Rollout:
-        """One rollout. ``shown``: by behavior, whether its text shows it, where that is known already; None: no verdict."""
+        """One rollout. ``shown``: by behavior, whether its text shows it, if already known; None: no verdict."""
         text, example = rollout.text, rollout.example
         correct = self.verify(text, example)
         counts = correct and (rollout.finished or not self.require_finished)
@@ -62,13 +62,13 @@ class Rewards:
             self.bonus[b.name] * bool(shown[b.name]) if b.name in self.bonus else b.bonus_for(text) for b in self.behaviors
         )
         checks = {**rollout.checks, "correct": correct, "student_correct": self.verify(rollout.student_text, example)}
-        if any(shown.values()) or None not in shown.values():  # otherwise only a judge could tell
+        if any(shown.values()) or None not in shown.values():  # otherwise it takes a judge
             checks["behavior"] = any(shown.values())
         return replace(rollout, rewards={"correct": self.weight * counts, "behavior": float(bonus)}, checks=checks)
 
 
 def reward_function(part: str) -> Callable[..., list[float]]:
-    """One part as a reward function for TRL: it reads what ``Rewards`` has already worked out."""
+    """One component as a reward function for TRL: it reads what ``Rewards`` has already computed."""
 
     def function(completions: object, rollout: Sequence[Rollout], **_: object) -> list[float]:
         return [r.rewards[part] for r in rollout]

@@ -1,4 +1,4 @@
-"""The constants of the weight on a teacher's tokens, with their bounds and their only defaults; ``aas`` computes with them."""
+"""The constants of the weight on teacher tokens, with their bounds and defaults; ``aas`` computes with them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Variant = Literal["aas", "luffy", "ratio", "authors"]
 
 @dataclass(frozen=True)
 class Shaping:
-    """Which weight the teacher's tokens get, and its constants."""
+    """The weighting scheme for teacher tokens, and its constants."""
 
     variant: Variant = "aas"
     c_max: float = 1e-3
-    """|c| at the largest advantage. Tokens with pi << c_max * A / a_max are out of reach (k close to 0)."""
+    """|c| at the maximum advantage. Tokens with pi << c_max * A / a_max are out of reach (k close to 0)."""
     a_max: float = 4.0
     """The advantage at which c reaches c_max. A group of n rewards never exceeds (n - 1) / sqrt(n)."""
     floor: float = 0.01
@@ -29,8 +29,8 @@ class Shaping:
             raise ValueError(f"c_max must be at least 0 and a_max above 0, not {self.c_max} and {self.a_max}")
         if not self.c_max < self.floor < 1:
             raise ValueError(
-                f"floor ({self.floor}) must lie between c_max ({self.c_max}) and 1: with A < 0 the weight "
-                "pi / (pi - c) has a pole at pi = c, which the floor keeps out of reach"
+                f"floor ({self.floor}) must lie between c_max ({self.c_max}) and 1: with A < 0 the weight pi / (pi - c) has a "
+                "pole at pi = c, which the floor must exclude"
             )
         if self.luffy_gamma <= 0:
             raise ValueError(f"luffy_gamma must be above 0, not {self.luffy_gamma}")

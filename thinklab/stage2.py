@@ -1,4 +1,4 @@
-"""Stage 2 as the trainer sees it: a function, and what an object may offer beyond that, found by ``isinstance``."""
+"""The interface of stage 2 to the trainer: a function, and optional protocols of an object, detected with ``isinstance``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thinklab.types import Rollout
 
 @runtime_checkable
 class Guides(Protocol):
-    """Any function of this form; ``thinklab.guide.guide.Guide`` offers all that follows as well."""
+    """Any function with this signature; ``thinklab.guide.guide.Guide`` also implements all protocols below."""
 
     def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int, /) -> list[Rollout]:
         """The same rollouts in the same order, some of them with guidance spliced on."""
@@ -19,10 +19,10 @@ class Guides(Protocol):
 
 @runtime_checkable
 class Begins(Protocol):
-    """Can ask about whole groups while others are still being sampled."""
+    """Can process whole groups while others are still being sampled."""
 
     def begin(self, rollouts: Sequence[Rollout], step: int, generation: int) -> None:
-        """Called with each group that is sampled; ``__call__`` gets all of them later."""
+        """Called with each group when it is sampled; ``__call__`` receives all of them later."""
         ...
 
 
@@ -41,7 +41,7 @@ class GroupRule(Protocol):
     def check_group(self, size: int) -> None:
         """
         Raises:
-            ConfigError: when it would guide nobody in groups of this size.
+            ConfigError: if it would guide no rollout in groups of this size.
         """
         ...
 
@@ -55,15 +55,15 @@ class HasSchedule(Protocol):
 
 @runtime_checkable
 class CanFail(Protocol):
-    """May find on the way that no guidance can come any more."""
+    """May fail permanently during a run."""
 
     failed: str
-    """Why; empty while it works. Emptied by the trainer when it is called again."""
+    """The reason; empty while it works. Cleared by the trainer before the next call."""
 
 
 @runtime_checkable
 class MayReachCap(Protocol):
-    """Its teacher has caps: ``thinklab.teachers.protocols.HasCaps`` tells what the two say."""
+    """Its teacher has caps: ``thinklab.teachers.protocols.HasCaps`` documents both."""
 
     @property
     def cap_reached(self) -> str: ...
@@ -74,7 +74,7 @@ class MayReachCap(Protocol):
 
 @runtime_checkable
 class CountsOutcomes(Protocol):
-    """Counts what became of the replies, for a warning when most were rejected."""
+    """Counts the outcomes of the replies, for a warning when most were rejected."""
 
     counts: Mapping[str, int]
 
@@ -83,13 +83,13 @@ class Detects(Protocol):
     """What is taught."""
 
     def detect(self, text: str) -> Any:
-        """True in a condition when ``text`` shows it."""
+        """Truthy when ``text`` shows it."""
         ...
 
 
 @runtime_checkable
 class Teaches(Protocol):
-    """Knows what it teaches, so that it is measured where no ``score`` does that."""
+    """Knows its behaviors, so that they are measured even without ``score``."""
 
     behaviors: Sequence[tuple[Detects, float]]
     """With their weights."""

@@ -1,4 +1,4 @@
-"""What a script that uses ``ThinkTuningTrainer`` by itself is told about its teacher: that it failed, or reached its cap."""
+"""Tells a script that uses ``ThinkTuningTrainer`` directly that its teacher failed or reached its cap."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from thinklab.stage2 import CanFail, MayReachCap
 
 
 class TeacherWatch(TrainerCallback):
-    """Saves and ends the training when no guidance can come any more, at the end of the generation that saw it.
+    """Saves and ends the training when no more guidance can come, at the end of the current generation.
 
-    ``ThinkTuningTrainer.train`` then raises for a teacher that failed. A cap with ``on_cap: stop`` is an end as planned: a
-    warning says it; with ``on_cap: plain`` a warning says that training goes on as plain GRPO.
+    ``ThinkTuningTrainer.train`` then raises for a teacher that failed. A cap with ``on_cap: stop`` is a planned end, with a
+    warning; with ``on_cap: plain``, a warning says that training continues as plain GRPO.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -33,14 +33,14 @@ class TeacherWatch(TrainerCallback):
         elif isinstance(guide, MayReachCap) and (reached := guide.cap_reached):
             stop = bool(guide.should_stop)
             if stop or not self.told:
-                end = "training ends" if stop else "it goes on as plain GRPO"
+                end = "training ends" if stop else "it continues as plain GRPO"
                 warnings.warn(f"step {state.global_step}: {reached}. Saved; {end}", RuntimeWarning, stacklevel=2)
                 control.should_save, self.told = True, True
             control.should_training_stop |= stop
 
 
 def many_rejected(counts: Mapping[str, int]) -> str:
-    """``guide.counts`` in words when most replies were rejected; empty otherwise."""
+    """A summary of ``guide.counts`` if most replies were rejected; empty otherwise."""
     counts = {outcome: n for outcome, n in counts.items() if outcome != "guided-but-not-shown"}  # some of the accepted
     total = sum(counts.values())
     lost = {reason: n for reason, n in counts.items() if reason not in ("accepted", "edited")}

@@ -1,4 +1,4 @@
-"""What is noted about the tokens of a loss: figures by who wrote them, and a few rollouts token by token."""
+"""Metrics about the tokens of a loss: by origin (student or teacher), and a few rollouts token by token."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def by_origin(
     gap = inputs["ref_per_token_logps"] - logps if "ref_per_token_logps" in inputs else None
     for origin, mask in (("student", student), ("teacher", teacher)):
         if mask.any():
-            if gap is not None:  # the estimator of TRL's own KL
+            if gap is not None:  # TRL's KL estimator
                 found[f"{origin}/kl"] = (gap.exp() - gap - 1)[mask].mean().item()
             found[f"{origin}/entropy"] = entropies[mask].mean().item()
             found[f"{origin}/probability"] = logps[mask].exp().mean().item()
@@ -49,7 +49,7 @@ def by_origin(
     found["teacher/masked"] = (weight[teacher] == 0).float().mean().item()
     unlikely = (
         logps.exp() < OUT_OF_REACH
-    )  # LUFFY gives a small weight to nearly certain tokens as well: those are learned already
+    )  # LUFFY gives a small weight to nearly certain tokens as well: those are already learned
     found["teacher/out_of_reach"] = ((weight < OUT_OF_REACH) & unlikely)[teacher].float().mean().item()
     for sign, side in (("pos", advantage > 0), ("neg", advantage < 0)):
         if (teacher & side).any():

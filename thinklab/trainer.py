@@ -2,7 +2,7 @@
 
 The order of calls, which is the order of the methods below; TRL calls those marked with *:
 
-    train                                     until max_steps; stops and raises when the teacher failed for good
+    train                                     until max_steps; stops and raises if the teacher failed permanently
       _generate_and_score_completions *       once for each generation
         _generate *                           stages 1 and 2, then back into TRL's lists
           _generate_single_turn *             token ids of n answers to each question, from ``sampler``
@@ -14,7 +14,7 @@ The order of calls, which is the order of the methods below; TRL calls those mar
           _shape                              the weight of ``aas`` on the teacher's tokens; TRL's loss does the rest
       log *, _save_checkpoint *               after an optimizer step
 
-The idea: keep TRL's loss and change what goes into it. On a teacher token the old log-prob is set to the current one,
+The idea: keep TRL's loss and change its inputs. On a teacher token the old log-prob is set to the current one,
 so the ratio is 1 and carries the gradient of log pi, and the advantage is multiplied by the weight w of ``aas``. TRL's
 clipped loss then has the gradient -A * w * grad log pi there, which is that of -A * pi / (sg(pi) + c(A)).
 
@@ -70,7 +70,7 @@ class ThinkTuningTrainer(GRPOTrainer):
     """TRL's ``GRPOTrainer`` with a teacher. Takes everything that takes, and:
 
     Args:
-        guide: stage 2; ``thinklab.guide.guide.Guide`` or any callable of that form, which may offer more: see
+        guide: stage 2; ``thinklab.guide.guide.Guide`` or any callable with that signature, with optional protocols: see
             ``thinklab/stage2.py``. None trains plain GRPO.
         score: fills in the rewards of each rollout before TRL asks for them; reward functions get the rollouts as the
             keyword ``rollout`` (a list of ``Rollout``).
@@ -79,31 +79,31 @@ class ThinkTuningTrainer(GRPOTrainer):
             whole ``trajectory`` as in the authors' code.
         imitate: train on the guided texts alone with weight 1 (supervised fine-tuning), whatever their advantage.
         sampler: stage 1; None leaves sampling to TRL (``generate`` or vLLM).
-        examples: the questions by the id that each dataset row carries in ``example_id``. A row that names none is a question of
-            its own, with the reference answer from its column ``gold``, ``answer`` or ``solution``.
+        examples: the questions by the id that each dataset row carries in ``example_id``. A row without one is a separate
+            question, with the reference answer from its column ``gold``, ``answer`` or ``solution``.
         on_batch: called with every scored ``Batch``, before it is trained on.
-        skip_empty_steps: leave the weights alone in a step without any gradient; False is TRL's way: the optimizer goes on with
-            its momentum and weight decay.
-        raise_on_teacher_failure: ``train`` saves, ends and raises when the teacher cannot work any more; False leaves that to the
-            caller, who must look at ``guide.failed``.
+        skip_empty_steps: do not update the weights in a step without any gradient; False is TRL's behavior: the optimizer
+            still applies momentum and weight decay.
+        raise_on_teacher_failure: ``train`` saves, ends and raises if the teacher failed permanently; False leaves that to the
+            caller, who must check ``guide.failed``.
         on_tokens: called once per generation with a few guided rollouts token by token (``TRACED`` of them): text,
             origin, probability and weight of each token as the first loss saw them.
 
     The advantage is exactly 0 where a whole group earned equal rewards (``thinklab/advantages.py``). KL to a reference
     (``beta > 0``) is left out on teacher tokens. The loss type ``bnpo`` is the mean over the tokens of the optimizer step,
     however it is split into micro-batches; TRL's is a mean of the micro-batches' means. A dataset row is
-    ``{"prompt": messages, "example_id": id}``; all else in it goes to the reward functions.
+    ``{"prompt": messages, "example_id": id}``; all other columns go to the reward functions.
 
-    What ``thinklab.batch_metrics`` knows about a step (``guided_fraction``, ``guidance/*``, ``rejected/*``, ``own/*``) is in
+    The metrics of ``thinklab.batch_metrics`` (``guided_fraction``, ``guidance/*``, ``rejected/*``, ``own/*``) is in
     ``state.log_history`` beside TRL's own figures. docs/plain-trl.md shows the trainer in a script of its own.
 
     Raises:
-        ConfigError: for options of TRL that the teacher's tokens would silently break, or a gamma that guides nobody.
+        ConfigError: for options of TRL that are silently wrong with teacher tokens, or a gamma that guides no rollout.
         TrainingError: when the loss is not finite.
-        TeacherError: from ``train``, when the teacher cannot work any more; a checkpoint was saved.
+        TeacherError: from ``train``, if the teacher failed permanently; a checkpoint was saved.
     """
 
-    if TYPE_CHECKING:  # what TRL declares wider than it is here
+    if TYPE_CHECKING:  # attributes that TRL declares with a wider type
         args: GRPOConfig
         model: PreTrainedModel
         num_generations: int
@@ -132,7 +132,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
         self.on_tokens, self.skip_empty_steps = on_tokens, skip_empty_steps
         self.recall: Callable[[int], list[list[int]] | None] | None = None
-        """Ids of a generation that was sampled in an earlier sitting and not trained on; it is not sampled again."""
+        """Ids of a generation that was sampled in an earlier session and not trained on; it is not sampled again."""
         self._to_trace: dict[int, Rollout] = {}
         self._rows: list[dict[str, Any]] = []
         self._rollouts: list[Rollout] = []
@@ -141,7 +141,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._figures: list[dict[str, Any]] = []
         self._skipping: Any = None
         if isinstance(given := kwargs.get("args"), TrainingArguments):
-            one_gpu(given)  # nn.DataParallel has no way into the loss
+            one_gpu(given)  # the loss does not work with nn.DataParallel
         super().__init__(*args, **kwargs)
         refuse_what_breaks(self.args)
         self.raise_on_teacher_failure = raise_on_teacher_failure
@@ -155,7 +155,7 @@ class ThinkTuningTrainer(GRPOTrainer):
                     parameter.data = parameter.data.float()
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        """TRL's. Raises ``TeacherError`` when the teacher failed for good on the way, after a checkpoint was saved."""
+        """Like TRL's. Raises ``TeacherError`` if the teacher failed permanently, after saving a checkpoint."""
         if not self.raise_on_teacher_failure:
             return super().train(*args, **kwargs)
         if isinstance(self.guide, stage2.HasSchedule):
@@ -166,7 +166,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         if isinstance(self.guide, stage2.CanFail) and (why := self.guide.failed):
             raise TeacherError(
                 f"{why}. Training stopped at step {self.state.global_step} and was saved under "
-                f"{self.args.output_dir}; when the teacher works again, go on with "
+                f"{self.args.output_dir}; when the teacher works again, continue with "
                 "trainer.train(resume_from_checkpoint=True)"
             )
         if isinstance(self.guide, stage2.CountsOutcomes) and (many := many_rejected(self.guide.counts)):
@@ -175,7 +175,7 @@ class ThinkTuningTrainer(GRPOTrainer):
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(*args, **kwargs)
-        inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper, when training goes on in this process
+        inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper, if training continues in this process
         if self.skip_empty_steps and self._skipping is not inner:
             skip_in(inner, lambda found: self.accelerator.gather(found[None]).any())
             self._skipping = inner
@@ -261,7 +261,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         """Of ``rows`` rollouts on this process, in groups of ``size``."""
         if rows % size:
             raise ConfigError(
-                f"{rows} rollouts on this process do not form whole groups of {size}; make "
+                f"{rows} rollouts on this process do not form complete groups of {size}; make "
                 "per_device_train_batch_size * steps_per_generation a multiple of num_generations"
             )
         ends, first = frozenset({*self.eos_token_ids, self._tokenizer.pad_token_id}), self.accelerator.process_index * rows
@@ -269,12 +269,12 @@ class ThinkTuningTrainer(GRPOTrainer):
 
     def _texts(self, ids: list[list[int]]) -> list[str]:
         """Answers as text, reasoning included. Not TRL's completions: where a tokenizer has a ``response_template``, TRL parses
-        the reasoning out of their content, and what is guided, verified and measured would not be what is trained."""
+        the reasoning out of their content, so the guided, verified, and measured text would differ from the trained one."""
         texts: list[str] = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
         return texts
 
     def _message(self, rollout: Rollout) -> dict[str, Any]:
-        """A guided rollout as TRL's reward functions see it: parsed as TRL parses the others."""
+        """A guided rollout in the form for TRL's reward functions, parsed like the others."""
         if all(getattr(self._tokenizer, name, None) is None for name in ("response_template", "response_schema")):
             return {"role": "assistant", "content": rollout.text}
         return parse_response(self._tokenizer, list(rollout.completion_ids), prefix=list(rollout.prompt_ids))
@@ -290,7 +290,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         return self._rewards
 
     def _equal_rewards_earn_nothing(self, out: dict[str, Any]) -> float:
-        """Advantage 0 where TRL's is a rounding error, in the loss and in what is logged; returns the share of such rollouts."""
+        """Set the advantage to 0 where TRL's is a rounding error, in the loss and in the logs; returns the share of such rollouts."""
         mode = "train" if self.model.training else "eval"
         size = self.num_generations if mode == "train" else self.num_generations_eval
         each = self.multi_objective_aggregation == "normalize_then_sum"
@@ -320,7 +320,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         plain = self.accelerator.unwrap_model(model)
         if plain is model:
             loss = self._compute_loss(model, inputs)
-        else:  # go in through the data-parallel wrapper, so that its gradient hooks run
+        else:  # enter through the data-parallel wrapper, so that its gradient hooks run
             loss = through_wrapper(model, plain, self._compute_loss, inputs)
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -333,7 +333,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         self._loss_inputs = inputs = dict(inputs)
         kind = self.loss_type
         if kind == "bnpo" and (tokens := self._tokens_of_this_step()):
-            # TRL's dapo divides by a number that it is given, and by nothing that hangs on the micro-batch
+            # TRL's dapo divides by a number that it is given, independent of the micro-batch
             self.loss_type = "dapo"
             inputs["num_items_in_batch"] = tokens * (
                 self.accelerator.num_processes * self.args.steps_per_generation / self.current_gradient_accumulation_steps
@@ -344,7 +344,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             self._loss_inputs, self.loss_type = None, kind
 
     def _tokens_of_this_step(self) -> torch.Tensor | None:
-        """() tokens that this process trains on in this optimizer step; None where the micro-batch is all of the step."""
+        """() tokens that this process trains on in this optimizer step; None if the micro-batch is the whole step."""
         micros = self.current_gradient_accumulation_steps if self.model.training else 1
         if micros == 1 or self._buffered_inputs is None:
             return None
@@ -386,7 +386,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         return logps, entropies if compute_entropy else None, None
 
     def _shape(self, inputs: dict[str, Any], logps: torch.Tensor, entropies: torch.Tensor) -> None:
-        """Put the weights into ``inputs`` before TRL reads them, and note what they were."""
+        """Put the weights into ``inputs`` before TRL reads them, and record them."""
         teacher, now = inputs["teacher_mask"].bool(), logps.detach()
         advantage = inputs["advantages"][:, None].expand_as(now)
         metrics = self._metrics["train" if self.model.training else "eval"]
@@ -394,7 +394,7 @@ class ThinkTuningTrainer(GRPOTrainer):
             metrics[name].append(value)
         if not teacher.any():
             return
-        if "importance_sampling_ratio" in inputs:  # (B, 1) or (B, T): what vLLM sampled; the teacher's tokens it did not
+        if "importance_sampling_ratio" in inputs:  # (B, 1) or (B, T): of vLLM's samples, without the teacher's tokens
             ratio = inputs["importance_sampling_ratio"].expand_as(now)
             inputs["importance_sampling_ratio"] = torch.where(teacher, 1.0, ratio)
         plain = self.shaping.variant == "ratio" or self.imitate
@@ -419,17 +419,17 @@ class ThinkTuningTrainer(GRPOTrainer):
     # ---- after each optimizer step -------------------------------------------------------------------------------------
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """TRL's, with the figures of all generations since the last line."""
+        """Like TRL's, with the metrics of all generations since the last line."""
         if self.model.training and self._figures:
             logs.update(over_batches(self._figures))
             self._figures.clear()
         super().log(logs, *args, **kwargs)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """TRL's, but one that cannot be written whole leaves nothing behind."""
+        """Like TRL's, but an incomplete checkpoint is removed."""
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
-        except Exception as error:  # safetensors and torch.save each report a full disk in their own words
+        except Exception as error:  # safetensors and torch.save report a full disk differently
             output = Path(self.args.output_dir or ".")
             folder = output / f"checkpoint-{self.state.global_step}"
             shutil.rmtree(folder, ignore_errors=True)
@@ -439,16 +439,16 @@ class ThinkTuningTrainer(GRPOTrainer):
                 "disk). The checkpoint before it is kept; free some space and continue with --resume"
             ) from error
 
-    # ---- from outside: where the training stands, and how it is put somewhere else -------------------------------------
+    # ---- for callers: the position of the training, and how to move it -------------------------------------
 
     @property
     def generation(self) -> int:
-        """How many generations came before this one: a function of the step, so a resumed run counts on rightly."""
+        """The number of earlier generations: a function of the step, so a resumed run counts correctly."""
         return self.state.global_step * self.args.gradient_accumulation_steps // self._generate_every
 
     @property
     def between_generations(self) -> bool:
-        """True when nothing of the last generation is left to train on: only then can a checkpoint be continued."""
+        """True if the last generation is fully trained on: only then can a checkpoint be resumed."""
         return self.state.global_step * self.args.gradient_accumulation_steps % self._generate_every == 0
 
     @property
@@ -456,22 +456,22 @@ class ThinkTuningTrainer(GRPOTrainer):
         return steps_per_generation(self.args) * self.num_iterations
 
     def load_checkpoint(self, folder: Path, step: int | None = None) -> None:
-        """The weights that the checkpoint ``folder`` has; nothing is trained.
+        """Load the weights of the checkpoint ``folder``, without training.
 
         Args:
-            step: the step to stand at from now on; None: the present one.
+            step: the new current step; None: unchanged.
         """
         self._load_from_checkpoint(str(folder), self.accelerator.unwrap_model(self.model))
         if step is not None:
             self.state.global_step = step
 
     def save_checkpoint(self) -> None:
-        """Write a checkpoint of the state as it is, outside the order in which ``train`` saves."""
+        """Write a checkpoint of the current state, outside the regular saves of ``train``."""
         self._save_checkpoint(self.model, None)
         self.callback_handler.on_save(self.args, self.state, self.control)
 
     def forget_training(self) -> None:
-        """As if ``train`` had never been called, but for the weights: the next call loads a checkpoint or begins at step 0."""
+        """Reset everything except the weights, as if ``train`` had never been called: the next call loads a checkpoint or starts at step 0."""
         self.optimizer = self.lr_scheduler = None
         self._step, self._buffered_inputs = 0, None
         self._figures.clear()
@@ -480,7 +480,7 @@ class ThinkTuningTrainer(GRPOTrainer):
 
     @contextmanager
     def rehearsing(self) -> Iterator[None]:
-        """Within it ``compute_loss`` can be called outside of ``train``: what it notes about the batch is dropped at the end."""
+        """Inside, ``compute_loss`` can be called outside of ``train``: its records about the batch are dropped at the end."""
         metrics, self._metrics = self._metrics, copy.deepcopy(self._metrics)
         kept = {name: getattr(self, name, None) for name in ("current_gradient_accumulation_steps", "on_tokens")}
         self.current_gradient_accumulation_steps, self.on_tokens = self.args.gradient_accumulation_steps, None

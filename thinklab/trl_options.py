@@ -1,4 +1,4 @@
-"""Options of TRL: which of them would treat the teacher's tokens wrongly in the loss without saying so."""
+"""TRL options that would silently treat teacher tokens wrongly in the loss."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from trl import GRPOConfig
 from thinklab.errors import ConfigError
 
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")
-"""The losses into which the weight goes as an advantage."""
+"""The losses that accept the weight as part of the advantage."""
 
 
 def steps_per_generation(args: GRPOConfig) -> int:
-    """Micro-batches that a generation is made of; ``GRPOConfig`` fills it in."""
+    """Micro-batches per generation; ``GRPOConfig`` fills it in."""
     assert args.steps_per_generation is not None
     return args.steps_per_generation
 
@@ -19,7 +19,7 @@ def steps_per_generation(args: GRPOConfig) -> int:
 def refuse_what_breaks(args: GRPOConfig) -> None:
     """
     Raises:
-        ConfigError: for the first option that cannot be used, with the value that can.
+        ConfigError: for the first unsupported option, with the supported value.
     """
     wrong = [
         (args.importance_sampling_level != "token", "importance_sampling_level", "token"),

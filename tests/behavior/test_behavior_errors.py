@@ -42,7 +42,7 @@ CASES = [  # what is replaced, by what, line:column, what the message says
     ("title: A title", "title: 1:30", "2:8", r"'1:30' may be a text or a number.*write \"1:30\""),
     ("title: A title", "title: 0123", "2:8", r"'0123' may be a text or a number"),
     ("title: A title", "title: 12", "2:8", r'title: must be a valid string; write "12" in quotes'),
-    ("title: A title", "title:", "2:1", r"title: nothing is written after the colon"),
+    ("title: A title", "title:", "2:1", r"title: there is no value after the colon"),
     ("version: 1", "version: 1.5", "4:10", r"version: must be a valid integer, not 1\.5"),
     ("version: 1", "version: true", "4:10", r"version: must be a valid integer, not True"),
     ("version: 1", "version: 0", "4:10", r"version: must be greater than or equal to 1, not 0"),
@@ -70,7 +70,7 @@ CASES = [  # what is replaced, by what, line:column, what the message says
     ("reward: {bonus: 0.5}", "extends: ../secret", "18:10", r"is not the name of a behavior"),
     ("reward: {bonus: 0.5}", "tests: {prompts: [{question: q, response: r}]}", "18:19", r"needs contains or lacks"),
     ("- phrase: I check", "- same_as: nobody\n    - phrase: I check", "15:16", r"same_as: no behavior 'nobody'"),
-    ("reason: I check it.", "reason: I <phrase>check it.", "11:15", r"<phrase> is written around this text"),
+    ("reason: I check it.", "reason: I <phrase>check it.", "11:15", r"<phrase> is added around this text"),
     ("name: mine", "name: &a mine", "1:7", r"anchors and aliases are not supported"),
     ("name: mine", "name: *a", "1:7", r"anchors and aliases"),
     ("name: mine", "name: !!python/object:os.system mine", "1:7", r"tags .* are not supported"),
@@ -83,7 +83,7 @@ CASES = [  # what is replaced, by what, line:column, what the message says
     ("title: A title", "title: I check: it", "2:15", r"in 'title: I check: it'; quote a text that contains ': '"),
     ("reward: {bonus: 0.5}", 'reward: "much', "18:9", r"a quotation mark opens here and is never closed"),
     ("title: A title", "title: @you", "2:8", r"quote a text that begins with this character"),
-    ("title: A title", "title: A\0title", "2:9", r"U\+0000 cannot stand in a text file"),
+    ("title: A title", "title: A\0title", "2:9", r"U\+0000 is not allowed in a text file"),
     ("  system:", "\tsystem:", "6:1", r"indent with spaces, not with tabs"),
     # LaTeX between double quotes: a backspace, a form feed, a tab, none of which anybody would see
     ("phrase: So \\boxed{2}.", 'phrase: "So \\boxed{2}."', "12:19", r"\\boxed between double quotes .*\\\\boxed"),
@@ -94,7 +94,7 @@ CASES = [  # what is replaced, by what, line:column, what the message says
     ("{{ title }}", "\\frac{{1}}{2}", "6:20", r"a variable, not a number; for literal braces"),
     ("- phrase: I check\n      count: 1", "- I check", "15:7", r"exactly one of the keys .* not 'I check'; write `phrase"),
     ("- regex: check \\w+", "- python: x\n      options: {a: [1]}", "18:20", r"options\.a: must be a valid string, not \[1\]$"),
-    ("count: 1", "count:", "16:7", r"detector\.all\.0\.count: nothing is written after the colon"),
+    ("count: 1", "count:", "16:7", r"detector\.all\.0\.count: there is no value after the colon"),
     ("check \\w+", "''", "17:14", r"regex: the text must have at least 1 character, not ''$"),
     ("check \\w+", "[a, 1]", "17:18", r"regex\.1: must be a valid string; write \"1\" in quotes for a text$"),
     ("check \\w+", "a" + "\n    - {regex: b, timeout_ms: 1000}" * 4, "14:3", r"time limits of its patterns add up to 4050 ms"),
@@ -103,7 +103,7 @@ CASES = [  # what is replaced, by what, line:column, what the message says
     ("teacher:\n", "teacher: you\nrest:\n", "5:10", r"teacher: must be keys and values, not 'you'"),
     ("reward: {bonus: 0.5}", "extends: ./self-check.yaml", "18:10", r"did you mean 'self-check'"),
     ("reward: {bonus: 0.5}", "extends: [a, b]", "18:10", r"extends: \['a', 'b'\] is not the name"),
-    ("reward: {bonus: 0.5}", "extends:", "18:1", r"extends: nothing is written"),
+    ("reward: {bonus: 0.5}", "extends:", "18:1", r"extends: there is no value"),
 ]
 
 
@@ -144,7 +144,7 @@ def test_lint_names_the_missing_package_and_what_nobody_sees(tmp_path):
     )
     found = {(f.level, f.line, f.column): f.message for f in lint(path)}
     assert "no installed package has a detector 'not.here'" in found["error", 17, 13]
-    assert "nobody sees (U+202E)" in found["warning", 2, 1]
+    assert "invisible character (U+202E)" in found["warning", 2, 1]
 
 
 def test_the_place_inside_a_block_of_text():
@@ -163,10 +163,10 @@ def test_judges_earn_nothing():
 def test_circles(tmp_path):
     for name, other in (("aa", "bb"), ("bb", "cc"), ("cc", "aa")):
         (tmp_path / f"{name}.yaml").write_text(f"name: {name}\nextends: {other}\n", encoding="utf-8")
-    with pytest.raises(BehaviorError, match=r"cc\.yaml:2:10: extends: goes in a circle: aa -> bb -> cc -> aa"):
+    with pytest.raises(BehaviorError, match=r"cc\.yaml:2:10: extends: the references form a circle: aa -> bb -> cc -> aa"):
         load_behavior(tmp_path / "aa.yaml")
     (tmp_path / "me.yaml").write_text(GOOD.replace("- phrase: I check\n      count: 1", "- same_as: me"), encoding="utf-8")
-    with pytest.raises(BehaviorError, match=r"me\.yaml:15:16: same_as: goes in a circle"):
+    with pytest.raises(BehaviorError, match=r"me\.yaml:15:16: same_as: the references form a circle"):
         load_behavior(tmp_path / "me.yaml")
 
 

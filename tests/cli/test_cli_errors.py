@@ -67,7 +67,7 @@ def test_a_wrong_config_names_the_line_and_the_mend(thinklab, tmp_path, line, wh
         ("teacher.rule=sums", "rule"),
         ("behaviors=[self-chek]", "self-check"),
         ("train.max_prompt_tokens=10", "more than train.max_prompt_tokens=10"),
-        ("train.max_completion_tokens=500", "512 positions"),
+        ("train.max_completion_tokens=500", "maximum is 512"),
     ],
 )
 def test_a_wrong_override_is_one_line(thinklab, tmp_path, override, says):
@@ -124,7 +124,7 @@ def test_resuming_with_another_config_is_refused(thinklab, tmp_path):
     small = ["train.steps=1", "train.questions=2", "probe.questions=4", "probe.every=0", "train.checkpoint_every=1"]
     assert thinklab("train", DEMO, *small, "--out", "run", "--quiet", cwd=tmp_path).returncode == 0
     done = thinklab("train", DEMO, *small, "loss.c_max=0.0001", "--out", "run", "--resume", cwd=tmp_path)
-    assert done.returncode == 1 and "begun with another config: loss.c_max=" in done.stderr
+    assert done.returncode == 1 and "started with a different config: loss.c_max=" in done.stderr
     done = thinklab("train", DEMO, *small, "--out", "run", cwd=tmp_path)
     assert done.returncode == 1 and "--resume" in done.stderr
 

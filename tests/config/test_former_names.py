@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from importlib import metadata
+
 import pytest
 
+from tests.conftest import ROOT
 from thinklab.config.experiment import Experiment
 from thinklab.config.load import load_config
-from thinklab.config.resolved import RENAMED
+from thinklab.config.resolved import RENAMED, migrated
 from thinklab.errors import ConfigError, RunWarning
 from thinklab.run.config_of_run import experiment_of
 from thinklab.run.folder import RunFolder
@@ -46,7 +51,8 @@ def test_a_run_folder_with_the_former_name_can_be_read(tmp_path):
     run = RunFolder.create(tmp_path / "run", config.model_dump(mode="json"), {})
     text = run.config_file.read_text("utf-8")
     assert f"{NEW}: true" in text
-    run.config_file.write_text(text.replace(NEW, OLD), encoding="utf-8")
+    version = re.escape(f"thinklab: {metadata.version('thinklab')}")
+    run.config_file.write_text(re.sub(version, "thinklab: 0.1.0", text.replace(NEW, OLD)), encoding="utf-8")
     with pytest.warns(RunWarning, match=rf"train\.{OLD} -> train\.{NEW}"):
         assert experiment_of(run) == config
 
@@ -56,3 +62,32 @@ def test_every_former_name_leads_to_a_key_that_exists():
         for key in names.values():
             section, _, name = key.rpartition(".")
             assert name in Experiment.model_fields[section].annotation.model_fields
+
+
+def test_version_changelog_and_renamed_keys_agree():
+    """A key renamed since the last release is migrated for runs of that release, and the next release's notes name it."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    log = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    sections = dict(re.findall(r"^## \[([^\]]+)\][^\n]*\n(.*?)(?=^## \[|\Z)", log, re.MULTILINE | re.DOTALL))
+    upcoming, releases = version.removesuffix(".dev0"), [name for name in sections if name != "Unreleased"]
+    if version == upcoming:
+        assert releases[0] == version and "Unreleased" not in sections
+    else:
+        assert next(iter(sections)) == "Unreleased" and number(releases[0]) < number(upcoming)
+    for since, names in RENAMED:
+        assert number(since) <= number(upcoming), f"{since} comes after {version}, so its own runs would be migrated again"
+        text = sections.get(since, sections.get("Unreleased") if since == upcoming else None)
+        assert text is not None, f"CHANGELOG.md has no section for {since}"
+        assert all(f"`{old}`" in text and f"`{new}`" in text for old, new in names.items())
+
+
+@pytest.mark.parametrize("version, renamed", [("0.1.0", True), ("0.2.0.dev0", False), ("0.2.0", False), ("0.10.0", False)])
+def test_a_run_of_a_release_before_the_new_name_is_migrated(version, renamed):
+    config = {"train": {OLD: True}}
+    found, said = migrated(config, version)
+    assert found == ({"train": {NEW: True}} if renamed else config)
+    assert said == ([f"train.{OLD} -> train.{NEW}"] if renamed else [])
+
+
+def number(version):
+    return tuple(int(part) for part in version.split("."))

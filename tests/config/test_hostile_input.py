@@ -46,7 +46,7 @@ def test_two_questions_with_one_id_are_refused_with_both_places():
         by_id(task(*same), "test")
     with pytest.raises(TaskError, match=r"question 1 of 'train' .* and question 1 of 'test'"):
         split(task(same[0], same[1], test=(same[2],)))
-    with pytest.raises(TaskError, match="question 2 of 'train': its id must be a text"):
+    with pytest.raises(TaskError, match="question 2 of 'train': its id must be a non-empty text"):
         split(task(same[0], Example(7, "2+2?", "4")))
 
 
@@ -76,7 +76,7 @@ def test_a_guide_file_with_two_questions_under_one_id(tmp_path):
     file.write_text("\n".join(map(json.dumps, rows)))
     assert len(read_answers(file)) == 2  # two answers to one question
     file.write_text("\n".join(map(json.dumps, [*rows, {**rows[0], "question": "2+2?"}])))
-    with pytest.raises(ConfigError, match=r"a\.jsonl:3: another question with the id '7' stands in line 1"):
+    with pytest.raises(ConfigError, match=r"a\.jsonl:3: line 1 has another question with the id '7'"):
         read_answers(file)
 
 
@@ -218,7 +218,7 @@ def test_yaml_numbers_of_any_length_get_words(tmp_path):
 
 
 ROWS = [
-    ("NaN", r"q\.jsonl:1:32: not JSON: NaN is no number"),
+    ("NaN", r"q\.jsonl:1:32: not JSON: NaN is not a number"),
     ("-Infinity", r":1:32: not JSON: -Infinity"),
     ("1e999", r":1:32: not JSON: 1e999 is too large"),
     (DIGITS, r":1:32: not JSON: a number of 5,000 digits"),
@@ -244,7 +244,7 @@ def test_rows_of_a_table_with_empty_cells(tmp_path):
     for value, word in ((float("nan"), "nan"), (float("inf"), "inf")):
         rows = [{"question": "?", "answer": 1.0}, {"question": "?", "answer": value}]
         pyarrow.parquet.write_table(pa.Table.from_pylist(rows), file)
-        with pytest.raises(TaskError, match=rf"row 2: column 'answer' is {word}, which is no number"):
+        with pytest.raises(TaskError, match=rf"row 2: column 'answer' is {word}, which is not a number"):
             load_task("own", path=file).load("train")
     (tmp_path / "g.jsonl").write_text('{"question": "1+1?", "answer": "so #### NaN"}')
     with pytest.raises(TaskError, match="with a number, not NaN"):

@@ -18,16 +18,16 @@ REFUSED = [
     ("schedule={end: 0, steps: 2}", r"schedule.end and schedule.steps: gamma stays at 0.25 .*linear"),
     ("schedule={end: 0}", "schedule.end: gamma stays"),
     ("schedule={steps: 9}", "schedule.steps: gamma stays"),
-    ("schedule={kind: linear}", "kind linear does nothing without schedule.end and schedule.steps"),
-    ("schedule={kind: cosine, end: 0}", "kind cosine does nothing without schedule.steps"),
-    ("schedule={kind: exp, steps: 5}", "kind exp does nothing without schedule.end"),
+    ("schedule={kind: linear}", "kind linear has no effect without schedule.end and schedule.steps"),
+    ("schedule={kind: cosine, end: 0}", "kind cosine has no effect without schedule.steps"),
+    ("schedule={kind: exp, steps: 5}", "kind exp has no effect without schedule.end"),
     ("schedule={kind: linear, end: 1, steps: 5}", r"gamma 0.25 is a share .* schedule.end 1 is a number .* both"),
     ("gamma=2 schedule={kind: linear, end: 0.5, steps: 5}", r"gamma 2 is a number .* schedule.end 0.5 is a share"),
     ("gamma=0 schedule={kind: exp, end: 0.5, steps: 5}", "exp cannot rise from a gamma of 0"),
     ("gamma=1.5", "cannot exceed 1.0; write 1 "),
     ("schedule={kind: linear, end: 2.5, steps: 5}", "schedule.end 2.5 is a share"),
-    ("gamma=.2 samples=2", r"gamma 0.2 of a group of 2 answers is 0.4 .* nobody; write 1, or a share of at least 0.25"),
-    ("gamma=0 schedule={kind: linear, end: 0.05, steps: 5}", "gamma 0.05 of a group of 8 .* nobody"),
+    ("gamma=.2 samples=2", r"gamma 0.2 of a group of 2 answers is 0.4 .* none; write 1, or a share of at least 0.25"),
+    ("gamma=0 schedule={kind: linear, end: 0.05, steps: 5}", "gamma 0.05 of a group of 8 .* none"),
     ("gamma=9", "gamma 9 is more than the 8 answers"),
 ]
 
@@ -79,7 +79,7 @@ def test_a_rise_from_zero_guides_by_the_unit_of_its_end():
 
 def test_plain_grpo_asks_nothing_of_gamma():
     load_config(DEMO, ["loss.method=grpo", "guidance.gamma=.2", "train.samples=2"])
-    with pytest.raises(ConfigError, match="nobody"):
+    with pytest.raises(ConfigError, match="rounds to none"):
         Schedule(0.2).check_group(2)
 
 
@@ -90,7 +90,7 @@ def test_the_command_line_says_it_in_one_line(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main()
     said = capsys.readouterr().err
-    assert ended.value.code == 2 and "schedule.kind linear does nothing" in said and "Traceback" not in said
+    assert ended.value.code == 2 and "schedule.kind linear has no effect" in said and "Traceback" not in said
     assert not (tmp_path / "run").exists()
 
 

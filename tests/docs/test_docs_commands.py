@@ -93,7 +93,7 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     ),
     (
         r"thinklab train examples/gsm8k.yaml .*enable_thinking=false",
-        Run(OWN, "reads no 'enable_thinking'", (2,)),
+        Run(OWN, "has no variable 'enable_thinking'", (2,)),
     ),  # the reader's model here is no reasoning model: an error, as the page says
     (r"thinklab train examples/gsm8k.yaml .*", Run(OWN, "run folder: runs/gsm8k")),
     (

@@ -167,11 +167,11 @@ def test_the_page_the_table_and_the_figures_agree_with_the_answers(done, tmp_pat
     for said in (
         "The table",
         "Against zero-shot",
-        "Does it think longer?",
-        "Does longer help?",
+        "Response length?",
+        "Do longer answers help?",
         "Inference scaling",
         "Which behaviors appear?",
-        "What was asked",
+        "Questions and decoding",
         "Every answer",
         "self-critique",
     ):
@@ -241,7 +241,7 @@ behaviors: [self-check]
     assert [x["response"] for x in one] != [x["response"] for x in two], "the trained student answered"
     assert all_seen(config, file, tmp_path / "out") == {"sft": {"sums": 0, "own": 3}}
     _, page = write_results(collect(config, tmp_path / "out"), tmp_path / "out", all_seen(config, file, tmp_path / "out"))
-    assert "Warning: sft was trained on questions that are asked here: 3 of own" in page.read_text()
+    assert "Warning: sft was trained on questions of this evaluation: 3 of own" in page.read_text()
 
 
 def test_questions_that_are_too_long_are_left_out_for_all_and_counted(tmp_path):
@@ -271,7 +271,7 @@ def test_runs_of_aime_and_of_greedy_decoding(tmp_path):
     ("old", "new", "said"),
     [
         ("zero-shot: {}", "zero-shot: {solver: zeroshot}", "did you mean 'zero_shot'"),
-        ("zero-shot: {}", "zero-shot: {run: a, train: b.yaml}", "name different students"),
+        ("zero-shot: {}", "zero-shot: {run: a, train: b.yaml}", "specify different students"),
         ("zero-shot: {}", "zero-shot: {set: {a: 1}}", "needs 'train'"),
         ("zero-shot: {}", "train: {}", "becomes a folder"),
         ("name: mini", "name: mini\nreference: zero", "did you mean 'zero-shot'"),

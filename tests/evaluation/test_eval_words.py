@@ -72,7 +72,7 @@ def test_no_empty_table_and_what_is_missing_once(printed, options, missing):
 
 def test_a_report_of_nothing_is_one_line(printed):
     text, _ = printed("--report-only", fails=True)
-    assert text == "error: runs/mini holds no finished run of any cell yet; call the same command without --report-only first\n"
+    assert text == "error: runs/mini holds no finished run of any cell yet; run the same command without --report-only first\n"
 
 
 def test_the_questions_that_travel_with_the_tiny_grid_are_whole():

@@ -118,7 +118,7 @@ def test_the_check_finds_what_differs(exported, tmp_path):
 
     folder = tmp_path / "export"
     shutil.copytree(exported[0], folder)
-    with pytest.raises(RunError, match="holds no samples"):
+    with pytest.raises(RunError, match="contains no samples"):
         harness.check(folder)
     student = exported_student(folder)
     task, by_id = load_task("sums"), {e.id: e for e in load_task("sums").load("test")}
@@ -129,7 +129,7 @@ def test_the_check_finds_what_differs(exported, tmp_path):
     (found,) = harness.check(folder)
     assert (found.items, found.same_text, found.same_grade) == (6, 5, 5) and len(found.differing) == 2
     assert found.ours == sum(right) / 6
-    with pytest.raises(RunError, match="holds no export"):
+    with pytest.raises(RunError, match="contains no export"):
         harness.check(tmp_path)
 
 

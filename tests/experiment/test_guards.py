@@ -82,7 +82,7 @@ def test_a_healthy_run_raises_no_alarm():
         ),
         ({"guided_fraction": 0.0, "rejected/does-not-fit": 24}, "no-guidance", "guidance.max_tokens"),
         ({"guided_fraction": 0.0, "rejected/prompt-too-long": 24}, "no-guidance", "teacher.max_tokens"),
-        ({"guided_fraction": 0.0, "finished": 0.0}, "no-guidance", "ends by itself"),
+        ({"guided_fraction": 0.0, "finished": 0.0}, "no-guidance", "ends with EOS"),
         ({"loss": 0.0}, "zero-loss", "masked"),
         ({"weights_changed": False}, "frozen", "float32"),
     ],

@@ -115,11 +115,11 @@ def test_train_refuses_a_judge_detector_without_a_judge_before_any_folder(behavi
 
 
 def test_building_and_the_lab_refuse_it_as_well(config, behavior, tmp_path):
-    with pytest.raises(ConfigError, match=r"asks a judge and the config names none; add a section such as 'judge: \{teacher"):
+    with pytest.raises(ConfigError, match=r"needs a judge, but the config has none; add a section such as 'judge: \{teacher"):
         build(config(), tmp_path / "run")
-    with pytest.raises(ConfigError, match="asks a judge and the config names none"):
+    with pytest.raises(ConfigError, match="needs a judge, but the config has none"):
         Lab({**SMALL, "behaviors": [str(behavior)]}, out=tmp_path / "run", quiet=True)
-    with pytest.raises(ConfigError, match=r"reward\.bonus\.judged is 0.5, but the detector of 'judged' asks a judge"):
+    with pytest.raises(ConfigError, match=r"reward\.bonus\.judged is 0.5, but the detector of 'judged' uses a judge"):
         build(config("scripted", reward={"bonus": {"judged": 0.5}}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -224,7 +224,7 @@ def test_a_judge_whose_key_is_withdrawn_ends_the_run_in_order(config, server, tm
     )
     run = RunFolder.open(tmp_path / "run")
     assert result["steps"] < 2 and result["stopped"].startswith("the judge: ") and run.last_checkpoint()[1] == result["steps"]
-    assert any("The judge cannot work any more" in text for text in said)
+    assert any("The judge has failed" in text for text in said)
     assert all(s["text"] is not None for s in run.read("probe_samples")) and KEY not in json.dumps(said)
 
 
@@ -275,7 +275,7 @@ def test_a_reply_that_nobody_can_read_is_open_and_a_combined_detector_asks_only_
     desk = judge_for(None, [load_behavior(path)], judge)
     found = load_behavior(path).with_judge(desk).shown(["no s-word", "a sum", "a sum, hm", "a sum"])
     assert found == [False, True, None, True] and judge.calls == [["a sum", "a sum, hm"]]
-    assert "1 of 2 texts (not in the asked form 1)" in desk.complaint() and not desk.complaint()
+    assert "1 of 2 texts (not in the required format 1)" in desk.complaint() and not desk.complaint()
 
 
 # ---- free judges
@@ -341,7 +341,7 @@ behaviors: [BEHAVIOR]
 def test_eval_refuses_binds_and_asks_nothing_twice(behavior, server, tmp_path, monkeypatch):
     file, out = tmp_path / "eval.yaml", tmp_path / "out"
     file.write_text(EVAL.replace("BEHAVIOR", str(behavior)))
-    with pytest.raises(ConfigError, match="asks a judge and the config names none"):
+    with pytest.raises(ConfigError, match="needs a judge, but the config has none"):
         evaluate(load_evaluation(file), file, out)
     assert not out.exists()
     file.write_text(file.read_text() + f"judge: {json.dumps(remote(server, cap_calls=100, cache=False))}\n")

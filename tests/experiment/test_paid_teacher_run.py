@@ -140,7 +140,7 @@ def test_at_the_cap_the_run_saves_and_stops_or_goes_on_as_plain_grpo(run, on_cap
     assert result["steps"] == steps and folder.last_checkpoint()[1] == steps
     assert folder.read_json("teacher.json")["spent"]["calls"] == 2
     about = [text for text in said if "reached its cap (cap_calls: all 2 calls used" in text]
-    assert len(about) == 1 and "aved" in about[0] and ("goes on as plain GRPO" in about[0]) == (on_cap == "plain")
+    assert len(about) == 1 and "aved" in about[0] and ("continues as plain GRPO" in about[0]) == (on_cap == "plain")
     assert said[0].startswith("teacher, before the run") and said[-1].startswith("teacher, after the run")
     assert list(folder.read("metrics"))[-1]["teacher_summary"].startswith("teacher $")
 
@@ -165,7 +165,7 @@ def test_caps_alone_may_differ(tmp_path, who):
     folder = RunFolder.create(tmp_path / "run", config().model_dump(mode="json"), {})
     for changed in ("cap_usd=5", "cap_usd=null", "cap_tokens=1000", "cap_calls=10", "on_cap=stop"):
         check_same(folder, config(f"{who}.{changed}"), [])
-    with pytest.raises(RunError, match=rf"begun with another config: {who}\.model=None, not 'other'\. "):
+    with pytest.raises(RunError, match=rf"started with a different config: {who}\.model=None, not 'other'\. "):
         check_same(folder, config(f"{who}.model=other", f"{who}.cap_usd=2"), [])
 
 

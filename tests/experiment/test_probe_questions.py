@@ -46,11 +46,11 @@ def test_ten_that_became_five_are_said_once_and_recorded(rows, tmp_path):
     said = []
     result = run_experiment(Experiment.model_validate(small(rows, 10, every=1)), tmp_path / "run", say=said.append)
     warnings = [text for text in said if text.startswith("WARNING: ") and "held out" in text]
-    assert len(warnings) == 2 and warnings[0].startswith("WARNING: 10 questions were asked for in the probe")
+    assert len(warnings) == 2 and warnings[0].startswith("WARNING: 10 questions were requested for the probe")
     assert "only 5 held out: 5 are measured" in warnings[0] and "WARNING: 7 questions" in warnings[1]
     assert result["questions"] == {"wanted": 10, "measured": 5} and result["after"]["T=1"]["accuracy"]["total"] == 5
     assert RunFolder(tmp_path / "run").read_json("probe.json")["questions"] == {"wanted": 10, "measured": 5}
-    assert "10 held-out questions were asked for; there are 5" in sentences(result)[0]
+    assert "10 held-out questions were requested, but there are only 5" in sentences(result)[0]
     said.clear()
     known = probe_run(tmp_path / "run", questions=6, say=said.append)
     assert sum("WARNING: 6 questions" in text for text in said) == 1 and known["questions"] == {"wanted": 6, "measured": 5}
@@ -67,7 +67,7 @@ def test_the_lab_says_it_too(rows, tmp_path, capsys):
     with Lab(small(rows, 10), out=tmp_path / "run") as made:
         made.probe()
     out = "".join(capsys.readouterr())
-    assert "WARNING: 10 questions were asked for in the probe" in out
+    assert "WARNING: 10 questions were requested for the probe" in out
     assert made.run.read_json("probe.json")["questions"] == {"wanted": 10, "measured": 5}
 
 
@@ -83,4 +83,4 @@ def test_a_benchmark_with_too_few_questions_says_it(rows, tmp_path):
     )
     said = []
     evaluate(config, tmp_path / "eval.yaml", tmp_path / "out", say=said.append)
-    assert said == ["WARNING: 9 questions were asked for in 'mine', but only 5 of its 5 fit: 5 are asked"]
+    assert said == ["WARNING: 9 questions were requested for 'mine', but only 5 of its 5 fit: 5 are used"]

@@ -1,4 +1,4 @@
-"""A run that was begun with objects from Python is never measured, continued or scored with what its config names instead."""
+"""A run that was started with objects from Python is never measured, continued or scored with what its config names instead."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_it_goes_on_only_with_its_objects_and_a_run_from_a_config_only_without(t
     run = run_with(tmp_path / "run", task=four())
     with pytest.raises(RunError, match="ready-made task"):
         run_experiment(Experiment.model_validate(run.resolved()["config"]), run.path, resume=True)
-    with pytest.raises(RunError, match=r"Lab\(out=.*task=\.\.\.\) goes on with it"):
+    with pytest.raises(RunError, match=r"Lab\(out=.*task=\.\.\.\) resumes it"):
         Lab(out=run.path, quiet=True)
     with Lab(out=run.path, task=four(), quiet=True) as again:
         again.train()
@@ -70,9 +70,9 @@ def test_it_goes_on_only_with_its_objects_and_a_run_from_a_config_only_without(t
     assert {line["example"]["question"] for line in run.read("rollouts")} <= {e.question for e in four().load("train")}
     named = run_with(tmp_path / "named")
     assert named.resolved()["ready_made"] == {}
-    with pytest.raises(RunError, match=r"begun with the task of its config\.yaml, not with an object"):
+    with pytest.raises(RunError, match=r"started with the task of its config\.yaml, not with an object"):
         Lab(out=named.path, task=four(), quiet=True)
-    with pytest.raises(RunError, match=r"begun with the task of its config\.yaml"):
+    with pytest.raises(RunError, match=r"started with the task of its config\.yaml"):
         thinklab.probe(named.path, task=four())
 
 

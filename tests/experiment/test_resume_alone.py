@@ -1,4 +1,4 @@
-"""``--resume``: a finished run is left alone, the run alone says how it was begun, and one folder has one writer."""
+"""``--resume``: a finished run is left alone, the run alone says how it was started, and one folder has one writer."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_resume_run_alone_takes_the_config_from_the_run_and_remembers_more_steps
 def test_a_forgotten_override_names_the_differing_keys_only(run, monkeypatch, capfd):
     done = in_this_process(monkeypatch, capfd, "train", run.parent / "small.yaml", "--resume", "--out", run, "train.steps=5")
     assert done.returncode == 1 and len(done.errors) == 1
-    says = f"{run} was begun with another config: loss.c_max=0.002, not 0.001; train.learning_rate=0.0005, not 0.001. "
+    says = f"{run} was started with a different config: loss.c_max=0.002, not 0.001; train.learning_rate=0.0005, not 0.001. "
     assert says in done.errors[0]
     assert f"thinklab train --resume {run}" in done.errors[0] and "max_prompt_tokens" not in done.errors[0]
 
@@ -119,8 +119,8 @@ def test_a_new_run_like_it_is_warned_of_a_behavior_that_has_changed(run, tmp_pat
 
 def test_what_cannot_be_meant_is_refused_in_words(run, tmp_path, monkeypatch, capfd):
     for arguments, says in (
-        ((run,), "continues it"),
-        (("--resume", run, "--out", tmp_path / "x"), "leave out --out"),
+        ((run,), "resumes it"),
+        (("--resume", run, "--out", tmp_path / "x"), "omit --out"),
         (("--resume", tmp_path), "not a run folder"),
         ((run / "config.yaml", "train.frob=1", "--out", tmp_path / "x"), "override 'train.frob=1'"),
     ):
@@ -163,7 +163,7 @@ def test_a_lock_in_a_folder_without_anything_leaves_nothing_behind(tmp_path):
     folder = tmp_path / "a" / "b"
     with FolderLock(folder):
         assert (folder / LOCK).exists()
-        with pytest.raises(RunError, match="open in this process already"):
+        with pytest.raises(RunError, match="already open in this process"):
             FolderLock(folder)
     assert not (tmp_path / "a").exists()
     with FolderLock(folder):

@@ -29,8 +29,8 @@ def gpu(monkeypatch):
     return make
 
 
-def chosen(config, begun=None):
-    found = sampling_choice.best(config, begun)
+def chosen(config, started=None):
+    found = sampling_choice.best(config, started)
     return found.student.fast_inference, found.train.vllm and found.train.vllm.mode
 
 
@@ -60,8 +60,8 @@ def test_what_the_config_says_is_left_alone_and_a_run_goes_on_as_it_began(gpu):
     before = experiment(kind="transformers", train={"vllm": None}).model_dump(mode="json")
     assert chosen(experiment(kind="transformers"), before) == (False, None)
     gpu(vllm=False)
-    begun = sampling_choice.best(experiment(kind="transformers", train={"vllm": VllmSection()})).model_dump(mode="json")
-    assert chosen(experiment(kind="transformers"), begun) == (False, "colocate")
+    started = sampling_choice.best(experiment(kind="transformers", train={"vllm": VllmSection()})).model_dump(mode="json")
+    assert chosen(experiment(kind="transformers"), started) == (False, "colocate")
 
 
 def test_the_doctor_says_which_and_what_would_be_gained(gpu):

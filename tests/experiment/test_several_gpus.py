@@ -75,7 +75,7 @@ def test_a_run_and_the_doctor_say_how_to_use_both(tmp_path, monkeypatch):
         "is_bf16_supported": lambda including_emulation=True: False,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    finding = next(f for f in doctor._machine() if "trains on the first alone" in f.what)
+    finding = next(f for f in doctor._machine() if "trains on the first one only" in f.what)
     assert finding.level == "note" and "CUDA_VISIBLE_DEVICES=1" in finding.advice and "teacher.device=cuda:1" in finding.advice
 
 

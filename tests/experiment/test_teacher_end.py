@@ -90,7 +90,7 @@ def test_a_study_goes_on_with_a_run_whose_teacher_gave_out(tmp_path, monkeypatch
         folder=tmp_path / "run",
     )
     run = RunFolder.create(cell.folder, cell.config().model_dump(mode="json"), {})
-    for failed, state in (("no credit", "begun"), ("", "finished")):
+    for failed, state in (("no credit", "started"), ("", "finished")):
         run.write_json("probe.json", {"before": {}, "after": {}, "steps": 2, "stopped": "why", "failed": failed})
         assert cell.state() == state
 
@@ -130,7 +130,7 @@ def test_guide_says_it_too_and_ends_with_the_account(thinklab, tmp_path):
     assert code == 0 and "WARNING: no reply was usable: 4 of 4 rejected (100%): mute 4" in err
     with Server(lambda number, body: CREDIT) as server:
         code, _, err = thinklab(*base, "anthropic", "-o", f"base_url={server.url}", "--out", "o2.jsonl")
-    assert code == 1 and "the account cannot pay" in err
+    assert code == 1 and "the account has no credit" in err
 
 
 def test_guide_refuses_what_the_cap_is_too_small_for(thinklab, tmp_path):
@@ -189,7 +189,7 @@ def test_a_dry_run_needs_no_key(thinklab, tmp_path, monkeypatch, teacher, more):
         (["cache=none"], "cache: true, false, or a path"),
         (["cap_usd=.inf"], "cap_usd"),
         (["attempts=none"], "attempts"),
-        (["price={input: 1, output: 2, long: 3}"], "long must name its rates and above"),
+        (["price={input: 1, output: 2, long: 3}"], "long must contain rates and above"),
         (["price=free"], "price"),
         (["concurrency=many"], "concurrency"),
     ],

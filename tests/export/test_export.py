@@ -110,9 +110,9 @@ def test_the_card_says_what_is_known_and_what_is_not(session, tmp_path):
     run.write_json("probe.json", {"before": result, "after": result, "steps": 1})
     run.append("alarms", [{"step": 2, "what": "kl"}])
     card = (save(run, "adapter", tmp_path / "b") / "README.md").read_text()
-    assert "| after | T=1 | 37.5 [" in card and "8 answers a decoding" in card
-    assert "of step 1, the weights are of step 2" in card and "1 alarms" in card and "persistence" not in card
-    assert card.startswith("---\n") and "Not measured: whether the behavior outlasts" in card
+    assert "| after | T=1 | 37.5 [" in card and "8 answers per decoding" in card
+    assert "from step 1, the weights are from step 2" in card and "1 alarms" in card and "persistence" not in card
+    assert card.startswith("---\n") and "Not measured: whether the behavior persists" in card
 
 
 @pytest.mark.parametrize(

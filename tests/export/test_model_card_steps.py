@@ -51,7 +51,7 @@ def test_a_run_that_went_on_has_one_number_of_steps(train, tmp_path):
     card = (save(train("train.steps=3", "--resume"), "adapter") / "README.md").read_text()
     assert steps_of(card) == (3, 3)
     assert "The run was started with `train.steps: 1`, later raised to 3." in card
-    assert "those of step" not in card
+    assert "weights are from step" not in card
     raised_again = (save(train("train.steps=4", "--resume"), "adapter", tmp_path / "again") / "README.md").read_text()
     assert steps_of(raised_again) == (4, 4) and "started with `train.steps: 1`, later raised to 4." in raised_again
 
@@ -82,9 +82,9 @@ def test_weights_from_the_middle_of_a_run_say_so(train):
 
     config = Experiment.model_validate(run.resolved()["config"])
     card = model_card(run, config, "adapter", 1, "a")
-    assert steps_of(card) == (1, 2) and "The weights are those of step 1 of the 2 that its config asks for." in card
+    assert steps_of(card) == (1, 2) and "The weights are from step 1 of the 2 in its config." in card
     whole = model_card(run, config, "adapter", 2, "a")
-    assert steps_of(whole) == (2, 2) and "config asks for" not in whole
+    assert steps_of(whole) == (2, 2) and "weights are from step" not in whole
 
 
 def test_a_baseline_is_not_called_thinktuning(train):

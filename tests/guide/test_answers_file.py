@@ -44,7 +44,7 @@ def test_answers_are_read_with_what_is_known_about_them(file):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "has no lines"),
+        ("", "is empty"),
         ("{}", "a.jsonl:1: expected the texts"),
         ("[]", "a.jsonl:1: expected an object"),
         ('{"question": "q", "response": "r"}\n{"question": ', "a.jsonl:2:"),
@@ -108,7 +108,7 @@ def test_the_real_sdk_with_faults_and_a_dry_run_that_asks_nobody(file):
     assert refused["text"] == refused["response"] and refused["guidance"]["status"] == "rejected"
     assert "refusal, 1 times: declined" in result.output and "failed attempts: server 1" in result.output
     assert "answers is" not in result.output and "+ I check: 12+7=19." in result.output
-    assert "2 of 4 rejected (50%)" in result.output and "teacher: $0.0" in result.output and "3 known already" in second.output
+    assert "2 of 4 rejected (50%)" in result.output and "teacher: $0.0" in result.output and "3 already known" in second.output
     assert KEY not in result.output + second.output + dry.output
 
 
@@ -133,7 +133,7 @@ def test_on_the_command_line_an_error_is_one_line_and_the_key_is_not_in_it(file)
             env={**os.environ, "ANTHROPIC_API_KEY": "sk-ant-wrong-00001111"},
         )
     assert done.returncode == 1 and not server.calls and done.stdout == ""
-    assert done.stderr.splitlines()[-1].startswith("error: the anthropic teacher") and "the key was refused" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: the anthropic teacher") and "the key was rejected" in done.stderr
     assert "Traceback" not in done.stderr and "00001111" not in done.stderr
     refused = run(file, "--behavior", "self-check", "--teacher", "anthropic", "-o", "api_key=sk-zzz-12345678")
     assert "takes no 'api_key'" in str(refused.exception) and "12345678" not in str(refused.exception) + refused.output

@@ -174,7 +174,7 @@ def test_parts_of_a_package_are_checked_when_they_are_loaded(package):
         load_task("odd")
     with pytest.raises(StudentError, match=r"the student 'odd' .*: encode\(\) cannot be called as encode\(messages\)"):
         load_student("odd")
-    with pytest.raises(StudentError, match="the student 'pair' is tuple, no Student"):
+    with pytest.raises(StudentError, match="the student 'pair' is tuple, not a Student"):
         load_student("pair")
     with pytest.raises(StudentError, match=r"the student 'gone' \(odd_parts:gone\) cannot be loaded"):
         load_student("gone")
@@ -190,11 +190,11 @@ class Dead(Task):
 READY = [
     ("task", Dead("dead", "", lambda split: [], lambda response, example: True), TaskError, "did you mean 'verify_first'"),
     ("task", Task("short", "", lambda split: [], lambda response: True), TaskError, r"as verify\(response, example\)"),
-    ("task", object(), TaskError, "task= is object and no Task"),
+    ("task", object(), TaskError, "task= is object, which is not a Task"),
     ("teacher", object(), TeacherError, "teacher= .*has no 'name'"),
     ("teacher", teacher(chekc=text), TeacherError, "did you mean 'check'"),
     ("judge", teacher(totlas=text), TeacherError, "judge= .*did you mean 'totals'"),
-    ("student", object(), StudentError, "student= is object, no Student"),
+    ("student", object(), StudentError, "student= is object, not a Student"),
 ]
 
 

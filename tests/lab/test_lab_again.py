@@ -86,7 +86,7 @@ def test_run_all_stops_once_for_a_person_and_never_where_nobody_is(make, monkeyp
     lab.guide(lab.rollout())
     assert "4 open" in repr(lab.stop_here()), "a script does not stop"
     monkeypatch.setattr(stop, "someone_is_there", lambda: True)
-    with pytest.raises(stop.YourTurn, match=r"4 of 4 pieces of guidance wait for you.*Run Selected Cell and All Below"):
+    with pytest.raises(stop.YourTurn, match=r"4 of 4 pieces of guidance are undecided.*Run Selected Cell and All Below"):
         lab.stop_here()
     assert "4 open" in repr(lab.stop_here()), "the second time it lets the cells below decide"
     lab.update(auto="accept")

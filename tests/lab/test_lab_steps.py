@@ -159,7 +159,7 @@ def test_calls_in_the_wrong_order_say_what_comes_first_and_change_nothing(make):
     assert lab.step == 0 and lab.update(batch, auto="reject")["guided_fraction"] == 1 / 8
     with pytest.raises(ReviewError, match="trained on"):
         queue.reject(queue.items[1].id)  # a pane that was left open
-    with pytest.raises(LabError, match="trained on already"):
+    with pytest.raises(LabError, match="already been trained on"):
         lab.update(batch)
 
 
@@ -217,7 +217,7 @@ def test_what_cannot_be_used_is_one_clear_error(tmp_path):
     ]:
         with pytest.raises(ConfigError, match=match):
             Lab(**how)
-    with pytest.raises(RunError, match="holds no run"):
+    with pytest.raises(RunError, match="contains no run"):
         Lab(SMALL, out=tmp_path / "none", resume=True)
     assert not (tmp_path / "none").exists()
 
@@ -228,7 +228,7 @@ def test_a_second_lab_in_the_same_folder_takes_over_and_another_experiment_is_re
     again = make()  # the cell that makes it was run again
     assert again.rollout() == batch and "closed" in repr(lab)
     again.close()
-    with pytest.raises(RunError, match=r"begun with another config: guidance.gamma=2, not 1\. "):
+    with pytest.raises(RunError, match=r"started with a different config: guidance.gamma=2, not 1\. "):
         Lab(SMALL, out=tmp_path / "run", guidance={"gamma": 1}, quiet=True)
     fresh = Lab(SMALL, out=tmp_path / "run", resume=False, quiet=True)
     assert fresh.step == 0 and fresh.batch is None and (tmp_path / "run.1" / "waiting.json").exists()

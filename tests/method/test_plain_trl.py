@@ -156,7 +156,7 @@ def test_rows_without_ids_are_questions_of_their_own_with_their_answers(model, t
 
 
 def test_a_share_that_guides_nobody_is_refused(model, tokenizer, tmp_path):
-    with pytest.raises(ConfigError, match="rounds to nobody"):
+    with pytest.raises(ConfigError, match="rounds to none"):
         trainer(model, tokenizer, tmp_path, load_teacher("scripted", rule=lambda request: SAYS), Schedule(0.1)).train()
 
 

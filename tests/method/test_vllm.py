@@ -95,7 +95,7 @@ def test_both_modes_from_the_config():
 def test_unsloth_brings_its_own_vllm():
     found = options(student={"kind": "unsloth", "path": "X", "fast_inference": True})
     assert found == {"use_vllm": True, "vllm_mode": "colocate", "vllm_importance_sampling_correction": False}
-    with pytest.raises(ValueError, match="brings its own vLLM"):
+    with pytest.raises(ValueError, match="has its own vLLM integration"):
         options(student={"kind": "unsloth", "path": "X"}, train={"vllm": {}})
     with pytest.raises(ValueError, match="belongs to kind unsloth"):
         options(student={"kind": "transformers", "path": "X", "fast_inference": True})

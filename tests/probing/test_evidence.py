@@ -148,7 +148,7 @@ def test_advice_follows_from_the_weakest_token():
         }
         return " ".join(reach.advice(found, loss, samples))
 
-    assert "may find it alone" in said(0.5) and "has a grip" in said(0.5)
+    assert "may find it without a teacher" in said(0.5) and "can train even" in said(0.5)
     weak = said(1e-6)
     assert "cannot reinforce" in weak and "loss.c_max=4e-06 would give it k = 0.5" in weak
     assert reach.weight(1e-6, 4e-6 / 4) == pytest.approx(0.5)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from safetensors.torch import load_file
@@ -17,6 +18,7 @@ from thinklab.errors import RunError, RunWarning
 from thinklab.run import config_of_run
 from thinklab.run.folder import COMPLETE, RunFolder
 
+VERSION = metadata.version("thinklab")
 RESUME = ("train", "--resume", "{run}", "train.steps=5", "--quiet")
 PROBE, REPORT, SAVE = ("probe", "{run}"), ("report", "{run}"), ("save", "{run}", "--out", "{run}-saved")
 ALL = (RESUME, PROBE, REPORT, SAVE)
@@ -76,7 +78,7 @@ def replace(old, new):
 
 
 def unmarked(then):
-    """The mark of a checkpoint from before marks named the files."""
+    """The mark of a checkpoint from before marks listed the files."""
 
     def damage(run):
         for mark in run.glob(f"checkpoints/checkpoint-*/{COMPLETE}"):
@@ -105,9 +107,13 @@ REFUSED = {
     "null line of metrics": (
         line("metrics.jsonl", 3, b"null"),
         (RESUME,),
-        r"metrics\.jsonl:3: holds null, which is no record; take",
+        r"metrics\.jsonl:3: holds null, which is not a record; remove",
     ),
-    "list in metrics": (line("metrics.jsonl", 1, b"[1]"), (RESUME,), r"metrics\.jsonl:1: holds \[1\], which is no record; take"),
+    "list in metrics": (
+        line("metrics.jsonl", 1, b"[1]"),
+        (RESUME,),
+        r"metrics\.jsonl:1: holds \[1\], which is not a record; remove",
+    ),
     "empty line of metrics": (line("metrics.jsonl", 2, b""), (RESUME,), r"metrics\.jsonl:2: is empty; take"),
     "metrics without step": (line("metrics.jsonl", 2, b"{}"), (RESUME,), r"metrics\.jsonl:2: there is no 'step'.*take"),
     "metrics not UTF-8": (line("metrics.jsonl", 2, b'{"step": "\xff"}'), (RESUME,), r"metrics\.jsonl:2: is damaged .*take"),
@@ -159,10 +165,10 @@ REFUSED = {
     "a key of another version": (
         lambda run: (
             replace("  train:\n", "  train:\n    frobnicate: 3\n")(run),
-            replace("thinklab: 0.1.0", "thinklab: 9.9.9")(run),
+            replace(f"thinklab: {VERSION}", "thinklab: 9.9.9")(run),
         ),
         (RESUME, PROBE, SAVE),
-        r"config\.yaml:\d+:1: unknown key 'train\.frobnicate'; .*begun with thinklab 9\.9\.9",
+        r"config\.yaml:\d+:1: unknown key 'train\.frobnicate'; .*started with thinklab 9\.9\.9",
     ),
     "a value of another kind": (
         replace("checkpoint_every: 2", "checkpoint_every: [2]"),
@@ -179,10 +185,10 @@ REFUSED = {
 
 OLDER = {
     "truncated weights": (cut(NEW + WEIGHTS), "adapter_model.safetensors has "),
-    "zeroed weights of the right size": (zeroed(NEW + WEIGHTS), "adapter_model.safetensors is not what was written"),
+    "zeroed weights of the right size": (zeroed(NEW + WEIGHTS), "adapter_model.safetensors has changed since it was written"),
     "truncated optimizer": (cut(NEW + "optimizer.pt"), "optimizer.pt has "),
     "missing optimizer": (remove(NEW + "optimizer.pt"), "optimizer.pt is missing"),
-    "zeroed random state": (zeroed(NEW + "rng_state.pth"), "rng_state.pth is not what was written"),
+    "zeroed random state": (zeroed(NEW + "rng_state.pth"), "rng_state.pth has changed since it was written"),
     "torn trainer_state.json": (cut(NEW + "trainer_state.json"), "trainer_state.json has "),
     "missing adapter_config.json": (remove(NEW + "adapter_config.json"), "adapter_config.json is missing"),
     "torn mark": (cut(NEW + COMPLETE), "thinklab.json cannot be read"),
@@ -252,7 +258,7 @@ def test_a_torn_last_line_and_missing_records_are_said(run, monkeypatch, capfd):
     (run / "rollouts.jsonl").unlink()
     done = in_this_process(monkeypatch, capfd, "report", run)
     assert done.returncode == 0
-    assert re.search(r"metrics\.jsonl:5: this last line was cut off .* taken out \(15 bytes\)", done.stderr), done.stderr
+    assert re.search(r"metrics\.jsonl:5: this last line is incomplete .* taken out \(15 bytes\)", done.stderr), done.stderr
     assert re.search(r"rollouts\.jsonl is missing although there is a checkpoint at step 4", done.stderr)
 
 
@@ -264,8 +270,8 @@ def test_a_renamed_key_of_an_older_version_is_migrated_and_that_is_said(run, mon
     )
     wanted = config_of_run.experiment_of(RunFolder(run))
     replace("    learning_rate:", "    lr:")(run)
-    replace("thinklab: 0.1.0", "thinklab: 0.0.9")(run)
-    with pytest.warns(RunWarning, match=r"config\.yaml: read with the keys of this version: train\.lr -> train\.learning_rate$"):
+    replace(f"thinklab: {VERSION}", "thinklab: 0.0.9")(run)
+    with pytest.warns(RunWarning, match=r"config\.yaml: keys renamed in this version: train\.lr -> train\.learning_rate$"):
         assert config_of_run.experiment_of(RunFolder(run)) == wanted
     done = in_this_process(monkeypatch, capfd, "train", "--resume", run, "--quiet")
     assert done.returncode == 0 and "is finished" in done.stderr and len(done.warnings) == 1, done.stderr

@@ -54,7 +54,7 @@ def test_a_signal_ends_the_generation_saves_and_says_how_to_go_on(tmp_path, numb
     step = RunFolder(run).last_checkpoint()[1]
     assert process.returncode == CODES[number], said
     assert 5 <= step < 12 and step == lines(run / "metrics.jsonl") and (not more or step % 4 == 0)
-    assert f"{number.name}: the generation at work is finished and saved" in said and "Traceback" not in said
+    assert f"{number.name}: finishing and saving the current generation" in said and "Traceback" not in said
     assert f"stopped at step {step} of 12, which is saved. Continue with: thinklab train --resume {run}" in said
     finish(said)
     command = [sys.executable, "-m", "thinklab", "train", config, "--out", tmp_path / "whole", "--quiet", *more]
@@ -162,7 +162,7 @@ def test_an_interrupted_persistence_is_saved_and_the_probe_before_it_kept(tmp_pa
     wait_until(lambda: lines(run / "persistence" / "metrics.jsonl") >= 2, process)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 143 and "stopped; what was measured by now is in probe.json" in said, said
+    assert process.returncode == 143 and "stopped; the measurements so far are in probe.json" in said, said
     assert RunFolder(run / "persistence").last_checkpoint()[1] == lines(run / "persistence" / "metrics.jsonl") < 40
     assert "retention" in RunFolder(run).read_json("probe.json")
 

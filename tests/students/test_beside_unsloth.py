@@ -215,6 +215,6 @@ def test_an_adapter_on_another_base_is_found_out(tmp_path):
         for parameter in other.parameters():
             parameter += 0.05 * parameter.std() * torch.randn_like(parameter)
     other.save_pretrained(base)
-    with pytest.raises(RunError, match=r"is not the student that was trained.*nats a token"):
+    with pytest.raises(RunError, match=r"differs from the trained student.*nats per token"):
         save(tmp_path / "run", "merged", tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists() and not (tmp_path / "wrong.part").exists()

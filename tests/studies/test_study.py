@@ -152,7 +152,7 @@ def test_a_finished_run_is_left_alone_and_a_foreign_one_is_refused(file):
     for cell in every:
         finish(cell, 25, 0)
     said = []
-    assert run_study(load_study(file), every, out, 1, said.append) == [] and said == ["4 of 4 runs are finished already"]
+    assert run_study(load_study(file), every, out, 1, said.append) == [] and said == ["4 of 4 runs are already finished"]
     other = replace(every[0], folder=every[1].folder)
     with pytest.raises(RunError, match="another config"):
         other.state()
@@ -218,7 +218,7 @@ def test_a_killed_run_is_resumed_and_a_failing_one_does_not_stop_the_others(file
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert every[1].state() == "begun"
+    assert every[1].state() == "started"
     broken = replace(every[0], overrides=(*every[0].overrides, "task.path=missing.jsonl"), folder=out / "broken")
     said = []
     failed = run_study(study, [broken, every[1]], out, 1, said.append)

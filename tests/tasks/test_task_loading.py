@@ -132,7 +132,7 @@ def test_one_file_serves_both_splits_and_a_mapping_keeps_them_apart(write, tmp_p
         task = load_task("gsm8k", path=path)
         assert (task.load("train")[0].gold, task.load("test")[0].gold) == ("2", "4")
         assert task.load("train")[0].id != task.load("test")[0].id
-    with pytest.raises(TaskError, match=r"no file for the split 'dev'; it names train, test"):
+    with pytest.raises(TaskError, match=r"no file for the split 'dev', only for train, test"):
         load_task("gsm8k", path={"train": train, "test": test}).load("dev")
     with pytest.raises(TaskError, match=r"a folder without dev\.jsonl or dev\.json"):
         load_task("gsm8k", path=tmp_path).load("dev")
@@ -148,9 +148,9 @@ def test_one_file_serves_both_splits_and_a_mapping_keeps_them_apart(write, tmp_p
         ),
         ('{"question": "1?", "answer": "#### 1"}\n{"question": oops}', r"bad\.jsonl:2:14: not JSON: "),
         ('{"question": "1?", "answer": "no mark"}', r"bad\.jsonl:1: column 'answer' must end in '#### N'"),
-        ('{"question": "1?", "answer": 5}', r"bad\.jsonl:1: column 'answer' must be text that is not empty, not 5"),
+        ('{"question": "1?", "answer": 5}', r"bad\.jsonl:1: column 'answer' must be a non-empty text, not 5"),
         ('["a", "b"]', r"bad\.jsonl:1: every row must be an object of columns, not \['a', 'b'\]"),
-        ("", r"bad\.jsonl: no rows in it; the task 'gsm8k' expects question, answer"),
+        ("", r"bad\.jsonl: it has no rows; the task 'gsm8k' expects question, answer"),
     ],
 )
 def test_bad_rows(write, rows, message):
@@ -163,7 +163,7 @@ def test_bad_files(write, tmp_path):
     for path, message in [
         (tmp_path / "none.jsonl", "no such file"),
         (write("q.csv", "a,b"), r"cannot read \.csv"),
-        (write("q.json", "{}"), "must hold a list"),
+        (write("q.json", "{}"), "must contain a list"),
         (write("x.json", "]"), r":1:1: not JSON"),
     ]:
         with pytest.raises(TaskError, match=message):
@@ -182,7 +182,7 @@ def test_bad_files(write, tmp_path):
     [
         ({"choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": ""}, "this split has no answers"),
         ({"choices": {"text": ["a"], "label": ["A", "B"]}, "answerKey": "A"}, "1 texts and 2 labels"),
-        ({"choices": ["a", "b"], "answerKey": "A"}, "column 'choices' must hold"),
+        ({"choices": ["a", "b"], "answerKey": "A"}, "column 'choices' must contain"),
     ],
 )
 def test_bad_choices(write, rows, message):
@@ -260,5 +260,5 @@ def test_tasks_of_other_packages(monkeypatch):
     with pytest.raises(TaskError, match=r"the task 'broken' .* cannot be imported: ModuleNotFoundError"):
         load_task("broken")
     module.make = lambda: "no task"
-    with pytest.raises(TaskError, match="returned str and no Task"):
+    with pytest.raises(TaskError, match="returned str, which is not a Task"):
         load_task("mine")

@@ -1,4 +1,4 @@
-"""An account that cannot pay or has no access ends the asking at once; a flagged input costs one reply and no more."""
+"""An account that has no credit or has no access ends the asking at once; a flagged input costs one reply and no more."""
 
 import time
 
@@ -23,62 +23,62 @@ def anthropic_error(status, message, kind="invalid_request_error"):
 ENDS = {  # what the services send -> words of the one line
     "anthropic-credit": (
         "anthropic",
-        "cannot pay",
+        "has no credit",
         anthropic_error(
             400, "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade."
         ),
     ),
     "anthropic-limit": (
         "anthropic",
-        "cannot pay",
+        "has no credit",
         anthropic_error(
             400, "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."
         ),
     ),
-    "anthropic-billing": ("anthropic", "cannot pay", anthropic_error(402, "An issue with your billing", "billing_error")),
+    "anthropic-billing": ("anthropic", "has no credit", anthropic_error(402, "An issue with your billing", "billing_error")),
     "anthropic-permission": (
         "anthropic",
-        "key was refused",
+        "key was rejected",
         anthropic_error(403, "Your API key does not have permission to use the specified resource.", "permission_error"),
     ),
-    "anthropic-disabled": ("anthropic", "key was refused", anthropic_error(400, "This organization has been disabled.")),
+    "anthropic-disabled": ("anthropic", "key was rejected", anthropic_error(400, "This organization has been disabled.")),
     "openai-quota": (
         "openai",
-        "cannot pay",
+        "has no credit",
         openai_error(429, "You exceeded your current quota, please check your plan and billing details.", "insufficient_quota"),
     ),
     "openai-quota-type": (
         "openai",
-        "cannot pay",
+        "has no credit",
         openai_error(
             429, "You exceeded your current quota, please check your plan and billing details.", None, "insufficient_quota"
         ),
     ),
     "openai-inactive": (
         "openai",
-        "cannot pay",
+        "has no credit",
         openai_error(429, "Your account is not active, please check your billing details on our website.", "billing_not_active"),
     ),
     "openai-hard-limit": (
         "openai",
-        "cannot pay",
+        "has no credit",
         openai_error(400, "Billing hard limit has been reached.", "billing_hard_limit_reached", "invalid_request_error"),
     ),
     "openai-deactivated": (
         "openai",
-        "key was refused",
+        "key was rejected",
         openai_error(401, "The OpenAI account associated with this API key has been deactivated.", "account_deactivated"),
     ),
     "openai-country": (
         "openai",
-        "key was refused",
+        "key was rejected",
         openai_error(
             403, "Country, region, or territory not supported", "unsupported_country_region_territory", "request_forbidden"
         ),
     ),
     "openai-terminated": (
         "openai",
-        "key was refused",
+        "key was rejected",
         openai_error(
             403,
             "Your access was terminated due to violation of our policies, please check your email.",
@@ -86,19 +86,19 @@ ENDS = {  # what the services send -> words of the one line
             "access_terminated",
         ),
     ),
-    "openrouter-402": ("openai", "cannot pay", openai_error(402, "Insufficient credits. Add more using the site.", 402)),
-    "openrouter-late": ("openai", "cannot pay", Raw(200, {"error": {"code": 402, "message": "Insufficient credits"}})),
-    "openrouter-key": ("openai", "cannot pay", openai_error(403, "Key limit exceeded (total limit).", 403)),
+    "openrouter-402": ("openai", "has no credit", openai_error(402, "Insufficient credits. Add more using the site.", 402)),
+    "openrouter-late": ("openai", "has no credit", Raw(200, {"error": {"code": 402, "message": "Insufficient credits"}})),
+    "openrouter-key": ("openai", "has no credit", openai_error(403, "Key limit exceeded (total limit).", 403)),
     "moonshot": (
         "openai",
-        "cannot pay",
+        "has no credit",
         openai_error(
             429, "Your account is suspended, please check your plan and billing details", None, "exceeded_current_quota_error"
         ),
     ),
     "xai": (
         "openai",
-        "cannot pay",
+        "has no credit",
         Raw(
             403,
             {
@@ -109,7 +109,7 @@ ENDS = {  # what the services send -> words of the one line
     ),
     "google-key": (
         "openai",
-        "key was refused",
+        "key was rejected",
         Raw(
             400,
             [
@@ -126,7 +126,7 @@ ENDS = {  # what the services send -> words of the one line
     ),
     "dashscope": (
         "openai",
-        "cannot pay",
+        "has no credit",
         openai_error(400, "Access denied, please make sure your account is in good standing.", "Arrearage"),
     ),
 }
@@ -166,10 +166,10 @@ def test_no_credit_and_no_access_end_it_at_once(case, answered, ask, monkeypatch
         teacher = remote(kind, server, concurrency=1, **({"key_env": "SOME_KEY"} if kind == "openai" else {}))
         if answered:
             assert not any(r.error for r in teacher.reply(ask(answered)))
-        begun = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(TeacherError, match=said) as caught:
             teacher.reply(ask(6, start=10))
-    assert answered < len(server.calls) <= answered + 2 and time.monotonic() - begun < 5  # one more may be on its way
+    assert answered < len(server.calls) <= answered + 2 and time.monotonic() - started < 5  # one more may be on its way
     assert "\n" not in str(caught.value) and teacher.cap.reserved == Amount()
 
 

@@ -15,7 +15,7 @@ from thinklab.teachers.base import check
 @pytest.mark.parametrize("url", ["http://me:sk-secret-000@host/v1", "https://host/v1?key=sk-secret-000"])
 @pytest.mark.parametrize("kind", ["anthropic", "openai"])
 def test_a_key_in_an_address_is_refused_and_not_repeated(kind, url):
-    with pytest.raises(ConfigError, match="a key never goes into a config") as caught:
+    with pytest.raises(ConfigError, match="never put a key into a config") as caught:
         load_teacher(kind, model="m", base_url=url, cache=False)
     assert "secret" not in str(caught.value)
 
@@ -39,7 +39,7 @@ def test_a_config_cannot_send_the_anthropic_key_to_a_stranger(monkeypatch):
 def test_openai_goes_where_the_environment_says_with_the_key_that_is_there(monkeypatch, ask):
     with Server() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url + "/v1")
-        with pytest.raises(TeacherError, match="wants a key and none was sent"):
+        with pytest.raises(TeacherError, match="requires a key and none was sent"):
             check(load_teacher("openai", model="m", cache=False))
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         teacher = load_teacher("openai", model="m", cache=False)

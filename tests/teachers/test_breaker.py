@@ -37,7 +37,7 @@ def test_a_dead_service_is_left_alone_and_asked_once_each_after_the_pause(ask):
         teacher._breaker.resting_until = float("-inf")  # the pause is over
         again = teacher.reply(ask(3, start=20))
         assert [(r.error, r.attempts) for r in again] == [("server", 1), ("resting", 0), ("resting", 0)]
-        assert "asked again in 120 s" in again[1].detail
+        assert "next attempt is in 120 s" in again[1].detail
         server.script = lambda number, body: "ok"
         teacher._breaker.resting_until = float("-inf")
         assert all(not r.error for r in teacher.reply(ask(3, start=30)))

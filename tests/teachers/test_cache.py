@@ -21,7 +21,7 @@ def test_a_second_run_costs_nothing_and_gives_the_same(tmp_path, ask):
         replies = [remote("anthropic", server, cache=str(tmp_path / "r.sqlite")).reply(ask(6)) for _ in range(2)]
         again = remote("anthropic", server, cache=str(tmp_path / "r.sqlite"))
         assert again.reply(ask(6)) == replies[1] and again.cap.spent.calls == 0
-        assert "6 known already" in again.summary()
+        assert "6 already known" in again.summary()
     assert len(server.calls) == 6
     assert [r.cache_hit for r in replies[0]] == [False] * 6 and [r.cache_hit for r in replies[1]] == [True] * 6
     assert [replace(r, cache_hit=False) for r in replies[1]] == replies[0]
@@ -139,7 +139,7 @@ def test_a_cache_that_breaks_costs_the_cache_and_not_the_run(tmp_path, ask):
     with Server() as server:
         teacher = remote("anthropic", server, cache=str(tmp_path / "r.sqlite"))
         teacher._cache._db.execute("DROP TABLE replies")
-        with pytest.warns(UserWarning, match="goes on without it"):
+        with pytest.warns(UserWarning, match="continues without it"):
             assert teacher.reply(ask(1))[0].text == GOOD
     cache = ReplyCache(tmp_path / "r.sqlite")
     cache._db.execute("INSERT INTO replies (key, model, reply) VALUES ('k', 'm', '{\"half')")

@@ -83,13 +83,13 @@ def test_a_wrong_key_stops_at_once_with_one_line(kind, ask, monkeypatch):
         for act in (lambda: check(teacher), lambda: teacher.reply(ask(20))):
             with pytest.raises(TeacherError) as caught:
                 act()
-            assert "the key was refused" in str(caught.value) and "\n" not in str(caught.value)
+            assert "the key was rejected" in str(caught.value) and "\n" not in str(caught.value)
             assert "987654321" not in str(caught.value)  # the server repeats the key in its message
             assert caught.value.__context__ is None and caught.value.__cause__ is None
     assert not server.calls
 
 
-@pytest.mark.parametrize(("action", "said"), [("402", "cannot pay"), ("404", "no such model"), ("401", "key was refused")])
+@pytest.mark.parametrize(("action", "said"), [("402", "has no credit"), ("404", "no such model"), ("401", "key was rejected")])
 def test_what_can_never_succeed_ends_the_batch_and_settles_it(action, said, ask):
     with Server(lambda number, body: action if number == 5 else "ok", latency_s=0.05) as server:
         teacher = remote("anthropic", server, concurrency=4)

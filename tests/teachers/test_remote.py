@@ -97,7 +97,7 @@ def test_asking_does_not_wait_and_work_goes_on_meanwhile(ask):
         assert future.result(10)[0].text == GOOD
     assert submit(load_teacher("scripted", rule="hit-hard"), ask(2)).result(0)[1].text.endswith("</phrase>")
     failed = submit(load_teacher("scripted", rule=lambda r: 1), ask(1))
-    assert "returns text or None" in str(failed.exception(0))
+    assert "must return text or None" in str(failed.exception(0))
 
 
 def test_it_works_inside_a_running_event_loop(ask):

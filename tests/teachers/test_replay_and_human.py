@@ -60,7 +60,7 @@ def test_replay_says_the_same_again_and_nothing_else(tmp_path, ask):
 
 def test_replay_of_nothing_is_an_error_in_one_line(tmp_path, ask):
     for content, said in (
-        (None, "holds none of"),
+        (None, "contains none of"),
         ("{}\n", "nothing to replay"),
         ("{}\n{x}\n{}\n", "rollouts.jsonl:2:2"),
     ):

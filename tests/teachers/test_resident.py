@@ -141,7 +141,7 @@ def test_local_loads_another_model(base, tokenizer, tmp_path, ask):
     replies, same_model = teacher.reply(ask(2)), load_teacher("self", student=Student(base, tokenizer), max_tokens=6)
     assert [r.text for r in replies] == [r.text for r in same_model.reply(ask(2))]
     assert replies[0].model == f"local:{tmp_path.name}"
-    with pytest.raises(TeacherError, match="is no folder here"):
+    with pytest.raises(TeacherError, match="is not a folder on this machine"):
         load_teacher("local", model=str(tmp_path / "nowhere")).check()
     (tmp_path / "empty").mkdir()
     with pytest.raises(TeacherError, match="cannot be loaded"):

@@ -102,7 +102,7 @@ def test_rules_from_python(tmp_path, monkeypatch):
     assert one(load_teacher("scripted", rule=lambda r: " "), request([1, 2], "")).error == "empty"
     with pytest.raises(ConfigError, match="also needs word"):
         load_teacher("scripted", rule="my_rules:rule")
-    with pytest.raises(TeacherError, match="returns text or None"):
+    with pytest.raises(TeacherError, match="must return text or None"):
         one(load_teacher("scripted", rule=lambda r: 3), request([1, 2], ""))
     with pytest.raises(TeacherError, match="operands"):
         one(load_teacher("scripted", rule="sums-check"), replace(request([1, 2], ""), example=Example("e", "q", "3")))

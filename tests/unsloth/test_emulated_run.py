@@ -74,7 +74,7 @@ def test_an_export_says_what_the_student_said_and_another_base_is_found_out(fold
     named = last / "adapter_config.json"
     named.write_text(named.read_text().replace(str(folder), str(other)))
     (last / COMPLETE).write_text(json.dumps(mark(last, json.loads((last / COMPLETE).read_text()))))  # as if written that way
-    with pytest.raises(RunError, match=r"is not the student that was trained.*nats a token"):
+    with pytest.raises(RunError, match=r"differs from the trained student.*nats per token"):
         save(tmp_path / "run", "merged", tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()
 

@@ -80,7 +80,7 @@ def test_all_of_the_pane_works_in_the_viewer(page_of, run, theme, width):  # noq
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.keyboard.press("A")  # all that pass
     settled(page)
-    assert "Accepted 2; one undo takes all of them back. 3 left out" in page.locator(".tl-say").inner_text()
+    assert "Accepted 2; one undo reverts all of them. 3 left out" in page.locator(".tl-say").inner_text()
     page.keyboard.press("X")
     page.keyboard.press("4")
     settled(page)
@@ -135,7 +135,7 @@ def test_a_viewer_that_is_gone_greys_the_pane_out_and_takes_back_what_was_not_sa
     settled(page)
     threading.Thread(target=page_of.close).start()
     page.wait_for_selector(".tl-banner:visible", timeout=20000)
-    assert "does not answer" in page.locator(".tl-banner").inner_text()
+    assert "does not respond" in page.locator(".tl-banner").inner_text()
     assert page.locator(".tl-saved").inner_text() == "not connected"
     page.focus(".tl-review")
     page.keyboard.press("x")

@@ -1,4 +1,4 @@
-"""A run that has only begun, or trains without rollouts (SFT), has no rollouts.jsonl: the viewer and its export show none."""
+"""A run that has only started, or trains without rollouts (SFT), has no rollouts.jsonl: the viewer and its export show none."""
 
 import pytest
 from starlette.testclient import TestClient

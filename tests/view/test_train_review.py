@@ -63,7 +63,7 @@ class Training:
         self.text = ""
 
     def url(self) -> str:
-        while "pieces of guidance wait" not in self.text:
+        while "pieces of guidance are waiting" not in self.text:
             line = self.process.stderr.readline()
             assert line or self.process.poll() is None, self.text
             self.text += line
@@ -86,14 +86,14 @@ class Training:
 
 @pytest.fixture
 def training(tmp_path):
-    begun = []
+    started = []
 
     def begin(*more, **how):
-        begun.append(Training(tmp_path, *more, **how))
-        return begun[-1]
+        started.append(Training(tmp_path, *more, **how))
+        return started[-1]
 
     yield begin
-    for t in begun:
+    for t in started:
         if t.process.poll() is None:
             t.process.kill()
             t.process.communicate()
@@ -148,7 +148,7 @@ def test_two_people_decide_under_their_names_and_the_weights_get_what_they_said(
     batches = list(t.run.read("review_batches"))
     assert [(b["step"], b["why"], b["who"]) for b in batches] == [
         (0, "everything was decided", ""),
-        *((s, "told to go on", "Bob Ü.") for s in (1, 2, 3)),
+        *((s, "ended by a reviewer", "Bob Ü.") for s in (1, 2, 3)),
     ]
     assert {r["who"] for r in reviews(t.run)} == {"ann", "Bob Ü.", "auto: accept_if_detected"}
     assert not (t.run.path / "review.json").exists()
@@ -161,7 +161,7 @@ def test_a_deadline_and_its_default_train_without_anybody(training):
     assert t.process.returncode == 0, said
     assert {(r["who"], r["state"]) for r in reviews(t.run)} == {("auto: reject", "rejected")}
     assert not any(r["teacher_ids"] for r in t.run.read("rollouts"))
-    assert {b["why"] for b in t.run.read("review_batches")} == {"the deadline of 0.5 s had come"}
+    assert {b["why"] for b in t.run.read("review_batches")} == {"the deadline of 0.5 s has passed"}
 
 
 @pytest.mark.slow

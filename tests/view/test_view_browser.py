@@ -209,7 +209,7 @@ def test_an_export_replaces_an_export_and_nothing_else(root, tmp_path):
     with pytest.raises(ConfigError, match="not empty"):
         export_folder(root, tmp_path / "mine")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
-    with pytest.raises(RunError, match="holds no run"):
+    with pytest.raises(RunError, match="contains no run"):
         export_folder(tmp_path / "mine", tmp_path / "other")
 
 
@@ -285,7 +285,7 @@ def test_two_people_review_a_batch_of_a_running_training_in_the_browser(chromium
             ann.wait_for_function("() => document.querySelector('.tl-review .tl-progress').textContent.startsWith('2 of 4')")
             ann.get_by_role("button", name="Train on this batch").click()
             assert "2 are undecided" in ann.locator(".tl-confirm").inner_text()
-            ann.get_by_role("button", name="Go on").click()
+            ann.get_by_role("button", name="Continue").click()
             ann.wait_for_function("() => document.querySelector('h1').textContent.includes('step 1')", timeout=60000)
             bob.wait_for_function("() => document.querySelector('h1').textContent.includes('step 1')", timeout=60000)
             bob.wait_for_selector(".tl-review")
@@ -303,7 +303,7 @@ def test_two_people_review_a_batch_of_a_running_training_in_the_browser(chromium
             t.process.kill()
             ann.wait_for_selector(".tl-banner:visible", timeout=10000)
             assert "on disk" in ann.locator(".tl-banner").inner_text()
-            assert "does not answer" in ann.locator(".tl-banner").inner_text()
+            assert "does not respond" in ann.locator(".tl-banner").inner_text()
             assert ann.locator(".tl-review button:enabled:not(.tl-copy)").count() == 0
     finally:
         t.process.kill()
@@ -318,7 +318,7 @@ def test_the_viewer_of_a_folder_links_to_the_training_that_waits(chromium, tmp_p
         with served(tmp_path) as url, watched(chromium) as page:
             go(page, url, "#/", "tr[data-run=run]")
             page.wait_for_selector("tr[data-run=run] >> text=in review")
-            page.get_by_text("review it").click()
+            page.get_by_text("open review").click()
             page.wait_for_selector(".tl-who")
             assert "token" not in page.url and not page.url.startswith(url.split("?")[0])
     finally:

@@ -146,7 +146,7 @@ def test_filters_choose_what_the_keys_walk_through(opened):
     assert "rollout 0-3" in place(page)
     page.select_option(".tl-filter-detector", "")
     page.fill(".tl-search", "plums")
-    assert page.locator(".tl-body").is_hidden() and "Nothing fits" in page.locator(".tl-say").inner_text()
+    assert page.locator(".tl-body").is_hidden() and "No items match" in page.locator(".tl-say").inner_text()
     page.fill(".tl-search", "FIGS")
     assert "rollout 0-0" in place(page)
     page.select_option(".tl-filter-decision", "todo")
@@ -434,7 +434,7 @@ def test_bulk_accept_by_key_leaves_drafts_and_warnings_out_and_says_how_many(ope
     assert states(page) == ["open", "accepted", "refused", "open", "open"]
     said = page.locator(".tl-say").inner_text()
     assert said.startswith(
-        "Accepted 1; one undo takes all of them back. 4 left out: 1 with a half-typed draft, 1 with a refused reply, "
+        "Accepted 1; one undo reverts all of them. 4 left out: 1 with a half-typed draft, 1 with a rejected reply, "
     )
     assert "1 whose verdict is wrong or missing, 1 over a limit of the behavior or too long" in said
     page.keyboard.press("A")
@@ -536,7 +536,7 @@ def test_decisions_are_exported_and_two_reviewers_compared(opened, mixed, run): 
     assert got.value.suggested_filename == "decisions-run.jsonl" and text.count("\n") == 5 and '"who": "bob"' in text
 
 
-# ---- is anybody there
+# ---- connection
 
 
 def test_a_pane_without_its_kernel_greys_out_keeps_the_text_and_says_what_to_do(opened, mixed, run):  # noqa: F811

@@ -102,6 +102,6 @@ def test_a_model_s_text_becomes_no_script_link_or_request(text):
      "\\[" + "{" * 1_900 + "\\]", "$a^2$ and words " * 1_800],
 )  # fmt: skip
 def test_no_text_takes_long(text):
-    begun = time.process_time()
+    started = time.process_time()
     shown.__wrapped__(text)
-    assert time.process_time() - begun < 3
+    assert time.process_time() - started < 3

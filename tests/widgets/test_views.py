@@ -119,7 +119,7 @@ def test_the_dashboard_is_a_plain_figure_of_what_was_measured():
     with pytest.raises(ConfigError, match="did you mean 'dark'"):
         dashboard(lines, "drk")
     marked = dashboard(lines, marked=range(9))
-    assert "a guard spoke (steps 0, 1, 2, 3, 4, 5 and 3 more)" in marked.layout.annotations[-1].text
+    assert "guard warning (steps 0, 1, 2, 3, 4, 5 and 3 more)" in marked.layout.annotations[-1].text
 
 
 # ---- side by side

@@ -97,7 +97,7 @@ def test_all_text_of_the_dashboard_can_be_read_and_none_overlaps(lab, theme):
                 "student's tokens",
                 "not measured in this run",
                 "step 1 2 3",
-                "a guard spoke (step 2)",
+                "guard warning (step 2)",
             ):
                 assert word in said
             assert faults(found) == [], (theme, width, name)

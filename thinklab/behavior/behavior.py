@@ -5,7 +5,7 @@
     behavior.splice({"reason": "...", "phrase": "..."})
     behavior.detect(text)                      # truthy when the text shows it; .spans and .why say where and why
 
-One is written in YAML (``behaviors/*.yaml``); nothing here needs to change for a new one.
+Behaviors are written in YAML (``behaviors/*.yaml``); a new one needs no change here.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from thinklab.types import Message
 
 @dataclass(frozen=True, eq=False)
 class Behavior:
-    """One behavior, as its file says. Made by ``load_behavior``; equal when the resolved contents are equal."""
+    """One behavior, as defined by its file. Created by ``load_behavior``; equal when the resolved contents are equal."""
 
     spec: BehaviorSpec
-    """The file, checked, with what it extends merged in."""
+    """The validated file, merged with the behavior that it extends."""
     path: Path | None = None
     """Where it was loaded from."""
     judge: Any = field(default=None, repr=False)
-    """The teacher that a judge detector asks; see ``with_judge``."""
+    """The teacher that answers for a judge detector; see ``with_judge``."""
 
     @property
     def name(self) -> str:
@@ -65,19 +65,19 @@ class Behavior:
 
     @property
     def reward(self) -> RewardSpec:
-        """``bonus`` (0: accuracy alone is rewarded) and ``count`` (exactly how often; None: at least once)."""
+        """``bonus`` (0: accuracy alone is rewarded) and ``count`` (the exact number of occurrences; None: at least one)."""
         return self.spec.reward
 
     @property
     def separator(self) -> str:
-        """What stands between the student's text and the guidance."""
+        """The text between the student's answer and the guidance."""
         return self.spec.splice.separator
 
     @cached_property
     def hash(self) -> str:
-        """12 hex digits over the resolved content: the same wherever the file lies, another after any change."""
+        """12 hex digits over the resolved content: independent of the file's location, different after any change."""
         content = self.spec.model_dump(by_alias=True, exclude={"extends"})
-        for later in ("shows", "lacks"):  # keys that came later: a file without them keeps its hash
+        for later in ("shows", "lacks"):  # keys added later: a file without them keeps its hash
             if not content["tests"][later]:
                 del content["tests"][later]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:12]
@@ -85,9 +85,9 @@ class Behavior:
     # The teacher's side
 
     def messages(self, question: str, response: str) -> list[Message]:
-        """The conversation for the teacher: system, the few-shots as user/assistant pairs, and the turn to answer.
+        """The conversation for the teacher: system, the few-shots as user/assistant pairs, and the turn to be answered.
 
-        ``question`` and ``response`` are data: template syntax in them stays as it is.
+        ``question`` and ``response`` are data: template syntax in them is not rendered.
         """
         turns: list[Message] = [{"role": "system", "content": render(self.spec.teacher.system, self._about).strip()}]
         for shot in self.spec.teacher.few_shots:
@@ -128,16 +128,16 @@ class Behavior:
         return self.spec.splice.joiner.join(fields[name].strip() for name in self.spec.splice.fields)
 
     def check_guidance(self, text: str, response: str) -> str:
-        """Why this guidance must be refused behind ``response``, in words; empty when it may be used."""
+        """Why this guidance must be rejected after ``response``; empty when it is valid."""
         return self.check_text(text) or self.check_shown(text, response)
 
     def check_text(self, text: str) -> str:
-        """Which constraint on the guidance by itself (length, words) it breaks, in words; empty for none."""
+        """The constraint on the guidance text alone (length, words) that it violates; empty for none."""
         rules = self.spec.guidance
         if not text.strip():
             return "the guidance is empty"
         if len(text) > rules.longest:
-            return f"the guidance has {len(text)} characters, at most {rules.longest} are allowed"
+            return f"the guidance has {len(text)} characters; at most {rules.longest} are allowed"
         for part in rules.must_contain:
             if part not in text:
                 return f"the guidance does not contain {part!r}"
@@ -146,7 +146,7 @@ class Behavior:
         return ""
 
     def check_shown(self, text: str, response: str) -> str:
-        """Why the answer with this guidance spliced on is not the behavior that is measured, in words; empty when it is.
+        """Why the answer with this guidance appended does not show the measured behavior; empty when it does.
 
         With ``guidance.must_show`` (the default) the detector must find the behavior in the very text that is trained on, and
         not in the student's part alone. Nothing is checked where only a judge can tell.
@@ -156,13 +156,13 @@ class Behavior:
         head = response + self.separator
         found = self.detect(head + text)
         if not found:
-            return f"the detector does not find the behavior in the guidance behind this answer: {found.why}"
+            return f"the detector does not find the behavior in the guidance after this answer: {found.why}"
         if found.spans and max(end for _, end in found.spans) <= len(head):
             return f"the detector does not find the behavior in the guidance, only in the student's own part: {found.why}"
         return ""
 
     def shown_in(self, text: str) -> bool | None:
-        """``detect`` as a plain fact for records; None where a judge would have to be asked and there is none."""
+        """``detect`` as a plain bool for records; None where a judge is required but not available."""
         return None if self.needs_judge and self.judge is None else bool(self.detect(text))
 
     # The student's side
@@ -176,12 +176,12 @@ class Behavior:
         """Whether ``text`` (a response) shows the behavior, in the right place; ``.spans`` and ``.why`` explain.
 
         Raises:
-            BehaviorError: the detector asks a judge and there is none, or needs a package that is not installed.
+            BehaviorError: the detector needs a judge and none was given, or it needs a package that is not installed.
         """
         return self.detect_all([text])[0]
 
     def detect_all(self, texts: Sequence[str]) -> list[Detection]:
-        """``detect`` for each text, in order; a judge is asked about all of them in one call.
+        """``detect`` for each text, in order; a judge receives all of them in one call.
 
         Raises:
             BehaviorError: as ``detect``.
@@ -191,7 +191,7 @@ class Behavior:
         return [Detection(False, d.spans, f"{d.why}; {why}") if why else d for d, why in zip(found, misplaced, strict=True)]
 
     def shown(self, texts: Sequence[str]) -> list[bool | None]:
-        """Whether each text shows it; None where only a judge could tell and there is no verdict."""
+        """Whether each text shows it; None where it takes a judge and there is no verdict."""
         return [None if self.needs_judge and not d.decided else d.found for d in self.detect_all(texts)]
 
     def bonus_for(self, text: str) -> float:
@@ -207,19 +207,19 @@ class Behavior:
 
     @property
     def needs_judge(self) -> bool:
-        """True when the detector asks an LLM; see ``with_judge``."""
+        """True when the detector uses an LLM; see ``with_judge``."""
         return any(isinstance(part, JudgeSpec) for part in walk(self.spec.detector))
 
     def with_judge(self, teacher: Any) -> Behavior:
-        """The same behavior with ``teacher`` answering for its judge detectors. For probes."""
+        """The same behavior, with ``teacher`` answering for its judge detectors. For probes."""
         return Behavior(self.spec, self.path, teacher)
 
     @cached_property
     def unasked(self) -> Behavior:
-        """The same behavior with every verdict of a judge left open (``decided`` is False): nobody is asked, nothing is paid."""
+        """The same behavior with every judge verdict left open (``decided`` is False): no call is made and nothing is paid."""
         return self.with_judge(NotAsked()) if self.needs_judge else self
 
-    # What a notebook needs
+    # Display in notebooks
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Behavior) and self.spec == other.spec
@@ -228,7 +228,7 @@ class Behavior:
         return hash(self.hash)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"spec": self.spec, "path": self.path, "judge": self.judge}  # compiled parts are made again
+        return {"spec": self.spec, "path": self.path, "judge": self.judge}  # compiled parts are rebuilt
 
     def _repr_html_(self) -> str:
         return behavior_html(self)
@@ -264,7 +264,7 @@ def behavior_html(behavior: Behavior) -> str:
 
 
 def summary(behavior: Behavior) -> dict[str, str]:
-    """What a person wants to know first, as label -> text; the notebook and `thinklab behaviors show` print it."""
+    """The summary as label -> text; the notebook and `thinklab behaviors show` print it."""
     spec, how = behavior.spec, behavior.spec.splice
     times = "" if spec.reward.count is None else f" when it occurs exactly {spec.reward.count}x"
     detector = spec.detector.model_dump(by_alias=True, exclude_defaults=True)

@@ -1,4 +1,4 @@
-"""What a detector says of a text."""
+"""What a detector reports about a text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Detection:
-    """Whether a text shows a behavior. True in a condition when it does."""
+    """Whether a text shows a behavior; truthy when it does."""
 
     found: bool
     spans: tuple[Span, ...] = ()
-    """(start, end) of what matched, in order, overlapping ones merged; as a list of places even when not ``found``."""
+    """(start, end) of what matched, in order, overlapping ones merged; filled in even when ``found`` is False."""
     why: str = ""
-    """What matched, or why it does not count, in words."""
+    """What matched, or why it does not count."""
     decided: bool = True
-    """False where nobody can tell: the time was up, or a judge gave no answer. Then ``not`` is not true either."""
+    """False when undecided: the time limit was hit, or a judge gave no answer. Then ``not`` is not true either."""
 
     def __bool__(self) -> bool:
         return self.found
@@ -27,7 +27,7 @@ class Detection:
 
 @runtime_checkable
 class ReadsMany(Protocol):
-    """A detector that is quicker, or cheaper, with many texts at once."""
+    """A detector that is faster or cheaper on many texts at once."""
 
     def many(self, texts: Sequence[str]) -> list[Detection]:
         """``[self(text) for text in texts]``."""
@@ -36,7 +36,7 @@ class ReadsMany(Protocol):
 
 @runtime_checkable
 class AsksTeacher(Protocol):
-    """A detector that needs a teacher to answer for it."""
+    """A detector that needs a teacher for its verdicts."""
 
     def bound(self, teacher: Any) -> Any:
         """The same detector with ``teacher``."""

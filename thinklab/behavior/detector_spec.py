@@ -1,7 +1,7 @@
-"""What a behavior file may say about its detector: the pydantic models, no behavior of their own.
+"""The detector section of a behavior file, as pydantic models without logic.
 
 A detector is a mapping with exactly one of the keys ``phrase``, ``regex``, ``all``, ``any``, ``not``, ``same_as``,
-``judge`` and ``python``; that key decides what else may be written. ``detect.py`` turns these models into functions.
+``judge`` and ``python``; that key determines which other keys are allowed. ``detect.py`` turns these models into functions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Strict(BaseModel):
 
 
 class Counted(Strict):
-    """What phrase and regex have in common: where they look, and how many matches they want there."""
+    """What phrase and regex have in common: where they search, and how many matches they require there."""
 
     count: int | None = Field(default=None, ge=1, le=1000, description="exactly this many matches")
     at_least: int | None = Field(default=None, ge=1, le=1000, description="this many matches or more; 1 if not given")
@@ -66,7 +66,7 @@ class RegexSpec(Counted):
 
     regex: Pattern | Annotated[list[Pattern], Field(min_length=1, max_length=60)]
     case: Literal["exact", "ignore"] = "exact"
-    timeout_ms: int = Field(default=50, ge=1, le=1000, description="a text that takes longer counts as not showing it")
+    timeout_ms: int = Field(default=50, ge=1, le=1000, description="a text that takes longer counts as not showing the behavior")
 
     @property
     def patterns(self) -> list[str]:
@@ -92,7 +92,7 @@ class NotSpec(Strict):
 
 
 class SameAsSpec(Strict):
-    """The detector of another behavior. The loader puts that detector in this place, so nothing else meets this."""
+    """The detector of another behavior. The loader replaces this by that detector, so no other code sees it."""
 
     same_as: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)
 
@@ -104,7 +104,7 @@ class JudgeSpec(Strict):
 
 
 class PythonSpec(Strict):
-    """A detector of an installed package, by the name of its entry point (group ``thinklab.detectors``)."""
+    """A detector from an installed package, by the name of its entry point (group ``thinklab.detectors``)."""
 
     python: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z_][\w.-]*$")
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)

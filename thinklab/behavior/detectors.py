@@ -5,7 +5,7 @@
     bool(found), found.spans, found.why    # True, ((16, 24),), "'I check:' at 16-24"
 
 A detector is any ``Callable[[str], Detection]``. Fixed words are matched by the standard ``re`` (linear for what is
-built here); patterns that somebody wrote run in the ``regex`` module, which stops at a time limit.
+built here); user-written patterns run in the ``regex`` module, which enforces a time limit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from thinklab.tasks.boxed import boxes
 
 ENTRY_POINTS = "thinklab.detectors"
 MAX_TEXT = 200_000
-"""Characters of a text that are looked at; far more than any response."""
+"""Characters of a text that are searched; far more than any response has."""
 
 Detector = Callable[[str], Detection]
 
@@ -56,7 +56,7 @@ def build(spec: Any) -> Detector:
 
 
 def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Sorted, with overlapping spans made one: so a name inside a matched line counts as one place."""
+    """Sorted, with overlapping spans merged: a name inside a matched line counts as one place."""
     result: list[Span] = []
     for start, end in sorted(spans):
         if result and start < result[-1][1]:
@@ -92,7 +92,7 @@ def region(text: str, where: str) -> Span:
         return max([start, *stops]), end
     if where == "last_line":
         return text.rfind("\n", 0, end) + 1, end
-    return 0, size  # "start" and "end" look at single matches
+    return 0, size  # "start" and "end" apply to single matches
 
 
 def quoted(text: str) -> list[Span]:
@@ -105,7 +105,7 @@ def quoted(text: str) -> list[Span]:
 
 @dataclass(frozen=True)
 class _Pattern:
-    """Matches of one compiled pattern, in one part of the text, in a number that is allowed."""
+    """Matches of one compiled pattern in one part of the text, with limits on their number."""
 
     label: str
     pattern: Any
@@ -123,7 +123,7 @@ class _Pattern:
             found = self._matches(text[start:end], start)
             elsewhere = self._matches(text, 0) if not found and self.where != "anywhere" else []
         except TimeoutError:
-            assert self.timeout is not None, "only a pattern with a time limit runs out of time"
+            assert self.timeout is not None, "only a pattern with a time limit can time out"
             return Detection(False, (), f"{self.label} took longer than {self.timeout * 1000:.0f} ms on this text", decided=False)
         if not found and not elsewhere:
             return Detection(False, (), f"{self.label} does not occur")
@@ -216,7 +216,7 @@ def _entry_point(spec: PythonSpec) -> Callable[[str], Any]:
     try:
         detector: Callable[[str], Any] = found[spec.python].load()(**spec.options)
     except Exception as err:
-        raise BehaviorError(f"the detector {spec.python!r} cannot be made: {type(err).__name__}: {err}") from err
+        raise BehaviorError(f"the detector {spec.python!r} cannot be created: {type(err).__name__}: {err}") from err
     check_call(detector, "the detector", ["text"], f"the detector {spec.python!r}", BehaviorError)
     return detector
 
@@ -251,7 +251,7 @@ class _All:
     def many(self, texts: Sequence[str]) -> list[Detection]:
         results: list[list[Detection]] = [[] for _ in texts]
         left = list(range(len(texts)))
-        for part in self.parts:  # stops at the first that fails: cheap parts are best written first
+        for part in self.parts:  # stops at the first failure, so put cheap parts first
             for k, found in zip(left, detect_all(part, [texts[k] for k in left]), strict=True):
                 results[k].append(found)
             left = [k for k in left if results[k][-1]]
@@ -297,17 +297,17 @@ class _Not:
         if not result.decided:
             return result
         if result:
-            return Detection(False, result.spans, f"must not be there: {result.why}")
+            return Detection(False, result.spans, f"must not occur: {result.why}")
         return Detection(True, (), f"as wanted, {result.why}")
 
 
 def detect_all(detector: Detector, texts: Sequence[str]) -> list[Detection]:
-    """``[detector(text) for text in texts]``, but a judge inside it is asked about all of them in one call."""
+    """``[detector(text) for text in texts]``, but a judge inside it receives all of them in one call."""
     return detector.many(texts) if isinstance(detector, ReadsMany) else [detector(text) for text in texts]
 
 
 def bind_judge(detector: Detector, teacher: Any) -> Detector:
-    """``detector`` with every judge inside it asking ``teacher``."""
+    """``detector`` with ``teacher`` answering for every judge inside it."""
     if isinstance(detector, (_All, _Any)):
         return type(detector)(tuple(bind_judge(part, teacher) for part in detector.parts))
     if isinstance(detector, _Not):

@@ -1,4 +1,4 @@
-"""What only a behavior file can have wrong: keys of detectors, names, a judge in the reward."""
+"""Errors specific to behavior files: detector keys, names, a judge in the reward."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thinklab.errors import did_you_mean
 
 
 def model_problems(node: Node, err: ValidationError) -> list[FileError]:
-    """Everything that the models refuse, in the order of the file; what is missing comes last."""
+    """All validation errors, in the order of the file; missing keys come last."""
     explainer = BehaviorExplainer(BehaviorSpec, node.plain(), lambda path: node.nearest(path).source)
     found = []
     for problem in explainer.problems(err):
@@ -26,7 +26,7 @@ def model_problems(node: Node, err: ValidationError) -> list[FileError]:
 
 
 def name_hint(name: str) -> str:
-    """``"; 'my-name' would do"`` for a name that cannot be used, where there is one like it."""
+    """``"; 'my-name' would do"`` for an invalid name, where a valid one is close."""
     close = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
     return f"; {close!r} would do" if close else ""
 
@@ -68,7 +68,7 @@ class BehaviorExplainer(Explainer):
 
 
 def _no_detector(value: Any) -> str:
-    """What stands where a detector should, and what to write."""
+    """What was found in place of a detector, and what to write."""
     if isinstance(value, dict) and value:
         close = next((hint for key in value if key not in KINDS and (hint := did_you_mean(key[:40], KINDS))), "")
         kinds = [key for key in value if key in KINDS]
@@ -80,6 +80,6 @@ def _no_detector(value: Any) -> str:
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
-    """The keys of a detector as they are written in a file, its own kind first."""
+    """The keys of a detector as written in a file, its kind first."""
     names = [field.alias or key for key, field in model.model_fields.items()]
     return sorted(names, key=lambda name: name not in KINDS)

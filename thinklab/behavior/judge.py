@@ -23,12 +23,12 @@ BEHAVIOR = "judge"
 
 
 class NotAsked:
-    """Stands in for a judge where nobody is asked: every verdict stays open."""
+    """A placeholder judge that makes no call: every verdict stays open."""
 
     name = "nobody"
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
-        return [TeacherReply(r.id, error="not-asked", detail="the judge is asked in probes only") for r in requests]
+        return [TeacherReply(r.id, error="not-asked", detail="the judge runs in probes only") for r in requests]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Judge:
         return dataclasses.replace(self, teacher=teacher)
 
     def request(self, text: str) -> TeacherRequest:
-        """The request for one text. The marker depends on the text, so no text can contain its own."""
+        """The request for one text. The marker depends on the text, so no text can contain its own marker."""
         marker = hashlib.sha256(f"{self.question}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
         content = f"Behavior asked for: {self.question}\n\n[{marker}]\n{text}\n[{marker}]"
         messages = ({"role": "system", "content": _SYSTEM}, {"role": "user", "content": content})
@@ -57,14 +57,14 @@ class Judge:
         return self.many([text])[0]
 
     def many(self, texts: Sequence[str]) -> list[Detection]:
-        """One verdict per text; the teacher gets all of them in one call, a text that occurs twice once.
+        """One verdict per text; the teacher gets all of them in one call, and duplicates once.
 
         Raises:
             BehaviorError: no teacher was given with ``behavior.with_judge(teacher)``.
         """
         if self.teacher is None:
             raise BehaviorError(
-                "this detector asks a judge; give it one: judge: {teacher: ...} in the experiment, or "
+                "this detector needs a judge; set one: judge: {teacher: ...} in the experiment, or "
                 "behavior.with_judge(load_teacher(...))"
             )
         different = list(dict.fromkeys(texts))
@@ -74,12 +74,12 @@ class Judge:
 
 
 def verdict(reply: TeacherReply, text: str) -> Detection:
-    """What a judge's reply says about ``text``; not ``decided`` where there is no answer in the form that was asked for."""
+    """The verdict in a judge's reply about ``text``; not ``decided`` when the reply is not in the required format."""
     if reply.error:
         return Detection(False, (), f"the judge gave no answer ({reply.error}: {reply.detail})", decided=False)
     found = _REPLY.fullmatch(reply.text)
     if not found:
-        why = f"the judge's answer is not in the asked form: {reply.text[:80]!r}"
+        why = f"the judge's answer is not in the required format: {reply.text[:80]!r}"
         return Detection(False, (), why, decided=False)
     quote = found[2].strip()
     start = text.find(quote) if quote else -1

@@ -23,7 +23,7 @@ from thinklab.errors import BehaviorError
 
 FEWEST_TESTS = 10
 _HIDDEN = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
-"""Invisible characters, and those that turn the direction of reading: a file can say other things than it shows."""
+"""Invisible and bidirectional control characters, which can make a file display something other than it contains."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class TestResult:
-    """One check of a file's own tests. ``passed`` is None where it could not run."""
+    """One check of a file's own tests. ``passed`` is None when it could not run."""
 
     what: str
     passed: bool | None
@@ -55,9 +55,9 @@ class TestResult:
 
 
 def lint(path: Path, text: str | None = None) -> list[Finding]:
-    """Every problem of a file, in its order: errors that keep it from loading, or warnings about one that loads.
+    """Every problem in a file, in file order: errors that keep it from loading, or warnings if it loads.
 
-    ``text`` stands for the file's content where an editor has not saved it yet.
+    ``text`` is an editor's unsaved content of the file.
     """
     try:
         root = _file.tree(path) if text is None else _file.tree_of(text, str(path))
@@ -74,7 +74,7 @@ def lint(path: Path, text: str | None = None) -> list[Finding]:
     found = [_at("warning", root, keys, message) for keys, message in _style(spec, path)]
     try:
         build(spec.detector)
-    except BehaviorError as err:  # a python detector whose package is not here: the file itself is fine
+    except BehaviorError as err:  # a python detector whose package is not installed here: the file itself is fine
         return [*found, _at("error", root, _python_detector(root), str(err))]
     for k, what in _few_shot_problems(behavior):
         found.append(_at("error", root, ("teacher", "few_shots", k), f"few-shot {k + 1}: {what}"))
@@ -82,7 +82,7 @@ def lint(path: Path, text: str | None = None) -> list[Finding]:
 
 
 def _python_detector(root: Node, path: tuple[str | int, ...] = ("detector",)) -> tuple[str | int, ...]:
-    """Where the first ``python:`` of the detector stands."""
+    """The position of the first ``python:`` in the detector."""
     value = root.nearest(path).value
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     ways = [(*path, key) if key == "python" else _python_detector(root, (*path, key)) for key, _ in inside]
@@ -101,16 +101,18 @@ def _at(level: Literal["error", "warning"], root: Node, keys: tuple[str | int, .
 
 def _style(spec: BehaviorSpec, path: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if spec.name != path.stem:
-        yield ("name",), f"the name is {spec.name!r} but the file is {path.name!r}; a bare name is looked up as a file"
+        yield ("name",), f"the name is {spec.name!r} but the file is {path.name!r}; a bare name is resolved as a file name"
     verdicts = {shot.verdict for shot in spec.teacher.few_shots}
     if len(verdicts) == 1:
         yield (
             ("teacher", "few_shots"),
-            (f"every few-shot is {verdicts.pop()}; a teacher that sees only one verdict tends to give it always"),
+            (
+                f"every few-shot is {verdicts.pop()}; a teacher that sees only one verdict tends to repeat it, so add one with the other"
+            ),
         )
     for keys, text in _texts(spec.model_dump(exclude={"tests"})):
         if hidden := _HIDDEN.search(text):
-            yield keys, f"the text has a character that nobody sees (U+{ord(hidden.group()):04X}); remove it if it is not meant"
+            yield keys, f"the text has an invisible character (U+{ord(hidden.group()):04X}); remove it unless it is intended"
     shown = [test.shows for test in spec.tests.all_texts]
     if len(shown) < FEWEST_TESTS or len(set(shown)) < 2:
         yield (
@@ -121,11 +123,11 @@ def _style(spec: BehaviorSpec, path: Path) -> Iterator[tuple[tuple[str | int, ..
             ),
         )
     elif len({test.text for test in spec.tests.all_texts}) < len(shown):
-        yield ("tests",), "a text is written twice"
+        yield ("tests",), "a text occurs twice; remove one"
 
 
 def _texts(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Every text in ``value`` with the keys that lead to it."""
+    """Every text in ``value`` with its path of keys."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict | list):
@@ -134,7 +136,7 @@ def _texts(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple
 
 
 def _few_shot_problems(behavior: Behavior) -> Iterator[tuple[int, str]]:
-    """(index, what is wrong): a demonstration must be guidance that the file itself would accept."""
+    """(index, what is wrong): a few-shot must be guidance that the file itself would accept."""
     for k, shot in enumerate(behavior.spec.teacher.few_shots):
         guidance = behavior.splice({"reason": behavior._text(shot.reason), "phrase": behavior._text(shot.phrase)})
         try:
@@ -159,7 +161,7 @@ def _few_shot_problems(behavior: Behavior) -> Iterator[tuple[int, str]]:
 
 
 def run_tests(behavior: Behavior) -> list[TestResult]:
-    """The file's own tests, and those that every behavior has to pass: its few-shots must be what it asks for."""
+    """The file's own tests, and those that every behavior must pass: its few-shots must satisfy its own rules."""
     results = []
     for k, test in enumerate(behavior.spec.tests.all_texts):
         what = f"text {k + 1} {'shows' if test.shows else 'does not show'} it: {_short(test.text)}"

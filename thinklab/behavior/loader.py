@@ -1,4 +1,4 @@
-"""From a file to a checked ``BehaviorSpec``: reading, ``extends``, and errors that name the place.
+"""From a file to a validated ``BehaviorSpec``: reading, ``extends``, and errors with file, line, and column.
 
 ``read`` never raises anything but ``BehaviorError``, whatever the file contains.
 """
@@ -23,13 +23,13 @@ from thinklab.errors import BehaviorError, did_you_mean
 
 MAX_EXTENDS = 8
 MAX_TIMEOUT_MS = 3000
-"""What all patterns of a detector may take together on one text, so that many slow ones cannot hang a run either."""
+"""The time limit of all patterns of a detector together on one text, so that many slow ones cannot hang a run."""
 REPLACED_WHOLE = ("detector", "tests")
-"""Sections that a child states anew; in the other mappings it writes only what differs. Lists are always replaced."""
+"""Sections that a child replaces as a whole; other mappings are merged key by key. Lists are always replaced."""
 
 
 def read(path: Path) -> BehaviorSpec:
-    """The behavior in the file, with what it extends merged in.
+    """The behavior in the file, merged with what it extends.
 
     Raises:
         BehaviorError: the file cannot be used; the message begins with ``file:line:column``.
@@ -38,7 +38,7 @@ def read(path: Path) -> BehaviorSpec:
 
 
 def read_text(text: str, file: str) -> BehaviorSpec:
-    """The same for a text that is not on disk; ``file`` is the name for messages and the place to look for parents."""
+    """The same for a text that is not on disk; ``file`` names it in messages and locates its parents."""
     return checked(tree_of(text, file))
 
 
@@ -78,12 +78,12 @@ def _with_parents(node: Node, path: Path, chain: list[Path]) -> Node:
 
 
 def _nothing_left_empty(node: Node, shown: str) -> None:
-    """A key without a value would silently mean the default where that is allowed."""
+    """A key without a value would silently select the default."""
     inside = node.value.items() if isinstance(node.value, dict) else enumerate(node.value)
     for key, item in inside:
         name = f"{shown}.{key}" if shown else str(key)
         if item.value is None and not item.source:
-            what = "nothing is written after the colon" if item.key_place else "nothing is written after the dash"
+            what = "there is no value after the colon" if item.key_place else "there is no value after the dash"
             raise FileError(
                 item.key_place or item.place,
                 f"{name}: {what}; write a value, leave it out, or quote the text if it is part of one",
@@ -108,7 +108,7 @@ def _borrowed(detector: Node, path: Path, chain: list[Path]) -> Node:
 
 
 def _other(reference: Node, key: str, path: Path, chain: list[Path]) -> Node:
-    """The behavior that ``reference`` names, itself resolved."""
+    """The resolved behavior that ``reference`` names."""
     name, here = reference.value, _canonical(path)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]{1,60}", name):
         stem = Path(name).name.removesuffix(".yaml").removesuffix(".yml") if isinstance(name, str) else ""
@@ -116,12 +116,12 @@ def _other(reference: Node, key: str, path: Path, chain: list[Path]) -> Node:
         raise FileError(
             reference.place,
             f"{key}: {clip(reference)} is not the name of a behavior{hint}; write one of "
-            f"{', '.join(shipped())}, or the name of a file beside this one without .yaml",
+            f"{', '.join(shipped())}, or the name of a file in this folder, without .yaml",
         )
     if len(chain) >= MAX_EXTENDS:
-        raise FileError(reference.place, f"{key}: more than {MAX_EXTENDS} files deep; make it flatter")
+        raise FileError(reference.place, f"{key}: more than {MAX_EXTENDS} files deep; extend a behavior higher up the chain")
     beside, known = path.parent / f"{name}.yaml", shipped()
-    # a file beside this one comes first, except this file itself: my/self-check.yaml may extend the shipped one
+    # a file in the same folder comes first, except this file itself: my/self-check.yaml may extend the shipped one
     if beside.is_file() and (_canonical(beside) != here or name not in known or _canonical(known[name]) == here):
         target = beside
     elif name in known:
@@ -130,11 +130,11 @@ def _other(reference: Node, key: str, path: Path, chain: list[Path]) -> Node:
         raise FileError(
             reference.place,
             f"{key}: no behavior {name!r}{did_you_mean(name, known)}; there are "
-            f"{', '.join(known)}, and no file {name}.yaml beside this one",
+            f"{', '.join(known)}, and no file {name}.yaml in this folder",
         )
     if _canonical(target) in [*chain, here]:
         way = " -> ".join(p.stem for p in [*chain, here, target])
-        raise FileError(reference.place, f"{key}: goes in a circle: {way}; remove one of them")
+        raise FileError(reference.place, f"{key}: the references form a circle: {way}; remove one of them")
     return _resolved(target, str(target), [*chain, here])
 
 
@@ -146,7 +146,7 @@ def _canonical(path: Path) -> Path:
 
 
 def _merge(base: Node, child: Node, key: str = "") -> Node:
-    """``child`` over ``base``; every leaf keeps its own place."""
+    """``child`` over ``base``; every leaf keeps its own position."""
     if key in REPLACED_WHOLE or not (isinstance(base.value, dict) and isinstance(child.value, dict)):
         return child
     value = {k: v for k, v in base.value.items() if key or k not in ("extends", "name")}
@@ -156,7 +156,7 @@ def _merge(base: Node, child: Node, key: str = "") -> Node:
 
 
 def checked(node: Node) -> BehaviorSpec:
-    """The tree as a ``BehaviorSpec``; everything that a model alone cannot see is checked as well.
+    """The tree as a ``BehaviorSpec``; includes the checks that span several models.
 
     Raises:
         FileError: at the first problem, in the order of the file.
@@ -171,14 +171,14 @@ def checked(node: Node) -> BehaviorSpec:
     if slow > MAX_TIMEOUT_MS:
         raise FileError(
             node.nearest(("detector",)).place,
-            f"detector: the time limits of its patterns add up to {slow} ms a text, the limit is {MAX_TIMEOUT_MS}; "
+            f"detector: the time limits of its patterns add up to {slow} ms per text; the limit is {MAX_TIMEOUT_MS}; "
             "lower timeout_ms, or join patterns into one list under `regex`",
         )
     return spec
 
 
 def tree(path: Path) -> Node:
-    """The file as a tree of values with their places, parents merged in, not yet checked against the models."""
+    """The file as a tree of values with their positions, merged with its parents, not yet validated."""
     return _resolved(path, str(path), [])
 
 

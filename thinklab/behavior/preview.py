@@ -18,9 +18,9 @@ _PER_MESSAGE = 4
 def estimate_tokens(text: str) -> int:
     """About how many tokens ``text`` has for a current model.
 
-    Counts the pieces into which byte-pair tokenizers first cut a text, long ones more than once, and adds a tenth.
-    On the rendered prompts of the shipped behaviors that was within 6 % of two public tokenizers (docs/behaviors.md);
-    expect more error on text that is not English.
+    Counts the pieces of a byte-pair tokenizer's pre-tokenization, long ones more than once, plus 10 %.
+    On the rendered prompts of the shipped behaviors it was within 6 % of two public tokenizers (docs/behaviors.md); the error
+    is larger on text that is not English.
     """
     count = 0
     for piece in _PIECES.finditer(text):
@@ -33,19 +33,19 @@ def estimate_tokens(text: str) -> int:
 
 
 def estimate_messages(messages: Sequence[Message]) -> int:
-    """The same for a conversation: its texts, and a few tokens around each."""
+    """The same for a conversation: its texts, plus a few tokens around each."""
     return sum(estimate_tokens(message["content"]) + _PER_MESSAGE for message in messages)
 
 
 @dataclass(frozen=True)
 class PromptPreview:
-    """One rendered conversation and what asking it costs."""
+    """One rendered conversation and its cost."""
 
     messages: Sequence[Message]
     input_tokens: int
-    """About; for one call."""
+    """Estimate for one call."""
     output_tokens: int
-    """About; as long as the few-shots' replies are on average."""
+    """Estimate: the average length of the replies in the few-shots."""
 
     def tokens(self, calls: int) -> tuple[int, int]:
         """(input, output) for that many calls."""

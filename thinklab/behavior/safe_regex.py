@@ -1,4 +1,4 @@
-"""Patterns that somebody wrote: compiled by the ``regex`` module, which can stop at a time limit, and kept small."""
+"""User-written patterns, compiled by the ``regex`` module with a time limit, and limited in size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_PATTERN_WEIGHT = 20_000
 
 
 def join_patterns(patterns: list[str]) -> str:
-    """One pattern for any of them; the leftmost match counts, and no two matches overlap."""
+    """One pattern that matches any of them; the leftmost match counts, and matches do not overlap."""
     return patterns[0] if len(patterns) == 1 else "|".join(f"(?:{pattern})" for pattern in patterns)
 
 
@@ -30,17 +30,19 @@ def compile_pattern(pattern: str, ignore_case: bool = False) -> Any:
     try:
         compiled = regex.compile(pattern, regex.IGNORECASE if ignore_case else 0)
         empty = compiled.fullmatch("", timeout=1.0)
-    except Exception as err:  # the compiler has many ways to refuse: its own error, RecursionError, KeyError ...
+    except Exception as err:  # the compiler fails in many ways: its own error, RecursionError, KeyError ...
         reason = " ".join(str(err).split())[:200] or type(err).__name__
         raise BehaviorError(f"not a regular expression: {reason}") from None
     if empty:
-        raise BehaviorError("the pattern matches the empty text, so it would match everywhere")
+        raise BehaviorError(
+            "the pattern matches the empty text, so it would match everywhere; make at least one character mandatory"
+        )
     return compiled
 
 
 def _weight(pattern: str) -> int:
     """Roughly the size of the compiled pattern: what ``{n,m}`` repeats counts max(n, m) times, nested ones multiply."""
-    stack, last = [0], 0  # sizes of the open groups; size of the element just before
+    stack, last = [0], 0  # sizes of the open groups; size of the previous element
     for token in re.finditer(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d*),?(\d*)\}|.", pattern, re.DOTALL):
         text = token.group()
         if text == "(":

@@ -1,4 +1,4 @@
-"""The commented file that `thinklab behaviors new NAME` writes. It passes lint and its own tests as it stands."""
+"""The commented file that `thinklab behaviors new NAME` writes. It passes lint and its own tests unchanged."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from thinklab.errors import BehaviorError
 _FILE = """\
 # yaml-language-server: $schema={schema}
 # A behavior: what the teacher should add to a student's answer, and how to tell that the student does it by itself.
-# As it stands, the student ends with "In short:" and one sentence. Change it to what you want, then run
+# In this example, the student ends with "In short:" and one sentence. Change it to what you want, then run
 #   thinklab behaviors lint {name}.yaml && thinklab behaviors test {name}.yaml
 name: "{name}"
 title: Ends with a short summary
 description: The response ends with the words "In short:" and one sentence.
-version: 1                       # raise it when you change the behavior; its hash is kept with every rollout
+version: 1                       # increase it when you change the behavior; its hash is kept with every rollout
 placement: end                   # where it belongs: anywhere | end | before_answer
 
 teacher:
-  # What the teacher is told. It must answer with the three blocks named here.
+  # The prompt of the teacher. The teacher must reply with the three blocks named here.
   # Texts are templates: {{{{ name }}}}, {{{{ title }}}} and {{{{ description }}}} are replaced.
   system: |
     You show how a student could go on after its answer. You are given the question and the student's response.
@@ -95,7 +95,7 @@ def new_file(name: str, folder: Path) -> Path:
     """Write ``folder/NAME.yaml`` to start from.
 
     Raises:
-        BehaviorError: the name cannot be used, or there is such a file already.
+        BehaviorError: the name is invalid, or the file exists already.
     """
     text = new_text(name, folder)
     path = folder / f"{name}.yaml"
@@ -114,7 +114,7 @@ def new_text(name: str, folder: Path = Path()) -> str:
     """What ``new_file`` writes.
 
     Raises:
-        BehaviorError: the name cannot be used.
+        BehaviorError: the name is invalid.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 60:
         raise BehaviorError(f"a behavior is named in lower case with hyphens, not {name!r}{name_hint(name)}")
@@ -122,15 +122,15 @@ def new_text(name: str, folder: Path = Path()) -> str:
 
 
 def _schema_for(folder: Path) -> str:
-    """The schema as an editor finds it: beside the file, or where thinklab is installed."""
+    """The path of the schema for editors: in the file's folder, or where thinklab is installed."""
     return "schema.json" if (folder / "schema.json").is_file() else (resource_dir("behaviors") / "schema.json").as_uri()
 
 
 def schema() -> str:
     """``behaviors/schema.json``: the JSON schema of a behavior file, for completion in editors.
 
-    A file that ``extends`` another may leave out whatever the other says, so only ``name`` is required of it, and
-    nothing inside ``teacher``; the loader checks the result.
+    A file that ``extends`` another may omit whatever the other defines, so the schema requires only ``name``; the loader
+    checks the merged result.
     """
     made = BehaviorSpec.model_json_schema(by_alias=True)
     required = made.pop("required")

@@ -1,4 +1,4 @@
-"""What a behavior file may say: the pydantic models. ``behaviors/schema.json`` is generated from ``BehaviorSpec``."""
+"""The contents of a behavior file, as pydantic models. ``behaviors/schema.json`` is generated from ``BehaviorSpec``."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def _no_tags(text: str) -> str:
     for tag in TAGS:
         for mark in (f"<{tag}>", f"</{tag}>"):
             if mark in text:
-                raise ValueError(f"{mark} is written around this text when the prompt is made; leave it out here")
+                raise ValueError(f"{mark} is added around this text automatically; leave it out here")
     return text
 
 
 class FewShot(Strict):
-    """One demonstration: a question, an attempt, and what the teacher should have said about it."""
+    """One few-shot example: a question, an attempt, and what the teacher should say about it."""
 
     question: Text
     response: Text = Field(description="the student's attempt, right or wrong")
     verdict: Verdict
     reason: Text = Field(description="first person: the student thinking about its own attempt")
-    phrase: Text = Field(description="first person: how the student goes on")
+    phrase: Text = Field(description="first person: how the student continues")
 
     @field_validator("reason", "phrase")
     @classmethod
@@ -45,7 +45,7 @@ class FewShot(Strict):
 
 
 class TeacherSpec(Strict):
-    """What the teacher is told."""
+    """The prompt of the teacher."""
 
     system: Text = Field(description="the system text; variables: name, title, description")
     user: Text = Field(default=DEFAULT_USER, description="every user turn; also knows question and response")
@@ -68,19 +68,19 @@ class SpliceSpec(Strict):
 
 
 class GuidanceSpec(Strict):
-    """What guidance must be like; other guidance is refused and the rollout stays as it was."""
+    """Constraints on guidance; guidance that violates them is rejected and the rollout stays unguided."""
 
     longest: int = Field(default=2000, ge=1, le=20_000, description="characters")
     must_contain: list[Short] = Field(default=[], max_length=20, description="all of these, exactly")
-    must_end_with: list[Short] = Field(default=[], max_length=20, description="one of these, spaces after it aside")
+    must_end_with: list[Short] = Field(default=[], max_length=20, description="one of these, ignoring trailing spaces")
     must_show: bool = Field(default=True, description="the student's answer followed by the guidance must show the behavior")
 
 
 class RewardSpec(Strict):
-    """What showing the behavior is worth, on top of accuracy."""
+    """The reward for showing the behavior, on top of accuracy."""
 
     bonus: float = Field(default=0.0, ge=-10, le=10, description="0 means that accuracy alone is rewarded")
-    count: int | None = Field(default=None, ge=1, le=100, description="how often exactly; not given: at least once")
+    count: int | None = Field(default=None, ge=1, le=100, description="the exact number of occurrences; if omitted: at least one")
 
     @field_validator("bonus", mode="before")
     @classmethod
@@ -95,7 +95,7 @@ class TextTest(Strict):
 
     text: Annotated[str, Field(max_length=20_000)]
     shows: bool
-    because: str = Field(default="", max_length=400, description="why, for people")
+    because: str = Field(default="", max_length=400, description="the reason, for readers")
 
 
 class PromptTest(Strict):
@@ -120,8 +120,8 @@ class TestsSpec(Strict):
     """The file's own tests; `thinklab behaviors test` runs them."""
 
     shows: list[Sample] = Field(default=[], max_length=500, description="texts that show the behavior; short for texts")
-    lacks: list[Sample] = Field(default=[], max_length=500, description="texts that do not, although they may look like it")
-    texts: list[TextTest] = Field(default=[], max_length=500, description="the same with a reason for each")
+    lacks: list[Sample] = Field(default=[], max_length=500, description="texts that do not, although they may look similar")
+    texts: list[TextTest] = Field(default=[], max_length=500, description="the same, with a reason for each")
     prompts: list[PromptTest] = Field(default=[], max_length=50)
 
     @property
@@ -133,17 +133,17 @@ class TestsSpec(Strict):
             *self.texts,
         ]
 
-    __test__ = False  # not a test class, whatever its name makes pytest think
+    __test__ = False  # not a test class, despite the name
 
 
 class BehaviorSpec(Strict):
     """A behavior: what a teacher should add to a student's answer, and how to tell that the student does it."""
 
-    name: Name = Field(description="like the file, in lower case with hyphens")
+    name: Name = Field(description="the name of the file, in lower case with hyphens")
     title: Short
     description: Annotated[str, Field(min_length=1, max_length=2000)]
-    version: int = Field(ge=1, le=100_000, description="raise it when the behavior changes")
-    extends: Name | None = Field(default=None, description="another behavior, of which only differences are written")
+    version: int = Field(ge=1, le=100_000, description="increase it when the behavior changes")
+    extends: Name | None = Field(default=None, description="another behavior; this file contains only the differences")
     placement: Placement = Field(default="anywhere", description="where in the response the behavior belongs")
     teacher: TeacherSpec
     splice: SpliceSpec = SpliceSpec()
@@ -157,6 +157,6 @@ class BehaviorSpec(Strict):
         if self.reward.bonus and any(isinstance(part, JudgeSpec) for part in walk(self.detector)):
             raise PydanticCustomError(
                 "judge_in_reward",
-                "a judge is for probes only and cannot earn a bonus; set it to 0, or write the detector with phrase and regex",
+                "a judge is for probes only, so it cannot earn a bonus; set it to 0, or write the detector with phrase and regex",
             )
         return self

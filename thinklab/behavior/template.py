@@ -1,8 +1,8 @@
-"""The text fields of a behavior file: Jinja in an immutable sandbox, cut down until nothing in it can surprise.
+"""The text fields of a behavior file: Jinja in an immutable sandbox, restricted to a safe subset.
 
 Allowed: ``{{ variable }}``, a few filters without arguments, and ``{% if %}`` on variables and constants. No loops,
-calls, attributes or arithmetic, so a text from somewhere else can neither run anything nor take long. Variables are
-strings and are inserted as they are: what they contain is never rendered again.
+calls, attributes or arithmetic, so an untrusted text can neither execute code nor take long. Variables are strings and are
+inserted verbatim; their content is never rendered again.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def check(text: str, variables: Iterable[str]) -> None:
     """Whether ``text`` is a template over ``variables``.
 
     Raises:
-        TemplateProblem: it is not, with what to write instead.
+        TemplateProblem: it is not; the message says what to write instead.
     """
     variables = tuple(variables)
     if len(text) > MAX_TEMPLATE:
-        raise TemplateProblem(f"{len(text)} characters; a text may have {MAX_TEMPLATE}", r"\A")
+        raise TemplateProblem(f"{len(text)} characters; the limit is {MAX_TEMPLATE}", r"\A")
     if "{" not in text:
         return
-    # deep nesting is the one way left to make the parser itself fail
+    # only deep nesting can still make the parser itself fail
     if text.count("{%") > 40 or any(
         inner.count("(") + inner.count("[") + inner.count("{") > 20 or len(inner) > 400
         for inner in re.findall(r"\{[{%](.*?)[%}]\}", text, re.DOTALL)

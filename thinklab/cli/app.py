@@ -27,7 +27,7 @@ from thinklab.students import unsloth_first
 
 
 class _Stopped(Exception):
-    """Carries a ``KeyboardInterrupt`` past Typer, which would make exit code 130 of it and drop what it says."""
+    """Carries a ``KeyboardInterrupt`` past Typer, which would turn it into exit code 130 and drop its message."""
 
 
 class _Commands(typer.core.TyperGroup):
@@ -64,19 +64,19 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Holds the options of ``thinklab`` itself; its commands hold the rest."""
+    """The options of ``thinklab`` itself; each command defines its own."""
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the runs and the report go.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Output folder for the runs and the report.")] = Path("runs/demo"),
     behavior: Annotated[str, typer.Option(help="self-check or thalapathy-vijay.")] = "self-check",
     method: Annotated[str, typer.Option(help="aas, grpo, luffy, ratio, authors or sft.")] = "aas",
     seed: Annotated[int, typer.Option()] = 0,
     steps: Annotated[Optional[int], typer.Option(min=1)] = None,  # noqa: UP045
-    questions: Annotated[Optional[int], typer.Option(min=1, help="Held-out questions of the final probe.")] = None,  # noqa: UP045
+    questions: Annotated[Optional[int], typer.Option(min=1, help="Number of held-out questions in the final probe.")] = None,  # noqa: UP045
 ) -> None:
-    """Teach the embedded student a habit, beside plain GRPO as the control, and write a report."""
+    """Teach the embedded student a behavior, train plain GRPO as the control, and write a report."""
     from thinklab.studies.demo import run_demo
 
     run_demo(out, behavior, method, seed, steps, questions, Console(highlight=False))
@@ -85,31 +85,37 @@ def demo(
 @app.command()
 def train(
     config: Annotated[
-        Path, typer.Argument(help="An experiment in YAML, a shipped one, or a run's config.yaml; with --resume a run folder.")
+        Path,
+        typer.Argument(
+            help="An experiment YAML file, the name of a shipped one, or a run's config.yaml; with --resume, a run folder."
+        ),
     ],
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint: train --resume RUN.")] = False,
     profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 16gb, 24gb or 80gb: fills in what CONFIG omits.")] = None,  # noqa: UP045
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Hide the progress line.")] = False,
     review: Annotated[
         bool,
         typer.Option(
             "--review",
-            help="Pause at each batch until people have decided about its guidance in "
-            "a browser; more under review.* of the config.",
+            help="Pause at each batch until reviewers have decided on its guidance in a browser; see review.* in the config for "
+            "more.",
         ),
     ] = False,
-    deadline: Annotated[Optional[float], typer.Option("--review-deadline", help="Seconds that a batch waits at most.")] = None,  # noqa: UP045
+    deadline: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--review-deadline", help="Maximum seconds that a batch waits for review."),
+    ] = None,
     default: Annotated[
         str | None,
         typer.Option(
             "--review-default",
-            help="accept, accept_if_detected or reject: what is undecided when a batch goes on.",
+            help="What to do with undecided guidance when training continues: accept, accept_if_detected or reject.",
         ),
     ] = None,
 ) -> None:
-    """Train as CONFIG says, with a probe before and after. Ctrl-C finishes the generation at work and saves."""
+    """Run the experiment CONFIG, with a probe before and after training. Ctrl-C finishes the current generation and saves."""
     said = {"pause": "true" if review else None, "deadline_s": deadline, "default": default}
     overrides = [*(overrides or []), *(f"review.{key}={value}" for key, value in said.items() if value is not None)]
     from thinklab.experiment import train as runs
@@ -140,8 +146,10 @@ def train(
 def probe(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     questions: Annotated[Optional[int], typer.Option(min=1)] = None,  # noqa: UP045
-    samples: Annotated[Optional[int], typer.Option(min=1, help="Answers to each question at T=1.")] = None,  # noqa: UP045
-    persistence: Annotated[int, typer.Option(min=0, help="Further steps of plain GRPO, to see what is left.")] = 0,
+    samples: Annotated[Optional[int], typer.Option(min=1, help="Sampled answers per question at temperature 1.")] = None,  # noqa: UP045
+    persistence: Annotated[
+        int, typer.Option(min=0, help="Additional steps of plain GRPO, to measure how much of the behavior persists.")
+    ] = 0,
 ) -> None:
     """Measure the last checkpoint of RUN on held-out questions: rates, reach, spill-over, retention, persistence."""
     unsloth_first.import_first_for(run)
@@ -153,7 +161,8 @@ def probe(
         known = probe_run(run, questions, samples, persistence, lambda text: console.print(text, markup=False))
     except KeyboardInterrupt as error:
         raise Interrupted(
-            getattr(error, "number", 2), "stopped; what was measured by now is in probe.json. The same command measures the rest"
+            getattr(error, "number", 2),
+            "stopped; the measurements so far are in probe.json. Run the same command again to measure the rest",
         ) from None
     shown = Console(highlight=False)
     shown.print(probe_table({run.name: known}))
@@ -163,7 +172,7 @@ def probe(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder, or a folder of them.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or a folder that contains runs.")],
     out: Annotated[Path | None, typer.Option(help="Default RUN/report.html.")] = None,
 ) -> None:
     """Write one self-contained HTML page about RUN."""
@@ -190,7 +199,9 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on a CPU it warns of a kernel from a hub, 4-bit or not
+    logging.getLogger("bitsandbytes").setLevel(
+        logging.ERROR
+    )  # on a CPU it warns about a kernel from the hub, even without 4-bit weights
     sys.exit(exit_code(_invoke, console))
 
 

@@ -1,6 +1,6 @@
-"""`thinklab behaviors list | show | new | lint | test | preview`: write a behavior without touching Python.
+"""`thinklab behaviors list | show | new | lint | test | preview`: write a behavior without any Python.
 
-Exit codes: 0 fine, 1 a check failed, 2 the request or a file cannot be used.
+Exit codes: 0 success, 1 a check failed, 2 invalid arguments or an unusable file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from thinklab.config.shipped import locate
 from thinklab.errors import BehaviorError, ThinklabError
 from thinklab.tasks import sums
 
-app = typer.Typer(no_args_is_help=True, help="Behaviors: list, show, write, check and preview them.")
+app = typer.Typer(no_args_is_help=True, help="List, show, create, lint, test, and preview behaviors.")
 
 
 class Format(StrEnum):
@@ -31,8 +31,8 @@ class Format(StrEnum):
     json = "json"
 
 
-Target = Annotated[str, typer.Argument(help="A shipped behavior's name, or the path of a file.")]
-Targets = Annotated[list[str], typer.Argument(help="Names of shipped behaviors, or paths of files.")]
+Target = Annotated[str, typer.Argument(help="Name of a shipped behavior, or path of a YAML file.")]
+Targets = Annotated[list[str], typer.Argument(help="Names of shipped behaviors, or paths of YAML files.")]
 AsFormat = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 
 
@@ -54,7 +54,7 @@ def _load(target: str) -> Behavior:
 
 @app.command("list")
 def list_(as_format: AsFormat = Format.text) -> None:
-    """The behaviors that travel with thinklab."""
+    """List the behaviors that ship with thinklab."""
     behaviors = [_load(name) for name in list_behaviors()]
     if as_format is Format.json:
         _print(
@@ -82,7 +82,7 @@ def list_(as_format: AsFormat = Format.text) -> None:
 
 @app.command()
 def show(name: Target, as_format: AsFormat = Format.text) -> None:
-    """One behavior: what it asks for, how it is detected, and its file. As JSON: everything that the file says, resolved."""
+    """Show one behavior: what it asks for, how it is detected, and its file. With --format json: the complete resolved file."""
     behavior = _load(name)
     if as_format is Format.json:
         _print(
@@ -102,10 +102,10 @@ def show(name: Target, as_format: AsFormat = Format.text) -> None:
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Its name: lower case, with hyphens.")],
-    folder: Annotated[Path, typer.Option("--in", help="The folder to write it to.")] = Path(),
+    name: Annotated[str, typer.Argument(help="Name of the behavior: lower case, with hyphens.")],
+    folder: Annotated[Path, typer.Option("--in", help="The folder to write the file to.")] = Path(),
 ) -> None:
-    """Write a commented file to start from. It passes lint and test as it stands."""
+    """Write a commented template. It passes lint and test unchanged."""
     try:
         path = new_file(name, folder)
     except BehaviorError as err:
@@ -117,7 +117,7 @@ def new(
 
 @app.command("lint")
 def lint_files(files: Targets, as_format: AsFormat = Format.text) -> None:
-    """Check files without running anything. Errors exit with 1; warnings do not."""
+    """Check behavior files without running anything. Exits with 1 on errors, not on warnings."""
     found: list[lint.Finding] = []
     for target in files:
         try:
@@ -141,7 +141,7 @@ def test(
     as_format: AsFormat = Format.text,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also print the tests that passed.")] = False,
 ) -> None:
-    """Run the tests that the files bring along, and the ones that every behavior must pass."""
+    """Run the tests in the files, and those that every behavior must pass."""
     failed, report = 0, []
     for target in files:
         behavior = _load(target)
@@ -183,13 +183,13 @@ def preview_(
     name: Target,
     question: Annotated[str | None, typer.Option(help="Show the conversation for this question.")] = None,
     response: Annotated[str | None, typer.Option(help="The student's attempt at it.")] = None,
-    calls: Annotated[int, typer.Option(min=1, help="Calls to count the cost for.")] = 1000,
-    model: Annotated[str | None, typer.Option(help="Take the prices of this model from the price table.")] = None,
+    calls: Annotated[int, typer.Option(min=1, help="Number of calls in the cost estimate.")] = 1000,
+    model: Annotated[str | None, typer.Option(help="Use the prices of this model from the price table.")] = None,
     price_in: Annotated[float | None, typer.Option(min=0, help="Dollars per million input tokens.")] = None,
     price_out: Annotated[float | None, typer.Option(min=0, help="Dollars per million output tokens.")] = None,
     as_format: AsFormat = Format.text,
 ) -> None:
-    """The whole conversation that a teacher would get, with its size and cost. Needs no key."""
+    """Show the full conversation that a teacher would receive, with its size and cost. Needs no API key."""
     behavior = _load(name)
     if (question is None) != (response is None):
         typer.echo("give both --question and --response, or neither", err=True)

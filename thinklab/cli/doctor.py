@@ -1,4 +1,4 @@
-"""``thinklab doctor``: what is here, what a run would use, what to do about each problem."""
+"""``thinklab doctor``: what is installed, what a run would use, and how to fix each problem."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "problem": ("FAIL"
 
 
 def doctor(
-    config: Annotated[Optional[Path], typer.Argument(help="An experiment in YAML, or a shipped one.")] = None,  # noqa: UP045
+    config: Annotated[Optional[Path], typer.Argument(help="An experiment YAML file, or the name of a shipped one.")] = None,  # noqa: UP045
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 16gb, 24gb or 80gb.")] = None,  # noqa: UP045
-    quick: Annotated[bool, typer.Option("--quick", help="Load and probe nothing.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Check without loading models or contacting servers.")] = False,
 ) -> None:
-    """Look at this machine and, with CONFIG or --profile, try everything that the run needs; exit 1 when it would fail."""
+    """Check this machine and, with CONFIG or --profile, everything that the run needs; exit 1 if the run would fail."""
     from thinklab.config.experiment import Experiment
     from thinklab.config.load import load_config
     from thinklab.config.profiles import apply_profile
@@ -30,7 +30,7 @@ def doctor(
     if config is not None:
         experiment = load_config(config, overrides or [], profile, check_lines)
     elif profile is not None:
-        apply_profile({}, profile)  # an unknown name is said here, in one line
+        apply_profile({}, profile)  # an unknown name is reported here, in one line
         experiment = Experiment.model_validate({"profile": profile, "loss": {"method": "grpo"}})
     if experiment is not None and experiment.student.kind == "unsloth":
         from thinklab.students import unsloth_first
@@ -38,7 +38,7 @@ def doctor(
         try:
             unsloth_first.import_first("unsloth")
         except StudentError:
-            pass  # the examination says the same, with everything else
+            pass  # the checks below report it together with everything else
     from thinklab.experiment.doctor import examine
 
     console, problems = Console(highlight=False), 0
@@ -51,4 +51,4 @@ def doctor(
     if problems:
         console.print(f"A run would fail: {problems} problem{'s' * (problems > 1)} above.")
         raise typer.Exit(1)
-    console.print("Nothing found that would stop a run.")
+    console.print("No problem found that would stop a run.")

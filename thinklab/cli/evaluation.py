@@ -20,14 +20,16 @@ from thinklab.students import unsloth_first
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="An evaluation in YAML, or the name of a shipped one, such as tiny-grid.")],
+    file: Annotated[Path, typer.Argument(help="An evaluation YAML file, or the name of a shipped one, such as tiny-grid.")],
     out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,  # noqa: UP045
     only: Annotated[str, typer.Option(help="Only cells whose METHOD/BENCHMARK matches, such as 'sft/*'.")] = "*",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the cells and how far each is.")] = False,
-    report_only: Annotated[bool, typer.Option("--report-only", help="Write the table and the page of what is there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the cells and the progress of each.")] = False,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Only write the table and the page of the finished cells.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Score FILE's methods on its benchmarks; call it again to go on where it was stopped."""
+    """Score FILE's methods on its benchmarks; run again to resume."""
     from thinklab.evaluation.plan import load_evaluation
 
     file = find_config(file, "evaluation")
@@ -65,18 +67,18 @@ def evaluate(
 
     results = collect(config, out)
     if not results.cells and report_only:
-        raise RunError(f"{out} holds no finished run of any cell yet; call the same command without --report-only first")
+        raise RunError(f"{out} holds no finished run of any cell yet; run the same command without --report-only first")
     table, page = write_results(results, out, all_seen(config, file, out), training_usage(config, file, out))
     print(table.read_text("utf-8"))
     for sentence in headline(results):
         print(sentence)
     print(f"page: {page}")
-    if results.judge_failed:  # the page is there, with what is known; a script must not take it for the whole
+    if results.judge_failed:  # the page exists, but is incomplete; a script must be able to tell
         raise TeacherError(f"the judge of {file}: {results.judge_failed}")
 
 
 def _done(out: Path, method: str, benchmark: str) -> int:
-    """Runs of a cell that are whole."""
+    """Complete runs of a cell."""
     from thinklab.run.chunks import whole_chunks
     from thinklab.run.folder import RunFolder
 
@@ -90,7 +92,7 @@ def _done(out: Path, method: str, benchmark: str) -> int:
 
 @contextmanager
 def progress(console: Console, name: str, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A listener that draws one bar over all answers, or prints a line per cell where the output is no terminal."""
+    """A listener that draws one bar over all answers, or prints a line per cell if the output is not a terminal."""
     if quiet:
         yield lambda cell, done, total: None
         return

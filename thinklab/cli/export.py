@@ -1,4 +1,4 @@
-"""``thinklab save`` and ``thinklab push``: take a trained student away."""
+"""``thinklab save`` and ``thinklab push``: export a trained student and upload it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from thinklab.students import unsloth_first
 
 
 def save(
-    run: Annotated[Path, typer.Argument(help="A run folder; its last checkpoint is taken.")],
+    run: Annotated[Path, typer.Argument(help="A run folder; its last checkpoint is exported.")],
     kind: Annotated[str, typer.Option("--as", help="adapter, merged or gguf.")] = "adapter",
-    out: Annotated[Optional[Path], typer.Option(help="The folder to make; default RUN/export/KIND.")] = None,  # noqa: UP045
-    quantization: Annotated[str, typer.Option(help="gguf only: a name that Unsloth knows.")] = "q4_k_m",
+    out: Annotated[Optional[Path], typer.Option(help="Output folder; default RUN/export/KIND.")] = None,  # noqa: UP045
+    quantization: Annotated[str, typer.Option(help="gguf only: a quantization name of Unsloth.")] = "q4_k_m",
 ) -> None:
     """Write the trained student of RUN into a folder, with a model card."""
     if kind == "gguf":
@@ -23,16 +23,16 @@ def save(
     from thinklab.export.export import Kind
     from thinklab.export.export import save as write
 
-    print(write(run, cast(Kind, kind), out, quantization=quantization))  # refuses a kind that it does not know
+    print(write(run, cast(Kind, kind), out, quantization=quantization))  # rejects an unknown kind
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(help="A folder that `thinklab save` made.")],
-    repo: Annotated[str, typer.Argument(help="owner/name on the hub.")],
+    folder: Annotated[Path, typer.Argument(help="A folder written by `thinklab save`.")],
+    repo: Annotated[str, typer.Argument(help="owner/name on the Hugging Face Hub.")],
     public: Annotated[bool, typer.Option("--public", help="Make the repository public; default: private.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
 ) -> None:
-    """Upload FOLDER to the hub as REPO, after showing what would leave this machine and asking."""
+    """Upload FOLDER to the Hugging Face Hub as REPO, after listing the files and asking for confirmation."""
     from thinklab.export.export import push as upload
 
     console = Console(stderr=True, highlight=False)

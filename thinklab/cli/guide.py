@@ -1,4 +1,4 @@
-"""``thinklab guide``: comments on a file of answers without any training."""
+"""``thinklab guide``: guidance for a file of answers, without any training."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def guide(
     questions: Annotated[Path, typer.Argument(help="JSONL with 'question' and 'response' on each line.")],
     behavior: Annotated[str, typer.Option(help="A shipped behavior, or a path to a YAML file.")],
-    teacher: Annotated[str, typer.Option(help="scripted, anthropic, openai, local, human, replay, or an installed one.")],
+    teacher: Annotated[
+        str, typer.Option(help="scripted, anthropic, openai, local, human, replay, or the name of an installed plugin.")
+    ],
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", "-o", help="An option of the teacher, key=value; repeat for more. Never a key."),
+        typer.Option("--option", "-o", help="An option of the teacher as key=value; repeatable. Never pass an API key here."),
     ] = None,
-    out: Annotated[Optional[Path], typer.Option(help="JSONL to write; default: stdout.")] = None,  # noqa: UP045
-    limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first N lines.")] = None,  # noqa: UP045
-    show: Annotated[int, typer.Option(min=0, help="Usable replies to print, to be read.")] = 2,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it may cost.")] = False,
+    out: Annotated[Optional[Path], typer.Option(help="JSONL file to write; default: stdout.")] = None,  # noqa: UP045
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Use only the first N lines.")] = None,  # noqa: UP045
+    show: Annotated[int, typer.Option(min=0, help="Number of usable replies to print as examples.")] = 2,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the cost estimate.")] = False,
 ) -> None:
-    """Guide a file of answers: ask TEACHER for BEHAVIOR on each, parse strictly, count what came of it.
+    """Guide a file of answers: ask TEACHER for BEHAVIOR on each, parse the replies strictly, and count the outcomes.
 
     A line of QUESTIONS is {"question": ..., "response": ...}; "gold" or "reference" (its last number counts) or "is_correct"
-    say whether the response is right. Columns that are not known are kept as "meta".
+    tell whether the response is right. Other columns are kept as "meta".
     """
     from thinklab.behavior.behavior import load_behavior
     from thinklab.guide.answers_file import Tally, guide_answers, read_answers, requests_for
@@ -88,7 +90,7 @@ def guide(
                 _show(console, line)
             _report(console, tally, lines, len(answers), asked, out)
     if interrupted:
-        console.print("stopped; replies that came are in the cache, so asking again costs nothing for them")
+        console.print("stopped; the replies so far are cached, so running the command again does not pay for them twice")
         raise typer.Exit(130)
 
 
@@ -117,7 +119,7 @@ def _open_new(path: Path) -> Any:
 
 @contextmanager
 def _bar(total: int, name: str, teacher: Any) -> Iterator[Callable[[], None]]:
-    """A bar on stderr where that is a terminal."""
+    """A progress bar on stderr if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda: None
         return
@@ -130,7 +132,7 @@ def _bar(total: int, name: str, teacher: Any) -> Iterator[Callable[[], None]]:
 
 
 def _show(console: Console, line: dict[str, Any]) -> None:
-    """One answer with what was added to it, to be read."""
+    """One answer with its guidance, for reading."""
     added, correct = line["text"][len(line["response"]) :], line["correct"]
     known = "not checked" if correct is None else "right" if correct else "wrong"
     opinion = line["guidance"]["fields"]["opinion"]

@@ -1,4 +1,4 @@
-"""``thinklab harness``: a student and its questions for lm-evaluation-harness, and whether it scores them alike."""
+"""``thinklab harness``: export a student and its questions to lm-evaluation-harness, and compare the scores."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ app = typer.Typer(no_args_is_help=True, help="Score the same student with lm-eva
 
 @app.command()
 def export(
-    source: Annotated[str, typer.Argument(help="A run folder, 'embedded', a model folder or a hub id.")],
-    tasks: Annotated[Path, typer.Argument(help="An evaluation in YAML: its benchmarks become tasks of the harness.")],
-    out: Annotated[Path, typer.Option(help="Where the export goes.")] = Path("runs/harness"),
+    source: Annotated[str, typer.Argument(help="A run folder, 'embedded', a model folder, or a Hugging Face model id.")],
+    tasks: Annotated[Path, typer.Argument(help="An evaluation YAML file: its benchmarks become tasks of the harness.")],
+    out: Annotated[Path, typer.Option(help="Output folder of the export.")] = Path("runs/harness"),
 ) -> None:
-    """Write a plain model folder, the questions as tasks, and the command to call."""
+    """Write a plain model folder, the questions as tasks, and the command to run."""
     from thinklab.evaluation import harness
     from thinklab.evaluation.plan import load_evaluation
 
@@ -27,7 +27,7 @@ def export(
 
 
 @app.command()
-def check(out: Annotated[Path, typer.Argument(help="An export whose tasks the harness has run.")]) -> None:
+def check(out: Annotated[Path, typer.Argument(help="An export whose tasks lm-evaluation-harness has run.")]) -> None:
     """Answer an export's questions here, greedily, and compare with what the harness logged."""
     from thinklab.evaluation import harness
 

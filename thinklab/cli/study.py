@@ -15,12 +15,14 @@ from thinklab.run.signals import Interrupted
 
 
 def study(
-    file: Annotated[Path, typer.Argument(help="A study in YAML, or the name of a shipped one, such as six-losses.")],
+    file: Annotated[Path, typer.Argument(help="A study YAML file, or the name of a shipped one, such as six-losses.")],
     out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,  # noqa: UP045
-    jobs: Annotated[Optional[int], typer.Option(min=1, help="Runs at once; default: one per core.")] = None,  # noqa: UP045
+    jobs: Annotated[Optional[int], typer.Option(min=1, help="Number of concurrent runs; default: one per core.")] = None,  # noqa: UP045
     only: Annotated[str, typer.Option(help="Only runs whose BASE/ARM/seed-N matches, such as 'self-check/*'.")] = "*",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs and how far each is.")] = False,
-    report_only: Annotated[bool, typer.Option("--report-only", help="Write the table and the page of what is finished.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs and the progress of each.")] = False,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Only write the table and the page of the finished runs.")
+    ] = False,
 ) -> None:
     """Run every arm of FILE with every seed; run again to resume."""
     from thinklab.studies.runner import run_study
@@ -45,7 +47,7 @@ def study(
             done = sum(cell.state() == "finished" for cell in planned)
             raise Interrupted(
                 getattr(error, "number", 2),
-                f"stopped with {done} of {len(planned)} runs finished; the others have saved where they stand. Continue with: "
+                f"stopped with {done} of {len(planned)} runs finished; the others have saved their progress. Continue with: "
                 f"thinklab study {shlex.quote(str(file))} --out {shlex.quote(str(out))}",
             ) from None
     every = cells(plan, file, out)

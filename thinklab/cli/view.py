@@ -1,4 +1,4 @@
-"""``thinklab view``: the runs below a folder in a browser, or as one static folder."""
+"""``thinklab view``: the runs in a folder, in a browser or as one static folder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from rich.console import Console
 
 
 def view(
-    runs: Annotated[Path, typer.Argument(help="A run folder, or a folder of them.")] = Path("runs"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page, on this machine; 0 takes a free one.")] = 0,
-    export: Annotated[Optional[Path], typer.Option(help="Write one static folder to share.")] = None,  # noqa: UP045
-    rollouts: Annotated[int, typer.Option(min=0, help="With --export: rollouts of each run, the newest.")] = 2000,
+    runs: Annotated[Path, typer.Argument(help="A run folder, or a folder that contains runs.")] = Path("runs"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page on this machine; 0 picks a free one.")] = 0,
+    export: Annotated[Optional[Path], typer.Option(help="Write one static folder to share, instead of serving.")] = None,  # noqa: UP045
+    rollouts: Annotated[
+        int, typer.Option(min=0, help="With --export: how many of the newest rollouts of each run to include.")
+    ] = 2000,
 ) -> None:
-    """Show all runs below RUNS in the browser: curves, rollouts, guidance, probes. Nothing leaves this machine."""
+    """Show all runs in RUNS in the browser: curves, rollouts, guidance, probes. Nothing leaves this machine."""
     console = Console(stderr=True, highlight=False)
     if export is not None:
         from thinklab.view.export import export_folder

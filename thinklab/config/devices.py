@@ -1,8 +1,8 @@
 """One process, one GPU: what happens where several are visible or several processes were started, and what to do instead.
 
-transformers' ``Trainer`` wraps the model in ``nn.DataParallel`` when a plain launch sees several GPUs. TRL's loss has no way
-through that wrapper, and the first batch, for which a teacher may have been paid, would be lost. Under ``torchrun`` every process
-would write the same run folder. So thinklab trains on the first GPU and says how the others can be of use.
+transformers' ``Trainer`` wraps the model in ``nn.DataParallel`` when a plain launch sees several GPUs. TRL's loss does not
+work with that wrapper, and the first batch, for which a teacher may have been paid, would be lost. Under ``torchrun`` every process
+would write the same run folder. So thinklab trains on the first GPU and tells the user how to use the others.
 
 Left out: data-parallel training over several GPUs.
 """
@@ -30,14 +30,14 @@ USES = (
 def one_gpu(args: Arguments) -> Arguments:
     """``args``, set to train on one device without ``nn.DataParallel``; each process of a distributed launch has one already."""
     if args.n_gpu > 1:
-        args._n_gpu = 1  # as transformers itself does for a model that is spread over several GPUs
+        args._n_gpu = 1  # as transformers itself does for a model that is split over several GPUs
     return args
 
 
 def unused() -> str:
-    """What to say where more than one GPU is visible; empty elsewhere."""
+    """The notice to show when more than one GPU is visible; empty otherwise."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return f"{count} GPUs are visible and a run trains on the first alone. To use the others: {USES}" if count > 1 else ""
+    return f"{count} GPUs are visible, and a run trains on the first one only. To use the others: {USES}" if count > 1 else ""
 
 
 def refuse_several_processes() -> None:

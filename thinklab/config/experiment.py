@@ -35,7 +35,7 @@ TEMPLATE_ARGUMENTS = frozenset(
         "truncation",
     )
 )
-"""Names that ``apply_chat_template`` takes for itself, and what thinklab puts into every template."""
+"""Names that ``apply_chat_template`` reserves, and what thinklab passes to every template."""
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
 
@@ -45,7 +45,7 @@ class Section(BaseModel):
 
     @model_validator(mode="after")
     def _finite(self) -> Self:
-        """Options that another part checks later; in fields of our own ``allow_inf_nan`` refuses them."""
+        """Options that another component checks later; for fields declared here, ``allow_inf_nan`` rejects non-finite numbers."""
         for key, value in (self.model_extra or {}).items():
             if not _is_finite(value):
                 raise ValueError(f"{key} must be a finite number, not {value}")
@@ -72,7 +72,7 @@ class StudentSection(Section):
     kind: str = "embedded"
     """``embedded``, ``transformers``, ``unsloth``, or the name of an entry point."""
     path: str | None = None
-    """Folder or hub id."""
+    """Model folder or Hugging Face id."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantize: Literal["none", "nf4"] = "none"
     lora: LoraSection | None = LoraSection()
@@ -81,15 +81,17 @@ class StudentSection(Section):
     """Variables of the model's chat template, for every prompt of training, probe and evaluation: ``{enable_thinking: false}``
     switches Qwen3's thinking off."""
     fast_inference: bool = False
-    """``unsloth`` only: sample with vLLM, which shares the weights; needs vllm installed."""
+    """``unsloth`` only: sample with vLLM, which shares the weights; requires vllm."""
     gpu_memory_utilization: float = Field(0.5, gt=0, le=1)
-    """``fast_inference`` only: the share of the GPU's memory that vLLM may take."""
+    """``fast_inference`` only: the share of GPU memory that vLLM may use."""
 
     @field_validator("chat_template_kwargs")
     @classmethod
     def _template_variables(cls, value: dict[str, Any]) -> dict[str, Any]:
         if taken := sorted(TEMPLATE_ARGUMENTS & set(value)):
-            raise ValueError(f"{', '.join(taken)} is set by thinklab; give variables of the template, such as enable_thinking")
+            raise ValueError(
+                f"{', '.join(taken)} is set by thinklab; pass only variables of the chat template, such as enable_thinking"
+            )
         return value
 
     @model_validator(mode="after")
@@ -102,7 +104,7 @@ class StudentSection(Section):
 
 
 class TaskSection(Section):
-    """What is asked. Keys beyond these are options of the task itself."""
+    """The questions. Other keys are options of the task."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -122,7 +124,7 @@ class BehaviorSection(Section):
 
 
 class TeacherSection(Section):
-    """Who comments. Keys beyond ``backend`` are options of the backend."""
+    """The teacher. Keys other than ``backend`` are options of the backend."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -146,15 +148,15 @@ class TeacherSection(Section):
 
 
 class JudgeSection(Section):
-    """Who answers for detectors that ask a judge (``judge:`` in a behavior). Other keys are options of the backend."""
+    """The teacher that answers for judge detectors (``judge:`` in a behavior). Other keys are options of the backend."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     teacher: str
     """A backend as under ``teacher.backend``: ``anthropic``, ``openai``, ``local``, ``scripted``, ``replay`` ..."""
     rollouts: bool = False
-    """Ask about every rollout of the training as well, for ``own/behavior`` and ``guidance.skip_if_shown``; False: about the
-    answers of probes only."""
+    """Also judge every training rollout, for ``own/behavior`` and ``guidance.skip_if_shown``; False: only the answers of
+    probes."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -169,15 +171,15 @@ class JudgeSection(Section):
 class ScheduleSection(Section):
     kind: Literal["constant", "linear", "cosine", "exp"] = "constant"
     end: int | float | None = Field(None, ge=0)
-    """Where gamma goes, a number or a share as gamma is; needs ``steps`` and a ``kind`` that moves."""
+    """The final value of gamma, a number or a share like gamma; needs ``steps`` and a ``kind`` other than ``constant``."""
     steps: int = Field(0, ge=0)
-    """Over how many steps it goes there."""
+    """The number of steps until gamma reaches ``end``."""
     off_at: int | None = Field(None, ge=0)
     """The first step without guidance."""
 
 
 class GuidanceSection(Section):
-    """How much is guided, and which rollouts."""
+    """How many rollouts are guided, and which."""
 
     gamma: int | float = Field(0.25, ge=0)
     """Guided rollouts per group: an int is a number, a float (at most 1.0) a share, halves rounded up."""
@@ -187,26 +189,26 @@ class GuidanceSection(Section):
     skip_if_shown: bool = True
 
     def whole_schedule(self) -> Schedule:
-        """Gamma over the steps of the run."""
+        """How gamma changes during the run."""
         s = self.schedule
         return Schedule(self.gamma, s.end, s.steps, s.kind, s.off_at)
 
     @model_validator(mode="after")
     def _schedule(self) -> Self:
-        self.whole_schedule()  # raises when it would do nothing
+        self.whole_schedule()  # raises if it would have no effect
         return self
 
 
 class RewardSection(Section):
     correct: float = 1.0
     bonus: dict[str, float] = Field(default_factory=dict)
-    """Bonus by behavior name, in place of the template's own."""
+    """Bonus by behavior name, overriding the behavior file."""
     require_finished: bool = True
 
 
 class LossSection(Section):
     method: Method = "aas"
-    """``grpo`` has no teacher; ``sft`` imitates the guided texts; the others differ in the weight on teacher tokens."""
+    """``grpo`` uses no teacher; ``sft`` imitates the guided texts; the others differ in the weight on teacher tokens."""
     c_max: float = Field(Shaping.c_max, ge=0)
     a_max: float = Field(Shaping.a_max, gt=0)
     floor: float = Field(Shaping.floor, gt=0, lt=1)
@@ -219,23 +221,23 @@ class LossSection(Section):
 
 
 class VllmSection(Section):
-    """Sample with vLLM through TRL, not with thinklab's sampler; for weights in 16 or 32 bits. Unverified on a real vLLM:
+    """Sample with vLLM through TRL instead of thinklab's sampler; for 16- or 32-bit weights. Unverified on a real vLLM:
     docs/run-on-a-gpu.md."""
 
     mode: Literal["colocate", "server"] = "colocate"
-    """``colocate``: in this process, on the same GPU; ``server``: a ``vllm serve`` of your own, on another one."""
+    """``colocate``: in this process, on the same GPU; ``server``: your own ``vllm serve`` on another GPU."""
     gpu_memory_utilization: float = Field(0.3, gt=0, le=1)
-    """``colocate``: the share of the GPU's memory that vLLM may take."""
+    """``colocate``: the share of GPU memory that vLLM may use."""
     max_model_length: int | None = Field(None, ge=1)
     """``colocate``: None is prompt + answer."""
     sleep: bool = False
-    """``colocate``: give the memory back while training."""
+    """``colocate``: free vLLM's memory while training."""
     server: str | None = None
     """``server``: its base URL, such as http://localhost:8000."""
     timeout: float = Field(240.0, gt=0)
     """``server``: seconds to wait for it."""
     correction: Literal["off", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = "token_truncate"
-    """TRL's importance-sampling correction of the student's own tokens; never on the teacher's."""
+    """TRL's importance-sampling correction for the student's own tokens; never applied to teacher tokens."""
 
     @model_validator(mode="after")
     def _server(self) -> Self:
@@ -253,19 +255,19 @@ class TrainSection(Section):
     questions: int = Field(12, ge=1)
     """Questions per generation."""
     samples: int = Field(8, ge=2)
-    """Answers to each question: n."""
+    """Answers per question (group size n)."""
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(8, ge=0)
-    """Step s of these has (s + 1) / (warmup_steps + 1) of the learning rate: the first one moves the weights, too."""
+    """Warmup step s uses (s + 1) / (warmup_steps + 1) of the learning rate, so even the first one updates the weights."""
     decay: Literal["constant", "linear", "cosine"] = "constant"
-    """How the learning rate falls from its full value to 0 at the last step; ``constant``: not at all."""
+    """How the learning rate decays from its full value to 0 at the last step; ``constant``: no decay."""
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     skip_empty_steps: bool = True
-    """Leave the weights alone in a step without any gradient, for instance where every group earned equal rewards. ``false`` is
-    TRL's way: AdamW goes on with its momentum and weight decay."""
+    """Skip the optimizer step when there is no gradient, for instance when all rewards within each group are equal. ``false`` is
+    TRL's behavior: AdamW still applies its momentum and weight decay."""
     iterations: int = Field(1, ge=1)
     """Passes over each generation."""
     minibatches: int = Field(1, ge=1)
@@ -278,21 +280,21 @@ class TrainSection(Section):
     max_prompt_tokens: int = Field(512, ge=1)
     max_completion_tokens: int = Field(256, ge=1)
     sample_rows: int = Field(0, ge=0)
-    """At most this many answers are sampled at once; 0 = all."""
+    """Maximum number of answers sampled at once; 0 = all."""
     vllm: VllmSection | None = None
-    """Sample with vLLM; None samples with thinklab's own sampler, or Unsloth's for its students."""
+    """Sample with vLLM; None: use thinklab's own sampler, or Unsloth's for Unsloth students."""
     gradient_checkpointing: bool = False
     autocast: bool = False
-    """On a GPU, compute in 16 bit although ``student.dtype`` keeps the weights in ``float32``: what training all weights at a
-    small learning rate needs, because its steps round away in 16-bit weights."""
+    """On a GPU, compute in 16 bit although ``student.dtype`` keeps the weights in ``float32``: needed to train all weights at
+    a small learning rate, because 16-bit weights would round its updates away."""
     longest_batch_first: bool | None = Field(None, validation_alias=AliasChoices("longest_batch_first", "dry_run"))
-    """Put the longest possible batch through forward and backward first, so that memory fails at once; None: on a GPU.
-    Its former name, ``dry_run``, is still read."""
+    """Run forward and backward on the longest possible batch first, so that an out-of-memory error comes at once; None: on GPUs only.
+    Its former name, ``dry_run``, is still accepted."""
     checkpoint_every: int = Field(50, ge=0)
-    """0 = only at the end."""
+    """Steps between checkpoints; 0 = only at the end."""
     seed: int = 0
     threads: int | None = Field(None, ge=1)
-    """CPU threads; None leaves PyTorch's choice."""
+    """CPU threads; None: PyTorch's default."""
 
     @property
     def span(self) -> int:
@@ -321,7 +323,7 @@ class TrainSection(Section):
         if self.checkpoint_every % span:
             raise yaml_model.fault(
                 f"checkpoint_every ({self.checkpoint_every}) must be a multiple of iterations x minibatches "
-                f"({span}): a run can only be continued between two generations",
+                f"({span}): a run can only be resumed between two generations",
                 "checkpoint_every",
                 "iterations",
                 "minibatches",
@@ -330,63 +332,63 @@ class TrainSection(Section):
 
 
 class ProbeSection(Section):
-    """The measurement, on held-out questions, without guidance or hint."""
+    """Evaluation on held-out questions, without guidance or hints."""
 
     questions: int = Field(500, ge=1)
     samples: int = Field(1, ge=1)
-    """Answers to each question at T=1."""
+    """Sampled answers per question at temperature 1."""
     every: int = Field(0, ge=0)
-    """A small probe each so many steps; 0 = none."""
+    """Steps between small probes during training; 0 = none."""
     every_questions: int = Field(150, ge=1)
     seed: int = 4242
 
 
 class GuardSection(Section):
-    """When to call a run sick, and what to do then. See ``thinklab/experiment/guards.py``."""
+    """When a run counts as unhealthy, and what to do then. See ``thinklab/experiment/guards.py``."""
 
     action: Literal["off", "warn", "lower", "stop"] = "warn"
-    """On collapse: only say so, lower the learning rate, or save and stop. All else is only ever warned about."""
+    """On collapse: warn, lower the learning rate, or save and stop. Every other guard only warns."""
     kl: float = Field(0.05, gt=0)
-    """Largest KL to the base on neutral text, nats per token."""
+    """Maximum KL to the base model on neutral text, in nats per token."""
     kl_horizon: int = Field(150, ge=1)
-    """Warn as well when that KL rises so fast that it would pass the limit within this many more steps."""
+    """Also warn when that KL rises so fast that it would exceed the limit within this many steps."""
     kl_every: int = Field(1, ge=0)
-    """Steps between two measurements of it; 0 = never. Costs a forward pass over some 500 tokens."""
+    """Steps between measurements of that KL; 0 = never. Each costs a forward pass over about 500 tokens."""
     entropy_factor: float = Field(2.5, gt=1)
-    """Largest entropy of the student's own tokens, as a multiple of that of the first steps."""
+    """Maximum entropy of the student's own tokens, as a multiple of its value in the first steps."""
     unfinished_rise: float = Field(0.3, gt=0, le=1)
-    """Largest sudden fall of the share of answers that end by themselves."""
+    """Maximum sudden drop of the share of answers that end with EOS."""
     accuracy_drop: float = Field(0.2, gt=0, le=1)
-    """Largest fall of accuracy below its best, on the small probes (``probe.every``) and on unguided rollouts."""
+    """Maximum drop of accuracy below its best value, on the small probes (``probe.every``) and on unguided rollouts."""
     guided_share: float = Field(0.75, gt=0, le=1)
-    """Say so when more than this share of a step's rollouts is guided."""
+    """Warn when more than this share of a step's rollouts is guided."""
     length_factor: float = Field(5.0, gt=1)
-    """Say so when answers are longer than this multiple of those of the first steps."""
+    """Warn when answers are longer than this multiple of their length in the first steps."""
     patience: int = Field(10, ge=2)
-    """Steps of nothing before it is said."""
+    """Number of steps without any effect before a warning."""
     lower_to: float = Field(0.3, gt=0, lt=1)
-    """Factor on the learning rate for ``lower``; at most once in five steps, because one collapse has many signs."""
+    """Factor on the learning rate for ``lower``; applied at most once in five steps, because one collapse triggers several guards."""
 
 
 class BaselineSection(Section):
-    """Supervised training in place of the policy gradient, on the questions that GRPO would see. See
+    """Supervised training instead of policy gradient, on the questions that GRPO would see. See
     ``thinklab/experiment/baselines``."""
 
     kind: Literal["sft", "star"]
     texts: Literal["gold", "guided"] = "gold"
-    """What SFT imitates: gold solutions, or the student's answers with the teacher's comments behind them."""
+    """What SFT imitates: gold solutions, or the student's answers with the teacher's comments appended."""
     epochs: int = Field(1, ge=1)
-    """Passes over the texts (for STaR: of each round)."""
+    """Epochs over the texts (for STaR: in each round)."""
     batch: int = Field(16, ge=1)
     """Texts per optimizer step; ``train.micro_batch`` of them per forward pass."""
     rounds: int = Field(3, ge=1)
     """Outer iterations of STaR."""
     samples: int | None = Field(None, ge=1)
-    """Answers to each question in each round of STaR; None: ``train.samples / rounds``, which is what GRPO samples."""
+    """Answers per question in each STaR round; None: ``train.samples / rounds``, so that the total equals GRPO's."""
     rationalize: bool = True
-    """Let STaR answer the questions that it failed again with the answer in sight."""
+    """Let STaR retry the questions that it failed, with the gold answer as a hint."""
     hint: str = " (The answer is {answer}.)"
-    """How STaR is told the answer; stands behind the prompt while it samples, and never in what is trained on."""
+    """The hint for STaR, appended to the prompt during sampling; never part of the training text."""
 
     @model_validator(mode="after")
     def _hint(self) -> Self:
@@ -400,33 +402,33 @@ class BaselineSection(Section):
 
 
 class ReviewSection(Section):
-    """People decide about the guidance of each batch, in a browser, while the run waits; see ``thinklab/view/gate.py``."""
+    """Reviewers decide on the guidance of each batch in a browser while the run waits; see ``thinklab/view/gate.py``."""
 
     pause: bool = True
-    """False trains without people although this section is there."""
+    """False disables the review even if this section is present."""
     deadline_s: float | None = Field(None, gt=0)
-    """Seconds that a batch waits at most; None waits until people have decided."""
+    """Maximum seconds that a batch waits; None: until every decision is made."""
     default: Literal["accept", "accept_if_detected", "reject"] = "accept_if_detected"
-    """What becomes of guidance that nobody has decided on when the batch goes on."""
+    """What to do with undecided guidance when training continues."""
     grace_s: float = Field(5.0, ge=0)
-    """Seconds after the last decision in which it can be taken back."""
+    """Seconds after the last decision during which it can be undone."""
     port: int = Field(0, ge=0, le=65535)
-    """Of the page, on this machine; 0 takes a free one."""
+    """Port of the page on this machine; 0 picks a free one."""
 
 
 class Experiment(Section):
     """A whole experiment."""
 
     name: FolderName = "experiment"
-    """The run goes to ``runs/NAME`` where ``--out`` does not say otherwise."""
+    """The run is written to ``runs/NAME`` unless ``--out`` is given."""
     profile: str | None = None
-    """``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in what is not set here; see ``thinklab/config/profiles.py``."""
+    """``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in keys that are not set here; see ``thinklab/config/profiles.py``."""
     student: StudentSection = StudentSection()
     task: TaskSection = TaskSection()
     behaviors: list[BehaviorSection] = Field(default_factory=list)
     teacher: TeacherSection = TeacherSection()
     judge: JudgeSection | None = None
-    """Needed where the detector of a behavior asks a judge; see ``thinklab/experiment/run_judge.py``."""
+    """Required if a behavior's detector uses a judge; see ``thinklab/experiment/run_judge.py``."""
     guidance: GuidanceSection = GuidanceSection()
     reward: RewardSection = RewardSection()
     loss: LossSection = LossSection()
@@ -434,14 +436,14 @@ class Experiment(Section):
     probe: ProbeSection = ProbeSection()
     guards: GuardSection = GuardSection()
     baseline: BaselineSection | None = None
-    """None trains by policy gradient, as ``loss`` says."""
+    """None: train with policy gradient as configured in ``loss``."""
     review: ReviewSection | None = None
-    """None trains without people; ``thinklab train --review`` is short for ``review.pause=true``."""
+    """None: no review; ``thinklab train --review`` is short for ``review.pause=true``."""
 
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, data: Any) -> Any:
-        """``behaviors: [name]`` and ``task: name`` are short for the long forms."""
+        """``behaviors: [name]`` and ``task: name`` are shorthands for the long forms."""
         if isinstance(data, dict):
             data = dict(data)
             if isinstance(data.get("behaviors"), list):
@@ -477,15 +479,15 @@ class Experiment(Section):
             )
         if self.train.vllm is not None and self.student.quantize == "nf4" and self.student.lora is not None:
             raise yaml_model.fault(
-                "train.vllm would merge the adapter into student.quantize nf4 at every step, which rounds it away and "
-                "ruins the base: set student.quantize=none, take train.vllm out, or use student.kind=unsloth with "
+                "train.vllm would merge the adapter into student.quantize nf4 at every step, which rounds it away and damages "
+                "the base weights: set student.quantize=none, remove train.vllm, or use student.kind=unsloth with "
                 "student.fast_inference=true, which sends the adapter alone",
                 "train.vllm",
                 "student.quantize",
             )
         if self.student.kind == "unsloth" and self.train.vllm is not None and self.train.vllm.mode == "colocate":
             raise yaml_model.fault(
-                "an unsloth student brings its own vLLM: set student.fast_inference=true and leave train.vllm out",
+                "an unsloth student has its own vLLM integration: set student.fast_inference=true and remove train.vllm",
                 "train.vllm",
                 "student.kind",
             )
@@ -493,14 +495,14 @@ class Experiment(Section):
 
     @property
     def supervised(self) -> BaselineSection:
-        """The ``baseline`` section, where the run has one."""
-        assert self.baseline is not None, "asked only for a run that trains on texts"
+        """The ``baseline`` section, if the run has one."""
+        assert self.baseline is not None, "only called for a run that trains on texts"
         return self.baseline
 
     def _whole_baseline(self, baseline: BaselineSection) -> None:
         if self.loss.method != "grpo":
             raise yaml_model.fault(
-                f"a baseline has no policy gradient: take out loss.method {self.loss.method!r}, or 'baseline'",
+                f"a baseline has no policy gradient: remove loss.method {self.loss.method!r}, or 'baseline'",
                 "loss.method",
                 "baseline",
             )

@@ -1,4 +1,4 @@
-"""What is wrong with a YAML file, one sentence for each of pydantic's errors. Configs and behavior files share it."""
+"""Turns pydantic's errors about a YAML file into one sentence each. Shared by configs and behavior files."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _BRANCH = re.compile(r"(?:list|dict|tuple|literal|function-\w+)\[|constrained-st
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault of a file."""
+    """One error in a file."""
 
     path: Keys
     """Keys from the top of the file."""
     text: str
     of_key: bool = False
-    """It is the key that is wrong, not its value."""
+    """The key is wrong, not its value."""
     missing: bool = False
     others: tuple[Keys, ...] = ()
-    """Where a validator named the keys that it is about: these, the likeliest culprit first."""
+    """The keys that a validator names, the likeliest culprit first."""
 
 
 class Explainer:
-    """Turns the errors of one model into sentences. A kind of file with words of its own overrides what differs.
+    """Turns the errors of one model into sentences. Subclasses override the wording for their kind of file.
 
     Args:
         model: what the file should have been.
@@ -41,15 +41,15 @@ class Explainer:
     """
 
     whole = ""
-    """What a fault of the whole file is said of; empty: the sentence stands alone."""
+    """The subject of an error about the whole file; empty: the sentence has no subject."""
     tags: frozenset[str] = frozenset()
-    """Tags of discriminated unions, which stand in pydantic's paths and in no file."""
+    """Tags of discriminated unions, which occur in pydantic's paths but not in files."""
 
     def __init__(self, model: type[BaseModel], data: Any, source: Callable[[Keys], str] = lambda path: ""):
         self.model, self.data, self.source = model, data, source
 
     def problems(self, error: ValidationError) -> list[Problem]:
-        """Everything that the model refuses; what is missing comes last: often it is there under a name that is not known."""
+        """All validation errors; missing keys come last, because they are often present under a misspelled name."""
         kept: list[tuple[Any, Keys]] = []
         branches: dict[Keys, list[tuple[Any, Keys, bool]]] = {}
         for one in error.errors(include_url=False):
@@ -78,7 +78,7 @@ class Explainer:
             return False
         return True
 
-    # ---- what a kind of file may say in its own way ----------------------------------------------------------------
+    # ---- wording that a kind of file may override ----------------------------------------------------------------
 
     def unknown(self, path: Keys) -> str:
         return f"unknown key {_dotted(path)!r}{did_you_mean(str(path[-1]), self.known(path[:-1]))}"
@@ -87,19 +87,19 @@ class Explainer:
         return f"{_dotted(path)!r} is missing"
 
     def about(self, kind: str, path: Keys) -> Keys:
-        """The keys that a fault is about, where a validator of the whole file says no more than its kind."""
+        """The keys that an error is about, when a whole-file validator reports only the error type."""
         return path
 
     def own(self, kind: str, path: Keys, value: Any, message: str) -> str | None:
-        """The sentence for a fault that only this kind of file has; None for any other."""
+        """The sentence for an error specific to this kind of file; None for any other."""
         return None
 
     def show(self, value: Any) -> str:
-        """``", not VALUE"``; only scalars, because a section may hold what nobody should read in a log."""
+        """``", not VALUE"``; only scalars, because a section may contain secrets that must not reach a log."""
         return f", not {clip(value)}" if isinstance(value, str | int | float | bool) else ""
 
     def known(self, path: Keys) -> list[str]:
-        """The keys that may stand in the mapping at ``path``."""
+        """The keys allowed in the mapping at ``path``."""
         model = self.model
         for part in path:
             if isinstance(part, str) and part in model.model_fields:
@@ -121,8 +121,8 @@ class Explainer:
         return path, branch, stem
 
     def _nobody_wrote(self, branch: str, path: Keys) -> bool:
-        """Whether an error is of a branch that the file does not use."""
-        if branch in ("int", "float", "bool"):  # of several kinds of scalars one is enough: the text
+        """Whether an error belongs to a branch that the file does not use."""
+        if branch in ("int", "float", "bool"):  # one of several scalar types is enough: the text
             return True
         path = path[:-1] if isinstance(path[-1], int) else path
         return branch != "str" and branch.startswith("list[") != (self.written(path) and isinstance(self.at(path), list))
@@ -142,7 +142,7 @@ class Explainer:
         value = self.at(path) if self.written(path) else error.get("input")
         name = _dotted(path) or self.whole
         head = f"{name}: " if name else ""
-        if kind == "value_error":  # our own words; they say what to do
+        if kind == "value_error":  # our own message; it says what to do
             return head + message
         if (own := self.own(kind, path, value, message)) is not None:
             return head + own

@@ -1,4 +1,4 @@
-"""Read an experiment from YAML, with overrides, and with the line of whatever is wrong."""
+"""Read an experiment from YAML, with overrides; errors name file and line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from thinklab.config.strict_yaml import clip
 from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 
 Check = Callable[[Experiment, Callable[[tuple[str | int, ...]], str]], None]
-"""``check(config, at)`` raises a ``ConfigError``; ``at(("behaviors", 0))`` is the place of that key, such as ``e.yaml:3:13``."""
+"""``check(config, at)`` raises a ``ConfigError``; ``at(("behaviors", 0))`` is the position of that key, such as ``e.yaml:3:13``."""
 
 
 def load_config(
@@ -29,8 +29,8 @@ def load_config(
 
     Args:
         overrides: ``dotted.key=value`` strings whose values are YAML.
-        profile: replaces the file's.
-        check: what else must hold, while the lines of the file are still known.
+        profile: overrides the file's.
+        check: further validation, run while line numbers are still available.
 
     Raises:
         ConfigError: with file, line and column, or naming the override that is wrong.
@@ -48,7 +48,7 @@ def load_config(
 
 
 def read_config(path: str | Path) -> yaml_model.Document:
-    """The file behind ``path`` (``find_config``), with what lies beside it found from any folder (``beside``).
+    """The file behind ``path`` (``find_config``), with relative paths resolved against its folder (``beside``).
 
     Raises:
         ConfigError: when there is no such file, or it is no YAML.
@@ -61,10 +61,10 @@ def read_config(path: str | Path) -> yaml_model.Document:
 
 
 def paths_beside(data: dict[str, Any], folder: Path) -> None:
-    """Complete, in place, the paths in ``data`` that exist only beside the config: of data, models, behaviors and records.
+    """Complete, in place, the paths in ``data`` (data, models, behaviors, records) that exist only in the config's folder.
 
     Args:
-        data: a config as it stands in YAML, or a part of it.
+        data: a config as in YAML, or a part of it.
         folder: where its file is.
     """
     for key, names in (("task", ("path",)), ("student", ("path",)), ("teacher", ("path", "run")), ("judge", ("path", "run"))):
@@ -88,7 +88,7 @@ def paths_beside(data: dict[str, Any], folder: Path) -> None:
 
 
 def _find_behaviors(config: Experiment, document: yaml_model.Document) -> None:
-    """A behavior that does not exist is an error of the line that names it; what is wrong inside a file is said by the file."""
+    """A missing behavior is reported at the line that names it; errors inside a behavior file are reported at that file."""
     from thinklab.config.shipped import locate
 
     for k, section in enumerate(config.behaviors):
@@ -98,14 +98,14 @@ def _find_behaviors(config: Experiment, document: yaml_model.Document) -> None:
             raise ConfigError(f"{document.at(('behaviors', k))}: {error}") from error
         if not os.path.isfile(path):  # False, not an error, for a name that is too long for a file
             raise ConfigError(
-                f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()} and "
-                "beside the config; a "
+                f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()} and in the config's "
+                "folder; a "
                 "shipped behavior is named without .yaml)"
             )
 
 
 def _full_key(key: str) -> str:
-    """``steps`` -> ``train.steps``: a bare key means ``train`` where that has it, else the one section that does."""
+    """``steps`` -> ``train.steps``: a bare key refers to ``train`` if that has it, else to the one section that does."""
     for _, names in RENAMED:
         for old, new in names.items():
             if key in (old, old.rpartition(".")[2]):
@@ -131,7 +131,7 @@ def apply_override(document: yaml_model.Document, text: str) -> None:
     """Set one dotted key in ``document``."""
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
-        raise ConfigError(f"cannot read {clip(text)} as an override; write key=value, such as train.steps=50")
+        raise ConfigError(f"invalid override {clip(text)}; write key=value, such as train.steps=50")
     steps = _full_key(key).split(".")
     try:
         parsed = YAML(typ="safe", pure=True).load(value)
@@ -142,7 +142,7 @@ def apply_override(document: yaml_model.Document, text: str) -> None:
         inner = node.get(step)
         if inner is None:
             inner = node[step] = {}
-        elif isinstance(inner, str):  # a short form such as ``task: sums``
+        elif isinstance(inner, str):  # a shorthand such as ``task: sums``
             short = {"task": "name", "teacher": "backend", "student": "kind", "judge": "teacher"}
             inner = node[step] = {short.get(step, "name"): inner}
         elif not isinstance(inner, dict):

@@ -1,8 +1,8 @@
-"""``module:function`` as a user writes it into a config: a file of theirs beside the config or in the working folder.
+"""``module:function`` as written in a config: a user's file in the config's folder or in the working directory.
 
 A console script does not look for modules where it was started, and putting that folder on ``sys.path`` for good would let any
-file or folder in it stand in for a package that is merely absent. So the module that is named is loaded from there by name; while
-it is, the folder is searched last, so that it finds its neighbors and cannot replace anything that is installed.
+file or folder in it shadow a package that is not installed. So the module that is named is loaded from there by name; during
+its import the folder is searched last, so that it finds its neighbors but cannot shadow installed packages.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _config_folders: list[Path] = []
 
 
 def look_beside(config: Path) -> None:
-    """From now on functions are looked for beside this config first, then beside earlier ones, then in the working folder."""
+    """From now on, look for functions in this config's folder first, then in those of earlier configs, then in the working directory."""
     folder = config.resolve().parent
     _config_folders[:] = [folder, *(f for f in _config_folders if f != folder)]
 
 
 def find_function(name: str, what: str) -> Callable[..., Any]:
-    """The function called ``module:function``; where no file of the user's has that name, an installed module's.
+    """The function called ``module:function``; from an installed module if no user file has that name.
 
     Args:
         what: what it is for, such as "the rule"; for the error.
 
     Raises:
-        ConfigError: with the folders that were searched, or with file and line of what went wrong inside the module.
+        ConfigError: with the folders that were searched, or with file and line of the error inside the module.
     """
     module, _, attribute = name.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), attribute)):
@@ -47,13 +47,13 @@ def find_function(name: str, what: str) -> Callable[..., Any]:
     except ConfigError:
         raise
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):  # a module that theirs needs
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):  # a module that the user's module imports
             raise ConfigError(f"{what} {name!r} cannot be imported: {_where(error)}{error}") from error
         looked = ", ".join(map(str, folders))
         raise ConfigError(
             f"{what} {name!r} cannot be imported: there is no module {error.name!r} in {looked}, and none is installed"
         ) from error
-    except Exception as error:  # whatever a user's module does while it is imported
+    except Exception as error:  # a user's module may raise anything during import
         raise ConfigError(f"{what} {name!r} cannot be imported: {_where(error)}{type(error).__name__}: {error}") from error
     found = getattr(loaded, attribute, None)
     if not callable(found):
@@ -64,26 +64,26 @@ def find_function(name: str, what: str) -> Callable[..., Any]:
 
 def _load(module: str, folders: list[Path]) -> ModuleType:
     top = module.partition(".")[0]
-    importlib.invalidate_caches()  # the file may be a second old
+    importlib.invalidate_caches()  # the file may be only a second old
     for folder in folders:
         spec = PathFinder.find_spec(top, [str(folder)])
         if spec is None or (spec.origin is None and not (folder / Path(*module.split("."))).with_suffix(".py").is_file()):
-            continue  # a folder without __init__.py counts where the file is in it
+            continue  # a folder without __init__.py counts if the file is in it
         known = sys.modules.get(top)
         with _searched_last(folder):
             if known is None:
                 _execute(top, spec)
             elif _files(known) != _files(spec):
                 raise ConfigError(
-                    f"{folder / top} cannot be used under the name {top!r}: another module of that name is loaded "
-                    f"already ({next(iter(_files(known)), 'built in')}); give the file another name"
+                    f"{folder / top} cannot be used under the name {top!r}: another module of that name is already "
+                    f"loaded ({next(iter(_files(known)), 'built in')}); give the file another name"
                 )
             return importlib.import_module(module)
     return importlib.import_module(module)
 
 
 def _execute(name: str, spec: ModuleSpec) -> None:
-    """What ``import`` does, for a spec that was found elsewhere."""
+    """Like ``import``, for a spec found elsewhere."""
     loaded = sys.modules[name] = module_from_spec(spec)
     try:
         if spec.loader is not None:
@@ -112,7 +112,7 @@ def _searched_last(folder: Path) -> Iterator[None]:
 
 
 def _where(error: BaseException) -> str:
-    """``file:line: `` of the place in the user's module, the innermost frame that is no machinery of the import."""
+    """``file:line: `` of the place in the user's module, the innermost frame that is not import machinery."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}: "
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename and f.filename != __file__]

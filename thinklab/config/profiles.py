@@ -1,11 +1,11 @@
-"""Profiles: what fits on which hardware, by one name. ``thinklab train CONFIG --profile t4`` and ``Lab(profile="t4")``.
+"""Profiles: settings that fit a kind of hardware, under one name. ``thinklab train CONFIG --profile t4`` and ``Lab(profile="t4")``.
 
 A profile is a fragment of a config; every key that the config itself sets wins over it. So the same cells and the same
 YAML run on a laptop, a T4 and a 24 GB card. The lengths, batches and n of the GPU profiles follow from arithmetic
 (docs/run-on-a-gpu.md); no profile chooses the task, the behavior, the teacher or the loss. Those for GPUs say ``dtype: auto``:
-the card decides between bf16 and fp16, so a profile is only ever about memory.
+the GPU decides between bf16 and fp16, so a profile is only about memory.
 
-Left out: searching for the largest batch that fits. ``train.longest_batch_first`` says in the first minute whether it does.
+Left out: searching for the largest batch that fits. ``train.longest_batch_first`` shows in the first minute whether it fits.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "train": {**_GPU_TRAIN, "micro_batch": 4, "sample_rows": 32},
         "guidance": {"max_tokens": 256},
     },
-    "16gb": {  # RTX 4080, 4060 Ti, 5080, A4000, V100: the T4's lengths, in bf16 where the card has it
+    "16gb": {  # RTX 4080, 4060 Ti, 5080, A4000, V100: the T4's lengths, in bf16 if the card supports it
         "student": {"kind": "unsloth", "path": MODEL, "dtype": "auto", "quantize": "nf4", "lora": {"r": 16, "alpha": 32}},
         "train": {**_GPU_TRAIN, "micro_batch": 4, "sample_rows": 32},
         "guidance": {"max_tokens": 256},
@@ -76,10 +76,10 @@ def profile(name: str) -> dict[str, Any]:
 
 
 def apply_profile(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """``config``, completed from profile ``name``; a new dict, with ``profile: name`` in it.
+    """``config`` completed from profile ``name``: a new dict that includes ``profile: name``.
 
     Args:
-        config: an experiment as it stands in YAML: nested dicts, where ``student: embedded`` is short for its ``kind``.
+        config: an experiment as in YAML: nested dicts, where ``student: embedded`` is short for its ``kind``.
             Keys that are set there win, ``null`` included. A config that names the embedded student or one from an
             entry point keeps the defaults of its kind: a profile's precision is meant for models from a folder or the hub.
         name: one of ``PROFILES``.
@@ -101,7 +101,7 @@ def apply_profile(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``above`` laid over ``below``, mapping by mapping."""
+    """``above`` merged over ``below``, mapping by mapping."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)

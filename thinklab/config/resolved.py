@@ -1,7 +1,7 @@
-"""The ``config.yaml`` of a run folder as a config to begin a run with: also one that another version of thinklab wrote.
+"""The ``config.yaml`` of a run folder as a config for a new run, including one written by another version of thinklab.
 
-It says which version that was. Keys that were renamed since then are renamed here (``RENAMED``); a key that this version does
-not know is an error with its line.
+The file records that version. Keys renamed since then are migrated (``RENAMED``); an unknown key is an error with its
+line.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from thinklab.errors import ConfigError, RunWarning
 
 NAME = "config.yaml"
 RENAMED: tuple[tuple[str, dict[str, str]], ...] = (("0.2.0", {"train.dry_run": "train.longest_batch_first"}),)
-"""``(version, {old key: new key})``, the oldest first: keys (dotted, from the top of the config) as they were named *before* that
-version. A key that is renamed gets a line here, in the same commit; overrides may use the old name as well."""
+"""``(version, {old key: new key})``, the oldest first: keys (dotted, from the top of the config) as named *before* that
+version. Add a line in the commit that renames a key; overrides may use the old name as well."""
 
 
 def migrated(config: Mapping[str, Any], version: str) -> tuple[dict[str, Any], list[str]]:
-    """``config`` of a run that ``version`` began in the words of this version, and what was renamed (``"old -> new"``)."""
+    """``config`` of a run started with ``version``, with this version's keys, and what was renamed (``"old -> new"``)."""
     found, said = copy.deepcopy(dict(config)), []
     for since, names in RENAMED:
         if _number(version) >= _number(since):
@@ -55,7 +55,7 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def read_document(path: Path) -> yaml_model.Document:
-    """An experiment's file, or the ``config.yaml`` of a run, of which the config is taken.
+    """An experiment's file, or the config inside the ``config.yaml`` of a run.
 
     Raises:
         ConfigError: when it cannot be read.
@@ -65,9 +65,9 @@ def read_document(path: Path) -> yaml_model.Document:
 
 
 def resolved(path: Path) -> dict[str, Any] | None:
-    """What the ``config.yaml`` of a run holds; None for any other file.
+    """The content of a run's ``config.yaml``; None for any other file.
 
-    An experiment in a file of that name has no ``versions``, and so is none.
+    An experiment file of that name has no ``versions``, so it does not count.
     """
     if path.name != NAME or not os.path.isfile(path):  # False, not an error, for a name that is too long for a file
         return None
@@ -80,14 +80,14 @@ def resolved(path: Path) -> dict[str, Any] | None:
 
 
 def document_of(file: Path, resolved: Mapping[str, Any]) -> yaml_model.Document:
-    """The config inside ``file``, with the place of each key; overrides can be set on it.
+    """The config inside ``file``, with the position of each key; overrides can be set on it.
 
-    Warns:
-        RunWarning: of keys that were renamed.
+    Warns: RunWarning: about renamed
+        keys.
     """
     found, said = migrated(resolved["config"], version_of(resolved))
     if said:
-        warnings.warn(f"{file}: read with the keys of this version: {', '.join(said)}", RunWarning, stacklevel=3)
+        warnings.warn(f"{file}: keys renamed in this version: {', '.join(said)}", RunWarning, stacklevel=3)
     return yaml_model.Document(found, _Lines(file))
 
 
@@ -98,12 +98,12 @@ def version_of(resolved: Mapping[str, Any]) -> str:
 
 @dataclass
 class _Lines:
-    """Stands in for the strict parser's ``Node``, which reads files written by hand; says where keys of the config stand."""
+    """Replaces the strict parser's ``Node``, which is for hand-written files; gives the positions of config keys."""
 
     file: Path
 
     def at(self, path: Keys) -> _Found | None:
-        """The place of a key that the file holds; None for one that it does not."""
+        """The position of a key in the file; None if it is absent."""
         with open(self.file, encoding="utf-8") as text:
             node = YAML(typ="rt").load(text)["config"]
         for step in path:

@@ -1,7 +1,7 @@
-"""In a notebook: tells when pip has replaced a package that the kernel has loaded already, which only a restart can mend.
+"""In a notebook: detects packages that pip replaced after the kernel loaded them, which requires a restart.
 
-Colab's kernel starts with numpy and others imported. After ``%pip install`` the old module stays in memory beside the new files,
-and what fails later does not say why. Imports nothing but the standard library ``packaging``, and the errors.
+Colab's kernel starts with numpy and others imported. After ``%pip install`` the old module stays in memory while the new files
+are on disk, and later failures are hard to diagnose. Imports only the standard library, ``packaging``, and the errors.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ WATCHED = {
     "unsloth": "unsloth",
     "vllm": "vllm",
 }
-"""Modules whose ``__version__`` is that of their package, by the package's name."""
+"""Modules whose ``__version__`` equals that of their package, by package name."""
 
 
 class RestartNeeded(ThinklabError, RuntimeError):
-    """The kernel holds packages that are no longer installed."""
+    """The kernel has loaded packages that are no longer installed."""
 
 
 def replaced() -> dict[str, tuple[str, str]]:
-    """Package name -> (version in memory, version on the disk), where the two differ."""
+    """Package name -> (version in memory, version on disk), where the two differ."""
     found = {}
     for module, package in WATCHED.items():
         loaded = getattr(sys.modules.get(module), "__version__", None)
@@ -57,10 +57,10 @@ def stop_if_needed() -> None:
     """Called by the install cell of every notebook.
 
     Raises:
-        RestartNeeded: with what was replaced, so that Run All ends there.
+        RestartNeeded: lists the replaced packages and stops Run All there.
     """
     if stale := replaced():
         raise RestartNeeded(
             "RESTART THE KERNEL (Runtime > Restart session), then run the notebook from the top. pip replaced packages that are "
-            "loaded: " + "; ".join(f"{name} {old} by {new}" for name, (old, new) in stale.items())
+            "already loaded: " + "; ".join(f"{name} {old} by {new}" for name, (old, new) in stale.items())
         )

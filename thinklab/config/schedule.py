@@ -1,4 +1,4 @@
-"""How much is guided, by step: a pure function, so that nothing needs to be stored to resume it."""
+"""How much is guided, by step: a pure function, so resuming needs no stored state."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Schedule:
     ``off_at`` is the first step without any guidance; from there on the run is plain GRPO.
 
     Raises:
-        ConfigError: for a combination that would do nothing, or something other than it says.
+        ConfigError: for a combination that would have no effect, or another effect than it suggests.
     """
 
     start: int | float = 0.25
     """An int is a number of rollouts per group, a float a share of the group."""
     end: int | float | None = None
-    """The value after ``steps`` steps, a number or a share as ``start`` is; None = ``start``."""
+    """The value after ``steps`` steps, a number or a share like ``start``; None = ``start``."""
     steps: int = 0
     """Over how many steps the value moves from ``start`` to ``end``; then it stays."""
     kind: Literal["constant", "linear", "cosine", "exp"] = "constant"
@@ -42,29 +42,29 @@ class Schedule:
             given = " and ".join(f"schedule.{name}" for name, there in (("end", end is not None), ("steps", self.steps)) if there)
             raise ConfigError(
                 f"{given}: gamma stays at {start} with schedule.kind constant; set schedule.kind to linear, cosine "
-                f"or exp, or take {given} out"
+                f"or exp, or remove {given}"
             )
         if self.kind != "constant" and (end is None or not self.steps):
             missing = " and ".join(
                 f"schedule.{name}" for name, there in (("end", end is not None), ("steps", self.steps)) if not there
             )
             raise ConfigError(
-                f"schedule.kind {self.kind} does nothing without {missing}: say where gamma goes (end) and over "
-                "how many steps (steps)"
+                f"schedule.kind {self.kind} has no effect without {missing}: set the final gamma (end) and the number of steps "
+                "(steps)"
             )
         if self.kind == "exp" and not start:
             raise ConfigError(
-                "schedule.kind exp cannot rise from a gamma of 0; use linear or cosine, or begin with a small share"
+                "schedule.kind exp cannot rise from a gamma of 0; use linear or cosine, or start from a small share"
             )
 
     def check_group(self, size: int) -> None:
-        """Refuse a share that rounds to nobody, or a number that a group does not have.
+        """Reject a share that rounds to no rollout, or a number larger than the group.
 
         Args:
             size: rollouts per group.
 
         Raises:
-            ConfigError: says what to write.
+            ConfigError: the message says what to write.
         """
         most = max((value for value in (self.start, self.end) if value), default=0)
         if not most:
@@ -72,8 +72,8 @@ class Schedule:
         if self._share:
             if math.floor(most * size + 0.5) == 0:
                 raise ConfigError(
-                    f"gamma {most} of a group of {size} answers is {most * size:g} of an answer, which rounds to "
-                    f"nobody; write 1, or a share of at least {0.5 / size:.4g}, or sample more answers"
+                    f"gamma {most} of a group of {size} answers is {most * size:g} of an answer, which rounds to none; write 1, "
+                    f"or a share of at least {0.5 / size:.4g}, or sample more answers"
                 )
         elif most > size:
             raise ConfigError(f"gamma {most} is more than the {size} answers of a group; write at most {size}, or 1.0 for all")
@@ -96,5 +96,5 @@ class Schedule:
         return start * (max(end, 1e-9) / start) ** done if done < 1 else end
 
     def count(self, step: int, group_size: int) -> int:
-        """Guided rollouts wanted in a group of ``group_size``: the share times the size (or the number), halves up."""
+        """Guided rollouts wanted in a group of ``group_size``: the share times the size (or the number), rounded half up."""
         return min(group_size, math.floor(self.value(step) * (group_size if self._share else 1) + 0.5))

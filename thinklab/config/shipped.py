@@ -1,4 +1,4 @@
-"""Where the files that travel with thinklab are: in the wheel under ``thinklab/data``, in a checkout at its root."""
+"""Locates the files that ship with thinklab: in the wheel under ``thinklab/data``, in a checkout at its root."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 
 PACKAGE = Path(__file__).parents[1]
 COMMANDS = {"experiment": "train", "study": "study", "evaluation": "eval"}
-"""What a config can be, and the command that takes it."""
+"""The kinds of config, and the command for each."""
 ENDINGS = ("", ".yaml", ".yml")
 
 
@@ -23,7 +23,7 @@ def resource_dir(name: str) -> Path:
     for folder in (PACKAGE / "data" / name, PACKAGE.parent / name):
         if folder.is_dir():
             return folder
-    raise FileNotFoundError(f"thinklab was installed without its folder {name!r}; install it again")
+    raise FileNotFoundError(f"thinklab was installed without its folder {name!r}; reinstall it")
 
 
 def shipped_configs() -> dict[str, dict[str, Path]]:
@@ -39,17 +39,17 @@ def shipped_configs() -> dict[str, dict[str, Path]]:
 
 
 def find_config(path: str | Path, kind: str = "experiment") -> Path:
-    """The file that every command and the ``Lab`` mean by ``path``.
+    """The file that ``path`` refers to, in every command and the ``Lab``.
 
     A file comes first, with or without its ``.yaml``. Then the shipped examples: ``tiny-grid``, ``tiny-grid.yaml``,
-    ``eval/tiny-grid`` and ``examples/eval/tiny-grid.yaml`` are the same one from any folder, so the commands of the
-    documentation work in a checkout and from the wheel.
+    ``eval/tiny-grid`` and ``examples/eval/tiny-grid.yaml`` refer to the same file from any folder, so the commands in the
+    documentation work in a checkout and with the wheel.
 
     Args:
-        kind: ``experiment``, ``study`` or ``evaluation``; a shipped example of another kind is refused by name.
+        kind: ``experiment``, ``study`` or ``evaluation``; a shipped example of another kind is rejected with a message.
 
     Raises:
-        ConfigError: when there is none, with the nearest known names.
+        ConfigError: if there is none, with the closest known names.
     """
     path = Path(path).expanduser()
     try:
@@ -57,7 +57,7 @@ def find_config(path: str | Path, kind: str = "experiment") -> Path:
             if (file := path.with_name(path.name + ending)).is_file():
                 return file
         folder = path.is_dir()
-    except (OSError, ValueError) as error:  # a name that no file can have
+    except (OSError, ValueError) as error:  # not a valid file name
         raise ConfigError(f"cannot read {str(path)[:80]}: {getattr(error, 'strerror', None) or error}") from None
     shipped = shipped_configs()
     parts = tuple(p for p in path.parts if p not in ("..", "."))
@@ -78,9 +78,9 @@ def find_config(path: str | Path, kind: str = "experiment") -> Path:
 
 
 def beside(path: str, folder: Path) -> str:
-    """A relative ``path`` that a config in ``folder`` names: as it is where it exists from here, else beside the config.
+    """A relative ``path`` in a config in ``folder``: unchanged if it exists from here, else relative to that folder.
 
-    What exists in neither place (a hub id, a file to come) stays as it is.
+    A path that exists in neither place (a hub id, a future file) is returned unchanged.
     """
     here = Path(path).expanduser()
     try:
@@ -92,7 +92,7 @@ def beside(path: str, folder: Path) -> str:
 
 
 def shipped() -> dict[str, Path]:
-    """Name -> file of the behaviors that travel with thinklab."""
+    """Name -> file of the behaviors that ship with thinklab."""
     return {path.stem: path for path in sorted(resource_dir("behaviors").glob("*.yaml"))}
 
 

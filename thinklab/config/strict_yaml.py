@@ -1,7 +1,7 @@
-"""YAML without surprises, with the place of every value: text -> ``Node``, for behavior files.
+"""Strict YAML with the position of every value: text -> ``Node``, for behavior files.
 
 Stricter than YAML itself, because a behavior file is written by hand and passed around: no duplicate keys, no anchors
-or aliases (so no "billion laughs"), no tags (so no objects), one document, words that YAML 1.1 took for booleans
+or aliases (so no "billion laughs"), no tags (so no objects), one document, words that YAML 1.1 reads as booleans
 (``no``, ``on``, ``y`` ...) or for numbers (``1:30``, ``010``, ``1_000``) must be quoted, and LaTeX between double quotes,
 where ``"\\boxed"`` is a backspace and ``oxed``, is an error.
 """
@@ -35,13 +35,13 @@ _ESCAPE = re.compile(
     r"|n(?=(?:eq|abla|ot|otin|eg)\b)|(.))",
     re.DOTALL,
 )
-"""In double quotes: an escape that nobody writes on purpose (group 1 is None), or any other."""
+"""In double quotes: an escape that is never intended (group 1 is None), or any other."""
 _NUMBERS_OF_1_1 = re.compile(r"[-+]?([0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?|0[0-9]+|[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands: lines and columns count from 1, as editors show them."""
+    """A position: lines and columns count from 1, as in editors."""
 
     file: str
     line: int
@@ -53,14 +53,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Node:
-    """A value with its place. ``value`` is a scalar, a list of nodes, or a dict from str to nodes."""
+    """A value with its position. ``value`` is a scalar, a list of nodes, or a dict from str to nodes."""
 
     value: Any
     place: Place
     key_place: Place | None = None
-    """Where the key of this value stands, for values in a mapping."""
+    """The position of the key, for values in a mapping."""
     source: str = ""
-    """The scalar as it is written in the file, to find a word inside it."""
+    """The scalar as written in the file, to find a word inside it."""
 
     def plain(self) -> Any:
         """The value as plain Python types."""
@@ -85,13 +85,13 @@ class Node:
         return node
 
     def nearest(self, path: tuple[str | int, ...]) -> Node:
-        """The node at ``path`` or the innermost one that holds it."""
+        """The node at ``path``, or the innermost one that contains it."""
         while path and self.at(path) is None:
             path = path[:-1]
         return self.at(path) or self
 
     def place_of(self, pattern: str) -> Place:
-        """Where ``pattern`` (a regular expression) first matches in the text of this scalar; its start otherwise."""
+        """The position where ``pattern`` (a regular expression) first matches in this scalar; its start otherwise."""
         found = re.search(pattern, self.source)
         if not found:
             return self.place
@@ -102,7 +102,7 @@ class Node:
 
 
 class FileError(BehaviorError):
-    """A ``BehaviorError`` that knows its parts, for editors: ``place`` and ``text`` (the message without the place)."""
+    """A ``BehaviorError`` with its parts, for editors: ``place`` and ``text`` (the message without the place)."""
 
     def __init__(self, place: Place, text: str):
         super().__init__(f"{place}: {text}")
@@ -110,16 +110,16 @@ class FileError(BehaviorError):
 
 
 def clip(text: object, longest: int = 60) -> str:
-    """``repr`` of a text (or of what a node holds), cut at the end of a long one, for messages."""
+    """``repr`` of a text (or of a node's content), truncated for messages."""
     shown = repr(text.plain() if isinstance(text, Node) else text)
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
 def parse(text: str, file: str, kind: str = "behavior") -> Node:
-    """The document in ``text``; ``kind`` names in messages what the file should hold.
+    """The document in ``text``; ``kind`` names the expected content in messages.
 
     Raises:
-        FileError: anything that is not one plain YAML document of at most ``MAX_BYTES``; the message begins with
+        FileError: anything that is not one plain YAML document of at most ``MAX_BYTES``; the message starts with
             ``file:line:column``.
     """
     start = Place(file, 1, 1)
@@ -135,14 +135,15 @@ def parse(text: str, file: str, kind: str = "behavior") -> Node:
     except ReaderError as err:
         line, column = text.count("\n", 0, err.position), err.position - text.rfind("\n", 0, err.position)
         raise FileError(
-            Place(file, line + 1, column), f"the character U+{ord(text[err.position]):04X} cannot stand in a text file; remove it"
+            Place(file, line + 1, column),
+            f"the character U+{ord(text[err.position]):04X} is not allowed in a text file; remove it",
         ) from None
     except RecursionError:
         raise FileError(start, f"nested too deeply; at most {MAX_DEPTH} levels") from None
     except FileError:
         raise
     except (YAMLError, ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError) as err:
-        # the parser meets some malformed input (bad escapes, odd control characters) with plain exceptions
+        # the parser raises plain exceptions on some malformed input (bad escapes, odd control characters)
         raise FileError(start, f"not valid YAML: {_one_line(err) or type(err).__name__}") from None
     documents = [document for document in documents if document is not None]
     if not documents:
@@ -153,7 +154,7 @@ def parse(text: str, file: str, kind: str = "behavior") -> Node:
     return _node(documents[0], file, text, 0)
 
 
-_HINTS = {  # a part of the parser's message -> what to do
+_HINTS = {  # part of the parser's message -> what to do
     "'\\t' that cannot start": "indent with spaces, not with tabs",
     "that cannot start any token": "quote a text that begins with this character",
     "mapping values are not allowed here": "quote a text that contains ': ', or indent this line like those around it",
@@ -167,7 +168,7 @@ _HINTS = {  # a part of the parser's message -> what to do
 
 
 def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> FileError:
-    """The parser's error in one line, with the text at its place and a hint."""
+    """The parser's error in one line, with the text at that position and a hint."""
     problem, mark = _one_line(err.problem or err.context or "cannot be read"), err.problem_mark or err.context_mark
     hint = next((hint for part, hint in _HINTS.items() if part in problem), "")
     if "unexpected end of stream" in problem and "quoted scalar" in str(err.context) and err.context_mark:
@@ -193,8 +194,8 @@ def _place(node: nodes.Node, file: str) -> Place:
 
 
 def _survey(text: str, file: str) -> None:
-    """Refuse what must not be composed. The events come one by one, so a cyclic, exponential or very deep document
-    (for which the parser takes quadratic time) is left at the first event that is too much."""
+    """Reject unsafe documents before composing them. Events are checked one by one, so a cyclic, exponential, or very deep
+    document (which takes the parser quadratic time) is rejected at the first excess event."""
     depth = values = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         place = Place(file, event.start_mark.line + 1, event.start_mark.column + 1)
@@ -218,7 +219,7 @@ def _node(node: nodes.Node, file: str, text: str, depth: int, key_place: Place |
     place = _place(node, file)
     if depth > MAX_DEPTH:
         raise FileError(place, f"nested too deeply; at most {MAX_DEPTH} levels")
-    # a tag that the author wrote stands before the value; the resolver's own tags do not show in the text
+    # an explicit tag precedes the value in the text; the resolver's own tags do not occur there
     if text.startswith("!", node.start_mark.index):
         tag = text[node.start_mark.index :].split(maxsplit=1)[0]
         raise FileError(place, f"{clip(tag)}: YAML tags (!...) are not supported; quote a text that begins with '!'")
@@ -235,14 +236,14 @@ def _node(node: nodes.Node, file: str, text: str, depth: int, key_place: Place |
 
 
 def _check_escapes(node: nodes.ScalarNode, source: str, place: Place) -> None:
-    """``"\\boxed"`` is valid YAML for a backspace and ``oxed``: what reads the file would see an answer without a box."""
+    """``"\\boxed"`` is valid YAML for a backspace and ``oxed``: the reader would see an answer without a box."""
     for escape in _ESCAPE.finditer(source):
         if escape[1] is None:
             word = re.match(r"\\\w+", source[escape.start() :])
             found = word.group() if word else escape.group()
             raise FileError(
                 Node(node.value, place, None, source).place_of(re.escape(found)),
-                f"{found[:40]} between double quotes is a control character and no LaTeX; write the text between "
+                f"{found[:40]} between double quotes is a control character, not LaTeX; write the text between "
                 f"single quotes, or \\{found[:40]}",
             )
     if odd := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", node.value):
@@ -259,7 +260,7 @@ def _mapping(node: nodes.MappingNode, file: str, text: str, depth: int) -> dict[
             raise FileError(place, f"a key must be a plain word, not {clip(shown)}{hint}")
         if key.value in found:
             first = found[key.value].key_place
-            assert first is not None, "every value of a mapping has the place of its key"
+            assert first is not None, "every value of a mapping has the position of its key"
             raise FileError(place, f"the key {clip(key.value)} is written twice (first in line {first.line}); keep one")
         found[key.value] = _node(value, file, text, depth + 1, place)
     return found
@@ -273,7 +274,7 @@ def _scalar(node: nodes.ScalarNode, place: Place) -> Any:
         return _BOOL[text]
     if (boolean := _WORDS_OF_1_1.get(text.lower())) and text in (text.lower(), text.upper(), text.capitalize()):
         raise FileError(
-            place, f'{text} may be a word or {boolean}, depending on who reads it; write "{text}" for the word, or {boolean}'
+            place, f'{text} may be a word or {boolean}, depending on the YAML reader; write "{text}" for the word, or {boolean}'
         )
     if _NUMBERS_OF_1_1.fullmatch(text):
         raise FileError(

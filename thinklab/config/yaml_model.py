@@ -1,4 +1,4 @@
-"""A YAML file as a pydantic model, with errors that point at file, line and column. For configs; behaviors do more."""
+"""A YAML file as a pydantic model, with errors that point at file, line and column. For configs; behavior files have their own loader."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Placed(Protocol):
 
 
 class Places(Protocol):
-    """Where everything stands in a file."""
+    """Positions in a file."""
 
     def at(self, path: Keys) -> Placed | None:
         """The value at ``path``, or None."""
@@ -43,15 +43,15 @@ class Places(Protocol):
 
 @dataclass
 class Document:
-    """The content of one file: ``data`` may be changed, ``node`` remembers where everything stood."""
+    """The content of one file: ``data`` may be changed, ``node`` keeps the original positions."""
 
     data: Any
     node: Places
     overrides: dict[Keys, str] = field(default_factory=dict)
-    """What was set from outside the file, as it was written there."""
+    """Overrides from outside the file, as given by the user."""
 
     def at(self, path: Keys) -> str:
-        """``file:line:column`` of the key at ``path``, or of the innermost one around it; the override where one set it."""
+        """``file:line:column`` of the key at ``path``, or of the innermost key around it; the override if one set it."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.overrides:
                 text = self.overrides[path[:length]]
@@ -60,20 +60,20 @@ class Document:
         return str(node.key_place or node.place)
 
     def place(self, problem: Problem) -> str:
-        """``at`` for one problem: where it is about several keys, the first one that was overridden, else written."""
+        """``at`` for one problem: if it is about several keys, the first one that was overridden, else the first in the file."""
         by_override = (k for k in problem.others if any(k[:n] in self.overrides for n in range(1, len(k) + 1)))
         written = (k for k in problem.others if self.node.at(k) is not None)
         return self.at(next(chain(by_override, written), problem.path))
 
     def source(self, path: Keys) -> str:
-        """How the scalar at ``path`` is written in the file; empty where an override set it, or it is not there."""
+        """The scalar at ``path`` as written in the file; empty if an override set it, or if it is absent."""
         if any(path[:n] in self.overrides for n in range(1, len(path) + 1)):
             return ""
         return self.node.nearest(path).source
 
 
 class KeyFault(ValueError):
-    """What a validator of a whole section or file raises, with the keys that it is about."""
+    """Raised by validators of a whole section or file, with the keys involved."""
 
     keys: tuple[str, ...] = ()
 
@@ -108,7 +108,7 @@ def validate(model: type[Model], document: Document, error: type[ThinklabError])
     """``document`` as a ``model``.
 
     Raises:
-        error: with one line per fault, each ``file:line:column: key: what is wrong``.
+        error: with one line per error, each ``file:line:column: key: what is wrong``.
     """
     try:
         return model.model_validate(document.data)

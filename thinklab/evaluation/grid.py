@@ -1,12 +1,12 @@
-"""Runs an evaluation: trains what must be trained, asks every question, writes down every answer. ``thinklab eval``.
+"""Runs an evaluation: trains what must be trained, asks every question, and records every answer. ``thinklab eval``.
 
     OUT/METHOD/BENCHMARK/answers.jsonl    every answer of every run, with its turns, tokens and verdict
-    OUT/METHOD/BENCHMARK/config.yaml      what it was made with; another config is refused
+    OUT/METHOD/BENCHMARK/config.yaml      the config of its answers; a different config is rejected
     OUT/questions.json                    which questions were drawn, and how many were too long
     OUT/train/METHOD/seed-N               the training runs, ordinary run folders
 
-Nothing is kept in memory that is not on disk after each chunk of ``rows`` questions; killed at any moment, the next call
-goes on and ends with the same answers (``thinklab/run/chunks.py``).
+Nothing is kept in memory that is not on disk after each chunk of ``rows`` questions; if killed at any time, the next call
+resumes and ends with the same answers (``thinklab/run/chunks.py``).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ Progress = Callable[[str, int, int], None]
 
 
 def evaluate(config: Evaluation, path: Path, out: Path, only: str = "*", say: Say = silent, progress: Progress = silent) -> None:
-    """Fill every cell that matches ``only``; what is there already is left alone.
+    """Fill every cell that matches ``only``; existing answers are kept.
 
     Args:
         path: the evaluation's own file; ``train`` is relative to it.
 
     Raises:
-        ThinklabError: when something cannot be used, a training run failed, or another process fills one of the cells.
+        ThinklabError: if an input is invalid, a training run failed, or another process is filling one of the cells.
     """
     import torch
 
@@ -60,7 +60,7 @@ def evaluate(config: Evaluation, path: Path, out: Path, only: str = "*", say: Sa
 
 def _evaluate(config: Evaluation, path: Path, out: Path, only: str, say: Say, progress: Progress) -> None:
     wanted = config.cells(only)
-    _, judge = judged_behaviors(config)  # one that is missing or has no key fails before anything is made
+    _, judge = judged_behaviors(config)  # a missing one, or one without a key, fails before any work
     if judge is not None:
         judge.check()
     folders = {cell: open_cell(config, path, out, *cell) for cell in wanted}
@@ -107,7 +107,7 @@ def answer_line(
     """One line of ``answers.jsonl``. ``tokens`` = ``sampled`` + ``inserted``; ``dropped`` and ``read`` come on top."""
     correct = task.verify(answer.text, example)
     at = {}
-    for cut in cuts:  # an answer that had ended by then is worth what it is worth in the end
+    for cut in cuts:  # an answer that had ended by then has its final grade
         at[str(cut)] = correct if cut >= answer.tokens else task.verify(answer.cut_at(cut, writer.decode), example)
     return {
         "run": run,
@@ -129,11 +129,11 @@ def answer_line(
     }
 
 
-# ---- what a cell is made with -------------------------------------------------------------------------------------------
+# ---- what a cell's answers depend on -------------------------------------------------------------------------------------------
 
 
 def cell_spec(config: Evaluation, path: Path, out: Path, method: str, benchmark: str) -> dict[str, Any]:
-    """Everything that an answer hangs on. ``runs`` is left out: more of them only add answers."""
+    """Everything that an answer depends on, except ``runs``: more of them only add answers."""
     m, b = config.methods[method], config.benchmarks[benchmark]
     if m.train is not None:
         made: Any = {str(r.seed): r.config().model_dump(mode="json") for r in training_runs(config, path, out, method)}
@@ -165,7 +165,7 @@ def _made_by(folder: str) -> dict[str, Any]:
     run = RunFolder.open(Path(folder))
     found = run.last_checkpoint()
     if found is None:
-        raise RunError(f"{folder} has no complete checkpoint yet; continue the run with --resume first")
+        raise RunError(f"{folder} has no complete checkpoint yet; resume the run with --resume first")
     check_ready_made(folder, run.resolved(), ReadyMade(), ["student"])
     return {"config": run.resolved()["config"], "step": found[1]}
 
@@ -174,7 +174,7 @@ def open_cell(config: Evaluation, path: Path, out: Path, method: str, benchmark:
     """The folder of a cell, new or continued.
 
     Raises:
-        RunError: when it holds answers made with something else.
+        RunError: if it contains answers made with another config.
     """
     folder, spec = Path(out) / method / benchmark, cell_spec(config, path, out, method, benchmark)
     if not RunFolder(folder).config_file.exists():
@@ -183,9 +183,7 @@ def open_cell(config: Evaluation, path: Path, out: Path, method: str, benchmark:
     there = (run.resolved() or {}).get("config") or {}
     if differing := [k for k in spec if spec[k] != there.get(k)]:
         what = " and ".join(map(repr, differing))
-        raise RunError(
-            f"{folder} holds answers made with another {what} than {path} now asks for; move it away or choose another --out"
-        )
+        raise RunError(f"{folder} contains answers made with another {what} than in {path}; move it away or choose another --out")
     return run
 
 

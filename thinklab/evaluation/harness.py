@@ -1,11 +1,11 @@
-"""A student and its questions for lm-evaluation-harness, and a check that both score the same.
+"""Exports a student and its questions to lm-evaluation-harness, and checks that both score the same.
 
     thinklab harness export runs/mine examples/eval/tiny-grid.yaml --out runs/harness       # prints the next line
     lm-eval run --model hf --model_args pretrained=runs/harness/model,dtype=float32 --include_path runs/harness/tasks ...
     thinklab harness check runs/harness
 
-The harness loads the model, applies the chat template, generates and grades by itself: nothing of thinklab runs in it. Its grade
-is an exact match of the last box, so equal LaTeX in other words (``0.5`` for ``\\frac12``) counts as wrong there and right here.
+The harness loads the model, applies the chat template, generates, and grades by itself, without thinklab. Its grade is an
+exact match of the last box, so equivalent LaTeX (``0.5`` for ``\\frac12``) counts as wrong there but right here.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from thinklab.tasks._placeholders import NO_ANSWER_AHEAD
 
 PREFIX = "thinklab_"
 LAST_BOX = rf"\\boxed\{{{NO_ANSWER_AHEAD}\s*" r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*?)\s*\}"
-"""What the harness reads as the answer: the last box that holds one, braces nested up to two deep."""
+"""The answer for the harness: the last box that contains one, with braces nested up to two deep."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """One benchmark, both ways."""
+    """One benchmark, scored by both."""
 
     task: str
     items: int
     same_text: int
-    """Responses that are equal, letter by letter."""
+    """Number of identical responses."""
     same_grade: int
     ours: float
-    """Accuracy as thinklab generates and grades."""
+    """Accuracy with thinklab's generation and grading."""
     harness: float
     differing: tuple[dict[str, Any], ...]
 
@@ -55,13 +55,13 @@ class Agreement:
 
 
 def export_model(source: str, out: Path) -> Path:
-    """Write a student as a plain Hugging Face folder into ``out/model``, adapter merged in.
+    """Write a student as a plain Hugging Face folder to ``out/model``, with the adapter merged.
 
     Args:
         source: a run folder (its last checkpoint), ``embedded``, or a model folder or hub id.
 
     Raises:
-        RunError: when the run has no checkpoint yet, or the folder is taken or cannot be written.
+        RunError: if the run has no checkpoint yet, or the folder exists already or is not writable.
         StudentError: when the model cannot be loaded.
     """
     from thinklab.export.export import save
@@ -122,7 +122,7 @@ def export_tasks(config: Evaluation, out: Path) -> list[str]:
 
 
 def command(out: Path, names: Iterable[str], dtype: str = "float32") -> str:
-    """What to call."""
+    """The command to run."""
     return (
         f"lm-eval run --model hf --model_args pretrained={out}/model,dtype={dtype} --include_path {out}/tasks --tasks "
         f"{','.join(names)} --apply_chat_template --batch_size 8 --output_path {out}/results --log_samples"
@@ -133,13 +133,13 @@ def check(out: Path, say=lambda text: None) -> list[Agreement]:
     """Answer the exported questions greedily here and compare with what the harness logged under ``out/results``.
 
     Raises:
-        RunError: when there is no export, or no logged samples of it.
+        RunError: if there is no export, or no logged samples for it.
     """
     from thinklab.students import load_student
 
     out = Path(out)
     if not (out / "evaluation.json").exists():
-        raise RunError(f"{out} holds no export; make one with: thinklab harness export SOURCE EVAL.yaml --out {out}")
+        raise RunError(f"{out} contains no export; create one with: thinklab harness export SOURCE EVAL.yaml --out {out}")
     config = Evaluation.model_validate_json((out / "evaluation.json").read_text("utf-8"))
     student, found = load_student(StudentSection(kind="transformers", path=str(out / "model"), lora=None)), []
     for benchmark in config.benchmarks:
@@ -152,7 +152,7 @@ def check(out: Path, say=lambda text: None) -> list[Agreement]:
         found.append(_compare(config, benchmark, name, student, logged, out))
     if not found:
         raise RunError(
-            f"{out}/results holds no samples_{PREFIX}*.jsonl; run the harness with --log_samples --output_path {out}/results"
+            f"{out}/results contains no samples_{PREFIX}*.jsonl; run the harness with --log_samples --output_path {out}/results"
         )
     return found
 

@@ -21,9 +21,9 @@ from thinklab.run.folder import RunFolder, versions
 PALETTE = (*COLORS, "#ec4899", "#0ea5e9", "#78716c", "#f59e0b")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
 TALL = {**LAYOUT, "height": 420, "margin": {**LAYOUT["margin"], "b": 150}, "legend": {**LAYOUT["legend"], "font": {"size": 11}}}
-"""Room for the names of eight methods below the figure."""
+"""Space for the names of eight methods below the figure."""
 LARGEST_SAMPLES = 8_000_000
-"""Characters of answers that travel inside the page; the others are only in the cells' answers.jsonl."""
+"""Maximum characters of answers embedded in the page; the others are only in the cells' answers.jsonl."""
 
 
 def write_results(
@@ -35,8 +35,8 @@ def write_results(
     """Write ``results.json``, ``table.md``, ``table.csv`` and ``index.html``; returns the second and the last.
 
     Args:
-        seen: by method and benchmark, how many questions were also training questions.
-        used: by training run, what it used; as ``thinklab.run.usage.usage`` gives it.
+        seen: by method and benchmark, how many questions were also training questions. used: by training run, its usage,
+        as ``thinklab.run.usage.usage`` gives it.
     """
     out, seen = Path(out), seen or {}
     RunFolder(out).write_json("results.json", {**to_json(results), "questions_also_trained_on": seen, "training": used or {}})
@@ -59,7 +59,7 @@ def write_results(
 
 
 def headline(results: Results) -> list[str]:
-    """What the figures say, in sentences; nothing that they do not say. What is missing stands in ``Results.not_run``."""
+    """The figures in sentences, without interpretation. Missing cells are in ``Results.not_run``."""
     config, said = results.config, []
     means = {m: e for m in config.methods if (e := results.average(m)) is not None}
     if means:
@@ -77,7 +77,9 @@ def headline(results: Results) -> list[str]:
         )
         told = ", ".join(f"{b} {100 * g.gap.value:+.1f}" for b, g in clear)
         said.append(
-            f"{text}; clear after correction on {told}." if clear else f"{text}; on no single benchmark clear after correction."
+            f"{text}; significant after correction on {told}."
+            if clear
+            else f"{text}; on no single benchmark significant after correction."
         )
     return said
 
@@ -86,7 +88,7 @@ def _head(results: Results, seen: Mapping[str, Mapping[str, int]]) -> str:
     items = [*headline(results), *filter(None, [results.not_run])]
     for method, counts in seen.items():
         if told := ", ".join(f"{n} of {b}" for b, n in counts.items() if n):
-            items.append(f"Warning: {method} was trained on questions that are asked here: {told}.")
+            items.append(f"Warning: {method} was trained on questions of this evaluation: {told}.")
     about = f"<p>{escape(results.config.about)}</p>" if results.config.about else ""
     return about + "<ul class=summary>" + "".join(f"<li>{escape(s)}</li>" for s in items) + "</ul>"
 
@@ -109,12 +111,12 @@ def _table(results: Results) -> str:
     head = ["", *(_name(results, b) for b in config.benchmarks), "average"]
     return (
         "<h2>The table</h2><p>Accuracy in percent, averaged over runs. In brackets 95 % intervals over questions; several "
-        "answers to "
-        "one question count for what they are worth together (Kish). The average gives each benchmark the same weight; its "
+        "answers to one question are weighted by their effective sample size "
+        "(Kish). The average gives each benchmark the same weight; its "
         "interval "
-        "is a bootstrap over questions. <b>paper</b> is what is known of the paper's table, for Llama-3.2-3B-Instruct: "
-        "comparable only "
-        "with that student. <b>?</b> is a figure that no source known to us gives.</p>" + html_page.table(head, rows)
+        "is a bootstrap over questions. <b>paper</b> shows the known figures of the paper's table, for Llama-3.2-3B-Instruct: "
+        "comparable only with that student. <b>?</b> marks figures without a known "
+        "source.</p>" + html_page.table(head, rows)
     )
 
 
@@ -152,7 +154,7 @@ def _differences(results: Results) -> str:
     count = sum(g.p is not None for g in results.gaps.values())
     return (
         f"<h2>Against {escape(config.compared_with)}</h2><p>Percentage points on the same questions, with 95 % bootstrap "
-        f"intervals; one without width means that no question differed, not that none could. p: paired permutation test over "
+        f"intervals; an interval of zero width means that no question differed, not that none could. p: paired permutation test over "
         f"questions, after Holm's correction for all {count} comparisons. Bold where p is below .05, or, for the average, "
         "where the interval leaves out 0.</p>" + html_page.table(["", *map(escape, config.benchmarks), "average"], rows)
     )
@@ -191,16 +193,15 @@ def _length(results: Results) -> str:
         else ""
     )
     return (
-        "<h2>Does it think longer?</h2><p>Tokens per answer: all turns, with the words that a solver put in; prompts are "
-        f"not counted. In "
+        "<h2>Response length</h2><p>Tokens per answer: all turns, including text inserted by a solver; prompts are not "
+        f"counted. In "
         f"small print: against {escape(config.compared_with)} on the same questions, 95 % bootstrap interval.</p>{known}"
         + html_page.table(head, rows)
-        + "<h2>Does longer help?</h2><p>Tokens of right answers less tokens of wrong ones <b>to the same question</b>, over "
-        "the questions "
-        "that got both in different runs. Below 0: the shorter ones are right more often. Between questions length says "
-        "little, "
-        "because hard ones take longer and fail more; the figures below show that, too, by quarters of the answers.</p>"
-        + html_page.table(head, helps)
+        + "<h2>Do longer answers help?</h2><p>Tokens of right answers minus tokens of wrong ones <b>to the same question</b>, "
+        "over the questions with both in different runs. Below 0: shorter answers are right more often. Across questions, "
+        "length is not informative, because hard ones take longer and fail more; the figures below also show this, by quarters "
+        "of the "
+        "answers.</p>" + html_page.table(head, helps)
     )
 
 
@@ -256,11 +257,9 @@ def _scaling(results: Results) -> str:
             )
             into.append(fig)
     return (
-        "<h2>Inference scaling</h2><p>Accuracy had every answer been cut after so many tokens; the large mark is the "
-        "answer as it is. "
-        "A cut answer is graded as it stands: a method that answers first and reflects later keeps what it had.</p>"
-        + _figures(scaling)
-        + "<h3>Accuracy by length of the answer</h3><p>The answers of each method in quarters, "
+        "<h2>Inference scaling</h2><p>Accuracy if every answer were truncated after this many tokens; the large marker is the "
+        "full answer. A truncated answer is graded as it is: a method that answers first and reflects later keeps its first "
+        "answer.</p>" + _figures(scaling) + "<h3>Accuracy by length of the answer</h3><p>The answers of each method in quarters, "
         "from short to "
         "long.</p>" + _figures(quarters)
     )
@@ -321,8 +320,8 @@ def _behaviors(results: Results) -> str:
     return (
         "<h2>Which behaviors appear?</h2><p>Percent of answers in which the behavior's detector finds it, all turns of "
         "an answer together, mean over benchmarks with 95 % bootstrap intervals; in small print the difference to "
-        f"{escape(config.compared_with)} on the same questions, which for a trained student is after against before. A "
-        "solver that asks for a check in its prompt gets one; that is no sign of a habit.</p>"
+        f"{escape(config.compared_with)} on the same questions, which for a trained student is after minus before training. A "
+        "solver whose prompt asks for a check gets one; that does not show a learned behavior.</p>"
         + html_page.table(["", *map(escape, names)], rows)
         + _figures([fig])
     )
@@ -337,10 +336,10 @@ def _questions(results: Results) -> str:
         return ""
     config = results.config
     return (
-        f"<h2>What was asked</h2><p>Temperature {config.temperature:g}, prompts of at most {config.max_prompt_tokens} "
+        f"<h2>Questions and decoding</h2><p>Temperature {config.temperature:g}, prompts of at most {config.max_prompt_tokens} "
         f"tokens, turns of at "
-        f"most {config.max_new_tokens}, seed {config.seed}. Questions with longer prompts are left out for every method "
-        f"alike.</p>" + html_page.table(["benchmark", "questions there", "prompt too long", "asked"], rows)
+        f"most {config.max_new_tokens}, seed {config.seed}. Questions with longer prompts are excluded for all "
+        f"methods.</p>" + html_page.table(["benchmark", "questions there", "prompt too long", "asked"], rows)
     )
 
 
@@ -363,8 +362,8 @@ def _training(used: Mapping[str, Mapping[str, Any]]) -> str:
             ]
         )
     return (
-        "<h2>What the training used</h2><p>Questions as often as they were used, answers that the student sampled with their "
-        "tokens, the teacher's texts and tokens that were trained on, and what the supervised methods imitated.</p>"
+        "<h2>Training usage</h2><p>Questions (repeated ones count each time), answers sampled by the student and their tokens, "
+        "the teacher's texts and tokens that were trained on, and the texts that supervised methods imitated.</p>"
         + html_page.table(["", "questions", "different", "answers", "tokens", "teacher texts", "tokens", "imitated"], rows)
     )
 
@@ -388,7 +387,7 @@ def _samples(results: Results) -> str:
         found[f"{method}/{benchmark}"] = rows
     note = f" {left_out} more are only in the cells' answers.jsonl, to keep the page small." if left_out else ""
     return (
-        f"<h2>Every answer</h2><p>{sum(map(len, found.values()))} answers, those of the first run.{note} The others lie in "
+        f"<h2>Every answer</h2><p>{sum(map(len, found.values()))} answers, those of the first run.{note} The others are in "
         f"<code>METHOD/BENCHMARK/answers.jsonl</code>.</p><div id=samples "
         f"data-packed='{html_page.packed(found)}'><noscript>They need "
         "JavaScript; the same answers are in the cells' answers.jsonl.</noscript></div>"
@@ -416,15 +415,15 @@ def _provenance(results: Results, out: Path) -> str:
     }
     told = (
         (
-            "<p>Tokens sampled by the student, put in by solvers, sampled and taken out again, and read as "
-            "prompts (again in each call). Seconds as that machine and its other load had it.</p>"
+            "<p>Tokens sampled by the student, inserted by solvers, sampled and discarded, and read as prompts (in each call). "
+            "Seconds on that machine under its load.</p>"
             + html_page.table(["answers", "number", "sampled", "put in", "taken out", "read", "seconds"], rows)
         )
         if rows
         else ""
     )
     return (
-        f"<h2>Where this comes from</h2>{told}"
+        f"<h2>Data</h2>{told}"
         f"<details><summary>config, behavior hashes, "
         f"versions</summary><pre>{escape(json.dumps(data, indent=1))}</pre></details>"
     )

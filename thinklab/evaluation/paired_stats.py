@@ -1,6 +1,6 @@
-"""Statistics of an evaluation: everything is paired by question, because two methods answer the same ones.
+"""Statistics of an evaluation: everything is paired by question, because all methods answer the same ones.
 
-Values come as ``{question: [value of run 1, value of run 2, ...]}``. Where several benchmarks are averaged, each counts the same.
+Values come as ``{question: [value of run 1, value of run 2, ...]}``. Averages weight all benchmarks equally.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from thinklab.probing.stats import Estimate
 Values = Mapping[str, Sequence[float]]
 DRAWS = 4000
 EXACT_UP_TO = 14
-"""Questions that differ, up to which every sign is tried."""
+"""Maximum number of differing questions for which all signs are enumerated."""
 
 
 def sign_flip(one: Values, other: Values, draws: int = 20_000, seed: int = 0) -> float:
-    """Two-sided p-value of a paired permutation test: no difference means that each question's gap might as well be reversed.
+    """Two-sided p-value of a paired permutation test: under the null hypothesis, the sign of each question's gap is random.
 
-    With one run per question this is McNemar's exact test in another dress. Exact while at most ``EXACT_UP_TO`` questions
+    With one run per question this equals McNemar's exact test. Exact while at most ``EXACT_UP_TO`` questions
     differ, else by ``draws`` random signs, the observed one counted among them (Phipson and Smyth 2010).
     """
     gaps = np.array([np.mean(other[k]) - np.mean(one[k]) for k in one if k in other])
@@ -46,7 +46,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def average(benchmarks: Sequence[Values], seed: int = 0) -> Estimate:
-    """Mean over benchmarks of the mean over questions, with a bootstrap interval (questions drawn again within each)."""
+    """Mean over benchmarks of the mean over questions, with a bootstrap interval (questions resampled within each)."""
     rng, total, draws = np.random.default_rng(seed), 0.0, np.zeros(DRAWS)
     for values in benchmarks:
         means = np.array([np.mean(v) for v in values.values()])
@@ -62,7 +62,7 @@ def average_gap(pairs: Sequence[tuple[Values, Values]], seed: int = 0) -> Estima
 
 
 def ratio(one: Values, other: Values, seed: int = 0) -> Estimate:
-    """Mean of ``other`` over mean of ``one``, less 1: ``0.12`` is 12 % more. Questions drawn again in pairs."""
+    """Mean of ``other`` over mean of ``one``, minus 1: ``0.12`` is 12 % more. Questions are resampled in pairs."""
     keys = [k for k in one if k in other]
     a, b = (np.array([np.mean(v[k]) for k in keys]) for v in (one, other))
     if not len(keys) or a.mean() == 0:
@@ -74,9 +74,9 @@ def ratio(one: Values, other: Values, seed: int = 0) -> Estimate:
 
 
 def within_question(tokens: Values, correct: Values, seed: int = 0) -> tuple[Estimate | None, int]:
-    """Tokens of right answers less tokens of wrong ones to the *same* question, over questions that have both.
+    """Tokens of right answers minus tokens of wrong ones to the *same* question, over questions with both.
 
-    Across questions length says little: hard ones take longer and fail more. Returns None and 0 where no question has both.
+    Across questions, length is not informative: hard ones take longer and fail more. Returns None and 0 if no question has both.
     """
     gaps = []
     for key, right in correct.items():
@@ -91,7 +91,7 @@ def within_question(tokens: Values, correct: Values, seed: int = 0) -> tuple[Est
 
 
 def _resampled(means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(DRAWS,) means of resampled questions, in blocks that stay small for thousands of them."""
+    """(DRAWS,) means of resampled questions, in blocks that limit memory."""
     out, block = np.empty(DRAWS), max(1, 4_000_000 // max(1, len(means)))
     for start in range(0, DRAWS, block):
         size = min(block, DRAWS - start)

@@ -1,7 +1,7 @@
-"""What is known of the paper's table, and nothing else: a cell that no source gives is not here.
+"""The known figures of the paper's table; cells without a source are absent.
 
 Sources: *abstract* = the paper's abstract; *second hand* = third parties who read the PDF; *slides* = the authors' talk. The
-student is Llama-3.2-3B-Instruct, trained on GSM8K's training questions. The decoding behind these figures is not known to us.
+student is Llama-3.2-3B-Instruct, trained on GSM8K's training questions. The decoding settings behind these figures are unknown.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ REMARKS = {
     ("sft", "gsm8k"): "below zero-shot (slides)",
     ("thinktuning", "average"): "zero-shot + 3.85 (arXiv v2) or + 3.69 (ACL Anthology)",
 }
-"""(row, task or ``average``) -> what is said about it without a figure of its own"""
+"""(row, task or ``average``) -> a remark about it without a figure"""
 
 LENGTH = "ThinkTuning writes 3.4 to 20.8 % more tokens; on MATH-500 it beats GRPO with 3.6 % fewer (slides)."
 
 
 def row_of(name: str) -> str | None:
-    """The paper's row that a method of this name stands for; None when it is not one of them."""
+    """The paper's row for a method of this name; None if there is none."""
     plain = name.lower().replace("_", "-")
     return {"aas": "thinktuning", "think-tuning": "thinktuning", "s1": "s1-2048"}.get(plain, plain if plain in ROWS else None)
 
 
 def shown(row: str | None, task: str) -> str:
-    """What the paper has there: a figure, a remark, both, or ``?``. Empty for rows and tasks that the paper does not have."""
+    """The paper's entry: a figure, a remark, both, or ``?``. Empty for rows and tasks that are not in the paper."""
     if row is None or (task not in BENCHMARKS and task != "average"):
         return ""
     figure, remark = ACCURACY.get((row, task)), REMARKS.get((row, task))

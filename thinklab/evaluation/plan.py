@@ -1,20 +1,20 @@
-"""What a file for ``thinklab eval`` may say: methods x benchmarks x runs.
+"""The file format of ``thinklab eval``: methods x benchmarks x runs.
 
     name: my-table
     student: {kind: transformers, path: DIR, lora: null}      # the student before any training
     runs: 10
     benchmarks:
       gsm8k: {task: gsm8k}
-      aime: {task: aime}                                       # at least 16 runs, whatever ``runs`` says
+      aime: {task: aime}                                       # at least 16 runs, regardless of ``runs``
     methods:
       zero-shot: {}
       s1: {solver: {name: s1, budget: 2048}}
-      sft: {train: ../train/sft.yaml}                          # trained first, in OUT/train/sft; a file relative to this one
+      sft: {train: ../train/sft.yaml}                          # trained first, in OUT/train/sft; a path relative to this file
       mine: {run: runs/mine}                                   # a finished run
     reference: zero-shot
 
-Paths of data, models and runs are relative to where the command is called, as in an experiment; what is not there is looked
-for beside the file.
+Paths of data, models, and runs are relative to the working directory, as in an experiment, and otherwise to the file's
+folder.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class BenchmarkSection(Section):
     task: TaskSection
     split: str = "test"
     questions: int | None = Field(None, ge=1)
-    """So many, drawn by ``seed`` from those whose prompt fits; None = all that fit."""
+    """Number of questions, drawn by ``seed`` from those whose prompt fits; None = all that fit."""
     runs: int | None = Field(None, ge=1)
     max_new_tokens: int | None = Field(None, ge=1)
 
@@ -58,7 +58,7 @@ class BenchmarkSection(Section):
 
 
 class SolverSection(Section):
-    """How the student is asked. Keys beyond ``name`` are options of the solver."""
+    """The solver. Keys other than ``name`` are options of the solver."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -75,20 +75,20 @@ class SolverSection(Section):
 
 
 class MethodSection(Section):
-    """One row of the table: a way of asking, a trained student, or both."""
+    """One row of the table: a solver, a trained student, or both."""
 
     solver: SolverSection = SolverSection()
     student: StudentSection | None = None
-    """Another student than the file's."""
+    """A student other than the file's."""
     run: str | list[str] | None = None
-    """A finished run folder, or several of different training seeds; run r of the evaluation takes the (r mod n)-th."""
+    """A finished run folder, or several with different training seeds; run r of the evaluation uses the (r mod n)-th."""
     train: str | None = None
     """An experiment, relative to this file, that is trained first."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Overrides for it: dotted keys."""
     train_seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     row: str | None = None
-    """The row of the paper's table that this one stands for; None = by its name."""
+    """The corresponding row of the paper's table; None = by its name."""
 
     @model_validator(mode="before")
     @classmethod
@@ -104,7 +104,7 @@ class MethodSection(Section):
     def _one_student(self):
         given = [k for k in ("student", "run", "train") if getattr(self, k) is not None]
         if len(given) > 1:
-            raise yaml_model.fault(f"{' and '.join(given)} name different students; keep one", given[-1])
+            raise yaml_model.fault(f"{' and '.join(given)} specify different students; keep one", given[-1])
         if self.set and self.train is None:
             raise yaml_model.fault("'set' changes what is trained: it needs 'train'", "set")
         return self
@@ -121,24 +121,24 @@ class Evaluation(Section):
     benchmarks: dict[str, BenchmarkSection] = Field(min_length=1)
     methods: dict[str, MethodSection] = Field(min_length=1)
     reference: str | None = None
-    """The method that all others are compared with; None = the first."""
+    """The method to which all others are compared; None = the first."""
     runs: int = Field(1, ge=1)
-    """Answers to each question by each method, each run from a seed of its own."""
+    """Answers per question and method, each run with its own seed."""
     seed: int = 0
     temperature: float = Field(1.0, ge=0)
-    """0 is greedy; then there is one run, for AIME as well."""
+    """0 is greedy; then there is only one run, also for AIME."""
     rows: int = Field(64, ge=1)
-    """Questions asked at once. Part of the seed: another number gives other answers."""
+    """Questions per batch. Part of the seed: another value gives different answers."""
     max_prompt_tokens: int = Field(1024, ge=1)
-    """Questions with a longer prompt are left out, for all methods, and counted."""
+    """Questions with a longer prompt are excluded for all methods, and counted."""
     max_new_tokens: int = Field(1024, ge=1)
     """Longest turn."""
     cut_at: list[int] = Field(default_factory=list, validation_alias=AliasChoices("cut_at", "budgets"))
-    """Accuracy if every answer had been cut after so many tokens. Empty: eight steps up to the longest turn.
-    Its former name, ``budgets``, is still read."""
+    """Token limits at which to report the accuracy of truncated answers. Empty: eight steps up to the longest turn. The former
+    name, ``budgets``, is still accepted."""
     behaviors: list[str] = Field(default_factory=lambda: list(FOUR))
     judge: JudgeSection | None = None
-    """Needed where one of ``behaviors`` has a judge detector. Verdicts go to OUT/judge.jsonl, costs to OUT/judge.json."""
+    """Required if one of ``behaviors`` has a judge detector. Verdicts go to OUT/judge.jsonl, costs to OUT/judge.json."""
     threads: int | None = Field(None, ge=1)
 
     @model_validator(mode="before")
@@ -164,7 +164,7 @@ class Evaluation(Section):
         return self.reference or next(iter(self.methods))
 
     def runs_of(self, benchmark: str) -> int:
-        """Runs of one benchmark: its own number, else the file's, for AIME at least 16; greedily always 1."""
+        """Runs of one benchmark: its own number, else the file's, and at least 16 for AIME; always 1 for greedy decoding."""
         if self.temperature == 0:
             return 1
         b = self.benchmarks[benchmark]
@@ -174,7 +174,7 @@ class Evaluation(Section):
         return self.benchmarks[benchmark].max_new_tokens or self.max_new_tokens
 
     def cuts(self, benchmark: str) -> list[int]:
-        """Where answers are cut to see what they were worth by then, in tokens."""
+        """Token limits at which truncated answers are graded."""
         top = self.longest(benchmark)
         return sorted(set(self.cut_at)) or sorted({max(1, round(top * k / 8)) for k in range(1, 9)})
 
@@ -182,7 +182,7 @@ class Evaluation(Section):
         """(method, benchmark) pairs whose ``METHOD/BENCHMARK`` matches ``only``.
 
         Raises:
-            ConfigError: when none does.
+            ConfigError: if none matches.
         """
         found = [(m, b) for m in self.methods for b in self.benchmarks if fnmatch(f"{m}/{b}", only)]
         if not found:

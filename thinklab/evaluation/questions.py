@@ -22,7 +22,7 @@ from thinklab.types import Example
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked in one benchmark."""
+    """The questions of one benchmark."""
 
     task: Task
     examples: tuple[Example, ...]
@@ -31,10 +31,10 @@ class Questions:
 
 
 def draw_questions(config: Evaluation, out: Path, benchmarks: Sequence[str], say: Say = silent) -> dict[str, Questions]:
-    """The questions of each benchmark; drawn once and remembered in ``questions.json``.
+    """The questions of each benchmark; drawn once and stored in ``questions.json``.
 
     Raises:
-        TaskError: when no question fits.
+        TaskError: if no question fits.
     """
     run, found, encoder = RunFolder(Path(out)), {}, None
     kept = run.read_json("questions.json") or {}
@@ -66,15 +66,15 @@ def draw_questions(config: Evaluation, out: Path, benchmarks: Sequence[str], say
             run.write_json("questions.json", kept)
         if b.questions is not None and len(old["ids"]) < b.questions:
             say(
-                f"WARNING: {b.questions} questions were asked for in {name!r}, but only {len(old['ids'])} of its "
-                f"{old['available']} fit: {len(old['ids'])} are asked"
+                f"WARNING: {b.questions} questions were requested for {name!r}, but only {len(old['ids'])} of its "
+                f"{old['available']} fit: {len(old['ids'])} are used"
             )
         found[name] = Questions(task, tuple(examples[k] for k in old["ids"]), old["available"], old["too_long"])
     return found
 
 
 def _encoder(section: StudentSection) -> Any:
-    """The student without its weights where that is possible: only prompts are encoded, and training wants the memory."""
+    """The student without its weights if possible: only prompts are encoded, and training needs the memory."""
     from transformers import AutoTokenizer
 
     from thinklab.students import TINY, load_student
@@ -83,11 +83,11 @@ def _encoder(section: StudentSection) -> Any:
     source = str(TINY) if section.kind == "embedded" else section.path
     if section.kind in ("embedded", "transformers", "unsloth") and source:
         try:
-            no_weights = cast(Any, None)  # a student that only encodes
+            no_weights = cast(Any, None)  # a student for encoding only
             student = Student(no_weights, AutoTokenizer.from_pretrained(source), section.kind, source)
             return use_template_kwargs(check(student), section.chat_template_kwargs)
         except (OSError, ValueError, KeyError):
-            pass  # loading the whole student says better what is wrong
+            pass  # loading the whole student gives a clearer error
     return load_student(section.model_copy(update={"lora": None}))
 
 
@@ -103,7 +103,7 @@ def seen_in_training(
     if m.run is not None:
         for run in map(RunFolder.open, map(Path, run_folders(m.run))):
             resolved = run.resolved()
-            if "task" in resolved.get("ready_made", {}):  # the config does not describe it: what was asked is on record
+            if "task" in resolved.get("ready_made", {}):  # the config does not describe it: use the recorded questions
                 known |= {line["example"]["question"] for line in run.read("rollouts")}
             else:
                 trained.append(experiment_of(run))
@@ -116,12 +116,12 @@ def seen_in_training(
 
 
 def all_seen(config: Evaluation, path: Path, out: Path) -> dict[str, dict[str, int]]:
-    """``seen_in_training`` of every trained method whose training has begun, over the questions that were drawn already."""
+    """``seen_in_training`` of every trained method whose training has started, over the questions drawn so far."""
     drawn = RunFolder(Path(out)).read_json("questions.json") or {}
     questions = draw_questions(config, out, [b for b in config.benchmarks if b in drawn])
-    begun = [
+    started = [
         m
         for m, section in config.methods.items()
         if section.run is not None or (section.train is not None and (Path(out) / "train" / m).exists())
     ]
-    return {m: seen_in_training(config, path, out, m, questions) for m in begun}
+    return {m: seen_in_training(config, path, out, m, questions) for m in started}

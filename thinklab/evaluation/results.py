@@ -1,4 +1,4 @@
-"""From answers on disk to the figures of the table: accuracy, differences, lengths, behaviors. No model is loaded."""
+"""Computes the table from answers on disk: accuracy, differences, lengths, behaviors. No model is loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BINS = 4
 
 @dataclass(frozen=True)
 class Filled:
-    """The answers of one method to one benchmark: those of whole runs only, so that every question has the same number."""
+    """The answers of one method to one benchmark: only those of complete runs, so that every question has the same number."""
 
     method: str
     benchmark: str
@@ -35,7 +35,7 @@ class Filled:
     runs: int
     wanted_runs: int
     behaviors: Mapping[str, tuple[bool | None, ...]] = field(default_factory=dict)
-    """By behavior, whether each line's whole text shows it; None: only a judge could tell, and it gave no verdict."""
+    """By behavior, whether each line's whole text shows it; None: it takes a judge, and the judge gave no verdict."""
 
     def values(self, key: str) -> dict[str, list[float]]:
         """By question, the values of its answers, run by run."""
@@ -67,7 +67,7 @@ class Filled:
         return Rate.of_groups([[bool(v) for v in vs] for vs in self.shows(behavior).values()])
 
     def curve(self) -> list[tuple[int, float, float]]:
-        """(tokens, accuracy had every answer been cut there, mean tokens used by then), from short to long."""
+        """(tokens, accuracy of truncated answers, mean tokens used by then), from short to long."""
         cuts = sorted(map(int, self.lines[0]["correct_at"])) if self.lines else []
         return [
             (
@@ -79,7 +79,7 @@ class Filled:
         ]
 
     def by_length(self) -> list[tuple[float, Rate]]:
-        """(mean tokens, accuracy) of the answers in quarters by length; fewer where lengths coincide."""
+        """(mean tokens, accuracy) of the answers in quarters by length; fewer if lengths coincide."""
         ordered = sorted(self.lines, key=lambda x: x["tokens"])
         parts = [part for part in np.array_split(np.arange(len(ordered)), BINS) if len(part)]
         return [
@@ -101,30 +101,30 @@ class Gap:
     p: float | None
     """Paired permutation test; None for the average."""
     p_all: float | None = None
-    """The same after Holm's correction over every comparison of the table."""
+    """The same after Holm's correction over all comparisons of the table."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that the page shows."""
+    """The complete content of the page."""
 
     config: Evaluation
     cells: Mapping[tuple[str, str], Filled]
     missing: tuple[str, ...]
-    """Cells without a single whole run, as ``METHOD/BENCHMARK``."""
+    """Cells without any complete run, as ``METHOD/BENCHMARK``."""
     questions: Mapping[str, Mapping[str, Any]]
     gaps: Mapping[tuple[str, str], Gap]
     behavior_hashes: Mapping[str, str]
     judge_says: str = ""
-    """What went wrong with the judge's verdicts, and what it has cost, in words."""
+    """Problems with the judge's verdicts, and its cost."""
     judge_failed: str = ""
-    """Why the judge cannot work any more; empty while it can."""
+    """Why the judge failed permanently; empty while it works."""
 
     def of(self, method: str) -> list[Filled]:
         return [c for (m, _), c in self.cells.items() if m == method]
 
     def complete(self, method: str) -> bool:
-        """True when the method has every benchmark, so that its average means something."""
+        """True if the method has every benchmark, so that its average is meaningful."""
         return all((method, b) in self.cells for b in self.config.benchmarks)
 
     def average(self, method: str) -> Estimate | None:
@@ -136,12 +136,12 @@ class Results:
         return eval_stats.ratio(theirs.values("tokens"), ours.values("tokens")) if ours and theirs else None
 
     def behavior_average(self, method: str, behavior: str) -> Estimate | None:
-        """None where a judge gave no verdict on any answer."""
+        """None if the judge gave no verdict on any answer."""
         found = [shown for c in self.of(method) if (shown := c.shows(behavior))]
         return eval_stats.average(found) if found else None
 
     def behavior_gap(self, method: str, behavior: str) -> Estimate | None:
-        """Rate against the reference, averaged over the benchmarks that both have."""
+        """Rate against the reference, averaged over common benchmarks."""
         pairs = [
             (self.cells[self.config.compared_with, b].shows(behavior), self.cells[method, b].shows(behavior))
             for b in self.config.benchmarks
@@ -157,7 +157,7 @@ class Results:
 
     @property
     def not_run(self) -> str:
-        """One line about the cells without a whole run, ``METHOD/*`` where a method has none; empty where all have one."""
+        """One line about the cells without a complete run, ``METHOD/*`` if a method has none; empty if all have one."""
         whole = [m for m in self.config.methods if not self.of(m)]
         named = [*(f"{m}/*" for m in whole), *(cell for cell in self.missing if cell.partition("/")[0] not in whole)]
         return f"Not run yet: {', '.join(named)}." if named else ""
@@ -167,12 +167,12 @@ class Results:
 
 
 def collect(config: Evaluation, out: Path) -> Results:
-    """Read all finished answers; cells that are being written are read as far as whole runs go.
+    """Read all finished answers; of cells in progress, only complete runs.
 
-    A judge is asked about answers without a verdict in ``judge.jsonl``; where all have one it is not even loaded.
+    A judge is called for answers without a verdict in ``judge.jsonl``, and not even loaded if all have one.
 
     Raises:
-        ConfigError: when a behavior needs a judge and the file names none.
+        ConfigError: if a behavior needs a judge and the file has none.
     """
     out = Path(out)
     questions = RunFolder(out).read_json("questions.json") or {}
@@ -200,10 +200,10 @@ def collect(config: Evaluation, out: Path) -> Results:
 
 
 def judged_behaviors(config: Evaluation) -> tuple[list[Behavior], RunJudge | None]:
-    """The behaviors of the file, and who answers for the judge detectors among them.
+    """The behaviors of the file, and the teacher for their judge detectors.
 
     Raises:
-        ConfigError: when a behavior needs a judge and the file names none.
+        ConfigError: if a behavior needs a judge and the file has none.
     """
     behaviors = [load_behavior(name) for name in config.behaviors]
     judge = judge_for(config.judge, behaviors)
@@ -319,14 +319,14 @@ def markdown(results: Results) -> str:
         [*names, "average"],
         {m: [gap_text(results.gaps.get((m, b))) for b in (*names, "average")] for m in compared},
     )
-    begun = [m for m in config.methods if results.of(m)]
+    started = [m for m in config.methods if results.of(m)]
     lines += _section(
         "Tokens per answer:",
         names,
-        {m: [f"{results.cells[m, b].mean_tokens:.0f}" if (m, b) in results.cells else "" for b in names] for m in begun},
+        {m: [f"{results.cells[m, b].mean_tokens:.0f}" if (m, b) in results.cells else "" for b in names] for m in started},
     )
     shown = list(results.behavior_hashes)
-    means = {m: [results.behavior_average(m, b) for b in shown] for m in begun if shown}
+    means = {m: [results.behavior_average(m, b) for b in shown] for m in started if shown}
     lines += _section(
         "Behaviors, % of answers (mean over benchmarks):",
         shown,
@@ -340,7 +340,7 @@ def markdown(results: Results) -> str:
 
 
 def _section(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
-    """Lines of a table with one row per method; none where there is no row."""
+    """Lines of a table with one row per method; none without rows."""
     if not rows:
         return []
     return [

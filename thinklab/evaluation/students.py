@@ -1,4 +1,4 @@
-"""The students of a grid: which there are, and the training runs behind them."""
+"""The students of a grid, and their training runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def silent(*_: Any) -> None:
 
 @dataclass
 class Students:
-    """Loads a student when the first answer needs it, and forgets it when another is needed."""
+    """Loads a student at its first answer, and releases it when another is needed."""
 
     config: Evaluation
     path: Path
@@ -45,17 +45,17 @@ class Students:
                 trained = [str(r.folder) for r in training_runs(self.config, self.path, self.out, method)]
                 self.folders[method] = trained or run_folders(m.run or ())
             key: str | StudentSection = self.folders[method][number % len(self.folders[method])]
-        else:  # without an adapter: one that was never trained changes nothing and costs time
+        else:  # without an adapter: an untrained one has no effect and costs time
             key = (m.student or self.config.student).model_copy(update={"lora": None})
         if key != self.key:
-            self.held = None  # two large students do not fit at once
+            self.held = None  # two large students do not fit into memory
             self.held = trained_student(Path(key)).student if isinstance(key, str) else load_student(key)
             self.key = key
         return self.held
 
 
 def student_kinds(config: Evaluation, path: Path, out: Path, methods: Sequence[str]) -> set[str]:
-    """The kinds of student that these methods will load: Unsloth must be imported before anything else that is heavy."""
+    """The kinds of student that these methods will load: Unsloth must be imported before other heavy modules."""
     kinds = {config.student.kind}
     for method in methods:
         m = config.methods[method]
@@ -70,7 +70,7 @@ def student_kinds(config: Evaluation, path: Path, out: Path, methods: Sequence[s
 
 
 def training_usage(config: Evaluation, path: Path, out: Path) -> dict[str, dict[str, Any]]:
-    """What the training of each trained method used, by ``METHOD, FOLDER``; methods that are not trained yet are left out."""
+    """The usage of each trained method's training, by ``METHOD, FOLDER``; untrained methods are left out."""
     from thinklab.run.usage import usage
 
     found = {}
@@ -106,7 +106,7 @@ def training_runs(config: Evaluation, path: Path, out: Path, method: str) -> lis
 
 
 def train(config: Evaluation, path: Path, out: Path, method: str, say: Say) -> None:
-    """Bring the training runs of a method to their end, one after the other.
+    """Run the unfinished training runs of a method, one after the other.
 
     Raises:
         RunError: when a run fails, with the end of its log, or its folder holds another one.
@@ -115,9 +115,9 @@ def train(config: Evaluation, path: Path, out: Path, method: str, say: Say) -> N
         state = run.state()
         if state == "finished":
             continue
-        say(f"training {method}, seed {run.seed}" + (", going on" if state == "begun" else ""))
+        say(f"training {method}, seed {run.seed}" + (", resuming" if state == "started" else ""))
         with Children() as children:
-            child = children.add(f"training {method}, seed {run.seed},", run.start(resume=state == "begun"), run.log)
+            child = children.add(f"training {method}, seed {run.seed},", run.start(resume=state == "started"), run.log)
             while not children.ended():
                 pass
         if child.failure:

@@ -45,11 +45,11 @@ def build(
     """Load and wire everything; nothing is sampled yet.
 
     Args:
-        parts: objects in place of what ``config`` would load.
-        audience: who hears of the run while it trains.
+        parts: objects that replace what ``config`` would load. audience: listeners during
+        training.
 
     Raises:
-        ThinklabError: when any part cannot be used; a new run folder exists only when all parts could.
+        ThinklabError: if any part is invalid; a new run folder is created only if all parts are valid.
     """
     refuse_several_processes()
     cpu_allocator.tune()
@@ -62,11 +62,11 @@ def build(
     check_parts(parts)
     reporting.check_installed(config)
     behaviors = load_behaviors(config, parts, there)
-    for k, behavior in enumerate(behaviors):  # records, rates and bonuses go by the name
+    for k, behavior in enumerate(behaviors):  # records, rates, and bonuses are keyed by name
         if any(behavior.name == other.name for other in behaviors[:k]):
             raise ConfigError(
-                f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, "
-                "with its weight, or give one another name"
+                f"behaviors: two of them are named {behavior.name!r} ({config.behaviors[k].name}); list each once, with its "
+                "weight, or rename one"
             )
     check_config(config, behaviors, parts.judge or parts.run_judge)
     task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
@@ -86,7 +86,7 @@ def build(
 
     if teacher is not None:
         check_teacher(teacher)
-    trained = behaviors  # with a judge that is asked about rollouts only where the config wants that
+    trained = behaviors  # with a judge that is called for rollouts only if the config says so
     if judge is not None:
         judge.check()
         behaviors = [b.with_judge(judge) if b.needs_judge else b for b in behaviors]
@@ -123,11 +123,11 @@ def build(
     if resume:
         check_same(run, config, behaviors)
         if spent := run.read_json("teacher.json"):
-            restore(teacher, spent)  # a cap holds over both parts of the run
+            restore(teacher, spent)  # a cap covers both parts of the run
     if judge is not None and parts.run_judge is None:
         judge.attach(run)
     args = grpo_config(config, run.checkpoints)
-    args.chat_template_kwargs = dict(student.chat_template_kwargs)  # also of a student that came ready-made
+    args.chat_template_kwargs = dict(student.chat_template_kwargs)  # also of a ready-made student
     trainer = ExperimentTrainer(
         model=student.model,
         processing_class=student.tokenizer,
@@ -148,14 +148,14 @@ def build(
     )
     guards = Guards(config, student, run, audience.say) if config.guards.action != "off" else None
     fits = None
-    if longest_batch.wanted(config) and config.baseline is None:  # a baseline never runs the batch that it would try
+    if longest_batch.wanted(config) and config.baseline is None:  # a baseline never runs the batch that this would test
         try:
             fits = longest_batch.try_longest_batch(trainer, config)
         except TrainingError:
             if not resume:
                 run.config_file.unlink()  # so that the corrected command can use the same folder
             raise
-    trainer.remove_callback(PrinterCallback)  # metrics.jsonl and the progress line take its place
+    trainer.remove_callback(PrinterCallback)  # metrics.jsonl and the progress line replace it
     session = Session(
         config=config,
         run=run,
@@ -188,11 +188,11 @@ def load_behaviors(config: Experiment, parts: ReadyMade, there: Mapping[str, Any
     """The behaviors of ``config`` in order, ready-made ones from ``parts``.
 
     Args:
-        there: the ``config.yaml`` of a run that goes on; empty for a new one.
+        there: the ``config.yaml`` of a resumed run; empty for a new one.
 
     Raises:
         BehaviorError: when one cannot be loaded.
-        RunError: when the run was begun with a ready-made one that ``parts`` lacks and that no file or shipped name equals.
+        RunError: if the run was started with a ready-made one that is not in ``parts`` and equals no file or shipped behavior.
     """
     ready = there.get("ready_made", {}).get("behaviors", "").split(", ")
     found: list[Behavior] = []
@@ -205,27 +205,27 @@ def load_behaviors(config: Experiment, parts: ReadyMade, there: Mapping[str, Any
                 raise
         if name in ready and (behavior is None or there["behaviors"].get(name) != behavior.hash):
             raise RunError(
-                f"the run was begun with a ready-made behavior {name!r}, an object from Python, and "
-                f"{'there is none of that name now' if behavior is None else 'the one of that name is another'}; pass "
+                f"the run was started with a ready-made behavior {name!r}, an object from Python, and "
+                f"{'it is missing now' if behavior is None else 'the current one of that name differs'}; pass "
                 f"it again: thinklab.probe(RUN, behaviors=[...]) or Lab(out=RUN, behaviors=[...])"
             )
-        assert behavior is not None, "one that is missing was refused"
+        assert behavior is not None, "a missing one was rejected"
         found.append(behavior)
     return found
 
 
 def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]) -> None:
-    """A run can only be continued with what it was begun with. More steps are allowed where the learning rate is constant, and
-    other caps of the teacher and the judge always: what they have spent so far counts toward the new ones.
+    """A run can only be resumed with its original config. More steps are allowed if the learning rate is constant, and other
+    caps of the teacher and the judge always: the cost so far counts toward the new caps.
 
     Raises:
         RunError: with every key that differs.
     """
-    longer = config.train.decay == "constant" and config.baseline is None  # a baseline's texts hang on the number of steps
+    longer = config.train.decay == "constant" and config.baseline is None  # a baseline's texts depend on the number of steps
     free = ("threads", "checkpoint_every", "longest_batch_first", "report_to", *(("steps",) if longer else ()))
     then, now = run.resolved(), config.model_dump(mode="json")
-    begun = experiment_of(run).model_dump(mode="json")  # with the defaults that came later
-    changed = differences(begun, now)
+    started = experiment_of(run).model_dump(mode="json")  # with defaults added later
+    changed = differences(started, now)
     caps = ("cap_usd", "cap_tokens", "cap_calls", "on_cap")
     allowed = (
         "name",
@@ -239,9 +239,9 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
         f"{key}={old!r}, not {new!r}" for key, old, new in changed if key not in allowed and key.split(".")[0] not in allowed
     ]:
         raise RunError(
-            f"{run.path} was begun with another config: {'; '.join(other)}. `thinklab train --resume {run.path}` (in "
-            f"Python: Lab(out={str(run.path)!r})) goes on with that one; for anything else start a new run"
+            f"{run.path} was started with a different config: {'; '.join(other)}. `thinklab train --resume {run.path}` (in "
+            f"Python: Lab(out={str(run.path)!r})) resumes with the original; for anything else start a new run"
         )
     for behavior in behaviors:
         if then["behaviors"].get(behavior.name) != behavior.hash:
-            raise RunError(f"the behavior {behavior.name!r} has changed since {run.path} was begun; start a new run instead")
+            raise RunError(f"the behavior {behavior.name!r} has changed since {run.path} was started; start a new run instead")

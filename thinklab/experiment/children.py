@@ -1,4 +1,4 @@
-"""Child processes that train: start one, watch several, stop them in order, and quote the log of one that failed.
+"""Child processes that train: start one, watch several, stop them cleanly, and quote the log of a failed one.
 
     with Children() as children:
         children.add("aas, seed 0", spawn(command, log), log)
@@ -6,8 +6,8 @@
             for child in children.ended():
                 ...
 
-A child has a session of its own, so Ctrl-C in the terminal does not reach it: leaving the block hands the stop on, once. The
-child then finishes the generation at work and saves.
+A child has its own session, so Ctrl-C in the terminal does not reach it: leaving the block forwards the stop once. The child
+then finishes the current generation and saves.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ POLL_S = 0.2
 
 
 class Process(Protocol):
-    """The part of ``subprocess.Popen`` that is used here."""
+    """The used subset of ``subprocess.Popen``."""
 
     @property
     def pid(self) -> int: ...
@@ -41,10 +41,10 @@ class Process(Protocol):
 
 
 def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start ``command``; both of its output streams go to the end of ``log``.
+    """Start ``command``; both output streams are appended to ``log``.
 
     Args:
-        environment: variables to set beside those of this process.
+        environment: variables to set in addition to those of this process.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as output:
@@ -65,35 +65,35 @@ def last_words(log: Path) -> str:
 
 @dataclass
 class Child:
-    """A process by the name that a person knows it by."""
+    """A process with a display name."""
 
     name: str
     process: Process
     log: Path
-    begun: float = field(default_factory=time.perf_counter)
+    started: float = field(default_factory=time.perf_counter)
 
     @property
     def code(self) -> int | None:
-        """The exit code; None while it works."""
+        """The exit code; None while it runs."""
         return self.process.poll()
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
-        return time.perf_counter() - self.begun
+        """Seconds since it started."""
+        return time.perf_counter() - self.started
 
     @property
     def failure(self) -> str:
-        """How it failed, in words, with the end of its log; empty when it did not."""
+        """How it failed, with the end of its log; empty if it did not fail."""
         return f"{self.name} ended with exit code {self.code}: {last_words(self.log)}" if self.code else ""
 
 
 class Children:
-    """The child processes of a ``with`` block: those that still work when the block is left are stopped.
+    """The child processes of a ``with`` block: those still running when the block is left are stopped.
 
     Args:
-        patience_s: a child that was told to stop gets this long to save, then it is killed; None: as long as it takes.
-        stopping: called with the number of children that are stopped, before the wait.
+        patience_s: how long a stopped child may take to save before it is killed; None: no limit.
+        stopping: called with the number of stopped children, before the wait.
     """
 
     def __init__(self, patience_s: float | None = None, stopping: Callable[[int], None] = lambda number: None):
@@ -122,7 +122,7 @@ class Children:
 
 
 def stop(processes: Sequence[Process], patience_s: float | None = None) -> None:
-    """Let each finish the generation at work and save; a second signal to this process ends them and it at once."""
+    """Let each finish the current generation and save; a second signal to this process ends all of them at once."""
     working = [process for process in processes if process.poll() is None]
 
     def kill() -> None:

@@ -1,6 +1,6 @@
-"""What is here, what a run would use, and what to do about each problem. ``thinklab doctor`` prints it.
+"""What is installed, what a run would use, and how to fix each problem. ``thinklab doctor`` prints it.
 
-With a config or a profile everything is built as for a run, in a folder that is thrown away: behaviors, task, teacher,
+With a config or a profile, everything is built as for a run, in a temporary folder: behaviors, task, teacher,
 student, trainer, and the longest possible batch forward and backward; then a short probe counts tokens per second.
 """
 
@@ -28,7 +28,7 @@ from thinklab.experiment import sampling_choice
 PROBE_S = 20.0
 PROBE_TOKENS = 128
 LOW_DISK = 5 * 2**30
-OLDEST = (7, 0)  # compute capability that bitsandbytes' 4-bit kernels and Unsloth ask for
+OLDEST = (7, 0)  # compute capability required by bitsandbytes' 4-bit kernels and Unsloth
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class DoctorFinding:
 
 
 def examine(config: Experiment | None = None, quick: bool = False) -> Iterator[DoctorFinding]:
-    """Every finding, as soon as it is known.
+    """Yields every finding as soon as it is known.
 
     Args:
-        config: what is to be run; None looks at the machine and at the embedded student.
-        quick: build and probe nothing.
+        config: the experiment; None checks the machine and the embedded student. quick: build and probe
+        nothing.
     """
     yield from _packages(config)
     yield from _machine()
@@ -62,11 +62,11 @@ def examine(config: Experiment | None = None, quick: bool = False) -> Iterator[D
         yield from _try(config)
 
 
-# ---- what is here ------------------------------------------------------------------------------------------------
+# ---- what is installed ------------------------------------------------------------------------------------------------
 
 
 def _packages(config: Experiment | None) -> Iterator[DoctorFinding]:
-    """Installed versions against the pins that thinklab itself declares."""
+    """Compares installed versions with the pins that thinklab declares."""
     extras = {""} | ({"unsloth"} if config is not None and config.student.kind == "unsloth" else set())
     fine = []
     for line in metadata.requires("thinklab") or []:
@@ -95,8 +95,8 @@ def _packages(config: Experiment | None) -> Iterator[DoctorFinding]:
     if config is not None and (config.student.fast_inference or config.train.vllm) and not _installed("vllm"):
         yield DoctorFinding(
             "problem",
-            "sampling with vLLM is asked for and vllm is not installed",
-            "pip install 'thinklab[vllm]', or leave train.vllm and student.fast_inference out",
+            "the config samples with vLLM, but vllm is not installed",
+            "pip install 'thinklab[vllm]', or remove train.vllm and student.fast_inference",
         )
 
 
@@ -112,7 +112,9 @@ def _machine() -> Iterator[DoctorFinding]:
                 f"CUDA {torch.version.cuda}",
             )
             if free < 0.8 * total:
-                yield DoctorFinding("note", f"{_gb(total - free)} of GPU {index} are taken already", "nvidia-smi shows by what")
+                yield DoctorFinding(
+                    "note", f"{_gb(total - free)} of GPU {index} are already in use", "nvidia-smi shows by which process"
+                )
         from thinklab.config.devices import unused
 
         if told := unused():
@@ -129,11 +131,11 @@ def _machine() -> Iterator[DoctorFinding]:
         yield DoctorFinding(
             "note",
             f"no GPU: {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads, {_gb(_memory())} of memory free",
-            "the embedded student and models of some 100 million weights train here; larger ones need a GPU",
+            "the embedded student and models of about 100 million parameters can train here; larger ones need a GPU",
         )
     free = shutil.disk_usage(".").free
     if free < LOW_DISK:
-        yield DoctorFinding("note", f"{_gb(free)} of disk are left here", "checkpoints and model downloads may not fit")
+        yield DoctorFinding("note", f"{_gb(free)} of disk space are left here", "checkpoints and model downloads may not fit")
 
 
 def has_bf16() -> bool:
@@ -174,34 +176,36 @@ def _student(config: Experiment) -> Iterator[DoctorFinding]:
             "problem", "student.dtype is bfloat16, which this GPU does not have", "student.dtype=auto, which is float16 here"
         )
     if s.dtype == "float16" and not cuda and s.kind == "transformers":
-        yield DoctorFinding("problem", "student.dtype is float16, with which a CPU cannot train", "student.dtype=auto")
+        yield DoctorFinding(
+            "problem", "student.dtype is float16, which does not work for training on a CPU", "student.dtype=auto"
+        )
     if s.kind in ("transformers", "unsloth"):
         yield from _model_path(s.path)
 
 
 def _model_path(path: str | None) -> Iterator[DoctorFinding]:
     if path is None:
-        yield DoctorFinding("problem", "student.path is missing", "name a folder with a Hugging Face model, or a hub id")
+        yield DoctorFinding("problem", "student.path is missing", "set it to a folder with a Hugging Face model, or a hub id")
         return
     folder = Path(path).expanduser()
     if folder.exists() or path.startswith((".", "/", "~")):
         if not (folder / "config.json").exists():
-            yield DoctorFinding("problem", f"there is no model in {path}", "name a folder with a config.json in it, or a hub id")
+            yield DoctorFinding("problem", f"there is no model in {path}", "set it to a folder with a config.json, or a hub id")
         return
     from huggingface_hub import constants, try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(path, "config.json"), str):
-        yield DoctorFinding("ok", f"{path} has been downloaded before")
+        yield DoctorFinding("ok", f"{path} is already downloaded")
     elif constants.HF_HUB_OFFLINE:
         yield DoctorFinding(
-            "problem", f"{path} has not been downloaded, and HF_HUB_OFFLINE forbids it", "unset it, or name a local folder"
+            "problem", f"{path} is not downloaded, and HF_HUB_OFFLINE prevents the download", "unset it, or use a local folder"
         )
     else:
         yield DoctorFinding("note", f"{path} will be downloaded from the hub at the first run")
 
 
 def used(config: Experiment) -> Iterator[DoctorFinding]:
-    """The choices that follow from ``config`` and this machine."""
+    """The settings that follow from ``config`` and this machine."""
     from thinklab.config.devices import default_dtype
 
     config = sampling_choice.best(config)
@@ -217,14 +221,14 @@ def used(config: Experiment) -> Iterator[DoctorFinding]:
     yield DoctorFinding(
         "ok",
         f"a run would use {weights}, {lora}; {sampling}; {t.questions} questions x {t.samples} answers, "
-        f"{micro} rollouts at once x {per_step // micro} accumulated; at most {t.max_prompt_tokens} + "
+        f"{micro} rollouts per forward pass x {per_step // micro} accumulated; at most {t.max_prompt_tokens} + "
         f"{t.max_completion_tokens} + {config.guidance.max_tokens} tokens (prompt, answer, guidance)",
     )
     if faster:
         yield DoctorFinding("note", f"sampling is by {sampling}", faster)
 
 
-# ---- trying it ---------------------------------------------------------------------------------------------------
+# ---- building it ---------------------------------------------------------------------------------------------------
 
 
 def _try(config: Experiment | None) -> Iterator[DoctorFinding]:
@@ -255,7 +259,7 @@ def _try(config: Experiment | None) -> Iterator[DoctorFinding]:
 
 
 def speed(student, prompt: list[int], rows: int, limit: int, seconds: float = PROBE_S) -> str:
-    """Samples for at most about ``seconds`` and says how fast it went."""
+    """Samples for at most about ``seconds`` and reports the speed."""
     sampler = student.sampler(limit)
     sampler(student.model, [prompt], rows, 0)  # the first call loads kernels
     tokens, seed, began = 0, 0, time.perf_counter()

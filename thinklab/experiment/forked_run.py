@@ -1,7 +1,7 @@
-"""One run in a process forked from a server that has the libraries loaded already.
+"""One run in a process forked from a server that has already loaded the libraries.
 
-Loading torch, transformers, trl and peft costs some 8 seconds of processor time, as much as twenty steps of the embedded
-student. Only where there is no GPU: CUDA does not survive a fork, and whether a library touched it on import cannot be known.
+Loading torch, transformers, trl, and peft takes about 8 CPU seconds, as much as twenty steps of the embedded
+student. Only without a GPU: CUDA does not survive a fork, and it is unknown whether a library initialized it on import.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class ForkedRun:
 
 
 def _train(file: Path, overrides: Sequence[str], folder: Path, resume: bool, log: str) -> None:
-    _to_file(log)  # until the process ends, so that a traceback lands there too
-    os.setsid()  # Ctrl-C in the terminal is for the parent, which hands it on once; a second signal would end this at once
+    _to_file(log)  # until the process ends, so that a traceback also goes there
+    os.setsid()  # Ctrl-C in the terminal is for the parent, which forwards it once; a second signal would end this at once
     sys.exit(train_here(file, overrides, folder, resume))
 
 
 def _to_file(path: str) -> None:
-    """Send both standard streams, C code's included, to the end of ``path``."""
+    """Append both standard streams, including those of C code, to ``path``."""
     sys.stdout.flush(), sys.stderr.flush()
     with open(path, "ab") as file:
         os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
@@ -66,7 +66,7 @@ def _to_file(path: str) -> None:
 
 @contextmanager
 def silence():
-    """Nothing that is written to the standard streams within is seen."""
+    """Suppresses output to the standard streams inside the block."""
     kept = os.dup(1), os.dup(2)
     _to_file(os.devnull)
     try:

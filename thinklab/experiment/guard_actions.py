@@ -1,4 +1,4 @@
-"""The guards at work inside a run: measures what ``guards.Watch`` needs, records alarms, and acts on a collapse."""
+"""Runs the guards inside a training run: measures what ``guards.Watch`` needs, records alarms, and acts on a collapse."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ class Guards:
 
     def __post_init__(self) -> None:
         self.forget()
-        # Kept now, before a checkpoint is loaded: without an adapter the weights as they are now are the base.
+        # Kept now, before a checkpoint is loaded: without an adapter, the current weights are the base.
         self.retention = Retention.of(self.student) if self.config.guards.kl_every else None
         self.save_wanted = False
-        """A collapse was seen for the first time: the state is to be saved while it is early."""
+        """A first sign of collapse was seen: save the state early."""
         self._saved = False
         self._lowered = -WINDOW
         """Step at which the learning rate was lowered last."""
         self._print = 0.0
 
     def forget(self) -> None:
-        """As before the first step; ``remember`` reads what a resumed run did."""
+        """Initial state; ``remember`` restores that of a resumed run."""
         train = self.config.train
         self.watch = Watch(self.config.guards, self.config.loss.method, train.learning_rate, train.questions)
         self.stopped = ""
-        """Why the run should end, in words."""
+        """Why the run should end."""
 
     def remember(self, lines: Iterable[Mapping[str, Any]], probes: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Read what a resumed run did before; its alarms were raised then and are not raised again."""
+        """Read the history of a resumed run; its earlier alarms are not raised again."""
         for line in sorted([*lines, *probes], key=lambda x: x["step"]):
             alarms = (self.watch.see_probe if "decoding" in line else self.watch.see)(line)
             self._saved |= any(a.kind == "collapse" for a in alarms)
 
     def check_start(self, task: Task, example: Example) -> None:
-        """What can be seen before the first step: a chat template that adds nothing, and nothing to train."""
+        """Problems that are visible before the first step: a chat template without effect, and no trainable weights."""
         messages = task.prompt(example)
         plain = self.student.tokenizer(messages[-1]["content"], add_special_tokens=False)["input_ids"]
         if list(self.student.encode(messages)) == list(plain):
@@ -67,9 +67,9 @@ class Guards:
                         0,
                         "silent",
                         "chat-template",
-                        "the prompt with the chat template is the bare question",
+                        "the chat template leaves the question unchanged",
                         "the tokenizer's chat template is empty or does not use the messages",
-                        "load an instruct model, or put its chat_template.jinja beside tokenizer.json",
+                        "load an instruct model, or put its chat_template.jinja next to tokenizer.json",
                     )
                 ]
             )
@@ -88,11 +88,11 @@ class Guards:
             )
 
     def begin(self) -> None:
-        """The weights as they are when training begins: fresh, or as a checkpoint left them."""
+        """The weights at the start of training: initial ones, or those of a checkpoint."""
         self._print = fingerprint(self.student.model)
 
     def measure(self, step: int) -> dict[str, Any]:
-        """``neutral_kl`` (when its turn has come) and ``weights_changed`` for the metrics line of this step."""
+        """``neutral_kl`` (when due) and ``weights_changed`` for the metrics line of this step."""
         found: dict[str, Any] = {}
         every = self.config.guards.kl_every
         if self.retention is not None and every and step % every == 0:
@@ -109,8 +109,8 @@ class Guards:
         return self._raise(self.watch.see_probe(line))
 
     def act(self, alarms: Iterable[Alarm], optimizer: Any = None, scheduler: Any = None) -> None:
-        """At the first collapse: ask for a checkpoint. ``stop``: set ``stopped``. ``lower``: multiply the learning rate, now and
-        for the rest of its schedule, once for all signs that come within ``WINDOW`` steps."""
+        """At the first collapse: ask for a checkpoint. ``stop``: set ``stopped``. ``lower``: multiply the learning rate, for
+        the rest of its schedule, once for all signs within ``WINDOW`` steps."""
         collapse = [a for a in alarms if a.kind == "collapse"]
         if collapse and not self._saved:
             self._saved = self.save_wanted = True
@@ -140,8 +140,8 @@ class Guards:
 
 @torch.no_grad()
 def fingerprint(model: torch.nn.Module) -> float:
-    """A number that changes when a few of the trained tensors do: those in the middle, because LoRA's A alone moves at first
-    where B is 0 and the last layers' B moves first."""
+    """A checksum of a few trained tensors: those in the middle of the
+    model."""
     trained = [p for p in model.parameters() if p.requires_grad]
     step = max(1, len(trained) // SAMPLED_TENSORS)
     chosen = [*trained[::step], *trained[1::step]]

@@ -1,13 +1,13 @@
-"""Guards: watch a run's own figures and say early, and in words, when it is going wrong.
+"""Guards: watch a run's metrics and warn early when it is going wrong.
 
 Three kinds of alarm. *Collapse*: the student is being destroyed (KL to its base on neutral text, entropy, answers that no
-longer end, accuracy). *Cap*: more guidance or longer answers than the config allows. *Silent nothing*: the run goes on and
-nothing happens (all rewards equal, no guidance accepted, loss exactly 0, weights that do not move, a chat template that adds
+longer end, accuracy). *Cap*: more guidance or longer answers than the config allows. *No effect*: the run continues but
+nothing changes (all rewards equal, no guidance accepted, loss exactly 0, weights that do not move, a chat template that adds
 nothing).
 
-``Watch`` is a pure function of the lines of ``metrics.jsonl`` and ``probes.jsonl``: feed it the lines of an old run and it
-says what it would have said then; that is also how a resumed run gets its memory back. Acting on an alarm (save and
-stop, or lower the learning rate) is ``guard_callback``'s business.
+``Watch`` is a pure function of the lines of ``metrics.jsonl`` and ``probes.jsonl``: given the lines of an old run, it raises
+the same alarms; that is also how a resumed run restores its state. Acting on an alarm (save and
+stop, or lower the learning rate) is done in ``guard_actions``.
 
 Where the limits come from: of the embedded student's runs, healthy ones stayed below a KL of 0.003 nats a token for all of
 60 steps and rose by at most 0.00016 a step; at ten times the learning rate it rose by 0.0005 in step 4, one step before
@@ -29,14 +29,14 @@ SETTLE = 3
 """The first steps are the baseline and raise no alarm about entropy: warm-up barely moves the weights there."""
 WINDOW = 5
 GROWTH = 1.5
-"""A pace counts only while KL grows by this factor from one measurement to the next: a collapse runs away. Of the 20 healthy runs
-in docs/measurements/six-losses.md the pace alone called 9 sick, with this factor 2. The price: of 15 runs whose accuracy halved
-one is called in that very step and not 7 steps before (docs/measurements/guards.md)."""
+"""A pace counts only while KL grows by this factor between measurements, because a collapse accelerates. Of the 20 healthy runs
+in docs/measurements/six-losses.md the pace alone flagged 9 as unhealthy, with this factor 2. The trade-off: of 15 runs whose
+accuracy halved, one is flagged in that step instead of 7 steps earlier (docs/measurements/guards.md)."""
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """One thing that is going wrong."""
+    """One warning about a run."""
 
     step: int
     kind: Literal["collapse", "cap", "silent"]
@@ -55,15 +55,15 @@ class Alarm:
 
 @dataclass
 class Watch:
-    """Reads one line per step and raises each alarm once, until its sign has gone away and come back."""
+    """Reads one line per step and raises each alarm once, until its sign disappears and returns."""
 
     limits: GuardSection
     method: str = "aas"
     learning_rate: float = 1e-3
     questions: int = 12
-    """Questions a step, from which the noise of accuracy on rollouts is known: plain GRPO on 12 swings by .2 without any harm."""
+    """Questions per step, which determine the noise of the accuracy on rollouts: with 12 questions, healthy plain GRPO varies by .2."""
     active: set[str] = field(default_factory=set)
-    """Signs that were there at the last line."""
+    """Signs present at the last line."""
     _lines: deque = field(default_factory=lambda: deque(maxlen=2 * WINDOW))
     _entropy: list[float] = field(default_factory=list)
     _length: list[float] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Watch:
     _best_accuracy: float = 0.0
     _best_held_out: Mapping[str, float] | None = None
     _runs: dict[str, int] = field(default_factory=dict)
-    """How many steps in a row each silent sign has been there."""
+    """Number of consecutive steps of each no-effect sign."""
 
     def see(self, line: Mapping[str, Any]) -> list[Alarm]:
         """Alarms of one line of ``metrics.jsonl``, new ones only."""
@@ -91,7 +91,7 @@ class Watch:
                     line["step"],
                     "held-out",
                     f"accuracy on held-out questions fell from {best['value']:.2f} to "
-                    f"{rate['value']:.2f}, and their 95 % intervals lie apart",
+                    f"{rate['value']:.2f}, and their 95 % intervals do not overlap",
                 )
             )
         others = {s for s in self.active if s != "held-out"}
@@ -108,7 +108,7 @@ class Watch:
         step, found = line["step"], []
         if (kl := line.get("neutral_kl")) is not None and kl > self.limits.kl:
             found.append(
-                self._alarm(step, "kl", f"KL to the base on neutral text is {kl:.3f} nats a token (limit {self.limits.kl:g})")
+                self._alarm(step, "kl", f"KL to the base on neutral text is {kl:.3f} nats per token (limit {self.limits.kl:g})")
             )
         elif kl is not None and (before := self._last_kl) is not None:
             pace = (kl - before[1]) / max(1, step - before[0])
@@ -117,8 +117,8 @@ class Watch:
                     self._alarm(
                         step,
                         "kl-pace",
-                        f"KL to the base on neutral text rises by {pace:.1e} nats a token each step (now "
-                        f"{kl:.1e}): at this pace it passes {self.limits.kl:g} within {self.limits.kl_horizon} steps",
+                        f"KL to the base on neutral text rises by {pace:.1e} nats per token in each step (now "
+                        f"{kl:.1e}): at this rate it exceeds {self.limits.kl:g} within {self.limits.kl_horizon} steps",
                     )
                 )
         if kl is not None:
@@ -132,7 +132,7 @@ class Watch:
                         step,
                         "entropy",
                         f"the entropy of the student's own tokens is {entropy:.2f} nats, "
-                        f"{entropy / max(usual, 1e-9):.1f} times what it was at the start",
+                        f"{entropy / max(usual, 1e-9):.1f} times the initial value",
                     )
                 )
             self._entropy.append(entropy)
@@ -146,8 +146,8 @@ class Watch:
                 self._alarm(
                     step,
                     "unfinished",
-                    f"only {line['finished']:.0%} of the answers end by themselves, "
-                    f"{fmean(ended[-WINDOW:]):.0%} did in the steps before",
+                    f"only {line['finished']:.0%} of the answers end with EOS, compared with "
+                    f"{fmean(ended[-WINDOW:]):.0%} in the steps before",
                 )
             )
         recent = [x["own/accuracy"] for x in list(self._lines)[-WINDOW:] if "own/accuracy" in x]
@@ -171,23 +171,23 @@ class Watch:
         return Alarm(step, "collapse", sign, seen, *self._why())
 
     def _why(self) -> tuple[str, str]:
-        """The likely cause of a collapse, from what is known about this run."""
+        """The likely cause of a collapse, given this run's config and metrics."""
         line = self._lines[-1] if self._lines else {}
         if self.method == "authors":
             return (
-                "the loss 'authors': with c = -c_max the weight of a teacher token blows up near pi = c_max, and masked tokens "
-                "are "
-                "pushed down all the same",
+                "the loss 'authors': with c = -c_max the weight of a teacher token diverges near pi = c_max, and masked tokens "
+                "still get a negative "
+                "gradient",
                 "use loss.method=aas, where c has the sign of the advantage and masked means no gradient",
             )
         if self.method == "sft" and line.get("guided_fraction", 0) > 0:
             return (
-                "imitation of the guided texts alone: nothing rewards what the student could do before",
+                "pure imitation of the guided texts: nothing preserves the student's earlier abilities",
                 "use fewer steps or a lower train.learning_rate, or loss.method=aas",
             )
         if line.get("guidance/accuracy_after", 1.0) < line.get("guidance/accuracy_before", 0.0):
             return (
-                "the teacher makes right answers wrong",
+                "the teacher turns right answers wrong",
                 "read the last guided rollouts; lower guidance.gamma or change the teacher",
             )
         if line.get("finished", 1.0) < 0.5:
@@ -213,8 +213,8 @@ class Watch:
                     "cap",
                     "guided",
                     f"{share:.0%} of the rollouts were guided, more than guards.guided_share={cap:g}",
-                    "guidance.gamma is high: the student hardly learns from its own answers, and their advantages are taken "
-                    "against the teacher's",
+                    "guidance.gamma is high: the student hardly learns from its own answers, whose advantages are relative to "
+                    "the guided ones",
                     "lower guidance.gamma, or let it fade out with guidance.schedule",
                 )
             )
@@ -227,8 +227,8 @@ class Watch:
                         step,
                         "cap",
                         "length",
-                        f"answers have {length:.0f} tokens on average, {length / usual:.1f} times what they had at the start",
-                        "the student goes on after it has answered, or repeats itself",
+                        f"answers have {length:.0f} tokens on average, {length / usual:.1f} times their initial length",
+                        "the student continues after its answer, or repeats itself",
                         "read the last lines of rollouts.jsonl; lower train.max_completion_tokens, or end guidance earlier "
                         "(guidance.schedule)",
                     )
@@ -236,7 +236,7 @@ class Watch:
             self._length.append(length)
         return found
 
-    # ---- silent nothing
+    # ---- no effect
 
     def _silent(self, line: Mapping[str, Any]) -> list[Alarm]:
         k, step, found = self.limits.patience, line["step"], []
@@ -245,9 +245,9 @@ class Watch:
             self._runs[sign] = self._runs.get(sign, 0) + 1 if there else 0
             return self._runs[sign] >= k
 
-        if self.method == "sft":  # imitation asks for no reward; it has nothing to do where nobody was guided
+        if self.method == "sft":  # imitation needs no reward; it has no effect without guided rollouts
             equal, idle = False, line.get("guided_fraction") == 0.0
-        else:  # runs of before this figure was recorded have the share of advantages that are exactly 0
+        else:  # older runs without this metric have the share of advantages that are exactly 0
             equal = idle = line.get("equal_rewards_fraction", line.get("zero_advantage_fraction")) == 1.0
         if lasting("equal-rewards", equal):
             found.append(
@@ -293,22 +293,22 @@ def _why_equal(line: Mapping[str, Any]) -> tuple[str, str]:
     right = line.get("own/accuracy", 0.0)
     if right > 0.95:
         return (
-            "the student answers all of these questions right: there is nothing left to learn from them",
-            "stop here, or take harder questions",
+            "the student answers all of these questions correctly: there is nothing left to learn from them",
+            "stop here, or use harder questions",
         )
     if line.get("finished", 1.0) < 0.5:
         return (
-            "most answers are cut off before they end, and an answer that does not end earns nothing",
+            "most answers are truncated, and an unfinished answer earns no reward",
             "raise train.max_completion_tokens, or set reward.require_finished=false",
         )
     if right < 0.05:
         return (
-            "no answer is ever right: the questions are too hard, or the verifier cannot read the answers (no \\boxed{})",
-            "read some lines of rollouts.jsonl; take easier questions or say in the task's instruction how to write the answer",
+            "no answer is right: the questions are too hard, or the verifier cannot parse the answers (no \\boxed{})",
+            "read some lines of rollouts.jsonl; use easier questions, or specify the answer format in the task's instruction",
         )
     return (
         "each question is either always right or always wrong",
-        "raise train.samples, or take questions of middling difficulty",
+        "raise train.samples, or use questions of medium difficulty",
     )
 
 
@@ -316,14 +316,14 @@ def _why_unguided(line: Mapping[str, Any]) -> tuple[str, str]:
     reasons = {key.removeprefix("rejected/"): value for key, value in line.items() if key.startswith("rejected/")}
     if reasons:
         reason = max(reasons, key=reasons.__getitem__)
-        mend = {
+        fix = {
             "does-not-fit": "raise guidance.max_tokens",
             "prompt-too-long": "lower teacher.max_tokens, so that prompt and reply fit into the teacher's positions",
-            "mute": "the teacher has nothing to say; check its rule or prompt",
+            "mute": "the teacher does not reply; check its rule or prompt",
             "cap": "a cost cap was reached; raise it or end the run",
             "constraint": "run `thinklab behaviors test` on the behavior's file",
-        }.get(reason, "read the field 'guidance' in rollouts.jsonl, which holds the replies verbatim")
-        return f"every reply was rejected, mostly as {reason!r}", mend
+        }.get(reason, "read the field 'guidance' in rollouts.jsonl, which contains the replies verbatim")
+        return f"every reply was rejected, mostly as {reason!r}", fix
     if line.get("finished", 1.0) < 0.2:
-        return ("no answer ends by itself, and only finished answers are guided", "raise train.max_completion_tokens")
+        return ("no answer ends with EOS, and only finished answers are guided", "raise train.max_completion_tokens")
     return ("no rollout was eligible", "check guidance.gamma against train.samples, and guidance.skip_if_shown")

@@ -1,13 +1,13 @@
-"""The longest possible batch first: memory fails in the first minute, with advice, and not when the first long sample comes.
+"""Runs the longest possible batch first: an out-of-memory error comes in the first minute, with advice, and not at the first long sample.
 
 Two stages, each as large as the config allows: the cache of the largest batch of answers, and one micro-batch of the
-longest prompts, answers and guidance forward and backward, beside the optimizer's states. Nothing stays: weights,
-gradients, modes, random states and metrics are afterward what they were (tests/experiment/test_longest_batch.py,
+longest prompts, answers and guidance forward and backward, in addition to the optimizer's states. Everything is restored
+afterward: weights, gradients, modes, random states, and metrics (tests/experiment/test_longest_batch.py,
 tests/unsloth/test_emulated_model.py).
 
-An Unsloth student's batch of answers is really generated, token by token, because its cache cannot be filled in another way.
+An Unsloth student's batch of answers is actually generated, token by token, because its cache cannot be filled otherwise.
 
-Left out: vLLM's own generation, whose memory is its own to plan, and a teacher on the same GPU.
+Left out: vLLM's generation, which manages its own memory, and a teacher on the same GPU.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from thinklab.trainer import ThinkTuningTrainer
 
 _TORCH = set(vars(torch.nn.Module())) - {"training"}
 BLOCK = 64
-"""Tokens by which the cache grows at once: quicker than one by one, and little more memory."""
+"""Tokens per cache extension: faster than one by one, with little more memory."""
 
 
 @dataclass(frozen=True)
 class LongestBatch:
-    """What the longest batch took."""
+    """Resources used by the longest batch."""
 
     rows: int
     """Rollouts in the micro-batch."""
@@ -42,7 +42,7 @@ class LongestBatch:
     """Tokens in each of them: prompt, answer and guidance."""
     seconds: float
     peak_bytes: int | None
-    """Most memory that PyTorch had allocated on the GPU, weights included; None on a CPU."""
+    """Peak memory allocated by PyTorch on the GPU, including weights; None on a CPU."""
 
     def __str__(self) -> str:
         peak = "" if self.peak_bytes is None else f", at most {self.peak_bytes / 2**30:.1f} GB of GPU memory"
@@ -50,15 +50,15 @@ class LongestBatch:
 
 
 def wanted(config: Experiment) -> bool:
-    """``train.longest_batch_first``, or, where it is left open, whether there is a GPU."""
+    """``train.longest_batch_first``, or, if unset, whether there is a GPU."""
     return torch.cuda.is_available() if config.train.longest_batch_first is None else config.train.longest_batch_first
 
 
 def try_longest_batch(trainer: ThinkTuningTrainer, config: Experiment) -> LongestBatch:
-    """Put the longest possible batch of ``config`` through sampling, forward and backward.
+    """Run sampling, forward, and backward on the longest possible batch of ``config``.
 
     Raises:
-        TrainingError: when memory does not suffice; says at which stage and which keys to lower.
+        TrainingError: if memory is insufficient; the message names the stage and the keys to lower.
     """
     t, began = config.train, time.perf_counter()
     device, cuda = trainer.accelerator.device, torch.cuda.is_available()
@@ -81,7 +81,7 @@ def try_longest_batch(trainer: ThinkTuningTrainer, config: Experiment) -> Longes
 
 @torch.no_grad()
 def _sample(model, config: Experiment, device) -> None:
-    """The cache at its fullest: ``sample_rows`` answers of full length to prompts of full length."""
+    """The cache at its maximum size: ``sample_rows`` answers of full length to prompts of full length."""
     t = config.train
     questions = min(t.questions, max(1, t.sample_rows // t.samples)) if t.sample_rows else t.questions
     with _eval_mode(model):
@@ -96,8 +96,8 @@ def _sample(model, config: Experiment, device) -> None:
 
 
 def _generate(model, config: Experiment, device) -> None:
-    """The same for a model that must be asked through its own ``generate``, whose memory only shows as it goes: as many answers
-    as are sampled at once, each of full length."""
+    """The same for a model that must use its own ``generate``, whose memory use is only known by running it: a full batch of
+    answers of full length."""
     t = config.train
     questions = min(t.questions, max(1, t.sample_rows // t.samples)) if t.sample_rows else t.questions
     GenerateSampler(t.max_completion_tokens, (), 0)(model, [[1] * t.max_prompt_tokens] * questions, t.samples)
@@ -133,7 +133,7 @@ def _train(trainer: ThinkTuningTrainer, rows: int, prompt: int, completion: int,
 
 @contextmanager
 def _nothing_stays(trainer: ThinkTuningTrainer) -> Iterator[None]:
-    """Random states, gradients, metrics and everything that is set on the model are put back: each module's mode, its flag for
+    """Restores random states, gradients, metrics, and everything that is set on the model: each module's mode, its flag for
     checkpointing, the buffers and marks of Unsloth's generation."""
     model, tokenizer = trainer.model, trainer.processing_class
     assert isinstance(tokenizer, PreTrainedTokenizerBase), "the trainer takes text alone"
@@ -157,7 +157,7 @@ def _nothing_stays(trainer: ThinkTuningTrainer) -> Iterator[None]:
 
 
 def _settings(holder) -> dict[str, Any]:
-    """What is set on a module or a config, but for what PyTorch itself keeps there (parameters, buffers, hooks)."""
+    """The attributes of a module or a config, except PyTorch's own (parameters, buffers, hooks)."""
     return {name: value for name, value in vars(holder).items() if name not in _TORCH}
 
 
@@ -168,7 +168,7 @@ def _advice(stage: str, what: str) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         problem = error
-    except RuntimeError as error:  # how a CPU's allocator says it
+    except RuntimeError as error:  # the wording of CPU allocators
         if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
         problem = error
@@ -194,7 +194,7 @@ def _less_training(config: Experiment) -> str:
     rows = t.micro_batch or t.questions * t.samples // t.minibatches
     parts = []
     if rows > 1:
-        parts.append(f"lower train.micro_batch (now {rows}; the result stays the same, only the steps are smaller)")
+        parts.append(f"lower train.micro_batch (now {rows}; the result stays the same, with more forward passes per step)")
     if not t.gradient_checkpointing and config.student.kind != "unsloth":
         parts.append("set train.gradient_checkpointing=true")
     parts.append(

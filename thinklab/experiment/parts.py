@@ -1,4 +1,4 @@
-"""Ready-made parts, objects from Python, are checked like those that a package registers, before anything is built from them."""
+"""Checks ready-made parts (objects from Python) like those that a package registers, before anything is built from them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def check_part(name: str, part: Any) -> None:
         name: one of ``NAMES``.
 
     Raises:
-        ThinklabError: when ``part`` is none of these, or has a misspelled or wrongly shaped part.
+        ThinklabError: if ``part`` has the wrong type, or a misspelled or mismatched member.
     """
     what = f"{name}="
     if name == "student":
-        from thinklab.students.base import check as check_student  # imports transformers, which Unsloth must come before
+        from thinklab.students.base import check as check_student  # imports transformers, which must be imported after Unsloth
 
         check_student(part, what)
     elif name == "task":
@@ -30,7 +30,7 @@ def check_part(name: str, part: Any) -> None:
 
 
 def check_parts(parts: ReadyMade) -> None:
-    """``check_part`` for all that are there."""
+    """``check_part`` for all given parts."""
     for name in NAMES:
         if (part := vars(parts)[name]) is not None:
             check_part(name, part)

@@ -1,4 +1,4 @@
-"""What the fork server of ``forked_run`` loads once, quietly: libraries say things on import that concern nobody here."""
+"""Modules that the fork server of ``forked_run`` loads once, without the libraries' import messages."""
 
 import os
 

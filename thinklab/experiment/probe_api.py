@@ -1,4 +1,4 @@
-"""Measure a finished run from Python, also one that was begun with ready-made objects."""
+"""Measure a finished run from Python, including one with ready-made objects."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def probe(
     judge: Any = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """What ``thinklab probe RUN`` does: measure the last checkpoint of ``run`` and write its ``probe.json``.
+    """The function behind ``thinklab probe RUN``: measure the last checkpoint of ``run`` and write its ``probe.json``.
 
     Args:
-        questions: held-out questions; None as the run's config says.
-        samples: answers to each question at T=1; None as the run's config says.
-        persistence: further steps of plain GRPO, to see what is left; 0 = none.
-        student, task, behaviors, judge: the ready-made objects that the run was begun with (``Lab(task=...)``); its
-            ``config.yaml`` says which, and without them the run cannot be measured. The student as it was before training.
-        say: gets what a person should read.
+        questions: number of held-out questions; None: as in the run's config. samples: sampled answers per question at T=1;
+        None: as in the run's config.
+        persistence: additional steps of plain GRPO, to measure how much of the behavior persists; 0 = none.
+        student, task, behaviors, judge: the ready-made objects that the run was started with (``Lab(task=...)``); its
+            ``config.yaml`` lists them, and without them the run cannot be measured. Pass the student in its state before training.
+        say: receives messages for the user.
 
     Returns:
-        The content of ``probe.json``; ``thinklab/experiment/probe_run.py`` has its layout.
+        The content of ``probe.json``; ``thinklab/experiment/probe_run.py`` documents its layout.
 
     Raises:
-        RunError: when there is no run or no checkpoint in it, or an object is missing.
+        RunError: if there is no run or no checkpoint in it, or an object is missing.
     """
     parts = ReadyMade(student=student, task=task, judge=judge, behaviors={b.name: b for b in behaviors})
     return probe_run(Path(run), questions, samples, persistence, say, parts)

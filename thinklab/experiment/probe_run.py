@@ -1,12 +1,12 @@
 """The whole measurement of a finished run: ``thinklab probe RUN`` and ``probe.json``.
 
-before, after   {decoding: rates}         several answers a question at T=1, and greedy
+before, after   {decoding: rates}         several answers per question at T=1, and greedy
 difference      {decoding: ...}           paired by question, 95 % bootstrap interval
-reach           how unknown the guidance was to the base, token by token
-spill           {before, after}           does it show where it should not?
+reach           how unlikely the guidance was under the base, token by token
+spill           {before, after}           does the behavior occur where it should not?
 retention       KL to the base on neutral text
-questions       {wanted, measured}: held-out questions that were asked for, and how many there were of them
-persistence     what is left after further plain GRPO (only when asked for: it trains)
+questions       {wanted, measured}: held-out questions requested, and how many there were
+persistence     how much persists after additional plain GRPO (only on request, because it trains)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from thinklab.run.lock import FolderLock
 from thinklab.teachers.scripted import ScriptedTeacher
 
 PERSIST_RATE = 0.3
-"""Share of the run's own learning rate for the plain GRPO afterward: plain GRPO wants a lower one than a guided run."""
+"""Share of the run's own learning rate for the plain GRPO afterward: plain GRPO needs a lower one than a guided run."""
 
 
 def paired(run: RunFolder) -> dict[str, Any]:
@@ -59,17 +59,17 @@ def probe_run(
     """Measure the last checkpoint of a run again and write ``probe.json``.
 
     Args:
-        samples: answers to each question at T=1; None as the run's config says. With another number than before, the
-            student before training is measured again as well.
-        persistence: steps of plain GRPO to go on with, in ``RUN/persistence``; 0 = none.
-        parts: the objects that the run was begun with, where it was; see ``thinklab.probe``.
+        samples: sampled answers per question at T=1; None: as in the run's config. If it differs from before, the student
+            before training is also measured again.
+        persistence: additional steps of plain GRPO, in ``RUN/persistence``; 0 = none.
+        parts: the ready-made objects that the run was started with, if any; see ``thinklab.probe``.
 
     Raises:
-        RunError: when there is no run or no checkpoint in it, it was begun with an object that is not in ``parts``, or another
+        RunError: when there is no run or no checkpoint in it, it was started with an object that is not in ``parts``, or another
             process writes there.
-        Interrupted: when a signal ended ``persistence``; its run is saved and continued by the next call.
+        Interrupted: if a signal ended ``persistence``; its run is saved and resumed by the next call.
     """
-    RunFolder.open(path)  # says that there is no run, before a lock is made there
+    RunFolder.open(path)  # reports a missing run before a lock is created there
     with FolderLock(path):
         return _probe_run(Path(path), questions, samples, persistence, say, parts)
 
@@ -80,14 +80,14 @@ def _probe_run(
     run = RunFolder.open(path)
     found = run.last_checkpoint(thorough=True)
     if found is None:
-        raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")
+        raise RunError(f"{path} has no complete checkpoint yet; resume the run with --resume first")
     config = experiment_of(run)
-    nobody = ScriptedTeacher(lambda request: None)  # a probe asks no teacher: no key, no second model
+    nobody = ScriptedTeacher(lambda request: None)  # a probe uses no teacher: no key, no second model
     session = build(config, path, resume=True, parts=replace(parts, teacher=nobody), audience=Audience(say))
     known = run.read_json("probe.json") or {}
     prober = session.prober
     known["questions"] = prober.asked(questions)
-    # loaded just now, its adapter is as it was initialized: the student is its base. An object may have been trained meanwhile
+    # a newly loaded adapter is untrained, so the student equals its base. An object may have been trained since
     base = base_model(session.student) if parts.student is not None else None
     with (base or nullcontext)():
         if not prober.is_known(known, questions, samples):
@@ -110,7 +110,7 @@ def _probe_run(
         known["spill"] = {"before": spill_before, "after": spill_after}
         prober.write_spill(texts_before, texts_after)
     known["retention"] = kept(retention)
-    prober.say_undecided()  # of the texts of the spill-over
+    prober.say_undecided()  # for the texts of the spill-over
     run.write_json("probe.json", known)
     if persistence:
         say(f"persistence: {persistence} steps of plain GRPO")
@@ -122,7 +122,7 @@ def _probe_run(
 
 
 def _keep(run: RunFolder, known: dict[str, Any]) -> None:
-    """What is measured by now, in case the rest is interrupted, without what an earlier probe said about the rest."""
+    """The measurements so far, in case the rest is interrupted, without the rest of an earlier probe."""
     run.write_json("probe.json", {k: v for k, v in known.items() if k not in ("spill", "retention")})
 
 
@@ -137,14 +137,14 @@ def persist(
     parts: ReadyMade = ReadyMade(),
     behaviors: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Go on from ``checkpoint`` with plain GRPO for ``steps`` steps, correctness alone rewarded, and probe.
+    """Continue from ``checkpoint`` with plain GRPO for ``steps`` steps, rewarding only correctness, and probe.
 
-    Nothing pays for the behavior any more and nobody shows it: what is left is what the student keeps by itself. The run
-    is in ``RUN/persistence``; one that was stopped there is continued. Guards only warn: the student has already moved.
+    The behavior is no longer rewarded or demonstrated: the remaining rate is what the student retains. The run
+    is in ``RUN/persistence``; an interrupted one is resumed. Guards only warn: the student has already moved.
 
     Args:
         parts: as for ``probe_run``.
-        behaviors: names of all behaviors of the run: none of them earns a bonus any more.
+        behaviors: names of all behaviors of the run: none of them earns a bonus.
 
     Raises:
         RunError: when ``RUN/persistence`` holds a run of another kind.

@@ -1,4 +1,4 @@
-"""Measures the student of a session as it is now: answers to the held-out questions, reach, spill-over, retention."""
+"""Measures the current student of a session: answers to the held-out questions, reach, spill-over, retention."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from thinklab.types import Example, rollout_from_json
 
 @dataclass(frozen=True)
 class Prober:
-    """What a measurement needs of a run. The answers and texts behind every figure go into the run folder."""
+    """The parts of a run that a measurement needs. The answers and texts behind every figure are saved in the run folder."""
 
     config: Experiment
     run: RunFolder
@@ -30,16 +30,16 @@ class Prober:
     judge: RunJudge | None
     say: Callable[[str], None]
     _told_of: set[int] = field(init=False, default_factory=set)
-    """Numbers of questions that exceed the held-out ones and were reported to ``say``."""
+    """Requested numbers of questions that exceed the held-out ones and were reported."""
 
     def held_out(self, wanted: int) -> list[Example]:
-        """The first ``wanted`` held-out questions; says so, once, where there are fewer."""
+        """The first ``wanted`` held-out questions; warns once if there are fewer."""
         there = len(self.data.held_out)
         if wanted > there and wanted not in self._told_of:
             self._told_of.add(wanted)
             self.say(
-                f"WARNING: {wanted} questions were asked for in the probe, but the task {self.data.task.name!r} has only {there} "
-                f"held out: {there} are measured, and the intervals are those of {there}"
+                f"WARNING: {wanted} questions were requested for the probe, but the task {self.data.task.name!r} has only {there} "
+                f"held out: {there} are measured, and the intervals are for {there}"
             )
         return self.data.held_out[:wanted]
 
@@ -61,16 +61,16 @@ class Prober:
         return found
 
     def say_undecided(self) -> None:
-        """Say how many texts the judge has left without a verdict since this was last called; nothing when none."""
+        """Report how many texts got no verdict since the last call; nothing if none."""
         if self.judge is not None and (complaint := self.judge.complaint()):
             self.say(complaint)
 
     def full(self, stage: str, questions: int | None = None, samples: int | None = None) -> dict[str, Any]:
-        """Both decodings over the held-out questions; every answer goes to ``probe_samples.jsonl`` in place of the last probe's.
+        """Both decodings over the held-out questions; every answer goes to ``probe_samples.jsonl`` replacing the last probe's.
 
         Args:
             stage: ``before`` or ``after`` training.
-            questions, samples: None as the config says.
+            questions, samples: None: as in the config.
         """
         lines = [line for line in self.run.read("probe_samples") if line["stage"] != stage]
         results = {}
@@ -82,12 +82,12 @@ class Prober:
         return results
 
     def asked(self, questions: int | None = None) -> dict[str, int]:
-        """For ``probe.json``: ``{"wanted": held-out questions asked for, "measured": how many there were of them}``."""
+        """For ``probe.json``: ``{"wanted": requested held-out questions, "measured": how many there were}``."""
         wanted = questions or self.config.probe.questions
         return {"wanted": wanted, "measured": min(wanted, len(self.data.held_out))}
 
     def is_known(self, known: dict[str, Any], questions: int | None, samples: int | None) -> bool:
-        """True when the student before training was measured on as many answers to as many questions as are asked for now."""
+        """True if the student before training was measured on the number of answers and questions requested now."""
         if "before" not in known:
             return False
         there, wanted = known["before"]["T=1"], samples or self.config.probe.samples
@@ -95,10 +95,10 @@ class Prober:
         totals = [there["accuracy"]["total"], *(rate["total"] for rate in there["behaviors"].values())]
         return there.get("samples", 1) == wanted and all(
             total == answers for total in totals
-        )  # fewer: a judge was not heard then
+        )  # fewer: a judge gave no verdict then
 
     def spill(self, base: bool = False) -> tuple[dict[str, Any], list[dict]]:
-        """Rates where the behaviors should not show, and the texts behind them.
+        """Rates of the behaviors on unrelated prompts, and the texts behind them.
 
         Args:
             base: measure with the adapter off.
@@ -110,7 +110,7 @@ class Prober:
         self.run.rewrite("spill", [{"stage": s, **t} for s, texts in (("before", before), ("after", after)) for t in texts])
 
     def reach(self, texts: int = reach.MEASURED) -> dict[str, Any] | None:
-        """Reach of this run's own first guidance for its base; None where nothing was guided."""
+        """Reach of this run's first guidance under its base; None if nothing was guided."""
         guided = (r for line in self.run.read("rollouts") if line.get("teacher_ids") for r in (rollout_from_json(line),))
         rollouts = list(islice(guided, texts))
         if not rollouts:
@@ -121,7 +121,7 @@ class Prober:
         return {**found.to_json(), "advice": reach.advice(found, self.config.loss, drawn)}
 
     def elsewhere(self) -> dict[str, Any]:
-        """Reach, spill-over and retention of a student whose adapter can be switched off, as it is now; ``{}`` for any other."""
+        """Reach, spill-over, and retention of the current student, if its adapter can be switched off; otherwise ``{}``."""
         if base_model(self.student) is None:
             return {}
         found = {}

@@ -1,4 +1,4 @@
-"""Which questions a run trains on and in what order, and whether they fit."""
+"""Selects the training questions and their order, and checks that they fit."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class TaskData:
 
 
 def split(task: Task) -> TaskData:
-    """Training and held-out examples without a common question.
+    """Disjoint training and held-out examples.
 
-    When both splits are the same file, a tenth of its questions, chosen by a seeded draw, is kept for the test.
+    If both splits are the same file, a seeded random tenth of its questions is held out.
 
     Raises:
-        TaskError: two questions have one id, or none is left for training.
+        TaskError: two questions have the same id, or none is left for training.
     """
     train, test = list(task.load("train")), list(task.load("test"))
     check_ids(task.name, {"train": train, "test": test})
@@ -50,39 +50,39 @@ def split(task: Task) -> TaskData:
 
 
 def check_lengths(config: Experiment, student: Student, data: TaskData) -> None:
-    """Refuse what would not fit, before anything is sampled."""
+    """Reject prompts that would not fit, before sampling."""
     t = config.train
     for example in data.train:
         length = len(student.encode(data.task.prompt(example)))
         if length > t.max_prompt_tokens:
             raise TaskError(
                 f"the prompt of question {example.id!r} has {length} tokens, more than train.max_prompt_tokens="
-                f"{t.max_prompt_tokens}; raise it or take the question out: {example.question[:80]!r}"
+                f"{t.max_prompt_tokens}; raise it or remove the question: {example.question[:80]!r}"
             )
     most, room = longest(config), student.max_positions
     if room and most > room:
         raise ConfigError(
             f"prompt, answer and guidance may have {most} tokens together (train.max_prompt_tokens + "
-            f"train.max_completion_tokens + guidance.max_tokens) but the student has {room} positions; "
-            "lower one of the three"
+            f"train.max_completion_tokens + guidance.max_tokens) but the student's maximum is {room}; lower one of the "
+            "three"
         )
 
 
 def answer_limit(config: Experiment) -> int:
-    """Longest answer in tokens when nobody guides: what the student could learn to write."""
+    """Maximum answer length in tokens without guidance: what the student could learn to write."""
     return config.train.max_completion_tokens + config.guidance.max_tokens
 
 
 def longest(config: Experiment) -> int:
-    """Most tokens that a prompt, an answer and its guidance can have together."""
+    """Maximum tokens of a prompt, an answer, and its guidance together."""
     return config.train.max_prompt_tokens + answer_limit(config)
 
 
 def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
-    """Tokens of the longest text that anyone puts into the student's model: training's, or that of a teacher who shares it.
+    """Tokens of the longest text for the student's model, in training or for a teacher that shares it.
 
-    A teacher reads its own instructions and examples, the question and the answer, and replies. Only Unsloth needs to know
-    beforehand; it cuts off what is longer than its kernels were made ready for.
+    A teacher reads its own instructions and examples, the question and the answer, and replies. Only Unsloth needs this in
+    advance; it truncates texts longer than its kernels were prepared for.
     """
     most, teacher = longest(config), config.teacher
     if config.student.kind != "unsloth" or config.loss.method == "grpo" or teacher.backend not in ("self", "continuation"):
@@ -94,7 +94,7 @@ def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
     try:
         tokenizer = AutoTokenizer.from_pretrained(Path(config.student.path or "").expanduser().as_posix())
     except (OSError, ValueError):
-        return most  # the loader says what is wrong with the path
+        return most  # the loader reports a wrong path
     if teacher.backend == "continuation":
         frames = [tokenizer(f"{teacher.options.get('template', '')} {teacher.options.get('head', '')}")["input_ids"]]
     else:
@@ -104,10 +104,10 @@ def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
 
 
 def question_order(config: Experiment, data: TaskData) -> Dataset:
-    """The questions of the whole run in order: shuffled epoch after epoch, so that the place in it hangs on the step alone."""
+    """The questions of the whole run in order: shuffled epoch after epoch, so that the position depends only on the step."""
     t = config.train
     examples = data.train
-    generations = -(-t.steps // t.span) + 1  # one to spare: an epoch never ends within the run
+    generations = -(-t.steps // t.span) + 1  # one extra, so that the run never exhausts the last epoch
     rng = random.Random(f"questions {t.seed}")
     order: list[int] = []
     while len(order) < generations * t.questions:

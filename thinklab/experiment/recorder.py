@@ -1,4 +1,4 @@
-"""Writes what happens while a run trains: metrics, small probes, checkpoint marks."""
+"""Records the training of a run: metrics, small probes, checkpoint marks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from thinklab.teachers.protocols import SaysBriefly
 
 
 class RunRecorder(TrainerCallback):
-    """What every training leaves in its run folder: a line of metrics after each optimizer step, a small probe each
-    ``probe.every`` steps, and the mark of a complete checkpoint. The hooks below say what one kind of training adds.
+    """The records of every training: a line of metrics after each optimizer step, a small probe every ``probe.every`` steps,
+    and the mark of a complete checkpoint. Subclasses add to them through the hooks below.
 
     Args:
-        before: optimizer steps of earlier trainings of the same run; all steps that are written count on from there.
+        before: optimizer steps of earlier trainings of the same run; recorded steps continue counting from there.
     """
 
     def __init__(self, session: Session, before: int = 0):
@@ -33,12 +33,12 @@ class RunRecorder(TrainerCallback):
         self.rates: dict[str, float] = {}
         """Of the small probe of this step, for ``reporting``."""
         self.begin, self.probing = time.perf_counter(), 0.0
-        """When the training began, and the seconds since then that went into probes."""
+        """The start time of the training, and the seconds spent in probes since then."""
 
     # ---- hooks -----------------------------------------------------------------------------------------------------
 
     def more(self, line: dict[str, Any]) -> dict[str, Any]:
-        """What else a line of metrics holds. Whatever it raises ends the training before the line is written."""
+        """Additional metrics of a line. An exception ends the training before the line is written."""
         return {}
 
     def written(self, line: Mapping[str, Any], state, control, **trained) -> None:
@@ -48,14 +48,14 @@ class RunRecorder(TrainerCallback):
         """Called after a small probe was written."""
 
     def facts(self) -> dict[str, Any]:
-        """What the mark of a checkpoint says besides its step."""
+        """Additional content of a checkpoint's mark."""
         return {"fingerprint": fingerprint(self.student.model, self.student.tokenizer)}
 
     # ---- what the trainer calls ------------------------------------------------------------------------------------
 
     def on_train_begin(self, args, state, control, **_):
         self.begin, self.probing = time.perf_counter(), 0.0
-        if self.before + state.global_step == 0 and not any(self.run.read("probes")):  # a run begun again has it
+        if self.before + state.global_step == 0 and not any(self.run.read("probes")):  # a restarted run already has it
             self._probe(0)
 
     def on_step_end(self, args, state, control, **_):
@@ -94,7 +94,7 @@ class RunRecorder(TrainerCallback):
 
 
 class Recorder(RunRecorder):
-    """For training by policy gradient: what the teacher and the guards say as well, and when to save or end."""
+    """For training by policy gradient: also records teacher and guards, and decides when to save or end."""
 
     def __init__(self, session: Session):
         super().__init__(session)
@@ -111,13 +111,13 @@ class Recorder(RunRecorder):
         self._end_if_stopped(state, control)
 
     def _end_if_stopped(self, state, control) -> None:
-        if state.global_step % self.config.train.span:  # a checkpoint within a generation could not be continued
+        if state.global_step % self.config.train.span:  # a checkpoint within a generation could not be resumed
             return
         if self.session.stopped or self.session.interrupted:
             control.should_save = control.should_training_stop = True
         elif not self.cap_told and (reached := cap_reached(self.teaching.teacher)):
             self.cap_told = control.should_save = True
-            self.session.say(f"step {state.global_step}: {reached}. Saved; the run goes on as plain GRPO")
+            self.session.say(f"step {state.global_step}: {reached}. Saved; the run continues as plain GRPO")
         if self.guards is not None and self.guards.save_wanted:
             control.should_save, self.guards.save_wanted = True, False
 

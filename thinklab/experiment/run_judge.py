@@ -1,11 +1,11 @@
-"""The judge of a run: asks in batches, asks about no text twice, writes every verdict down and keeps to its caps.
+"""The judge of a run: calls in batches, never twice about one text, records every verdict, and enforces its caps.
 
-    judge.jsonl    one line per text that was asked about: the question, the text, the judge's reply, what it means, the cost
-    judge.json     what a paid judge has cost so far and what became of the requests; a cap holds over a resumed run
+    judge.jsonl    one line per judged text: the question, the text, the judge's reply, the verdict, the cost
+    judge.json     the cost of a paid judge so far and the outcomes of its requests; a cap also covers a resumed run
 
-Only ``detect.py``'s judge detectors ask it. What they find goes where every detector's finding goes: ``behaviors`` in
+Only judge detectors use it. Their results are recorded like those of every detector: ``behaviors`` in
 ``probe_samples.jsonl``, ``shows`` in ``spill.jsonl``, ``checks`` in ``rollouts.jsonl`` (there only with ``judge.rollouts``). A
-text without a verdict (a cap, a reply in another form) is None there, counts in no rate, and is said aloud.
+text without a verdict (a cap, a reply in another format) is None there, is excluded from all rates, and is reported.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from thinklab.types import Usage, to_json
 
 LINES, TOTALS = "judge", "judge.json"
 CHUNK = 128
-"""Texts per call of the teacher: verdicts are on disk after each, so an interrupt loses none that came before."""
+"""Texts per call of the teacher: verdicts are on disk after each call, so an interrupt loses no earlier ones."""
 EXAMPLE = "judge: {teacher: anthropic, cap_usd: 1}"
 
 
@@ -39,19 +39,19 @@ class RunJudge:
     """A ``Teacher`` around the judge's own one.
 
     Args:
-        load: makes the teacher; called when the first text is asked about, or by ``check``.
-        section: the ``judge:`` of the config. Verdicts on disk count where they came from the same backend with the same options.
+        load: creates the teacher; called at the first text, or by ``check``.
+        section: the ``judge:`` of the config. Verdicts on disk are reused if they came from the same backend with the same options.
         name: for messages.
     """
 
     def __init__(self, load: Callable[[], Teacher], section: JudgeSection) -> None:
         self.name, self.section, self._load = section.teacher, section, load
         self.failed = ""
-        """Why the judge cannot work any more; nobody is asked then."""
+        """Why the judge failed permanently; it is not called then."""
         self.open: Counter[str] = Counter()
         """Texts left without a verdict since ``complaint`` was last called, by reason."""
         self.asked = 0
-        """Texts asked about since then."""
+        """Texts judged since then."""
         self._teacher: Teacher | None = None
         self._run: RunFolder | None = None
         self._spent: Mapping[str, Any] | None = None
@@ -66,15 +66,15 @@ class RunJudge:
         return self._teacher
 
     def check(self) -> None:
-        """Finds out before anything is sampled whether the judge can work.
+        """Checks before sampling whether the judge works.
 
         Raises:
-            TeacherError: when it cannot.
+            TeacherError: if it does not.
         """
         check_teacher(self.teacher)
 
     def attach(self, run: RunFolder) -> None:
-        """Write to ``run`` from now on, and go on from the verdicts and the costs that are there."""
+        """Write to ``run`` from now on, and load its existing verdicts and costs."""
         self._run, self._spent = run, run.read_json(TOTALS)
         if self._spent is not None and self._teacher is not None:
             restore(self._teacher, self._spent)
@@ -84,13 +84,13 @@ class RunJudge:
 
     @property
     def identity(self) -> str:
-        """12 hex digits over what determines the verdicts: backend, model and the like, but no cap and no patience."""
+        """12 hex digits over what determines the verdicts: backend, model, and so on, but no caps or retry settings."""
         patience = (set(RemoteOptions.model_fields) - {"max_tokens", "max_student_chars"}) | {"rollouts"}
         what = {k: v for k, v in self.section.model_dump(mode="json").items() if k not in patience}
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
-        """One reply per request, same order. Never raises for a judge that cannot work: see ``failed``."""
+        """One reply per request, same order. Never raises if the judge fails: see ``failed``."""
         self.asked += len(requests)
         new = [r for r in requests if (r.example.question, r.response) not in self._known]
         replies: dict[str, TeacherReply] = {}
@@ -102,7 +102,7 @@ class RunJudge:
             key = request.example.question, request.response
             reply = self._known.get(key) or replies[request.id]
             if not verdict(reply, request.response).decided:
-                self.open[reply.error or "not in the asked form"] += 1
+                self.open[reply.error or "not in the required format"] += 1
             if reply.error in KEPT_ERRORS:
                 self._known[key] = reply
             found.append(reply)
@@ -116,15 +116,15 @@ class RunJudge:
             if self._run is not None:
                 self._run.append(LINES, (self._line(r, reply) for r, reply in zip(requests, replies, strict=True)))
             return replies
-        except TeacherError as error:  # it will never answer again: what was sampled is kept all the same
+        except TeacherError as error:  # it will never answer again: the samples are kept anyway
             self.failed = str(error)
             return self._ask(requests)
-        finally:  # also after an interrupt: a cap holds over all sittings
+        finally:  # also after an interrupt: a cap covers all sessions
             settle(self._teacher)
             self.write_totals()
 
     def write_totals(self) -> None:
-        """What the judge has cost so far, into ``judge.json``."""
+        """Write the judge's cost so far to ``judge.json``."""
         if self._run is not None and isinstance(self._teacher, KeepsAccount):
             self._run.write_json(TOTALS, self._teacher.totals())
 
@@ -150,20 +150,20 @@ class RunJudge:
         }
 
     def complaint(self) -> str:
-        """How many texts got no verdict since the last call, and why; empty when each got one."""
+        """How many texts got no verdict since the last call, and why; empty if all got one."""
         missing, asked = sum(self.open.values()), self.asked
         why = ", ".join(f"{reason} {n}" for reason, n in self.open.most_common())
         self.open, self.asked = Counter(), 0
         if not missing:
             return ""
-        because = f" The judge cannot work any more: {self.failed}." if self.failed else ""
+        because = f" The judge has failed: {self.failed}." if self.failed else ""
         return (
-            f"WARNING: the judge gave no verdict on {missing} of {asked} texts ({why}); they count in no rate of a behavior."
+            f"WARNING: the judge gave no verdict on {missing} of {asked} texts ({why}); they are excluded from all behavior rates."
             f"{because} {LINES}.jsonl has every reply"
         )
 
     def estimate(self, behavior: Behavior, texts: int, longest: int) -> str:
-        """What ``texts`` verdicts on texts of at most ``longest`` tokens cost at most, in words; empty for a free judge."""
+        """The maximum cost of ``texts`` verdicts on texts of at most ``longest`` tokens; empty for a free judge."""
         if not isinstance(self.teacher, Estimates):
             return ""
         text = "word " * longest
@@ -171,12 +171,12 @@ class RunJudge:
         return str(self.teacher.estimate(sample, texts * len(sample)))
 
     def summary(self) -> str:
-        """One line for the end; empty for a free judge, and for one that nobody had to load."""
+        """One line for the end; empty for a free judge, or one that was never loaded."""
         return self._teacher.summary() if isinstance(self._teacher, SumsUp) else ""
 
     @property
     def stopped(self) -> str:
-        """Why the run should be saved and stopped; empty while it may go on."""
+        """Why the run should be saved and stopped; empty while it may continue."""
         return f"the judge: {self.failed}" if self.failed else should_stop(self._teacher)
 
 
@@ -205,14 +205,14 @@ def reply_of(line: Mapping[str, Any]) -> TeacherReply:
 def judge_for(
     section: JudgeSection | None, behaviors: Sequence[Behavior], ready_made: Any = None, student: Any = None
 ) -> RunJudge | None:
-    """The judge that ``behaviors`` need; None where none needs one.
+    """The judge that ``behaviors`` need; None if none needs one.
 
     Args:
-        ready_made: a teacher, or the ``RunJudge`` of another run, in place of what ``section`` would load.
+        ready_made: a teacher, or the ``RunJudge`` of another run, instead of loading ``section``.
         student: for a backend that takes one (``self``).
 
     Raises:
-        ConfigError: when one is needed and there is none; the message says what to add.
+        ConfigError: if one is needed but missing; the message says what to add.
     """
     if not any(b.needs_judge for b in behaviors):
         return None
@@ -222,12 +222,12 @@ def judge_for(
         section = section or JudgeSection(teacher=ready_made.name)
         return RunJudge(lambda: ready_made, section)
     check_judged(section, behaviors)
-    assert section is not None, "check_judged refuses a judge that nobody named"
+    assert section is not None, "check_judged rejects a missing judge"
     return RunJudge(lambda: load_teacher(section.teacher, student=student, **section.options), section)
 
 
 def check_judged(section: JudgeSection | None, behaviors: Sequence[Behavior], bonus: Mapping[str, float] = {}) -> None:
-    """Refuse a judge detector that nobody could answer for, and one that would earn a bonus.
+    """Reject a judge detector without a judge, or with a bonus.
 
     Raises:
         ConfigError: naming the behavior and what to change.
@@ -237,13 +237,13 @@ def check_judged(section: JudgeSection | None, behaviors: Sequence[Behavior], bo
             continue
         if section is None:
             raise ConfigError(
-                f"the detector of the behavior {behavior.name!r} asks a judge and the config names none; add a "
-                f"section such as '{EXAMPLE}', with any teacher of docs/choose-a-teacher.md and its options"
+                f"the detector of the behavior {behavior.name!r} needs a judge, but the config has none; add a section such "
+                f"as '{EXAMPLE}', with any teacher of docs/choose-a-teacher.md and its options"
             )
         if bonus.get(behavior.name):
             raise ConfigError(
                 f"reward.bonus.{behavior.name} is {bonus[behavior.name]:g}, but the detector of "
-                f"{behavior.name!r} asks a judge, which is for probes only: take the bonus out"
+                f"{behavior.name!r} uses a judge, which is for probes only: remove the bonus"
             )
 
 
@@ -258,7 +258,7 @@ def check_config(config: Experiment, behaviors: Sequence[Behavior], ready_made: 
 
 
 def check_lines(config: Experiment, at: Callable[[tuple], str]) -> None:
-    """``check_config`` while a file is read: the error names the line of the behavior. For ``load_config``.
+    """``check_config`` while reading a file: the error names the line of the behavior. For ``load_config``.
 
     Raises:
         ConfigError: as ``check_config``.
@@ -266,7 +266,7 @@ def check_lines(config: Experiment, at: Callable[[tuple], str]) -> None:
     for k, section in enumerate(config.behaviors):
         try:
             check_config(config, [load_behavior(section.name)])
-        except BehaviorError:  # building the run says what is wrong inside the file
+        except BehaviorError:  # building the run reports errors inside the file
             continue
         except ConfigError as error:
             raise ConfigError(f"{at(('behaviors', k))}: {error}") from None

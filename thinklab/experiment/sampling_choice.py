@@ -1,10 +1,10 @@
-"""Which of the samplers a run uses, where the config leaves it open. Sampling is the larger part of a step on a GPU.
+"""Chooses the sampler of a run if the config does not. Sampling is the larger part of a step on a GPU.
 
-In this order, each where it is installed and can be exact: vLLM within Unsloth (16-bit weights, which both share), vLLM beside
-training (``colocate``, a second copy of the weights, so on a large card alone), and without vLLM Unsloth's generation or
+The order of preference, if installed and exact: vLLM within Unsloth (16-bit weights, which both share), vLLM next
+to training (``colocate``, a second copy of the weights, so only on a large GPU), and without vLLM Unsloth's generation or
 thinklab's own
-sampler. A key that the config sets, ``false`` and ``null`` included, is left as it is; the choice is written into the run's
-config.yaml, and a run that goes on keeps what it was begun with.
+sampler. A key that the config sets, ``false`` and ``null`` included, is not changed; the choice is written to the run's
+config.yaml, and a resumed run keeps it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import torch
 from thinklab.config.experiment import Experiment, VllmSection
 
 ROOM = 40 * 2**30
-"""Bytes of GPU memory from which vLLM's own copy of the weights and its cache are taken beside training unasked."""
+"""Minimum bytes of GPU memory for choosing vLLM next to training automatically."""
 
 
-def best(config: Experiment, begun: Mapping[str, Any] | None = None) -> Experiment:
-    """``config`` with ``student.fast_inference`` and ``train.vllm`` filled in where it leaves them open.
+def best(config: Experiment, started: Mapping[str, Any] | None = None) -> Experiment:
+    """``config`` with ``student.fast_inference`` and ``train.vllm`` filled in if unset.
 
     Args:
-        begun: the config that a run which goes on was begun with, as it stands in its config.yaml.
+        started: the original config of a resumed run, from its config.yaml.
     """
     s, t = config.student, config.train
     if "fast_inference" in s.model_fields_set or "vllm" in t.model_fields_set:
         return config
-    if begun:
-        vllm = begun.get("train", {}).get("vllm")
-        return _with(config, begun.get("student", {}).get("fast_inference", False), vllm and VllmSection.model_validate(vllm))
+    if started:
+        vllm = started.get("train", {}).get("vllm")
+        return _with(config, started.get("student", {}).get("fast_inference", False), vllm and VllmSection.model_validate(vllm))
     if not torch.cuda.is_available() or not installed("vllm") or s.quantize != "none" or config.baseline is not None:
         return config
     if s.kind == "unsloth":
@@ -43,7 +43,7 @@ def best(config: Experiment, begun: Mapping[str, Any] | None = None) -> Experime
 
 
 def describe(config: Experiment) -> tuple[str, str]:
-    """What ``best(config)`` samples with, and what would be faster; the second is empty where nothing is or nothing is known."""
+    """The sampler of ``best(config)``, and a faster alternative; the second is empty if there is none or none is known."""
     s, t = config.student, config.train
     if s.fast_inference:
         return "vLLM within Unsloth, which shares the weights", ""
@@ -59,7 +59,7 @@ def describe(config: Experiment) -> tuple[str, str]:
     if s.quantize == "nf4":
         return (
             own,
-            f"16-bit weights could be sampled by vLLM where memory allows them (gain: benchmarks/gpu_sampler.py): {'; '.join([*todo, faster])}",
+            f"16-bit weights could be sampled by vLLM if memory allows (gain: benchmarks/gpu_sampler.py): {'; '.join([*todo, faster])}",
         )
     return (
         own,

@@ -1,4 +1,4 @@
-"""One experiment, ready to train: its parts, who hears of it, and what ends it early."""
+"""One experiment, ready to train: its parts, its listeners, and reasons for an early end."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from thinklab.trainer import ThinkTuningTrainer
 
 @dataclass(frozen=True)
 class Audience:
-    """Who hears of a run while it trains."""
+    """The listeners of a run during training."""
 
     say: Callable[[str], None] = lambda text: None
-    """Called with what a person should read."""
+    """Called with messages for the user."""
     metrics: tuple[Callable[[dict], None], ...] = ()
     """Called with every line of ``metrics.jsonl``."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """One experiment, ready to train. ``build`` makes it whole; nothing is filled in later."""
+    """One experiment, ready to train. Fully constructed by ``build``."""
 
     config: Experiment
     run: RunFolder
@@ -44,51 +44,51 @@ class Session:
     data: TaskData
     teaching: Teaching
     prober: Prober
-    """Measures the student as it is now."""
+    """Measures the current student."""
     trainer: ThinkTuningTrainer
     guards: Guards | None
     fits: longest_batch.LongestBatch | None
-    """What the longest possible batch took; None when it was not tried."""
+    """Resources used by the longest possible batch; None if it was not run."""
     _signals: Listener = field(init=False, default_factory=lambda: Listener(text=FINISHING))
     _listeners: list[Callable[[dict], None]] = field(init=False, default_factory=list)
 
-    # ---- who hears of it, and what ends it -------------------------------------------------------------------------
+    # ---- listeners and early end -------------------------------------------------------------------------
 
     def say(self, text: str) -> None:
         """Tell a person."""
         self.audience.say(text)
 
     def tell(self, line: dict) -> None:
-        """Hand a line of ``metrics.jsonl`` on to all who listen."""
+        """Pass a line of ``metrics.jsonl`` to all listeners."""
         for listener in (*self.audience.metrics, *self._listeners):
             listener(line)
 
     def listen(self, listener: Callable[[dict], None]) -> None:
-        """Also hand every further line of ``metrics.jsonl`` to ``listener``."""
+        """Also pass every further line of ``metrics.jsonl`` to ``listener``."""
         self._listeners.append(listener)
 
     def finishing(self) -> AbstractContextManager[Listener]:
-        """Within it SIGINT and SIGTERM are only noted: the generation at work is finished and saved."""
+        """Inside, SIGINT and SIGTERM only set a flag: the current generation is finished and saved."""
         return listening(self._signals)
 
     @property
     def interrupted(self) -> bool:
-        """A signal has been noted."""
+        """Whether a signal has arrived."""
         return bool(self._signals.number)
 
     def check_signals(self) -> None:
-        """Raises Interrupted when a signal has been noted."""
+        """Raises Interrupted if a signal has arrived."""
         self._signals.check()
 
     @property
     def stopped(self) -> str:
-        """Why the run ended early, in words; empty when it did not."""
+        """Why the run ended early; empty if it did not."""
         return self.teaching.stopped or (self.guards.stopped if self.guards is not None else "")
 
     # ---- training --------------------------------------------------------------------------------------------------
 
     def check_start(self) -> None:
-        """Warn of what can be seen before the first step; nothing on a run that goes on, which was warned then."""
+        """Warn about problems before the first step, but not again on a resumed run."""
         if self.run.last_checkpoint() is not None:
             return
         guide = self.teaching.guide
@@ -100,8 +100,8 @@ class Session:
     def train(self, resume: bool = False) -> None:
         """Train to ``config.train.steps``, from the last checkpoint on when ``resume``.
 
-        A signal that was noted (``finishing``) ends it after the generation at work, with a checkpoint. A run that has all its
-        steps is only loaded: nothing is sampled and no weight changes.
+        A signal (see ``finishing``) ends it after the current generation, with a checkpoint. A finished run is only loaded:
+        nothing is sampled and no weight changes.
         """
         checkpoint: Path | None = None
         if resume:
@@ -113,17 +113,17 @@ class Session:
                     return
             checkpoints.set_aside(self.run.checkpoints, step)
             self.run.rewind(step)
-            if experiment_of(self.run) != self.config:  # more steps, say: the next --resume RUN goes on with them
+            if experiment_of(self.run) != self.config:  # such as more steps: the next --resume RUN continues with them
                 self.run.change_config(self.config.model_dump(mode="json"))
             if self.guards is not None:
                 self.guards.remember(self.run.read("metrics"), self.run.read("probes"))
         with upstream_warnings_off():
             try:
                 self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            finally:  # also after an interrupt: a cap holds over the resumed run
+            finally:  # also after an interrupt: a cap covers the resumed run
                 settle(self.teaching.teacher)
                 self.teaching.write_totals(self.run)
 
     def load(self, checkpoint: Path, step: int) -> None:
-        """The student as ``checkpoint`` has it; there is no step left to train."""
+        """Load the student from ``checkpoint``; there is no step left to train."""
         self.trainer.load_checkpoint(checkpoint, step)

@@ -1,4 +1,4 @@
-"""Who teaches in a run and who judges, what that may cost, and why they may end it early."""
+"""The teacher and the judge of a run, their cost limits, and how they may end it early."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from thinklab.teachers.protocols import Estimates, KeepsAccount
 
 @dataclass(frozen=True)
 class Teaching:
-    """The behaviors of a run, the teacher who shows them, the guide that splices, and the judge of behaviors that need one."""
+    """The behaviors of a run, their teacher, the guide that splices, and the judge of behaviors that need one."""
 
     behaviors: list[Behavior]
     teacher: Teacher | None
-    """None where the method needs none."""
+    """None if the method needs none."""
     guide: Guide | None
     judge: RunJudge | None
-    """Who answers for judge detectors; None where no behavior has one."""
+    """Answers for judge detectors; None if no behavior has one."""
 
     @property
     def stopped(self) -> str:
-        """Why the teacher or the judge ended the run early, in words; empty when neither did."""
+        """Why the teacher or the judge ended the run early; empty if neither did."""
         return (
             (self.guide.failed if self.guide is not None else "")
             or should_stop(self.teacher)
@@ -37,15 +37,15 @@ class Teaching:
         )
 
     def write_totals(self, run: RunFolder) -> None:
-        """What the teacher has cost so far, into ``teacher.json``: a cap holds over all parts of a run."""
+        """Write the teacher's cost so far to ``teacher.json``: a cap covers all parts of a run."""
         if isinstance(self.teacher, KeepsAccount):
             run.write_json("teacher.json", self.teacher.totals())
 
     def estimate(self, config: Experiment, data: TaskData, done: int) -> CostEstimate | None:
-        """What the teacher may cost at most over the rest of a run; None for one that costs nothing.
+        """The maximum cost of the teacher over the rest of a run; None for a free one.
 
         Args:
-            done: optimizer steps that are trained.
+            done: completed optimizer steps.
         """
         if not isinstance(self.teacher, Estimates) or self.guide is None:
             return None
@@ -61,7 +61,7 @@ class Teaching:
         return self.teacher.estimate(sample, calls)
 
     def estimate_judge(self, config: Experiment, data: TaskData) -> str:
-        """What the judge may cost at most over the whole run, in words; empty for one that costs nothing."""
+        """The maximum cost of the judge over the whole run; empty for a free one."""
         if self.judge is None:
             return ""
         p, t, held = config.probe, config.train, len(data.held_out)

@@ -1,6 +1,6 @@
-"""One run from beginning to end: probe the student, train it, probe it again. What ``thinklab train`` does.
+"""One run from beginning to end: probe the student, train it, probe it again. Implements ``thinklab train``.
 
-What loads PyTorch is imported once the student is known: Unsloth must come before it.
+What loads PyTorch is imported once the student is known: it must be imported after Unsloth.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from thinklab.teachers.protocols import RefusesAboveCap, SumsUp
 Say = Callable[[str], None]
 OnMetrics = Callable[[dict[str, Any]], None]
 Alongside = Callable[[Any], AbstractContextManager[None]]
-"""What is open while a session trains, such as the page on which people review its batches."""
+"""A context that is open while a session trains, such as the review page."""
 Listen = Callable[[Experiment], AbstractContextManager[OnMetrics | None]]
 
 
@@ -48,16 +48,16 @@ def train(
     """``thinklab train`` without its command line.
 
     Args:
-        source: an experiment in YAML or the ``config.yaml`` of a run; with ``resume`` a run folder, which goes on with what it
-            was begun with.
-        listen: gets the experiment; what its context gives is called with each line of metrics.
+        source: an experiment in YAML or the ``config.yaml`` of a run; with ``resume``, a run folder, which is resumed with its
+            original config.
+        listen: receives the experiment; its context returns a listener for lines of metrics.
 
     Returns:
         The experiment, the run folder, and what ``run_experiment`` returns.
 
     Raises:
-        ThinklabError: when something cannot be used, or the run cannot go on.
-        Interrupted: when SIGINT or SIGTERM ended it; the text says where it stands and how to continue.
+        ThinklabError: if an input is invalid, or the run cannot continue.
+        Interrupted: if SIGINT or SIGTERM ended it; the text says its progress and how to continue.
     """
     config, out = request(Path(source), overrides, out, resume, profile)
     unsloth_first.import_first(config.student.kind)
@@ -68,10 +68,10 @@ def train(
 def request(
     source: Path, overrides: Sequence[str], out: Path | None, resume: bool, profile: str | None
 ) -> tuple[Experiment, Path]:
-    """What is to be trained, and where.
+    """The experiment to train, and its folder.
 
     Raises:
-        ThinklabError: when the config cannot be used, or ``source`` is a run folder and it is not clear what to do with it.
+        ThinklabError: if the config is invalid, or ``source`` is a run folder and the request is ambiguous.
     """
     run = run_of(source)
     if run is None:
@@ -81,8 +81,8 @@ def request(
         return config, out or Path("runs") / config.name
     if source.is_dir() and not resume:
         raise ConfigError(
-            f"{source} is a run folder: `thinklab train --resume {source}` continues it, `thinklab train "
-            f"{run.config_file} --out ANOTHER-FOLDER` begins a new run with its config"
+            f"{source} is a run folder: `thinklab train --resume {source}` resumes it, `thinklab train "
+            f"{run.config_file} --out ANOTHER-FOLDER` starts a new run with its config"
         )
     try:
         config = load_config(run.config_file, overrides, profile, check_lines)
@@ -93,7 +93,7 @@ def request(
     if not resume:
         _compare_behaviors(run, config)
     if resume and out is not None and out.resolve() != run.path.resolve():
-        raise ConfigError(f"--resume {source} goes on in that folder: leave out --out {out}")
+        raise ConfigError(f"--resume {source} continues in that folder: omit --out {out}")
     return config, run.path if resume else out or Path("runs") / config.name
 
 
@@ -102,7 +102,7 @@ def _compare_behaviors(run: RunFolder, config: Experiment) -> None:
     for behavior in (load_behavior(section.name) for section in config.behaviors):
         if then.get(behavior.name, behavior.hash) != behavior.hash:
             warnings.warn(
-                f"the behavior {behavior.name!r} has changed since {run.path} was begun: the new run is taught what it says now",
+                f"the behavior {behavior.name!r} has changed since {run.path} was started: the new run uses the current version",
                 RunWarning,
                 stacklevel=2,
             )
@@ -118,14 +118,14 @@ def run_experiment(
 ) -> dict[str, Any]:
     """Train as ``config`` says into the run folder ``out``; returns what ``probe.json`` then holds.
 
-    ``{"before": {decoding: result}, "after": {...}, "steps": N, "difference": {...}}``, each result as
-    ``ProbeResult.to_json`` gives it. ``thinklab probe`` measures more; see ``thinklab/experiment/probe_run.py``. ``stopped`` says
-    why a run ended early, ``failed`` that its teacher ended it (``check_teacher_lasted``). A finished run is left as it is.
+    ``{"before": {decoding: result}, "after": {...}, "steps": N, "difference": {...}}``, each result as from
+    ``ProbeResult.to_json``. ``thinklab probe`` measures more; see ``thinklab/experiment/probe_run.py``. ``stopped`` says
+    why a run ended early, ``failed`` that its teacher ended it (``check_teacher_lasted``). A finished run is not changed.
 
     Raises:
-        ThinklabError: when something cannot be used, or the run cannot go on.
-        ConfigError: when the teacher is likely to need more than a cap allows and ``on_cap`` does not say what happens then.
-        Interrupted: when SIGINT or SIGTERM ended it; the text says where it stands and how to continue.
+        ThinklabError: if an input is invalid, or the run cannot continue.
+        ConfigError: if the teacher is likely to exceed a cap and ``on_cap`` is not set.
+        Interrupted: if SIGINT or SIGTERM ended it; the text says its progress and how to continue.
     """
     out = Path(out)
     if resume and not RunFolder(out).config_file.exists():

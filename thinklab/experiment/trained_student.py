@@ -59,13 +59,13 @@ def trained_student(path: Path) -> Trained:
     """The student of a run, at its last complete checkpoint.
 
     Raises:
-        RunError: when there is no run, no complete checkpoint in it, or it was begun with a ready-made student.
+        RunError: when there is no run, no complete checkpoint in it, or it was started with a ready-made student.
     """
     run = RunFolder.open(path)
     check_ready_made(path, run.resolved(), ReadyMade(), ["student"])
     found = run.last_checkpoint(thorough=True)
     if found is None:
-        raise RunError(f"{path} has no complete checkpoint yet; continue the run with --resume first")
+        raise RunError(f"{path} has no complete checkpoint yet; resume the run with --resume first")
     config = experiment_of(run)
     longest = config.train.max_prompt_tokens + config.train.max_completion_tokens + config.guidance.max_tokens
     student = load_student(config.student, seed=config.train.seed, max_length=longest)

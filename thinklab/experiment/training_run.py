@@ -1,4 +1,4 @@
-"""A run that trains in a process of its own: what it trains, how far it is, and how it is begun or resumed."""
+"""A run in a separate process: its config, its progress, and how to start or resume it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from thinklab.experiment.run_judge import check_lines
 from thinklab.run.config_of_run import experiment_of
 from thinklab.run.folder import RunFolder
 
-State = Literal["finished", "begun", "new"]
+State = Literal["finished", "started", "new"]
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """An ordinary run with overrides, so its folder can be resumed and reported on alone."""
+    """An ordinary run with overrides, so its folder can be resumed and reported on separately."""
 
     file: Path
     overrides: tuple[str, ...]
@@ -31,7 +31,7 @@ class TrainingRun:
 
     @property
     def name(self) -> str:
-        """By its folder: ``BASE/ARM/seed-N``."""
+        """The path of its folder: ``BASE/ARM/seed-N``."""
         return "/".join(self.folder.parts[-3:])
 
     @property
@@ -43,28 +43,28 @@ class TrainingRun:
         return load_config(self.file, self.overrides, check=check_lines)
 
     def state(self) -> State:
-        """``finished``: trained and probed. ``begun``: to be resumed.
+        """``finished``: trained and probed. ``started``: to be resumed.
 
         Raises:
-            RunError: when the folder holds a run of another config than the one that is asked for now.
+            RunError: if the folder contains a run with another config.
         """
         run = RunFolder(self.folder)
         if not run.config_file.exists():
             return "new"
         if experiment_of(run) != self.config():  # not the dicts: an older run lacks newer defaults
             raise RunError(
-                f"{self.folder} holds a run of another config than {self.name} now asks for; move it away or choose another --out"
+                f"{self.folder} contains a run with another config than {self.name} has now; move it away or choose another --out"
             )
         found, wanted = run.read_json("probe.json") or {}, self.config()
-        stopped = found.get("stopped") and not found.get("failed")  # one whose teacher gave out is still to be done
+        stopped = found.get("stopped") and not found.get("failed")  # one whose teacher failed is not finished
         ended = found.get("steps", 0) >= wanted.train.steps or wanted.baseline is not None or stopped
-        return "finished" if "after" in found and ended else "begun"  # `thinklab probe` measures unfinished runs as well
+        return "finished" if "after" in found and ended else "started"  # `thinklab probe` measures unfinished runs as well
 
     def start(self, resume: bool = False, fork: bool | None = None) -> Process:
-        """Begin or resume it in a process of its own, with one thread; what that says goes to ``log``.
+        """Start or resume it in a separate process with one thread; its output goes to ``log``.
 
         Args:
-            fork: from a server that has the libraries loaded; None: where that is safe.
+            fork: from a server that has loaded the libraries; None: if that is safe.
         """
         if can_fork() if fork is None else fork:
             return ForkedRun(self.file, self.overrides, self.folder, resume, self.log)

@@ -105,20 +105,20 @@ def training_arguments(config: Experiment, folder: Path, steps: int) -> dict[str
 
 
 class Precision(TypedDict):
-    """In what the forward passes compute; both False is float32."""
+    """The compute dtype of the forward passes; both False is float32."""
 
     bf16: bool
     fp16: bool
 
 
 def precision(config: Experiment) -> Precision:
-    """``{"bf16": ..., "fp16": ...}``: in what the forward passes compute on a GPU; both False is float32, as on a CPU.
+    """``{"bf16": ..., "fp16": ...}``: the compute dtype of the forward passes on a GPU; both False is float32, as on a CPU.
 
-    It follows the weights (``student.dtype``), because Unsloth refuses fp16 weights under bf16 and the reverse. ``auto``, and
-    ``float32`` with ``train.autocast``, take bf16 where the GPU has it and fp16 elsewhere.
+    It follows the weights (``student.dtype``), because Unsloth rejects fp16 weights under bf16 and vice versa. ``auto``, and
+    ``float32`` with ``train.autocast``, use bf16 if the GPU supports it, else fp16.
 
     Raises:
-        ConfigError: for bf16 on a GPU without it, or 16-bit weights that are themselves trained under fp16.
+        ConfigError: for bf16 on a GPU without it, or for training 16-bit weights under fp16.
     """
     off: Precision = {"bf16": False, "fp16": False}
     if not torch.cuda.is_available():
@@ -129,19 +129,19 @@ def precision(config: Experiment) -> Precision:
         return {"bf16": best is torch.bfloat16, "fp16": best is torch.float16} if config.train.autocast else off
     if wanted is torch.bfloat16 and best is not torch.bfloat16:
         raise ConfigError("student.dtype is bfloat16, which this GPU does not have; set student.dtype=auto (float16 here)")
-    if wanted is torch.float16 and s.lora is None:  # the loss scaler cannot unscale gradients that are 16-bit themselves
+    if wanted is torch.float16 and s.lora is None:  # the loss scaler cannot unscale 16-bit gradients
         raise ConfigError(
-            "student.lora is null, so the weights themselves are trained, and in float16 they cannot be; set "
+            "student.lora is null, so all weights are trained, which does not work in float16; set "
             "student.dtype=float32 with train.autocast=true, or train a LoRA adapter"
         )
     return {"bf16": wanted is torch.bfloat16, "fp16": wanted is torch.float16}
 
 
 def vllm_options(config: Experiment) -> dict[str, Any]:
-    """TRL's settings for sampling with vLLM; ``use_vllm=False`` when it is not wanted.
+    """TRL's settings for sampling with vLLM; ``use_vllm=False`` without it.
 
-    Under Unsloth TRL's importance-sampling correction is off: Unsloth moved it into the ``compute_loss`` that the trainer
-    takes back.
+    Under Unsloth TRL's importance-sampling correction is off: Unsloth moved it into its own ``compute_loss``, which the
+    trainer replaces.
     """
     v = config.train.vllm
     if config.student.fast_inference:

@@ -1,7 +1,7 @@
-"""The learning rate of a run: warm-up begins above 0, so that the first step, which a person may have reviewed, moves the weights.
+"""The learning rate of a run: warm-up starts above 0, so that the first step, which a person may have reviewed, updates the weights.
 
-transformers begins at 0, reaches the full rate after W steps, and so spends the first step on nothing. Here step s of W warm-up
-steps has (s + 1) / (W + 1) of it; from step W on the schedule is theirs.
+transformers starts at 0 and reaches the full rate after W steps, so its first step has no effect. Here step s of W warm-up
+steps has (s + 1) / (W + 1) of it; from step W on, the schedule is that of transformers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from thinklab.trainer import ThinkTuningTrainer
 
 
 def above_zero(scheduler: LambdaLR, warmup_steps: int) -> None:
-    """Change the warm-up of a scheduler that was just made; the optimizer gets the learning rate of the first step."""
+    """Change the warm-up of a new scheduler; the optimizer gets the learning rate of the first step."""
     scheduler.lr_lambdas = [_raised(share, warmup_steps) for share in scheduler.lr_lambdas]
     rates = [base * share(0) for base, share in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)]
     for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):

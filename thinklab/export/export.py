@@ -1,15 +1,15 @@
-"""Take a trained student away: an adapter, a merged model or a GGUF file, each with a model card that says what is known.
+"""Export a trained student: an adapter, a merged model, or a GGUF file, each with a model card.
 
-    adapter   the LoRA weights alone, a few MB; needs the base model beside it
+    adapter   the LoRA weights alone, a few MB; also needs the base model
     merged    a plain model folder: ``AutoModelForCausalLM.from_pretrained`` needs neither PEFT nor thinklab
-    gguf      for llama.cpp and its friends; made by Unsloth, on a GPU, from a run of kind ``unsloth`` (unverified here)
+    gguf      for llama.cpp and compatible programs; written by Unsloth, on a GPU, from a run of kind ``unsloth`` (unverified here)
 
-Weights are safetensors (or GGUF), never pickles. A student that was trained on 4-bit weights is merged into those weights,
-dequantized, not into the original ones: the adapter was fitted to the former, and so the merged model says the same. Unsloth
-may load another repository than the one asked for (its own 4-bit one, some of whose layers are not quantized): the base is the
-one that the checkpoint's adapter names. Every merged model is compared with the student as it was trained, token by token.
+Weights are safetensors (or GGUF), never pickles. A student trained on 4-bit weights is merged into those weights, dequantized,
+not into the original ones: the adapter was fitted to them, so the merged model gives the same outputs. Unsloth may load
+another repository than the requested one (its own 4-bit one, some of whose layers are not quantized): the base is the
+one that the checkpoint's adapter names. Every merged model is compared with the trained student, token by token.
 
-Left out: converting to other formats, and quantizing anew.
+Left out: conversion to other formats, and requantization.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ TOKENIZER = (
     "added_tokens.json",
 )
 PUBLIC = (".safetensors", ".gguf", ".json", ".jinja", ".md", ".txt", ".model", ".gitattributes")
-"""What may be pushed. No pickles, no records of what was sampled."""
+"""Files that may be pushed. No pickles, no records of rollouts."""
 
 
 def save(source: Any, kind: Kind = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
-    """``save_locked`` for whoever does not hold the run's folder: a run that trains now is refused.
+    """``save_locked`` for callers without the run's lock: a run in training is rejected.
 
     Raises:
         RunError: when another process writes into the run's folder; and whatever ``save_locked`` raises.
@@ -56,8 +56,8 @@ def save(source: Any, kind: Kind = "adapter", out: str | Path | None = None, *, 
     if not isinstance(source, str | Path | RunFolder):  # a session or a Lab holds it
         return save_locked(source, kind, out, quantization=quantization)
     folder = source.path if isinstance(source, RunFolder) else Path(source)
-    RunFolder.open(folder)  # before a lock is made in a folder that holds no run
-    with FolderLock(folder) if os.access(folder, os.W_OK) else nullcontext():  # a run that nobody can write is at rest
+    RunFolder.open(folder)  # before a lock is created in a folder without a run
+    with FolderLock(folder) if os.access(folder, os.W_OK) else nullcontext():  # a read-only run cannot be in training
         return save_locked(source, kind, out, quantization=quantization)
 
 
@@ -65,17 +65,17 @@ def save_locked(source: Any, kind: Kind = "adapter", out: str | Path | None = No
     """Write the trained student into a new folder, with a model card.
 
     Args:
-        source: a run folder (its last checkpoint is taken), a ``Session``, or a ``Lab`` (their student as it is now).
+        source: a run folder (its last checkpoint is used), a ``Session``, or a ``Lab`` (their current student).
         kind: ``adapter``, ``merged`` or ``gguf``.
-        out: the folder to make; default ``RUN/export/KIND``.
-        quantization: ``gguf`` only; a name that Unsloth knows.
+        out: the output folder; default ``RUN/export/KIND``.
+        quantization: ``gguf`` only; a quantization name of Unsloth.
 
     Returns:
-        The folder. It exists whole or not at all.
+        The folder. It is written atomically.
 
     Raises:
-        ConfigError: for an unknown kind, or one that this run cannot have.
-        RunError: when there is no checkpoint, the folder is taken, or it cannot be written.
+        ConfigError: for an unknown kind, or one that is not possible for this run.
+        RunError: if there is no checkpoint, or the folder exists already or is not writable.
     """
     if kind not in get_args(Kind):
         raise ConfigError(f"unknown kind {kind!r}{did_you_mean(str(kind), get_args(Kind))}; one of {', '.join(get_args(Kind))}")
@@ -84,12 +84,12 @@ def save_locked(source: Any, kind: Kind = "adapter", out: str | Path | None = No
         raise ConfigError("this run trained all weights (student.lora is null), so there is no adapter; save it as merged")
     if kind == "gguf" and config.student.kind != "unsloth":
         raise ConfigError(
-            f"gguf is made by Unsloth, and this run's student is of kind {config.student.kind}: save it as merged, "
+            f"gguf export needs Unsloth, and this run's student is of kind {config.student.kind}: save it as merged, "
             "then convert that folder with llama.cpp's convert_hf_to_gguf.py"
         )
     out = run.path / "export" / kind if out is None else Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunError(f"{out} exists already: name another folder, or move it away")
+        raise RunError(f"{out} exists already: choose another folder, or move it away")
     with _trained(run, live) as (folder, step, says), _whole(out) as part, _room(), upstream_warnings_off():
         if kind == "adapter":
             _adapter(folder, config, part)
@@ -104,34 +104,34 @@ def save_locked(source: Any, kind: Kind = "adapter", out: str | Path | None = No
 def push(
     folder: str | Path, repo: str, *, private: bool = True, ask: Callable[[str], bool] | None = None, api: Any = None
 ) -> str:
-    """Upload a folder that ``save`` made to a model hub; asks first, with everything that would leave the machine.
+    """Upload a folder written by ``save`` to a model hub, after listing the files and asking for confirmation.
 
     Args:
         folder: from ``save``.
         repo: ``owner/name`` on the hub.
-        private: whether the repository, if it is made now, is private.
-        ask: gets the whole question and answers it; None asks on the terminal or in the notebook.
-        api: a ``huggingface_hub.HfApi``; None makes one, with the token that ``hf auth login`` left.
+        private: whether a newly created repository is private.
+        ask: receives the question and returns the answer; None asks on the terminal or in the notebook.
+        api: a ``huggingface_hub.HfApi``; None creates one, with the token of ``hf auth login``.
 
     Returns:
-        The address of the commit, or an empty string when the answer was no.
+        The address of the commit, or an empty string if the answer was no.
 
     Raises:
-        RunError: when the folder is not an export, holds something else, or the hub refuses.
+        RunError: if the folder is not an export, contains other files, or the hub rejects it.
     """
     folder = Path(folder)
     card = folder / "README.md"
     if not card.exists() or "thinklab" not in card.read_text("utf-8"):
-        raise RunError(f"{folder} was not made by `thinklab save`: it has no model card of its own")
+        raise RunError(f"{folder} was not made by `thinklab save`: it has no thinklab model card")
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     if odd := [str(p.relative_to(folder)) for p in files if p.suffix not in PUBLIC and p.name not in PUBLIC]:
-        raise RunError(f"{folder} holds files that an export does not: {', '.join(odd[:5])}; move them away")
+        raise RunError(f"{folder} contains files that do not belong to an export: {', '.join(odd[:5])}; move them away")
     size = sum(p.stat().st_size for p in files)
     listed = "\n".join(f"  {p.relative_to(folder)}  {p.stat().st_size / 1e6:,.1f} MB" for p in files)
     question = (
         f"Upload {len(files)} files, {size / 1e6:,.1f} MB, to the hub as {repo} ({'private' if private else 'PUBLIC'})?\n"
         f"{listed}\n"
-        "The model card among them holds the config, the behaviors' hashes and the probe's results."
+        "The model card contains the config, the behaviors' hashes, and the probe's results."
     )
     if not (ask or _ask)(question):
         return ""
@@ -144,7 +144,7 @@ def push(
         done = api.upload_folder(repo_id=repo, folder_path=str(folder), repo_type="model", commit_message="Export from thinklab")
     except Exception as error:  # the hub's client raises errors of several libraries
         raise RunError(
-            f"the hub did not take {folder}: {str(error).strip().splitlines()[0]} Nothing is lost; log in with "
+            f"the hub rejected {folder}: {str(error).strip().splitlines()[0]} No files were lost; log in with "
             "`hf auth login`, or check the repository's name"
         ) from error
     return str(getattr(done, "commit_url", done))
@@ -171,11 +171,11 @@ def _source(source: Any) -> tuple[RunFolder, Experiment, Any]:
 
 @contextmanager
 def _trained(run: RunFolder, live: Any) -> Iterator[tuple[Path, int, list[float] | None]]:
-    """A folder with the trained weights and the tokenizer, the step they are from, and the student's fingerprint where known."""
+    """A folder with the trained weights and the tokenizer, their step, and the student's fingerprint if known."""
     if live is None:
         found = run.last_checkpoint(thorough=True)
         if found is None:
-            raise RunError(f"{run.path} has no checkpoint yet, so there is nothing to save")
+            raise RunError(f"{run.path} has no checkpoint yet, so there is nothing to save; train it first")
         folder, step = found
         yield folder, step, (RunFolder(folder).read_json(COMPLETE) or {}).get("fingerprint")
         return
@@ -192,7 +192,7 @@ def _trained(run: RunFolder, live: Any) -> Iterator[tuple[Path, int, list[float]
 
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its place when everything is in it."""
+    """A temporary folder that replaces ``out`` when it is complete."""
     part = out.with_name(out.name + ".part")
     try:
         shutil.rmtree(part, ignore_errors=True)
@@ -215,8 +215,7 @@ def _room() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise RunError(
-            "the GPU's memory does not suffice for a second copy of the model: close the lab, or call "
-            "`thinklab save` in a process of its own"
+            "not enough GPU memory for a second copy of the model: close the Lab, or run `thinklab save` in a separate process"
         ) from error
 
 
@@ -239,12 +238,12 @@ def _merged(folder: Path, config: Experiment, part: Path, says: list[float] | No
     from thinklab.teachers.unpatched import unpatched
 
     section = config.student.model_copy(update={"lora": None, "fast_inference": False})
-    if section.kind == "unsloth":  # Unsloth's kernels are not needed to add the weights up, its base is
+    if section.kind == "unsloth":  # merging does not need Unsloth's kernels, only its base weights
         section = section.model_copy(update={"kind": "transformers", **_base(folder, section)})
     if config.student.lora is None:
         section = section.model_copy(update={"path": str(folder), "kind": "transformers", "quantize": "none"})
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    with unpatched():  # beside an Unsloth student in this process
+    with unpatched():  # in a process with an Unsloth student
         model = load_student(section).model
         if getattr(model, "is_loaded_in_4bit", False):
             model = _dequantized(model)
@@ -253,16 +252,16 @@ def _merged(folder: Path, config: Experiment, part: Path, says: list[float] | No
                 model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
         if says is not None and (gap := difference(says, fingerprint(model, tokenizer))) > CLOSE:
             raise RunError(
-                f"the merged model is not the student that was trained: on a known text they differ by {gap:.2f} nats "
-                f"a token (at most {CLOSE}). The base in {section.path} is probably not the one that was "
-                "trained; the adapter alone can be saved with --as adapter"
+                f"the merged model differs from the trained student by {gap:.2f} nats per token on a known text (at most {CLOSE} "
+                f"allowed). The base in {section.path} is probably not the one used in training; export the adapter alone "
+                "with --as adapter"
             )
     model.save_pretrained(part, safe_serialization=True)
     tokenizer.save_pretrained(part)
 
 
 def _base(folder: Path, section: StudentSection) -> dict[str, str]:
-    """Where the base weights are that an Unsloth student was trained on, and whether they still need quantizing."""
+    """The location of the base weights of an Unsloth student, and whether they still need quantization."""
     from transformers import AutoConfig
 
     stated = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path")
@@ -278,12 +277,12 @@ def _base(folder: Path, section: StudentSection) -> dict[str, str]:
 
 
 def _dequantized(model: Any) -> Any:
-    """The same weights in 16 or 32 bit, as the 4-bit layers compute with them."""
+    """The same weights in 16 or 32 bits, as used by the 4-bit layers."""
     dtype = model.dtype
     model = model.dequantize()
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    if read := getattr(model, "_weight_conversions", None):  # how stored 4-bit tensors were read; nothing writes them again
+    if read := getattr(model, "_weight_conversions", None):  # metadata of stored 4-bit tensors, which are not written
         model._weight_conversions = [
             c for c in read if not any("Bnb" in type(op).__name__ for op in getattr(c, "operations", ()))
         ]
@@ -301,12 +300,12 @@ def _gguf(folder: Path, config: Experiment, part: Path, quantization: str) -> No
         model.save_pretrained_gguf(str(part), tokenizer, quantization_method=quantization)
     except RuntimeError as error:
         raise RunError(f"Unsloth could not write GGUF: {str(error).strip().splitlines()[0]}") from error
-    beside = part.with_name(part.name + "_gguf")  # where some of Unsloth's versions put the file
+    beside = part.with_name(part.name + "_gguf")  # where some Unsloth versions put the file
     for file in [*beside.rglob("*.gguf")] if beside.exists() else []:
         shutil.move(file, part / file.name)
     shutil.rmtree(beside, ignore_errors=True)
     if not list(part.rglob("*.gguf")):
-        raise RunError("Unsloth said nothing and wrote no GGUF file; it needs llama.cpp, which it builds on first use")
-    for file in part.iterdir():  # the merged weights it leaves beside it are another export
+        raise RunError("Unsloth reported no error but wrote no GGUF file; it needs llama.cpp, which it builds on first use")
+    for file in part.iterdir():  # the merged weights that it also writes are a separate export
         if file.suffix in (".safetensors", ".bin"):
             file.unlink()

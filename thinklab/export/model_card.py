@@ -1,4 +1,4 @@
-"""The model card of an export: how it was made, what was measured, and what was not. Only what the run folder holds."""
+"""The model card of an export: how it was trained, what was measured, and what was not; from the run folder only."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
 
 
 def _training(config: Experiment, step: int) -> str:
-    """How it was trained, as the end of a sentence. ``step`` counts optimizer steps."""
+    """The training method, as the end of a sentence. ``step`` counts optimizer steps."""
     if config.baseline is not None:
         how = {"sft": f"supervised fine-tuning on {config.baseline.texts} texts", "star": "STaR"}[config.baseline.kind]
         return f"for {step} optimizer steps of {how}, a baseline without policy gradient"
@@ -85,48 +85,48 @@ def _training(config: Experiment, step: int) -> str:
 
 
 def _started(resolved: Mapping[str, Any], config: Experiment) -> int:
-    """The ``train.steps`` that the run was started with; its config has those that it was last resumed with."""
+    """The ``train.steps`` that the run was started with; its config has those of the last resume."""
     return int(resolved.get("started_steps", config.train.steps))
 
 
 def _steps_differ(config: Experiment, step: int, started: int) -> str:
-    """Sentences where the weights' step is not ``train.steps``, or where that was raised, so that nobody has to guess."""
+    """Sentences for the case that the weights' step differs from ``train.steps``, or that it was raised."""
     asked = config.train.steps
     if config.baseline is not None:
         return f" (`train.steps: {asked}` in its config sets which questions were used, not these steps.)"
-    total = max(step, asked)  # version 0.1.0 left the config as it was when more steps were asked for
+    total = max(step, asked)  # version 0.1.0 did not update the config when the steps were raised
     raised = f" The run was started with `train.steps: {started}`, later raised to {total}." if started < total else ""
-    return raised + (f" The weights are those of step {step} of the {asked} that its config asks for." if step < asked else "")
+    return raised + (f" The weights are from step {step} of the {asked} in its config." if step < asked else "")
 
 
 def _as_trained(resolved: Mapping[str, Any], config: Experiment, step: int) -> dict[str, Any]:
-    """The run's config with the steps that it took: 0.1.0 did not record there that a run was resumed with more steps."""
+    """The run's config with its actual steps: version 0.1.0 did not record when a run was resumed with more steps."""
     if config.baseline is not None or step <= config.train.steps:
         return dict(resolved)
     return {**resolved, "train": {**resolved["train"], "steps": step}}
 
 
 def limits(run: RunFolder, config: Experiment, kind: str, step: int) -> Iterator[str]:
-    """What a reader could wrongly conclude, one sentence each."""
+    """Limitations, one sentence each."""
     known = run.read_json("probe.json") or {}
     if "after" not in known:
-        yield "**Nothing was measured after training.** Whether the behavior was instilled is unknown."
+        yield "**Nothing was measured after training.** Whether the behavior was learned is unknown."
     else:
         total = next(iter(known["after"].values()))["accuracy"]["total"]
         yield (
-            f"The rates are for answers to held-out questions of one task ({total} answers a decoding), without guidance or "
-            "hint. They say nothing about other tasks."
+            f"The rates are for answers to held-out questions of one task ({total} answers per decoding), without guidance or "
+            "hints. They say nothing about other tasks."
         )
     yield (
-        f"One run with one seed ({config.train.seed}). The intervals cover the questions, not the spread between seeds; a "
-        "claim that the method caused the change needs a control run with plain GRPO beside it."
+        f"One run with one seed ({config.train.seed}). The intervals cover the questions, not the spread between seeds; to "
+        "claim that the method caused the change, a control run with plain GRPO is required."
     )
     if known.get("steps") not in (None, step):
-        yield f"The measurement is of step {known['steps']}, the weights are of step {step}."
+        yield f"The measurement is from step {known['steps']}, the weights are from step {step}."
     for key, what in (
-        ("spill", "whether the behavior shows where nothing asks for it"),
-        ("retention", "how far the student moved from its base on other text"),
-        ("persistence", "whether the behavior outlasts further training"),
+        ("spill", "whether the behavior occurs on unrelated prompts"),
+        ("retention", "how far the student moved from its base on unrelated text"),
+        ("persistence", "whether the behavior persists through further training"),
     ):
         if key not in known:
             yield f"Not measured: {what}."
@@ -136,12 +136,12 @@ def limits(run: RunFolder, config: Experiment, kind: str, step: int) -> Iterator
         yield (
             "The student was trained on 4-bit weights. "
             + (
-                "This export holds those weights, dequantized, with the adapter added."
+                "This export contains those weights, dequantized, with the adapter merged."
                 if kind == "merged"
-                else "On the base's original weights it will answer a little differently."
+                else "On the base's original weights it will answer slightly differently."
             )
         )
-    yield "Not examined for safety, bias or facts. The teacher's mistakes may have been learned as well."
+    yield "Not evaluated for safety, bias, or factuality. The student may have learned the teacher's mistakes as well."
 
 
 def _measured(run: RunFolder) -> list[str]:
@@ -152,7 +152,7 @@ def _measured(run: RunFolder) -> list[str]:
         for row in probe_rows({"after": known})
     ]
     if not rows:
-        return ["Nothing: the run holds no probe."]
+        return ["None: the run has no probe."]
     table = (columns, ["---"] * len(columns), *rows)
     lines = [TITLE, "", *(f"| {' | '.join(line)} |" for line in table)]
     return [*lines, *(f"\n{s}" for s in sentences(known))]
@@ -199,7 +199,7 @@ def _yaml(data: Any) -> str:
 
 
 def base_name(config: Experiment) -> str:
-    """What to call the base in public: a hub id as it is, the last part of a local folder, or ``thinklab-embedded``."""
+    """The public name of the base: a hub id, the last part of a local folder, or ``thinklab-embedded``."""
     path = config.student.path
     if config.student.kind == "embedded" or path is None:
         return "thinklab-embedded"

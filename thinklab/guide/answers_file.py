@@ -1,9 +1,9 @@
-"""Guidance for a file of answers, without any training: what a teacher makes of them, and whether its opinion is right.
+"""Guidance for a file of answers, without any training: the teacher's comments, and whether its verdicts are right.
 
 Lines of the input (JSONL): ``question`` and ``response`` (or ``student_text``, ``completion``); perhaps ``id``, ``gold`` (or
-``reference``, ``answer``, whose last number counts) and ``is_correct``. Whatever else a line has goes into the example's
-``meta``. Lines of the output carry the question, the answer and a ``Guidance`` record, in the order of the input; the
-``replay`` teacher reads them back.
+``reference``, ``answer``, whose last number counts) and ``is_correct``. All other fields go into the example's
+``meta``. Output lines contain the question, the answer, and a ``Guidance`` record, in input order; the ``replay`` teacher can
+read them.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ class Answered:
 
 @dataclass
 class Tally:
-    """What came of a file."""
+    """The outcome of a file."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     """``proposed``, or the reason for the rejection."""
     opinions: int = 0
-    """Usable replies about answers that are known to be right or wrong."""
+    """Usable replies about answers with a known verdict."""
     opinions_right: int = 0
     not_shown: int = 0
-    """Usable guidance behind which the detector does not find the behavior: only with ``must_show: false``."""
+    """Usable guidance in which the detector does not find the behavior: only with ``must_show: false``."""
     details: dict[str, Counter[str]] = field(default_factory=dict)
-    """By reason of rejection: what was said about it, for the most frequent one to be shown."""
+    """Details by rejection reason, so that the most frequent one can be shown."""
 
     @property
     def opinion_accuracy(self) -> float | None:
-        """Share of the teacher's verdicts that agree with the rule; None without any."""
+        """Share of the teacher's verdicts that are right; None without any."""
         return self.opinions_right / self.opinions if self.opinions else None
 
     def add(self, guidance: Guidance, correct: bool | None, shown: bool | None = None) -> None:
@@ -71,7 +71,7 @@ def read_answers(path: Path, limit: int | None = None) -> list[Answered]:
     """The lines of ``path``, at most ``limit`` of them.
 
     Raises:
-        ConfigError: naming file, line and column of what cannot be used.
+        ConfigError: with file, line, and column of the invalid input.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -87,11 +87,11 @@ def read_answers(path: Path, limit: int | None = None) -> list[Answered]:
             first, question = seen.setdefault(answer.example.id, (number, answer.example.question))
             if question != answer.example.question:
                 raise ConfigError(
-                    f"{path}:{number}: another question with the id {answer.example.id[:60]!r} stands in line "
-                    f"{first}; give each an id of its own, or none"
+                    f"{path}:{number}: line {first} has another question with the id {answer.example.id[:60]!r}; give each "
+                    f"question its own id, or none"
                 )
     if not answers:
-        raise ConfigError(f"{path} has no lines")
+        raise ConfigError(f"{path} is empty")
     return answers
 
 
@@ -103,7 +103,7 @@ def requests_for(answers: Sequence[Answered], behavior: Behavior) -> list[Teache
 def guide_answers(
     answers: Sequence[Answered], behavior: Behavior, teacher: Teacher, tally: Tally, batch: int = 64
 ) -> Iterator[dict[str, Any]]:
-    """Output lines, as they come, in the order of the answers; ``tally`` is filled on the way."""
+    """Output lines, as they arrive, in the order of the answers; fills ``tally``."""
     for start in range(0, len(answers), batch):
         if should_stop(teacher):  # a cap, and ``on_cap: stop``
             return

@@ -1,7 +1,7 @@
-"""Stage 2: choose gamma rollouts of each group, ask the teacher, parse its reply strictly, splice it on as token ids.
+"""Stage 2: choose gamma rollouts of each group, ask the teacher, parse its reply strictly, append it as token ids.
 
-A rollout whose guidance is rejected, for whatever reason, stays exactly as it was sampled; the reason is recorded with
-it. Nothing here depends on the clock or on a global random state: the same seed, step and rollouts give the same guidance.
+A rollout whose guidance is rejected stays exactly as sampled; the reason is recorded with
+it. Nothing here depends on the time or on global random state: the same seed, step and rollouts give the same guidance.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from thinklab.types import Example, Guidance, Rollout, TeacherReply, TeacherRequ
 REJECT_REASONS = {
     "missing-tag": "a tag is missing or not closed",
     "repeated-tag": "a tag occurs more than once",
-    "outside-text": "there is text outside the tags, or the tags are out of order",
+    "outside-text": "there is text outside the tags, or the tags are in the wrong order",
     "empty-field": "a tag is empty",
     "bad-opinion": "the opinion is neither 'correct' nor 'incorrect'",
     "too-long": "the reply is longer than the limit",
-    "control-tokens": "there are control tokens or control characters in it",
-    "constraint": "it breaks a constraint of the behavior",
-    "not-shown": "the detector does not find the behavior in the answer with the guidance behind it",
-    "lossy": "the student's tokenizer cannot write all of it",
-    "does-not-fit": "it has more tokens than guidance may have",
+    "control-tokens": "it contains control tokens or control characters",
+    "constraint": "it violates a constraint of the behavior",
+    "not-shown": "the detector does not find the behavior in the answer with the guidance appended",
+    "lossy": "the student's tokenizer cannot represent all of it",
+    "does-not-fit": "it has more tokens than allowed",
     "review": "a person or a policy rejected it",
 }
 TAGS = ("opinion", "reason", "phrase")
@@ -45,7 +45,7 @@ MAX_REPLY_CHARACTERS = 20_000
 
 
 class Rejected(ValueError):
-    """A reply that cannot be used. ``reason`` is a key of ``REJECT_REASONS``."""
+    """An unusable reply. ``reason`` is a key of ``REJECT_REASONS``."""
 
     def __init__(self, reason: str, detail: str = ""):
         super().__init__(detail or REJECT_REASONS[reason])
@@ -53,13 +53,13 @@ class Rejected(ValueError):
 
 
 def parse_reply(text: str, control_tokens: Sequence[str] = ()) -> tuple[dict[str, str], bool]:
-    """The fields of a reply, and the verdict (True = the teacher calls the answer correct).
+    """The fields of a reply, and the verdict (True = the teacher considers the answer correct).
 
-    The reply must be exactly ``<opinion>correct|incorrect</opinion><reason>…</reason><phrase>…</phrase>``, each tag
-    once and not empty, white space between them allowed, nothing else before, between or after.
+    The reply must be exactly ``<opinion>correct|incorrect</opinion><reason>…</reason><phrase>…</phrase>``, each tag once and
+    not empty, with only white space around them.
 
     Raises:
-        Rejected: naming the first rule that the reply breaks.
+        Rejected: naming the first rule that the reply violates.
     """
     if len(text) > MAX_REPLY_CHARACTERS:
         raise Rejected("too-long", f"{len(text)} characters; at most {MAX_REPLY_CHARACTERS}")
@@ -88,21 +88,21 @@ def parse_reply(text: str, control_tokens: Sequence[str] = ()) -> tuple[dict[str
 
 
 def encode_as_text(tokenizer: PreTrainedTokenizerBase, text: str, before: Sequence[int] = ()) -> list[int]:
-    """Token ids of ``text`` as it goes on after ``before``; a control token that is spelled out in it is encoded as letters.
+    """Token ids of ``text`` as a continuation of ``before``; a spelled-out control token is encoded as letters.
 
     Raises:
-        Rejected: ``control-tokens``, or ``lossy`` where the ids do not say what the text says.
+        Rejected: ``control-tokens``, or ``lossy`` if the ids do not decode to the text.
     """
     ids = continuation_ids(tokenizer, text)
     if control_ids(tokenizer) & set(ids):
         raise Rejected("control-tokens", "the tokenizer turns part of it into a control token")
     if what := lost(tokenizer, text, before):
-        raise Rejected("lossy", f"the student's tokenizer cannot write {what}")
+        raise Rejected("lossy", f"the student's tokenizer cannot represent {what}")
     return ids
 
 
 def refuse_bad(behavior: Behavior, text: str, response: str) -> None:
-    """The behavior's own rules about guidance ``text`` behind ``response``.
+    """The behavior's own rules about guidance ``text`` after ``response``.
 
     Raises:
         Rejected: ``constraint``, or ``not-shown`` where the detector does not find the behavior in the spliced text.
@@ -114,7 +114,7 @@ def refuse_bad(behavior: Behavior, text: str, response: str) -> None:
 
 
 def request_for(id: str, example: Example, response: str, behavior: Behavior) -> TeacherRequest:
-    """What a teacher of ``behavior`` is asked about ``response``."""
+    """The teacher request for ``behavior`` about ``response``."""
     messages = tuple(behavior.messages(example.question, response))
     return TeacherRequest(id, messages, example, response, behavior.name, behavior.hash)
 
@@ -130,7 +130,7 @@ def as_guidance(
 
     Args:
         control_tokens: the student's special tokens, which no reply may contain.
-        encode: turns the guidance into token ids of the student, or raises ``Rejected``; left out where no student reads it.
+        encode: turns the guidance into token ids of the student, or raises ``Rejected``; omitted if there is no student.
     """
     guidance = Guidance(
         rollout_id=reply.id,
@@ -161,7 +161,7 @@ def select(
 ) -> list[int]:
     """Positions of at most ``count`` finished, eligible rollouts of one group, drawn without replacement.
 
-    ``random`` looks at nothing else; ``wrong_first`` takes those whose own answer was wrong before the others.
+    ``random`` draws uniformly; ``wrong_first`` prefers those whose own answer was wrong.
     """
     able = [k for k, r in enumerate(rollouts) if r.finished and eligible(r)]
     rng.shuffle(able)
@@ -172,7 +172,7 @@ def select(
 
 @dataclass
 class Guide:
-    """The whole of stage 2 as one callable for the trainer, or step by step: ``propose`` and ``splice``."""
+    """All of stage 2 as one callable for the trainer, or step by step: ``propose`` and ``splice``."""
 
     teacher: Teacher
     behaviors: Sequence[tuple[Behavior, float]]
@@ -181,22 +181,22 @@ class Guide:
     schedule: Schedule = Schedule()
     policy: Literal["random", "wrong_first"] = "random"
     max_tokens: int = 256
-    """Most tokens that guidance may have, separator and EOS included. Longer guidance is refused, never cut."""
+    """Maximum tokens of guidance, including separator and EOS. Longer guidance is rejected, never truncated."""
     skip_if_shown: bool = True
-    """Do not guide a rollout that shows the behavior by itself."""
+    """Do not guide a rollout that already shows the behavior."""
     check: Callable[[Rollout], bool] | None = None
-    """Whether the student's own answer is right; for ``wrong_first`` and for the teacher's opinion accuracy."""
+    """Whether the student's own answer is right; for ``wrong_first`` and for the accuracy of the teacher's verdicts."""
     review: Callable[[Rollout, Guidance], Guidance] | None = None
     """Decides about each proposed guidance; None accepts all."""
     meanwhile: Callable[[Sequence[Rollout]], object] | None = None
-    """Called, while a teacher on the network answers, with the rollouts that nobody was asked about."""
+    """Called with the unguided rollouts while a network teacher answers."""
     seed: int = 0
     failed: str = ""
-    """Why the teacher cannot work any more; the run then saves and ends."""
+    """Why the teacher failed permanently; the run then saves and ends."""
     counts: Counter[str] = field(default_factory=Counter)
-    """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection; beside them
-    ``guided-but-not-shown``: how many were spliced although the detector does not find the behavior in the whole text."""
-    _begun: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
+    """Every outcome since the start: ``accepted``, ``edited`` and each reason for rejection; plus ``guided-but-not-shown``:
+    how many were spliced although the detector does not find the behavior in the whole text."""
+    _started: list[tuple[list[TeacherRequest], Future[list[TeacherReply]]]] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         if self.teacher is not None:  # without one it still splices and checks
@@ -207,19 +207,19 @@ class Guide:
 
     @property
     def cap_reached(self) -> str:
-        """Which cap of the teacher has turned a call away, in words; empty while none has."""
+        """The teacher's cap that blocked a call; empty if none has."""
         return cap_reached(self.teacher)
 
     @property
     def should_stop(self) -> str:
-        """Why the teacher wants the run to be saved and stopped; empty while it may go on."""
+        """Why the teacher wants the run to be saved and stopped; empty while it may continue."""
         return should_stop(self.teacher)
 
     def check_vocabulary(self) -> str:
-        """Whether the student's tokenizer can write the guidance that the behaviors show to the teacher; for the start of a run.
+        """Checks at the start of a run whether the student's tokenizer can represent the guidance in the few-shots.
 
         Returns:
-            What is lost of it, in words: such guidance will be rejected as ``lossy``. Empty when nothing is.
+            What is lost: such guidance will be rejected as ``lossy``. Empty if nothing is lost.
 
         Raises:
             ConfigError: when none of a behavior's few-shots, or not the words that it requires, can be written.
@@ -232,13 +232,13 @@ class Guide:
             words = [what for part in behavior.spec.guidance.must_contain if (what := lost(self.tokenizer, part))]
             if words or len(found) == len(texts):
                 raise ConfigError(
-                    f"the student's tokenizer cannot write the guidance of the behavior {behavior.name!r}: "
-                    f"it loses {[*words, *found.values()][0]}. All guidance would be rejected; use a student whose "
-                    "vocabulary has these characters (or falls back to bytes), or write the behavior without them"
+                    f"the student's tokenizer cannot represent the guidance of the behavior {behavior.name!r}: "
+                    f"it loses {[*words, *found.values()][0]}. All guidance would be rejected; use a student whose vocabulary "
+                    "contains these characters (or has byte fallback), or write the behavior without them"
                 )
             if found:
                 warnings.append(
-                    f"the student's tokenizer cannot write {len(found)} of {len(texts)} few-shots of the behavior "
+                    f"the student's tokenizer cannot represent {len(found)} of {len(texts)} few-shots of the behavior "
                     f"{behavior.name!r}: it loses {', '.join(dict.fromkeys(found.values()))}; such guidance will "
                     "be rejected as lossy"
                 )
@@ -247,7 +247,7 @@ class Guide:
     def __call__(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
         """Guide some of ``rollouts`` (whole groups, side by side); all others come back unchanged."""
         rollouts = self.draw(rollouts, generation)
-        if self.policy == "wrong_first":  # otherwise checking can wait until the teacher has been asked
+        if self.policy == "wrong_first":  # otherwise the check can wait until the requests are sent
             rollouts = self.checked(rollouts)
         proposed = self.propose(rollouts, step, generation)
         rollouts = self.checked(rollouts)
@@ -260,37 +260,37 @@ class Guide:
         return self.splice(rollouts, proposed)
 
     def _drawn(self, group: Sequence[Rollout], generation: int) -> tuple[random.Random, list[Behavior]]:
-        """The group's own source of chance, and the behavior that each of its rollouts draws from the mixture."""
+        """The group's random generator, and the behavior that each of its rollouts draws from the mixture."""
         rng = random.Random(f"guide {self.seed} {generation} {group[0].group}")
         return rng, rng.choices([b for b, _ in self.behaviors], [w for _, w in self.behaviors], k=len(group))
 
     def draw(self, rollouts: Sequence[Rollout], generation: int) -> list[Rollout]:
-        """The rollouts, each with the behavior that it draws by weight and the hash of its template. ``propose`` asks a teacher
-        for that behavior where it chooses the rollout; the same draw each time."""
+        """The rollouts, each with the behavior that it draws by weight and the hash of its template. ``propose`` requests that
+        behavior for the chosen rollouts; the draw is deterministic."""
         drawn = {r.id: b for group in _groups(rollouts) for r, b in zip(group, self._drawn(group, generation)[1], strict=True)}
         return [replace(r, behavior=drawn[r.id].name, behavior_hash=drawn[r.id].hash) for r in rollouts]
 
     def begin(self, rollouts: Sequence[Rollout], step: int, generation: int) -> None:
-        """Ask about whole groups that are sampled already, while the others are still being sampled.
+        """Ask about whole groups that are already sampled, while the others are still being sampled.
 
-        What is chosen hangs on the group alone, so asking early changes no record. A teacher that has no ``submit`` of
-        its own works on this machine's processor, as sampling does: it is asked later.
+        The choice depends only on the group, so asking early changes no record. A teacher without ``submit`` runs on this
+        machine's processor, like sampling, and is asked later.
         """
         if self.failed or not isinstance(self.teacher, AnswersLater):
             return
         if self.policy == "wrong_first":
             rollouts = self.checked(rollouts)
         if requests := [self.request(r, b) for r, b in self.choose(rollouts, step, generation)]:
-            self._begun.append((requests, submit(self.teacher, requests)))
+            self._started.append((requests, submit(self.teacher, requests)))
 
     def propose(self, rollouts: Sequence[Rollout], step: int, generation: int) -> dict[str, Guidance]:
-        """Guidance by rollout id, for the chosen rollouts only; rejected guidance is among it."""
+        """Guidance by rollout id, for the chosen rollouts only; includes rejected guidance."""
         chosen = self.choose(rollouts, step, generation)
-        waiting, self._begun = self._begun, []
+        waiting, self._started = self._started, []
         if not chosen or self.failed:
             return {}
         requests = [self.request(r, b) for r, b in chosen]
-        early = [request for begun, _ in waiting for request in begun]
+        early = [request for started, _ in waiting for request in started]
         if late := [r for r in requests if r not in early]:
             waiting.append((late, submit(self.teacher, late)))
         replies: dict[str, TeacherReply] = {}
@@ -298,13 +298,13 @@ class Guide:
             asked = {r.id for r in requests}
             if self.meanwhile is not None:
                 self.meanwhile([r for r in rollouts if r.id not in asked])
-            self.checked(rollouts)  # remembered by whoever checks
-            for begun, future in waiting:
-                replies |= {request.id: reply for request, reply in zip(begun, future.result(), strict=True)}
-        except TeacherError as error:  # it will never answer again: what was sampled is kept, and the run can end in order
+            self.checked(rollouts)  # cached by the verifier
+            for started, future in waiting:
+                replies |= {request.id: reply for request, reply in zip(started, future.result(), strict=True)}
+        except TeacherError as error:  # it will never answer again: the samples are kept, and the run can end cleanly
             self.failed = str(error)
         finally:
-            for _, future in waiting:  # an interrupt, or an error on the way: nobody will read the rest
+            for _, future in waiting:  # an interrupt or an error: the rest will not be read
                 future.cancel()
         return {
             r.id: self.parse(r, b, replies.get(r.id) or TeacherReply(r.id, error="teacher-failed", detail=self.failed))
@@ -312,7 +312,7 @@ class Guide:
         }
 
     def checked(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
-        """The rollouts, each with whether the student's own answer is right; unchanged where nobody can say."""
+        """The rollouts, each with whether the student's own answer is right; unchanged if unknown."""
         if self.check is None:
             return list(rollouts)
         return [
@@ -334,7 +334,7 @@ class Guide:
 
     @staticmethod
     def _shown(group: Sequence[Rollout], wanted: Mapping[str, Behavior]) -> set[str]:
-        """Ids of the finished rollouts whose own text shows the behavior that they drew."""
+        """Ids of the finished rollouts whose own text shows their behavior."""
         by_behavior: dict[str, list[Rollout]] = {}
         for r in group:
             if r.finished:
@@ -348,11 +348,11 @@ class Guide:
 
     @staticmethod
     def request(rollout: Rollout, behavior: Behavior) -> TeacherRequest:
-        """What the teacher is asked about one rollout."""
+        """The teacher request about one rollout."""
         return request_for(rollout.id, rollout.example, rollout.student_text, behavior)
 
     def parse(self, rollout: Rollout, behavior: Behavior, reply: TeacherReply) -> Guidance:
-        """A reply as guidance: ``proposed`` when it can be spliced, ``rejected`` with the reason when it cannot."""
+        """A reply as guidance: ``proposed`` if it can be spliced, else ``rejected`` with the reason."""
         return as_guidance(
             replace(reply, id=rollout.id),
             behavior,
@@ -365,7 +365,7 @@ class Guide:
         """(G,) ids of separator, text and the EOS that the student had sampled.
 
         Raises:
-            Rejected: when there are more than ``max_tokens`` of them, or the tokenizer cannot write the text.
+            Rejected: if there are more than ``max_tokens`` of them, or the tokenizer cannot represent the text.
         """
         before = (*rollout.prompt_ids, *rollout.student_ids[:-1])
         ids = [*encode_as_text(self.tokenizer, separator + text, before), rollout.student_ids[-1]]
@@ -377,7 +377,7 @@ class Guide:
         """The rollouts with all usable guidance appended to their ids, in the same order.
 
         A guided one carries in ``checks["guidance_shown"]`` whether its text shows the behavior that was taught: a person, or
-        ``must_show: false``, may splice what the detector does not find. The key is missing where only a judge can tell.
+        ``must_show: false``, may splice text in which the detector does not find it. The key is missing if it takes a judge.
         """
         behaviors = {b.name: b for b, _ in self.behaviors}
         out = []
@@ -400,7 +400,7 @@ class Guide:
                     spliced = replace(rollout, teacher_ids=ids, text=text, checks=checks)
                     if shown is False:
                         self.counts["guided-but-not-shown"] += 1
-                except Rejected as why:  # an edited text can be too long where the teacher's was not
+                except Rejected as why:  # an edited text may be too long even if the teacher's was not
                     item = replace(item, status="rejected", reason=why.reason, detail=str(why))
             self.counts[item.status if item.usable else item.reason] += 1
             out.append(replace(spliced, guidance=item, behavior=item.behavior, behavior_hash=item.behavior_hash))

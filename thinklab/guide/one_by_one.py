@@ -1,7 +1,7 @@
-"""Asking the teacher one by one: every reply is kept as it comes, and the stop button is heard in between.
+"""Asks the teacher one request at a time: every reply is stored as it arrives, and an interrupt takes effect in between.
 
-``Guide.propose`` asks about a whole batch in one call, which suits an unattended run. Here each reply of a teacher on the
-network is handed on at once, so an interrupt or a failure in the middle loses none that was paid for.
+``Guide.propose`` asks about a whole batch in one call, which suits an unattended run. Here each reply of a network teacher is
+passed on at once, so an interrupt or a failure loses no paid reply.
 """
 
 from __future__ import annotations
@@ -32,24 +32,26 @@ def ask(
     """Ask about every rollout in ``chosen``.
 
     Args:
-        keep: gets the guidance as it comes, some at a time.
-        check: called often; whatever it raises ends the asking.
-        meanwhile: called once the first requests are on their way to a service.
+        keep: receives the guidance as it arrives, in parts.
+        check: called often; an exception from it ends the requests.
+        meanwhile: called once the first requests are sent to a service.
 
     Raises:
-        TeacherError: when the teacher cannot work; what came before was kept.
+        TeacherError: if the teacher fails; earlier replies are kept.
     """
     if not chosen:
         return
-    if not isinstance(guide.teacher, AnswersLater):  # it runs on this machine and works in batches of its own
+    if not isinstance(guide.teacher, AnswersLater):  # it runs on this machine and batches by itself
         replies = guide.teacher.reply([guide.request(r, b) for r, b in chosen])
         keep([guide.parse(r, b, reply) for (r, b), reply in zip(chosen, replies, strict=True)])
         return
-    alike: dict[tuple[str, str, str], list[tuple[Rollout, Behavior]]] = {}  # the same answer twice is asked about once
+    alike: dict[tuple[str, str, str], list[tuple[Rollout, Behavior]]] = {}  # duplicate answers are sent once
     for rollout, behavior in chosen:
         alike.setdefault((behavior.hash, rollout.example.question, rollout.student_text), []).append((rollout, behavior))
     same = list(alike.values())
-    first = {group[0][1].hash: group for group in reversed(same)}  # one of each behavior fills the service's prompt cache
+    first = {
+        group[0][1].hash: group for group in reversed(same)
+    }  # the first request of each behavior fills the service's prompt cache
     _wave(guide, guide.teacher, list(first.values()), keep, check, meanwhile)
     _wave(guide, guide.teacher, [g for g in same if not any(g is f for f in first.values())], keep, check)
 
@@ -89,18 +91,18 @@ def _wave(
     except BaseException:
         for future in waiting:
             future.cancel()
-        with suppress(TeacherError):  # what came in the meantime was paid for
+        with suppress(TeacherError):  # replies that arrived in the meantime were paid for
             harvest([f for f in waiting if f.done() and not f.cancelled()])
         raise
 
 
 def _for(reply: TeacherReply, rollout: Rollout, place: int) -> TeacherReply:
-    """The reply to one of several answers that are alike; only the first one cost anything."""
+    """The reply to one of several identical answers; only the first one cost anything."""
     return replace(reply, id=rollout.id, cache_hit=reply.cache_hit or (place > 0 and not reply.error))
 
 
 def ask_again(guide: Guide, rollout: Rollout, behavior: Behavior, before: Guidance | None) -> Guidance | None:
-    """A new reply about one rollout, past thinklab's own cache; None where it is the one that was there already."""
+    """A new reply about one rollout, bypassing thinklab's cache; None if it equals the previous one."""
     again = guide.teacher.again if isinstance(guide.teacher, AnswersAfresh) else guide.teacher.reply
     found = guide.parse(rollout, behavior, again([guide.request(rollout, behavior)])[0])
     return None if before is not None and found.raw == before.raw and found.reason == before.reason else found

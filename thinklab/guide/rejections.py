@@ -1,4 +1,4 @@
-"""One line about a teacher's replies for the end of a run: how many were rejected, and why. Loud when most were."""
+"""A one-line summary of a teacher's replies at the end of a run: how many were rejected, and why; a warning if most were."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def outcomes(records: Iterable[Mapping[str, Any]]) -> Counter[str]:
 
 
 def sentence(counts: Mapping[str, int], otherwise: str = "") -> str:
-    """Such as ``replies: 13 of 48 rejected (27%): refusal 7, server 6``; empty when nobody was asked.
+    """Such as ``replies: 13 of 48 rejected (27%): refusal 7, server 6``; empty if there were no requests.
 
     Args:
         counts: replies by outcome; those in ``USED`` were usable, every other key is a reason for rejection.
-        otherwise: what became of the rejected ones, said where they are the most.
+        otherwise: what happened to the rejected ones, added if they are the majority.
     """
     total = sum(counts.values())
     rejected = Counter({reason: n for reason, n in counts.items() if reason not in USED and n})

@@ -1,4 +1,4 @@
-"""Can a teacher that always says one sentence teach this behavior at all? Asked before anything is sampled, because it is known."""
+"""Checks before sampling whether a teacher with one fixed sentence can teach a behavior."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from thinklab.types import Example, TeacherRequest
 
 
 def tried(teacher: ScriptedTeacher, behavior: Behavior, examples: Sequence[Example]) -> list[tuple[str, str]]:
-    """The guidance behind each of the behavior's few-shot attempts, and why it would be refused there; empty: it would not.
+    """The guidance after each of the behavior's few-shot attempts, and why it would be rejected; empty if accepted.
 
     Args:
         examples: questions of the task, whose right answers fill in the sentence: a few-shot has none.
@@ -23,14 +23,14 @@ def tried(teacher: ScriptedTeacher, behavior: Behavior, examples: Sequence[Examp
         response = behavior._text(shot.response)
         example = replace(examples[k % len(examples)], question=behavior._text(shot.question))
         fields = teacher.sentences(TeacherRequest(f"few-shot-{k}", (), example, response, behavior.name))
-        if fields is not None:  # it says nothing where there is no {answer}
+        if fields is not None:  # it does not reply without an {answer}
             text = behavior.splice(fields)
             made.append((text, behavior.check_guidance(text, response)))
     return made
 
 
 def why_not(teacher: ScriptedTeacher, behavior: Behavior, examples: Sequence[Example]) -> str:
-    """Why the sentence would be refused behind each few-shot attempt; empty where it passes behind one of them."""
+    """Why the sentence would be rejected after each few-shot attempt; empty if it passes after one of them."""
     found = tried(teacher, behavior, examples)
     return found[0][1] if found and all(why for _, why in found) else ""
 
@@ -38,13 +38,13 @@ def why_not(teacher: ScriptedTeacher, behavior: Behavior, examples: Sequence[Exa
 def check_fits(teacher: Any, behaviors: Sequence[Behavior], examples: Sequence[Example]) -> None:
     """
     Raises:
-        ConfigError: the teacher's sentence would be refused behind each of a behavior's few-shot attempts, with the reason.
+        ConfigError: the teacher's sentence would be rejected after each of a behavior's few-shot attempts; gives the reason.
     """
     if not isinstance(teacher, ScriptedTeacher) or teacher.phrase is None:
         return
     for behavior in behaviors:
         if why := why_not(teacher, behavior, examples):
             raise ConfigError(
-                f"teacher.phrase: the sentence {teacher.phrase!r} cannot teach the behavior {behavior.name!r}: {why}. All guidance "
-                "would be refused; change the sentence, or the behavior's guidance and detector"
+                f"teacher.phrase: the sentence {teacher.phrase!r} cannot teach the behavior {behavior.name!r}: {why}. All "
+                "guidance would be rejected; change the sentence, or the behavior's guidance and detector"
             )

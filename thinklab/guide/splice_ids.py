@@ -1,11 +1,11 @@
-"""Ids of a text that goes on after other ids, such as guidance behind an answer, and what a vocabulary loses of it.
+"""Encodes a text as a continuation of other ids, such as guidance after an answer, and reports what a vocabulary loses.
 
-A tokenizer is made for whole texts. Encoded by itself, a text in the middle can get a space that nobody wrote (Llama 2 puts
-``▁`` before every text), words such as ``<think>`` become the control tokens of a thinking model, and what the vocabulary lacks
-becomes ``<unk>`` or disappears. Here such a text is encoded by a copy of the tokenizer without these habits; the student's own
-tokenizer stays as it is.
+Tokenizers are made for whole texts. Encoded separately, a continuation can get an extra space (Llama 2 puts ``▁`` before every
+text), words such as ``<think>`` become the control tokens of a thinking model, and characters outside the vocabulary become
+``<unk>`` or disappear. Here such a text is encoded with a modified copy of the tokenizer; the student's own tokenizer is
+unchanged.
 
-Left out: tokenizers without a backend of the tokenizers library keep their habits; ``lost`` still finds what comes of them.
+Left out: tokenizers without a backend of the tokenizers library are used as is; ``lost`` still detects the consequences.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 _MARKED = re.compile(r"[^\w\s▁]")
-"""Tells a control token from an ordinary word, or a run of spaces, that somebody added to a vocabulary."""
+"""Distinguishes control tokens from ordinary words or runs of spaces that were added to a vocabulary."""
 CONTEXT = 16
 """Ids before a text that are decoded with it: a decoder may treat the first token of all differently."""
 
@@ -30,10 +30,10 @@ _copies: WeakKeyDictionary[PreTrainedTokenizerBase, dict[tuple[int, bool], Token
 
 
 def continuation_ids(tokenizer: PreTrainedTokenizerBase, text: str, control: bool = False) -> list[int]:
-    """(N,) ids of ``text`` as it goes on after other ids.
+    """(N,) ids of ``text`` as a continuation of other ids.
 
     Args:
-        control: take control tokens that are spelled out in ``text`` for what they are. By default they are text, letter by
+        control: treat control tokens spelled out in ``text`` as control tokens. By default they are text, letter by
             letter; so are added tokens that are not special, such as ``<think>``.
     """
     return _encoded(tokenizer, text, control)[0]
@@ -46,10 +46,10 @@ def control_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
 
 
 def lost(tokenizer: PreTrainedTokenizerBase, text: str, before: Sequence[int] = ()) -> str:
-    """What the ids of ``text`` do not say of it, in words; empty when they decode to the same text (in Unicode's form NFC).
+    """What the ids of ``text`` lose of it; empty if they decode to the same text (in Unicode's form NFC).
 
     Args:
-        before: ids after which it stands, such as the prompt and the answer; without any, an EOS.
+        before: the preceding ids, such as the prompt and the answer; if empty, an EOS.
     """
     ids, offsets = _encoded(tokenizer, text, control=False)
     if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids:
@@ -67,7 +67,7 @@ def lost(tokenizer: PreTrainedTokenizerBase, text: str, before: Sequence[int] = 
 
 
 def _encoded(tokenizer: PreTrainedTokenizerBase, text: str, control: bool) -> tuple[list[int], list[tuple[int, int]] | None]:
-    """Ids, and the place in ``text`` that each stands for where the tokenizer knows."""
+    """Ids, and the span of ``text`` for each, if the tokenizer provides it."""
     copy = _copy(tokenizer, control)
     if copy is not None:
         found = copy.encode(text, add_special_tokens=False)
@@ -77,9 +77,9 @@ def _encoded(tokenizer: PreTrainedTokenizerBase, text: str, control: bool) -> tu
 
 
 def _copy(tokenizer: PreTrainedTokenizerBase, control: bool) -> Tokenizer | None:
-    """The backend without its habits; None where it has none, or is not of the tokenizers library. Made once."""
+    """The backend without prefix spaces and special-token parsing; None if not needed, or not of the tokenizers library. Cached."""
     known = _copies.setdefault(tokenizer, {})
-    key = (len(tokenizer.added_tokens_decoder), control)  # made anew when tokens were added
+    key = (len(tokenizer.added_tokens_decoder), control)  # rebuilt when tokens were added
     if key not in known:
         known[key] = _without_habits(getattr(tokenizer, "backend_tokenizer", None), control)
     return known[key]
@@ -94,7 +94,7 @@ def _without_habits(backend: Tokenizer | None, control: bool) -> Tokenizer | Non
     changed = json.dumps([parts["normalizer"], parts["pre_tokenizer"]]) != before
     for token in parts["added_tokens"] if not control else ():
         if not token["special"] and _is_control(token["content"], False):
-            token["special"] = changed = True  # only special tokens can be told to be text
+            token["special"] = changed = True  # only special tokens can be treated as text
     if not changed:
         return None
     parts["truncation"] = parts["padding"] = None
@@ -104,7 +104,7 @@ def _without_habits(backend: Tokenizer | None, control: bool) -> Tokenizer | Non
 
 
 def _no_prefix(part: dict | None) -> dict | None:
-    """A normalizer or pre-tokenizer, as the tokenizers library writes it, without what it adds or takes away at the beginning."""
+    """A normalizer or pre-tokenizer, as the tokenizers library writes it, without what it adds or removes at the beginning."""
     if part is None or part["type"] == "Prepend":
         return None
     if part["type"] == "Sequence":
@@ -123,6 +123,6 @@ def _is_control(content: str, special: bool) -> bool:
 
 
 def _listed(pieces) -> str:
-    """At most ten different ones."""
+    """At most ten distinct ones."""
     found = list(dict.fromkeys(p for p in pieces if p))
     return ", ".join(map(repr, found[:10])) + (f" and {len(found) - 10} more" if len(found) > 10 else "")

@@ -1,1 +1,1 @@
-"""What comes from outside, checked where it enters: JSON of other programs, objects of other packages, names that a library changed."""
+"""Input from outside, checked at the boundary: JSON from other programs, objects from other packages, renamed library arguments."""

@@ -1,7 +1,7 @@
-"""Objects from other people's code, checked when they are loaded: each name is spelled and shaped as it is declared.
+"""Checks plugin objects when they are loaded: every name and signature must match its declaration.
 
-A ``Protocol`` declares what thinklab may call; ``isinstance`` tells what an object offers of it. This check leaves no method that
-nobody would ever call because its name is misspelled.
+A ``Protocol`` declares what thinklab may call; ``isinstance`` tells what an object offers of it. This check catches a
+misspelled method, which would otherwise silently never be called.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _NOTHING = object()
 def check_shape(
     thing: object, what: str, error: type[Exception], required: type | None = None, optional: Sequence[type] = ()
 ) -> None:
-    """Refuse ``thing`` when it lacks a name of ``required``, offers a part of an ``optional`` protocol, has a declared name in
-    another shape (a property for a method, other parameters, ``async``), or a method that seems to be a misspelled declared one.
+    """Refuse ``thing`` when it lacks a name of ``required``, offers a part of an ``optional`` protocol, declares a name with
+    another shape (a property instead of a method, other parameters, ``async``), or has a method that looks like a misspelled one.
 
     Args:
-        what: the object in words, such as ``the teacher 'parrot'``; every message begins with it.
+        what: the object in words, such as ``the teacher 'parrot'``; every message starts with it.
         required, optional: protocols, or classes that ``thing`` inherits from.
 
     Raises:
@@ -69,7 +69,7 @@ def names(protocol: type) -> list[tuple[str, Any]]:
 
 
 def check_call(function: Any, called: str, given: Iterable[str], what: str, error: type[Exception]) -> None:
-    """Refuse a ``function`` that cannot be called with as many positional arguments as ``given`` names.
+    """Reject a ``function`` that cannot be called with the positional arguments in ``given``.
 
     Raises:
         error: with both signatures.
@@ -81,7 +81,7 @@ def check_call(function: Any, called: str, given: Iterable[str], what: str, erro
         raise error(f"{what}: {called!r} is async; thinklab calls {called}({', '.join(given)}) and needs the result at once")
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # a function in C says nothing about itself
+    except (TypeError, ValueError):  # functions written in C have no signature
         return
     try:
         signature.bind(*given)
@@ -94,12 +94,12 @@ def _check_name(thing: object, name: str, shape: Any, what: str, error: type[Exc
     computed = isinstance(there, property | cached_property)
     if not inspect.isfunction(shape):  # a value
         if inspect.isroutine(there) and not str(shape).startswith("Callable"):
-            raise error(f"{what}: {name!r} is a method; it must be a value: put @property above it")
+            raise error(f"{what}: {name!r} is a method; it must be a value: add @property above it")
         if not computed and shape in ("str", str) and not isinstance(value := getattr(thing, name), str):
             raise error(f"{what}: {name!r} is {value!r:.40}; it must be a text")
         return
     if computed:
-        raise error(f"{what}: {name!r} is a property; it must be a method: take @property away")
+        raise error(f"{what}: {name!r} is a property; it must be a method: remove @property")
     function = thing if name == "__call__" else getattr(thing, name)
     called = _called(name)
     for arguments in _calls(shape):
@@ -125,7 +125,7 @@ def _gives(thing: object, name: str, declaring: type) -> bool:
     classes = [c for c in type(thing).__mro__ if c is not declaring]
     if name in getattr(thing, "__dict__", {}) or any(name in vars(c) for c in classes):
         return True
-    return declaring not in type(thing).__mro__ and hasattr(thing, name)  # an object that hands on to another one
+    return declaring not in type(thing).__mro__ and hasattr(thing, name)  # an object that delegates to another one
 
 
 def _methods(thing: object) -> list[str]:

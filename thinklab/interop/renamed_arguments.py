@@ -1,5 +1,5 @@
-"""Arguments of transformers that have another name from version 5.24 on; the old ones go in 5.40 and 6. Both ends of the range in
-pyproject.toml are served: each function asks the installed library which name it knows."""
+"""Arguments that transformers renamed in version 5.24; the old names are removed in 5.40 and 6. To support the whole range in
+pyproject.toml, each function checks which name the installed library accepts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def activation_checkpointing(on: bool) -> dict[str, Any]:
 
 
 def is_checkpointing(model: Any) -> bool:
-    """True when ``model`` recomputes activations, or is no transformers model and cannot say."""
+    """True when ``model`` recomputes activations, or is not a transformers model, so that it is unknown."""
     name = "is_activation_checkpointing"
     return bool(getattr(model, name if hasattr(model, name) else "is_gradient_checkpointing", True))
 
@@ -42,7 +42,7 @@ def is_checkpointing(model: Any) -> bool:
 @contextmanager
 def upstream_warnings_off() -> Iterator[None]:
     """Silences what TRL and PEFT cause in transformers: their use of old names, and a remark about the cache while activations
-    are recomputed. A user can do nothing about either."""
+    are recomputed. Users cannot fix either."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"`\w*gradient_checkpointing\w*` is deprecated")
         warnings.filterwarnings("ignore", message=".*use_cache.*")

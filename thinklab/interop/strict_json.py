@@ -1,7 +1,7 @@
-"""JSON as the standard has it, from files that people and other programs wrote.
+"""Standard JSON from files written by people and other programs.
 
-Python's ``json`` also takes ``NaN`` and ``Infinity``, makes an infinity of ``1e999`` and meets a whole number of over 4,300
-digits with a plain ``ValueError``. Here all of these are errors with a place, like any other slip in the text.
+Python's ``json`` also accepts ``NaN`` and ``Infinity``, reads ``1e999`` as infinity, and raises a plain ``ValueError`` on
+integers of over 4,300 digits. Here all of these are errors with a position.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 LONGEST_NUMBER = 1000
-"""Digits of a whole number; no answer and no setting has as many."""
+"""Maximum digits of an integer; no answer or setting needs more."""
 
 
 def loads(text: str) -> Any:
@@ -38,7 +38,7 @@ def loads(text: str) -> Any:
         return value
 
     def constant(word: str) -> Any:
-        raise refuse(word, f"{word} is no number in JSON; leave the value out or write null")
+        raise refuse(word, f"{word} is not a number in JSON; leave the value out or write null")
 
     try:
         return json.loads(text, parse_int=whole, parse_float=broken, parse_constant=constant)

@@ -1,4 +1,4 @@
-"""An experiment step by step, with a person between the steps."""
+"""An experiment step by step, with a person reviewing between the steps."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What the Lab puts back: random states after a pause, and the weights before the first step."""
+"""Saved state for the Lab: random states across a pause, and the weights before the first step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """What is trained, on the CPU: the student before its first checkpoint."""
+    """The trainable weights, on the CPU: the student before its first checkpoint."""
     return {name: p.detach().to("cpu", copy=True) for name, p in model.named_parameters() if p.requires_grad}
 
 

@@ -1,4 +1,4 @@
-"""A question of your own, answered by the student as it is now and as it was before training."""
+"""Your own question, answered by the student before and after training."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class OwnQuestion:
     question: str
     now: str
     before: str | None
-    """Of the base; None where there is no adapter to switch off, or nothing was trained yet."""
+    """The base's answer; None if there is no adapter to switch off, or nothing was trained yet."""
     shows: Mapping[str, bool | None]
-    """Which behaviors the answer of now shows."""
+    """The behaviors in the current answer."""
 
     def rows(self) -> list[tuple[str, str]]:
         return [*([("before training", self.before)] if self.before is not None else []), ("now", self.now)]
@@ -34,7 +34,7 @@ class OwnQuestion:
 
     def _repr_html_(self) -> str:
         shown = ", ".join(name for name, yes in self.shows.items() if yes)
-        said = [f"<p>It shows: {escape(shown)}.</p>"] if shown else []
+        said = [f"<p>Behaviors shown: {escape(shown)}.</p>"] if shown else []
         return box(f"<p><b>{escape(self.question)}</b></p>", table((), self.rows(), text=(1,)), *said)
 
 
@@ -42,7 +42,7 @@ def answer(session: Session, question: str, trained: bool) -> OwnQuestion:
     """Ask the student.
 
     Args:
-        trained: at least one step was done, so that its base may answer otherwise.
+        trained: at least one step was done, so that its base may answer differently.
     """
     model, limit = session.student.model, answer_limit(session.config)
     example = [Example("a question of your own", question, "0")]

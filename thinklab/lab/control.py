@@ -1,9 +1,9 @@
-"""The control of a Lab's run: plain GRPO with the same reward, questions, seeds and number of steps, in a process of its own.
+"""The control of a Lab's run: plain GRPO with the same reward, questions, seeds, and number of steps, in a separate process.
 
     python -m thinklab.lab.control_process FOLDER STEP     # what ``lab.compare()`` starts; FOLDER/plan.json is the config
 
-It is a run like any other, in ``RUN/control``; an interrupted one goes on at the next call. On a GPU it loads a second student
-beside the first; that it fits has not been tried.
+It is a run like any other, in ``RUN/control``; an interrupted one resumes at the next call. On a GPU it loads a second student
+next to the first; whether both fit is untested.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from thinklab.widgets.html import Html
 
 PATIENCE_S = 60.0
 ANSWERS = 5
-"""Questions that ``compare`` shows with their answers."""
+"""Number of questions that ``compare`` shows with their answers."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """This run beside its control on the same held-out questions."""
+    """This run and its control on the same held-out questions."""
 
     step: int
     before: Mapping[str, ProbeResult]
@@ -47,9 +47,9 @@ class Comparison:
     difference: Mapping[str, Any]
     """Paired by question, this run minus the control, with 95 % bootstrap intervals; by decoding, layout of ``probe.json``."""
     curves: Mapping[str, Mapping[str, Points]] = field(default_factory=dict)
-    """By title, and by the name of the run: unguided answers, as it learned."""
+    """By title and run name: rates of unguided answers during training."""
     answers: Html | None = None
-    """Five questions with the answers before, of the control, and of this run."""
+    """Five questions with the answers before training, of the control, and of this run."""
 
     def rows(self) -> list[tuple[str, ...]]:
         arms = (
@@ -84,7 +84,7 @@ def control_config(config: Experiment, overrides: list[str]) -> dict[str, Any]:
     """``config`` without its teacher, and with ``overrides``.
 
     Raises:
-        ConfigError: for an override that cannot be used.
+        ConfigError: for an invalid override.
     """
     from thinklab.lab.settings import experiment
 
@@ -97,20 +97,20 @@ def control_config(config: Experiment, overrides: list[str]) -> dict[str, Any]:
 def run_control(
     folder: Path, plan: dict[str, Any], step: int, questions: int | None, samples: int | None, quiet: bool = False
 ) -> dict[str, ProbeResult]:
-    """Bring the control to ``step`` and measure it there.
+    """Train the control to ``step`` and measure it there.
 
     Args:
         quiet: no progress bar.
 
     Raises:
-        LabError: when the control has gone further than ``step``, or was begun with another config.
+        LabError: if the control is already past ``step``, or was started with another config.
         RunError: when it fails; its log is quoted.
-        KeyboardInterrupt: it was stopped and has saved; calling again continues.
+        KeyboardInterrupt: it was stopped and has saved; call again to resume.
     """
     run = RunFolder(folder)
     wanted = {"plan": plan, "questions": questions, "samples": samples}
     if (found := run.read_json("plan.json")) is not None and found["plan"] != plan:
-        raise LabError(f"{folder} holds a control with another config; rename that folder and call again")
+        raise LabError(f"{folder} contains a control with another config; rename that folder and run the call again")
     known = run.read_json("probe.json") or {}
     if not (found == wanted and known.get("steps") == step and "after" in known):
         folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def _run(folder: Path, step: int, show: Callable[[int], None]) -> None:
 
 
 def compare(run: RunFolder, step: int, control: Mapping[str, ProbeResult], mine: LabProbe) -> Comparison:
-    """``run`` beside its control, both measured at ``step``; writes ``compare.json``."""
+    """``run`` and its control, both measured at ``step``; writes ``compare.json``."""
     gap = differences(RunFolder(run.path / "control"), run)
     run.write_json("compare.json", {"step": step, "difference": gap})
     arms = {"this run": run, "plain GRPO": RunFolder(run.path / "control")}
@@ -150,9 +150,9 @@ def compare(run: RunFolder, step: int, control: Mapping[str, ProbeResult], mine:
 
 
 def _curves(arms: Mapping[str, RunFolder]) -> dict[str, dict[str, Points]]:
-    """Of the unguided rollouts of each step."""
+    """Rates over the unguided rollouts of each step."""
     lines = {name: list(run.read("metrics")) for name, run in arms.items()}
-    wanted = {"Unguided answers that are right": "own/accuracy", "Unguided answers that show the behavior": "own/behavior"}
+    wanted = {"Accuracy of unguided answers": "own/accuracy", "Unguided answers that show the behavior": "own/behavior"}
     return {
         title: {name: [(m["step"], m[key]) for m in found if m.get(key) is not None] for name, found in lines.items()}
         for title, key in wanted.items()

@@ -16,7 +16,7 @@ def main() -> None:
     plan = json.loads((folder / "plan.json").read_text("utf-8"))
     with Lab(plan["plan"], out=folder, quiet=True) as lab:
         if lab.step > step:
-            raise LabError(f"the control in {folder} is at step {lab.step} already, past {step}")
+            raise LabError(f"the control in {folder} is already at step {lab.step}, past {step}")
         if lab.step < step:
             lab.train(step - lab.step)
         lab.measure(plan["questions"], plan["samples"], before=False)

@@ -1,4 +1,4 @@
-"""Curves of one figure over the steps of several runs, as SVG: no script, so they are the same in a saved notebook."""
+"""Curves of one metric over the steps of several runs, as SVG without scripts, so that they also show in a saved notebook."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 COLORS = ("#0f766e", "#b45309", "#6d28d9", "#be123c")
-"""Of the lines in the order given; each has a contrast of at least 3:1 on white and on JupyterLab's dark background."""
+"""Line colors in order; each has a contrast of at least 3:1 on white and on JupyterLab's dark background."""
 WIDTH, HEIGHT = 420, 230
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 34, 52
 
@@ -15,7 +15,7 @@ Points = Sequence[tuple[int, float]]
 
 
 def chart(title: str, lines: Mapping[str, Points]) -> str:
-    """Shares over steps, a line for each name; empty where there is nothing to draw."""
+    """Shares over steps, one line per name; empty if there is nothing to draw."""
     last = max((step for points in lines.values() for step, _ in points), default=0)
     if not last:
         return ""
@@ -56,7 +56,7 @@ def chart(title: str, lines: Mapping[str, Points]) -> str:
 
 
 def smoothed(points: Points, window: int = 3) -> Points:
-    """Each point as the mean of itself and up to ``window - 1`` before it: a step has few questions and swings."""
+    """Smoothing: each point is the mean of itself and up to ``window - 1`` before it, because single steps are noisy."""
     out = []
     for k, (step, _) in enumerate(points):
         near = [share for _, share in points[max(0, k - window + 1) : k + 1]]

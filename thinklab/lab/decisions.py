@@ -1,4 +1,4 @@
-"""What is decided about the batch that waits: its review queue, and the guidance that comes out of it."""
+"""Decisions about the pending batch: its review queue, and the resulting guidance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Auto: TypeAlias = "Literal['accept', 'accept_if_detected', 'reject'] | Callable[
 
 
 class Decisions:
-    """The queue of the batch that waits, made when it is first asked for.
+    """The queue of the pending batch, created on first access.
 
     Args:
         by: who decides.
@@ -30,13 +30,13 @@ class Decisions:
     def __init__(self, engine: Engine, by: str | None):
         self._engine, self._by = engine, by
         self._queue: ReviewQueue | None = None
-        self._queue_for = ""  # key of the batch that the queue is about
+        self._queue_for = ""  # key of the queue's batch
 
     def queue(self, waiting: Waiting) -> ReviewQueue:
         """Every decision about ``waiting``.
 
         Raises:
-            LabError: when there is no teacher, or it has not been asked yet.
+            LabError: if there is no teacher, or it has not been asked yet.
         """
         if self._engine.guide is None:
             raise LabError(
@@ -49,13 +49,13 @@ class Decisions:
         return self._queue
 
     def guidance(self, waiting: Waiting, auto: Auto | None) -> dict[str, Guidance]:
-        """What is to be spliced on.
+        """The guidance to splice.
 
         Args:
-            auto: decides what nobody has decided on; None refuses to go on then.
+            auto: decides undecided guidance; None raises an error instead.
 
         Raises:
-            LabError: when something is undecided.
+            LabError: if something is undecided.
         """
         if self._engine.guide is None:
             return {}
@@ -66,20 +66,20 @@ class Decisions:
         if left:
             raise LabError(
                 f"{len(left)} of {len(queue)} pieces of guidance are undecided ({', '.join(i.id for i in left[:5])}"
-                f"{', …' if len(left) > 5 else ''}): decide in lab.review(batch), or take them as the teacher wrote them "
-                "with lab.update(batch, auto='accept'), or leave them out with auto='reject'"
+                f"{', …' if len(left) > 5 else ''}): decide in lab.review(batch), or accept them unchanged with "
+                "lab.update(batch, auto='accept'), or drop them with auto='reject'"
             )
         return queue.decided()
 
-    def close(self, why: str = "this batch has been trained on; its decisions stand") -> None:
-        """A pane that is still open must not take decisions that change nothing; it becomes static HTML."""
+    def close(self, why: str = "this batch has been trained on; its decisions are final") -> None:
+        """A pane that is still open must not accept decisions without effect; it becomes static HTML."""
         if self._queue is not None:
             self._queue.closed = why
             self._queue = None
 
 
 def policy(auto: Auto) -> queue.Auto:
-    """``auto`` as ``ReviewQueue.apply`` takes it."""
+    """``auto`` in the form that ``ReviewQueue.apply`` accepts."""
     if auto == "reject":
         return lambda item: False
     return auto

@@ -1,11 +1,11 @@
-"""The trainer in lock step: where it pauses, what an interrupt does to it, and how it goes on after a failure.
+"""Runs the trainer step by step: where it pauses, how it handles interrupts, and how it resumes after a failure.
 
-The training runs on the worker's thread and pauses at two places: ``generation``, before anything of a generation is sampled, and
-``batch``, between sampling and guidance. What ends it early (an interrupt, a teacher that is down, a loss that is not finite, a
-full disk) unwinds it; the next order begins it again from the last checkpoint with the batch that was waiting on disk. That
-is the way a restarted kernel takes as well, so it is the only one. A checkpoint is written at the end of every call.
+The training runs on the worker's thread and pauses at two places: ``generation``, before a generation is sampled, and
+``batch``, between sampling and guidance. An early end (an interrupt, a teacher failure, a non-finite loss, a full disk)
+unwinds it; the next order restarts it from the last checkpoint with the pending batch from disk. A restarted kernel uses the
+same path, so there is only one. A checkpoint is written at the end of every call.
 
-Random states are put back after every pause: what cells do meanwhile cannot change the run.
+Random states are restored after every pause, so cells that run in between cannot change the run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ GENERATION, BATCH = "generation", "batch"
 
 @dataclass(frozen=True)
 class Stand:
-    """Go to the next pause before a generation and do nothing."""
+    """Advance to the next pause before a generation."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +53,24 @@ class Sample:
 
 @dataclass(frozen=True)
 class Learn:
-    """Train on the waiting batch with this guidance."""
+    """Train on the pending batch with this guidance."""
 
     guidance: dict[str, Guidance]
 
 
 @dataclass(frozen=True)
 class Run:
-    """Go on without a person up to the step ``until``."""
+    """Continue unattended up to the step ``until``."""
 
     until: int
     policy: Any = "accept"
     by: str | None = None
     guidance: dict[str, Guidance] | None = None
-    """For the batch that is waiting now."""
+    """Guidance for the pending batch."""
 
 
 class Engine:
-    """See the module. All that trains is called through ``worker``."""
+    """See the module. All training calls go through ``worker``."""
 
     def __init__(self, session: Session):
         self.session, self.config, self.student = session, session.config, session.student
@@ -81,17 +81,17 @@ class Engine:
         self.worker = Worker(self._train)
         self.waiting: Waiting | None = None
         self.lines: list[dict] = []
-        """Metrics of the present call."""
+        """Metrics of the current call."""
         self.span = session.config.train.span
         self._order: Any = Stand()
         self._next: Any = None
-        self._begun = False
+        self._started = False
         self._stepping = False  # from an optimizer step until its records and its checkpoint are written
         self._run_from = 0
         self._fresh = random_state()
         found = self.run.last_checkpoint()
         self.loaded_step: int | None = None if found else 0
-        """The step whose weights the student has while no training is under way; None where it must be loaded."""
+        """The step of the student's current weights while no training is running; None if they must be loaded."""
         self._initial = None if found else trained_weights(self.student.model)
         self.trainer.guide, self.trainer.recall = _Stage2(self), self._recall
         self.trainer.add_callback(_Pauses(self))
@@ -111,28 +111,28 @@ class Engine:
 
     @property
     def step(self) -> int:
-        """Optimizer steps done and kept."""
+        """Completed and saved optimizer steps."""
         return self.trainer.state.global_step if self.worker.place else self.saved_step
 
     def _load_last(self) -> None:
-        """The last checkpoint's weights, for a run that has no step left to train."""
+        """The last checkpoint's weights, for a run without remaining steps."""
         found = self.run.last_checkpoint()
         assert found is not None, "a run that has no step left has its last checkpoint"
         self.trainer.load_checkpoint(found[0])
         self.loaded_step = found[1]
 
     def find_waiting(self) -> None:
-        """Look on disk for a batch that waits at the last checkpoint."""
+        """Look on disk for a pending batch at the last checkpoint."""
         self.waiting = self.store.find(self.saved_step)
 
     def close(self) -> None:
         self.worker.close()
         self._hook.remove()
 
-    # ---- what the Lab asks for, on the caller's thread
+    # ---- calls of the Lab, on the caller's thread
 
     def stand(self) -> None:
-        """The student as the steps so far have left it."""
+        """The student in its current state."""
         if self.worker.place or self.loaded_step == self.step:
             return
         if self.step < self.config.train.steps:
@@ -142,30 +142,30 @@ class Engine:
 
     @property
     def at_batch(self) -> bool:
-        """Has the training sampled the batch that waits, in this process?"""
+        """Whether this process's training has sampled the pending batch."""
         return self.worker.place == BATCH
 
     def sample(self) -> None:
         self.worker.advance(Sample())
 
     def learn(self, waiting: Waiting, guidance: dict[str, Guidance]) -> Learned:
-        """Train on ``waiting`` with ``guidance``; how likely that guidance is before and after."""
+        """Train on ``waiting`` with ``guidance``; returns the likelihood of that guidance before and after."""
         texts = self._spliced(waiting, guidance)[: reach.MEASURED]
         before = self._likelihood(texts)
         self.worker.advance(Learn(guidance))
         try:
             after = self._likelihood(texts)
-        except KeyboardInterrupt:  # the update is done and saved; only its measurement was stopped
+        except KeyboardInterrupt:  # the update is done and saved; only its measurement was interrupted
             return Learned()
         found = [LearnedText.of(self.step, rollout, a, b) for rollout, a, b in zip(texts, before, after, strict=True)]
         self.run.append("learned", (t.to_json() for t in found))
         return Learned(found)
 
     def _spliced(self, waiting: Waiting, guidance: dict[str, Guidance]) -> list[Rollout]:
-        """The guided rollouts as they are trained on, what a person has written first."""
+        """The guided rollouts as trained on, those written by a person first."""
         if self.guide is None:
             return []
-        guide = replace(self.guide, counts=Counter())  # counted when it is spliced for the training
+        guide = replace(self.guide, counts=Counter())  # counted when it is spliced for training
         guided = [r for r in guide.splice(waiting.batch.rollouts, guidance) if r.guided]
         return sorted(guided, key=lambda r: r.guidance is None or r.guidance.edited is None)
 
@@ -175,7 +175,7 @@ class Engine:
         rows = min(16, self.config.train.micro_batch or 16)
 
         def measure() -> list[float]:
-            self._deaf = True  # a stop then ends the call with the training untouched, or with the update done
+            self._deaf = True  # a stop then ends the call with the training unchanged, or with the update done
             try:
                 return reach.log_probabilities(self.student, texts, rows)
             finally:
@@ -187,7 +187,7 @@ class Engine:
         self.worker.advance(Run(until, policy, by, guidance))
 
     def propose(self, waiting: Waiting) -> None:
-        """Ask about the batch that waits."""
+        """Ask the teacher about the pending batch."""
         try:
             self.worker.call(lambda: self.ask(waiting, show=True))
         finally:
@@ -207,7 +207,7 @@ class Engine:
 
     def _ask_again(self, rollout: Rollout) -> Guidance | None:
         if self.worker.busy:
-            raise LabError("the Lab is at work; ask again when the call has ended")
+            raise LabError("the Lab is busy; ask again when the current call has ended")
         before = None if self.waiting is None else self.waiting.proposals.get(rollout.id)
         behaviors = {b.name: b for b in self.session.teaching.behaviors}
         behavior = behaviors[before.behavior] if before is not None else self.session.teaching.behaviors[0]
@@ -217,7 +217,7 @@ class Engine:
             self.note_costs()
 
     def note_costs(self) -> None:
-        """What a paid teacher has cost, on disk: a cap holds over all sittings."""
+        """The cost of a paid teacher, on disk: a cap covers all sessions."""
         self.session.teaching.write_totals(self.run)
 
     def probe(self, questions: int | None, samples: int | None, before: bool, full: bool = False) -> LabProbe:
@@ -254,14 +254,14 @@ class Engine:
         """See ``Lab.reach``."""
         guided = self._spliced(waiting, waiting.proposals)
         if not guided:
-            raise LabError("there is no usable guidance in this batch, so nothing to measure")
+            raise LabError("there is no usable guidance in this batch, so there is nothing to measure")
         t, loss = self.config.train, self.config.loss
         found = self.worker.call(lambda: reach.measure(self.student, guided[: reach.MEASURED], loss))
         drawn = t.steps // self.span * t.questions * t.samples
         return LabReach(found, reach.advice(found, loss, drawn))
 
     def _probe_passes(self, answers: int) -> int:
-        """Forward passes of a probe at most: as many as an answer has tokens, for each batch of both decodings."""
+        """Maximum number of forward passes of a probe: one per answer token, for each batch of both decodings."""
         rows = self.config.train.sample_rows or 256
         questions = min(answers, len(self.session.data.held_out))
         return answer_limit(self.config) * (-(-answers // rows) + -(-questions // rows))
@@ -270,9 +270,9 @@ class Engine:
 
     def _train(self) -> None:
         self._next = self.worker.order
-        if self._begun:
+        if self._started:
             self._back()
-        self._begun, self._stepping = True, False
+        self._started, self._stepping = True, False
         self.find_waiting()
         if self.run.last_checkpoint() is None:
             set_random_state(self._fresh)
@@ -286,7 +286,7 @@ class Engine:
         self.waiting, self.loaded_step = None, self.trainer.state.global_step
 
     def _back(self) -> None:
-        """The trainer as if it were new: the next ``train`` loads the last checkpoint."""
+        """Reset the trainer: the next ``train`` loads the last checkpoint."""
         guards = self.session.guards
         self.trainer.forget_training()
         if guards is not None:
@@ -301,20 +301,20 @@ class Engine:
                         parameter.copy_(initial[name])
 
     def _save_what_was_done(self) -> None:
-        """A checkpoint of the steps since the last one, where the weights are those of whole generations."""
+        """Save a checkpoint of the steps since the last one, if the weights are at the end of a generation."""
         trainer = self.trainer
         step = trainer.state.global_step
         if self._stepping or step % self.span or step <= self.saved_step:
             return
         set_random_state(self._at_boundary)
-        self._deaf = True  # a checkpoint's fingerprint is a forward pass, and a stop is what this save answers
+        self._deaf = True  # a checkpoint's fingerprint needs a forward pass, which the pending stop would end
         try:
             trainer.save_checkpoint()
         finally:
             self._deaf = False
 
     def boundary(self, step: int) -> None:
-        """Before a generation: wait for an order, unless one still holds."""
+        """Before a generation: wait for an order, unless one is still active."""
         self._at_boundary = random_state()
         if step > 0:
             self._initial = None
@@ -341,7 +341,7 @@ class Engine:
         return order
 
     def stage2(self, rollouts: Sequence[Rollout], step: int, generation: int) -> list[Rollout]:
-        """Stands where ``Guide`` stands in an unattended run."""
+        """Takes the place of ``Guide`` in an attended run."""
         guide = self.guide
         if guide is not None:
             rollouts = guide.checked(guide.draw(rollouts, generation))
@@ -371,7 +371,7 @@ class Engine:
         try:
             self.ask(waiting, rollouts)
         except Exception:
-            if not waiting.key:  # nobody is asked twice about what was answered before the failure
+            if not waiting.key:  # requests that were answered before the failure are not repeated
                 kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.rewards(rollouts))))
                 self.store.add(kept, waiting.proposals.values())
                 self.waiting = kept
@@ -384,7 +384,7 @@ class Engine:
         return guide.splice(rollouts, queue.decided())
 
     def ask(self, waiting: Waiting, rollouts: Sequence[Rollout] | None = None, show: bool = False) -> None:
-        """Ask the teacher about all that were chosen and have no reply yet."""
+        """Ask the teacher about all chosen rollouts without a reply."""
         guide, batch = self.required_guide, waiting.batch
         rollouts = batch.rollouts if rollouts is None else rollouts
         known = {i for i, g in waiting.proposals.items() if g.reason not in ASK_AGAIN}
@@ -429,7 +429,7 @@ class Engine:
         self._check()
 
     def _check(self) -> None:
-        """An interrupt is heard now, unless it would undo steps of a run that are done."""
+        """Handle an interrupt now, unless it would undo completed steps."""
         inside = self.trainer.state.global_step % self.span != 0
         if not self._stepping and not self._deaf and not (inside and isinstance(self._order, Run)):
             self.worker.check()

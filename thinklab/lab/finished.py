@@ -1,6 +1,6 @@
-"""A Lab that is opened on a finished run: its calls show what is on record, so that a notebook runs from the top once more.
+"""A Lab that is opened on a finished run: its calls show the records, so that a notebook runs from the top again.
 
-The batch is the last one that somebody held in a Lab (``waiting.json`` keeps it); in a run that trained unattended, the first.
+The batch is the last one that was open in a Lab (``waiting.json`` keeps it); in a run that trained unattended, the first.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from thinklab.review.item import Item
     from thinklab.review.queue import ReviewQueue
 
-CLOSED = "this run is finished; its decisions stand"
+CLOSED = "this run is finished; its decisions are final"
 
 
 def on_record(run: RunFolder) -> Waiting | None:
-    """The batch to show of a finished run, as it was before guidance; None where the run has no records."""
+    """The batch to show of a finished run, in its state before guidance; None if the run has no records."""
     if (held := Store(run).held()) is not None and held.guided:
         return held
     lines: list[dict[str, Any]] = []
@@ -40,10 +40,12 @@ def on_record(run: RunFolder) -> Waiting | None:
 
 
 def queue(engine: Engine, past: Waiting) -> ReviewQueue:
-    """The decisions about ``past``, which nobody can change."""
-    from thinklab.review.queue import ReviewQueue  # not at the head: it imports transformers, and Unsloth must come before that
+    """The decisions about ``past``, read-only."""
+    from thinklab.review.queue import (
+        ReviewQueue,
+    )  # not at the head: it imports transformers, and must be imported after Unsloth
 
-    held = bool(past.key)  # somebody decided in a Lab, and reviews.jsonl says what
+    held = bool(past.key)  # the decisions were made in a Lab and are in reviews.jsonl
     found = ReviewQueue(past.batch.rollouts, past.proposals, engine.required_guide, engine.rewards, engine.run if held else None)
     if not held:
         trained = {line["id"]: line["guidance"] for line in engine.run.read("rollouts") if line["id"] in past.proposals}
@@ -58,7 +60,7 @@ def queue(engine: Engine, past: Waiting) -> ReviewQueue:
 
 
 def metrics(run: RunFolder, past: Waiting, span: int) -> Metrics:
-    """The figures of the update that ``past`` was trained in."""
+    """The metrics of the update that trained on ``past``."""
     figures: dict[str, Any] = {}
     for line in run.read("metrics"):
         if past.batch.step < line["step"] <= past.batch.step + span:
@@ -68,13 +70,13 @@ def metrics(run: RunFolder, past: Waiting, span: int) -> Metrics:
 
 
 def last_metrics(run: RunFolder) -> Metrics:
-    """The figures of the last step of the run."""
+    """The metrics of the last step of the run."""
     *_, last = [{}, *run.read("metrics")]
     return Metrics(last)
 
 
 def _unguided(rollout: Rollout) -> Rollout:
-    """As the student wrote it."""
+    """The student's original text."""
     right = rollout.checks.get("student_correct", rollout.checks.get("correct"))
     checks = {} if right is None else {"correct": right, "student_correct": right}
     return replace(rollout, text=rollout.student_text, guidance=None, teacher_ids=(), rewards={}, advantage=None, checks=checks)

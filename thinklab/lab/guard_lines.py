@@ -1,4 +1,4 @@
-"""What a guard says in a Lab: one line, with the cause and the remedy folded behind it in a notebook."""
+"""A guard's warning in a Lab: one line, with the cause and the remedy in a collapsed section in a notebook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_guard(text: str) -> bool:
 
 
 def short(text: str) -> str:
-    """An alarm in one line; any other text as it is."""
+    """An alarm in one line; any other text unchanged."""
     return text.split(CAUSE, 1)[0] if is_guard(text) else text
 
 

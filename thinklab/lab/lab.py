@@ -5,11 +5,11 @@
     lab.guide(batch)           # the teacher comments on some of the answers
     lab.review(batch)          # you read, edit, accept, reject
     lab.update(batch)          # the student learns; returns metrics
-    lab.train(20)              # the same twenty times, unattended
-    lab.probe()                # what is left without a teacher
+    lab.train(20)              # twenty more steps, unattended
+    lab.probe()                # what the student does without a teacher
 
-Each call returns when it is done and leaves everything at rest and on disk: a restarted kernel that opens the same folder stands
-where the last one stood. What trains is in ``engine.py``; this file is the order of the calls and what they say.
+Each call blocks until it is done, with everything on disk: a restarted kernel that opens the same folder continues at the same
+point. The training is in ``engine.py``; this file defines the order of the calls and their output.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from thinklab.lab.views import LabViews
 from thinklab.review.waiting import Waiting, asked_for
 from thinklab.types import Batch
 
-if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: Unsloth must come before it
+if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: must be imported after Unsloth it
     from thinklab.export.export import Kind
     from thinklab.lab.control import Comparison
     from thinklab.lab.results import LabProbe, LabReach
@@ -39,53 +39,53 @@ class Lab(LabViews):
     """One run, step by step.
 
     Args:
-        config: an experiment in YAML, the name of a shipped example (``demo-self-check``), an ``Experiment`` or a mapping. None:
-            what the other arguments say, or the config of the run in ``out``.
-        out: the run folder; default ``runs/NAME``. One that holds a run is continued, with the batch that was waiting and
-            all decisions.
+        config: an experiment in YAML, the name of a shipped example (``demo-self-check``), an ``Experiment`` or a mapping.
+            None: built from the other arguments, or the config of the run in ``out``.
+        out: the run folder; default ``runs/NAME``. If it contains a run, that is resumed, with the pending batch and all
+            decisions.
         overrides: ``"dotted.key=value"``, as on the command line.
         profile: ``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in what is not set.
-        resume: None continues a run that is there and begins one where there is none; True insists on a run; False begins
-            anew and renames what was there.
-        by: who decides in the review; the name of the account by default.
+        resume: None resumes an existing run or starts a new one; True requires an existing run; False starts a new run and
+            renames the existing one.
+        by: the reviewer's name; the account name by default.
         quiet: no progress bars and no messages.
         settings: sections of the config or single keys: ``student=..., task=..., behaviors=[...], teacher=..., steps=20``. A
             section is a name, a mapping, or a ready-made object (``Student``, ``Task``, ``Teacher``, ``Behavior``).
 
-    Works as a context manager; ``close`` frees the memory and the folder. Any call can be stopped (the stop button, Ctrl-C) and
-    any call may fail: the batch stays, and the same call can be made again.
+    Works as a context manager; ``close`` frees the memory and the folder. Any call can be stopped (the stop button, Ctrl-C) or
+    fail: the batch is kept, and the same call can be repeated.
 
     Raises:
-        ThinklabError: when something cannot be used, or the folder belongs to another experiment or process.
+        ThinklabError: if an argument is invalid, or the folder belongs to another experiment or process.
     """
 
     # ---- one step at a time
 
     def rollout(self) -> Batch:
-        """Stage 1: the student answers the next questions. The batch that waits, where one does.
+        """Stage 1: the student answers the next questions. Returns the pending batch, if there is one.
 
         A Lab that is opened on a finished run samples nothing more: this and the calls below show its last reviewed batch.
 
         Raises:
-            LabError: when all steps are done since this Lab was opened.
+            LabError: if all steps were completed in this Lab.
         """
         engine = self._open()
         if self._past is not None:
-            self._say(f"this run is finished; on record is {batch_text(self._past.batch)}")
+            self._say(f"this run is finished; showing {batch_text(self._past.batch)}")
             return self._past.batch
         waited = engine.waiting is not None
         batch = self._to_batch().batch
-        self._say(f"{'the batch that was waiting: ' if waited else ''}{batch_text(batch)}. Next: {self._status().next}")
+        self._say(f"{'the pending batch: ' if waited else ''}{batch_text(batch)}. Next: {self._status().next}")
         return batch
 
     def guide(self, batch: Batch | None = None) -> Proposals:
-        """Stage 2: ask the teacher about some of the answers. What it has said already is not asked again.
+        """Stage 2: ask the teacher about some of the answers. Existing replies are not requested again.
 
         Returns:
-            Guidance by rollout id; what could not be used is among it, with the reason.
+            Guidance by rollout id, including unusable replies with the reason.
 
         Raises:
-            TeacherError: when it cannot work, or nothing was answered; call again when it can.
+            TeacherError: if it fails, or answers nothing; call again later.
         """
         waiting, engine = self._mine(batch, "guide"), self._open()
         if engine.guide is None:
@@ -95,28 +95,28 @@ class Lab(LabViews):
             return Proposals(waiting.batch, dict(waiting.proposals))
         if not waiting.guided or waiting.unanswered:
             waiting = self._to_batch()
-            self._decisions.close("the teacher was asked again; lab.review(batch) shows what it said")
+            self._decisions.close("the teacher was asked again; lab.review(batch) shows its replies")
             engine.propose(waiting)
         lost = [g for g in waiting.unanswered if g.reason != "waiting"]
         if lost and len(lost) == len(waiting.proposals):
             raise TeacherError(
-                f"the teacher answered none of {len(lost)} requests ({lost[0].reason}: {lost[0].detail}). The batch is "
-                "kept; lab.guide(batch) asks again"
+                f"the teacher answered none of {len(lost)} requests ({lost[0].reason}: {lost[0].detail}). The batch is kept; "
+                "lab.guide(batch) retries"
             )
         found = Proposals(waiting.batch, dict(waiting.proposals))
-        without = f", {len(found) - len(found.usable)} replies that cannot be used" if len(found) > len(found.usable) else ""
-        again = f" ({len(lost)} were not answered: lab.guide(batch) asks again)" if lost else ""
+        without = f", {len(found) - len(found.usable)} unusable replies" if len(found) > len(found.usable) else ""
+        again = f" ({len(lost)} requests were not answered: lab.guide(batch) retries them)" if lost else ""
         self._say(f"{len(found.usable)} pieces of guidance{without}{again}. Next: {self._status().next}")
         return found
 
     def review(self, batch: Batch | None = None, auto: Auto | None = None) -> Any:
-        """Between the stages: read what the teacher wrote, change it, accept or reject it.
+        """Between the stages: read the teacher's guidance, edit it, accept it, or reject it.
 
         Args:
-            auto: a policy decides what is undecided, without anyone there.
+            auto: a policy that decides undecided guidance automatically.
 
         Returns:
-            A review pane in a notebook, a text elsewhere and where ``auto`` decides. ``lab.queue`` has every decision.
+            A review pane in a notebook; a text elsewhere or with ``auto``. ``lab.queue`` has every decision.
 
         Raises:
             LabError: before ``guide``.
@@ -139,13 +139,13 @@ class Lab(LabViews):
         return ReviewText(queue)
 
     def stop_here(self) -> ReviewText:
-        """A cell of its own after ``review``: Run All ends here, once, while a person still has something to decide.
+        """For a separate cell after ``review``: stops Run All here, once, while guidance is undecided.
 
         Returns:
-            What has been decided so far, in short.
+            A summary of the decisions so far.
 
         Raises:
-            YourTurn: the stop. Run the cell again and it goes on; with nobody there (a script, nbconvert) it never stops.
+            YourTurn: the stop. Run the cell again to continue; in a script or under nbconvert it never stops.
         """
         queue = self.queue
         waiting = self._open().waiting
@@ -155,20 +155,20 @@ class Lab(LabViews):
         return ReviewText(queue)
 
     def update(self, batch: Batch | None = None, auto: Auto | None = None) -> Metrics:
-        """Stage 3: splice the guidance on, score, train, save.
+        """Stage 3: splice the guidance, score, train, save.
 
         Args:
-            auto: what to do with guidance that nobody has decided on; None refuses to go on then.
+            auto: what to do with undecided guidance; None raises an error instead.
 
         Returns:
-            The figures of the last optimizer step of this batch; ``lab.run.read("metrics")`` has all.
+            The metrics of the last optimizer step of this batch; ``lab.run.read("metrics")`` has all.
 
         Raises:
-            LabError: when guidance is undecided, or ``guide`` was not called; the message says how to go on.
+            LabError: if guidance is undecided, or ``guide`` was not called; the message says how to continue.
         """
         waiting, engine = self._mine(batch, "update"), self._open()
         if self._past is not None:
-            self._say(f"step {waiting.batch.step + engine.span} was trained before; these are its figures")
+            self._say(f"step {waiting.batch.step + engine.span} was trained before; these are its metrics")
             return finished.metrics(self.run, waiting, engine.span)
         guidance = self._decisions.guidance(waiting, auto)
         self._to_batch()
@@ -186,22 +186,22 @@ class Lab(LabViews):
     def train(self, steps: int | None = None, auto: Auto = "accept") -> Metrics:
         """All stages, unattended, for ``steps`` further optimizer steps (None: to the end of the run).
 
-        A batch that is waiting comes first, with what was decided about it. The stop button ends the generation at work, and
-        what was done before it is saved.
+        A pending batch comes first, with its decisions. The stop button ends the current generation; earlier generations are
+        saved.
 
         Args:
-            auto: decides about all guidance; a function is called on the training's own thread.
+            auto: decides about all guidance; a function is called on the training thread.
 
         Returns:
-            The figures of the last step.
+            The metrics of the last step.
         """
         engine = self._open()
         total = self.config.train.steps
         if steps is not None and steps < 1:
             raise LabError(f"train(steps={steps}): at least 1")
         if self.step >= total:
-            if steps is None:  # to the end, which is reached
-                self._say(f"all {total} steps are done; these are the figures of the last one")
+            if steps is None:  # to the end, which is already reached
+                self._say(f"all {total} steps are done; these are the metrics of the last one")
                 return finished.last_metrics(self.run)
             raise self._all_done()
         until = total if steps is None else min(total, -(-(self.step + steps) // engine.span) * engine.span)
@@ -232,13 +232,13 @@ class Lab(LabViews):
     def probe(self, questions: int | None = None, samples: int | None = None, full: bool = False) -> LabProbe:
         """Rates on held-out questions, without guidance or hint, at T = 1 and greedy, with 95 % intervals.
 
-        Before training it is the "before" of the run; later the student's base is measured as well where that was not done and an
+        Before training, this is the "before" of the run; later, the student's base is also measured if it was not yet and an
         adapter can be switched off. Writes ``probe.json``.
 
         Args:
-            full: after training, also how unknown the guidance was (reach), whether the behavior shows where it should not
-                (spill-over), and how far the student has moved on neutral text (retention). Wants an adapter. Persistence
-                trains, so it is left to ``thinklab probe RUN --persistence N``.
+            full: after training, also how unlikely the guidance was (reach), whether the behavior occurs where it should not
+                (spill-over), and how far the student has moved on neutral text (retention). Requires an adapter. Persistence
+                needs training, so it is only in ``thinklab probe RUN --persistence N``.
         """
         return self.measure(questions, samples, full=full)
 
@@ -251,13 +251,13 @@ class Lab(LabViews):
         try:
             return engine.probe(questions, samples, before, full)
         finally:
-            self._end_of_steps()  # fewer questions than asked for, texts without a verdict
+            self._end_of_steps()  # fewer questions than requested, texts without a verdict
 
     def reach(self, batch: Batch | None = None) -> LabReach:
-        """How unknown this guidance is to the student: its probability token by token, and whether the loss gets a grip on it.
+        """How unlikely this guidance is under the student: its probability token by token, and whether the loss can train it.
 
         Raises:
-            LabError: before ``guide``, or where no guidance is usable.
+            LabError: before ``guide``, or if no guidance is usable.
         """
         waiting, engine = self._mine(batch, "reach"), self._open()
         if not waiting.guided:
@@ -269,14 +269,14 @@ class Lab(LabViews):
         return engine.reach(waiting)
 
     def compare(self, overrides: Iterable[str] = (), questions: int | None = None, samples: int | None = None) -> Comparison:
-        """This run beside plain GRPO: the same reward, questions, seeds and steps, no teacher. Runs the control first.
+        """Compare this run with plain GRPO: the same reward, questions, seeds, and steps, without a teacher. Trains the control first.
 
         Args:
-            overrides: what the control has otherwise, such as ``["train.learning_rate=0.0003"]`` where plain GRPO wants a
+            overrides: settings of the control that differ, such as ``["train.learning_rate=0.0003"]`` if plain GRPO needs a
                 lower one.
 
         Raises:
-            LabError: before the first step, or where the run has ready-made parts that another process cannot have.
+            LabError: before the first step, or if the run has ready-made parts, which another process cannot use.
         """
         from thinklab.lab.control import compare, control_config, run_control
 
@@ -286,24 +286,24 @@ class Lab(LabViews):
         parts = [name for name in ("student", "task", "judge", "behaviors") if getattr(self._parts, name)]
         if parts:
             raise LabError(
-                f"the control runs in a process of its own, which cannot have the ready-made {', '.join(parts)}: "
-                "give a name or a file instead"
+                f"the control runs in a separate process, which cannot use the ready-made {', '.join(parts)}: "
+                "pass a name or a file instead"
             )
         plan = control_config(self.config, [overrides] if isinstance(overrides, str) else list(overrides))
         control = run_control(self.path / "control", plan, step, questions, samples, self.quiet)
         return compare(engine.run, step, control, self.probe(questions, samples))
 
-    # ---- what there is
+    # ---- results
 
     def save(self, kind: Kind = "adapter", out: str | Path | None = None, *, quantization: str = "q4_k_m") -> Path:
-        """The student as last saved, in a folder with a model card: ``adapter``, ``merged`` or ``gguf``; see ``thinklab.export``.
+        """Export the last saved student to a folder with a model card: ``adapter``, ``merged`` or ``gguf``; see ``thinklab.export``.
 
         Args:
-            out: the folder to make; default ``RUN/export/KIND-step-N``.
-            quantization: ``gguf`` only; a name that Unsloth knows.
+            out: the output folder; default ``RUN/export/KIND-step-N``.
+            quantization: ``gguf`` only; a quantization name of Unsloth.
 
         Raises:
-            ThinklabError: before the first step, for a kind that this run cannot have, or where the folder is taken.
+            ThinklabError: before the first step, for a kind that is not possible for this run, or if the folder exists already.
         """
         from thinklab.export.export import save_locked
 
@@ -314,7 +314,7 @@ class Lab(LabViews):
         return folder
 
     def push(self, repo: str, kind: Kind = "adapter", *, private: bool = True, ask: Callable[[str], bool] | None = None) -> str:
-        """Save and upload to the hub as ``repo``; lists what would leave this machine and asks first. ``""``: it was a no."""
+        """Save and upload to the hub as ``repo``, after listing the files and asking for confirmation. ``""`` if declined."""
         from thinklab.export.export import push
 
         folder = self.path / "export" / f"{kind}-step-{self.step}"
@@ -322,7 +322,7 @@ class Lab(LabViews):
 
     @property
     def queue(self) -> ReviewQueue:
-        """Every decision about the batch that waits."""
+        """Every decision about the pending batch."""
         engine = self._open()
         if self._past is not None and engine.guide is not None:
             return finished.queue(engine, self._past)
@@ -331,26 +331,26 @@ class Lab(LabViews):
     # ---- inside
 
     def _mine(self, batch: Batch | None, call: str) -> Waiting:
-        """What is known about ``batch``, if it is the one that waits."""
+        """The state of ``batch``, if it is the pending one."""
         return asked_for(self._open().waiting or self._past, batch, call, self.step)
 
     def _to_batch(self) -> Waiting:
-        """Bring the training to where the batch waits: sampled, not guided."""
+        """Advance the training to the pending batch: sampled, not guided."""
         engine = self._open()
         if not engine.at_batch:
             if self.step >= self.config.train.steps:
                 raise self._all_done()
             engine.sample()
         if not engine.at_batch:
-            raise LabError(f"the training ended before it had sampled: {engine.session.stopped or 'no reason given'}")
+            raise LabError(f"the training ended before sampling: {engine.session.stopped or 'no reason given'}")
         assert engine.waiting is not None, "the training stands where a batch waits"
         return engine.waiting
 
     def _all_done(self) -> LabError:
         t = self.config.train
         more = (
-            f"Lab(out={str(self.path)!r}, steps={2 * t.steps}) goes on"
+            f"Lab(out={str(self.path)!r}, steps={2 * t.steps}) continues training"
             if t.decay == "constant"
-            else (f"its learning rate has fallen to 0 ({t.decay} decay), so begin another run for more")
+            else (f"its learning rate has decayed to 0 ({t.decay} decay), so start a new run to train more")
         )
         return LabError(f"all {t.steps} steps of this run are done: lab.probe() measures it; {more}")

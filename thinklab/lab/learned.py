@@ -1,7 +1,7 @@
-"""What one step has taught: how likely the student finds each piece of guidance before the update and after it.
+"""The effect of one step: the likelihood of each piece of guidance before and after the update.
 
-The number is the probability of exactly this text behind the student's own answer, token by token (teacher-forced). It rises
-where the guided answer earned more than its group and falls where it earned less: the student is not asked to imitate.
+The number is the probability of exactly this text after the student's own answer, token by token (teacher-forced). It rises if
+the guided answer earned more than its group and falls if it earned less: this is not imitation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from thinklab.types import Rollout
 
 SHOWN = 4
-"""Texts in the table; all are in ``learned.jsonl``."""
+"""Number of texts in the table; all are in ``learned.jsonl``."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class LearnedText:
     """One piece of guidance, before and after."""
 
     step: int
-    """Optimizer steps done after the update."""
+    """Number of optimizer steps after the update."""
     rollout_id: str
     text: str
     edited: bool
-    """A person wrote it."""
+    """Whether a person wrote it."""
     tokens: int
     advantage: float | None
     before: float
@@ -46,7 +46,7 @@ class LearnedText:
 
     @property
     def times(self) -> str:
-        """How much likelier or less likely, in words."""
+        """The change of its probability, in words."""
         change = abs(self.after - self.before)
         factor = f"{math.exp(change):.3g}" if change < 20 else f"10^{change / math.log(10):.0f}"
         return f"{factor} times {'as likely' if self.likelier else 'less likely'}" if change > 5e-4 else "unchanged"
@@ -57,10 +57,10 @@ class LearnedText:
 
 @dataclass(frozen=True)
 class Learned:
-    """Of one update."""
+    """The texts of one update."""
 
     texts: Sequence[LearnedText] = ()
-    """Those that a person wrote come first."""
+    """Texts written by a person come first."""
     HEAD: ClassVar[tuple[str, ...]] = ("guidance", "probability before", "after", "now")
 
     @classmethod
@@ -80,7 +80,7 @@ class Learned:
             said.append(f"Your sentence {_short(first.text)!r} went from {before} to {after}: {first.times}.")
         likelier = sum(t.likelier for t in self.texts)
         said.append(
-            f"After this step the student finds {likelier} of {len(self.texts)} pieces of guidance likelier than before it."
+            f"After this step, {likelier} of {len(self.texts)} pieces of guidance are more likely under the student than before."
         )
         return said
 

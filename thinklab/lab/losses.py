@@ -1,4 +1,4 @@
-"""The teacher's tokens of a run under each loss: which ones it raises, holds back, or blows up. From the formula, on real tokens."""
+"""A run's teacher tokens under each loss: which ones it reinforces, dampens, or amplifies. From the formula, on real tokens."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from thinklab.lab.results import as_text, box, table
 from thinklab.reports.token_spans import teacher_tokens
 
 VARIANTS: tuple[aas.Variant, ...] = ("aas", "luffy", "ratio", "authors")
-TITLE = "mean weight k of a teacher token: 1 is a plain policy gradient, 0 no gradient, far above 1 a blow-up"
+TITLE = "mean weight k of a teacher token: 1 is a plain policy gradient, 0 no gradient, far above 1 an instability"
 
 
 @dataclass(frozen=True)
 class LossTable:
-    """One row for each kind of token, one column for each loss."""
+    """One row per kind of token, one column per loss."""
 
     rows: Sequence[tuple[str, ...]]
     HEAD: ClassVar[tuple[str, ...]] = ("teacher tokens", "in this run", *VARIANTS)
@@ -35,7 +35,7 @@ class LossTable:
 def loss_table(traces: Iterable[Mapping[str, Any]], loss: LossSection) -> LossTable:
     """The weights of the tokens in some lines of ``tokens.jsonl``.
 
-    A kind that this run has no token of is computed at the middle of its range, so that the table always shows all of them.
+    A kind without tokens in this run is computed at the middle of its range, so that the table is always complete.
     """
     c, floor = loss.c_max, loss.floor
     kinds = (

@@ -1,4 +1,4 @@
-"""A run that is open in a Lab: its folder and lock, the session and the training behind it, how it shows itself, and its end."""
+"""An open run in a Lab: its folder and lock, session and training, display, and closing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from thinklab.students import unsloth_first
 from thinklab.types import Batch, Guidance
 from thinklab.widgets.freezing import freeze
 
-if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: Unsloth must come before it
+if TYPE_CHECKING:  # what loads PyTorch is imported once the student is known: must be imported after Unsloth it
     from thinklab.behavior.behavior import Behavior
     from thinklab.lab.engine import Engine
     from thinklab.students.base import Student
@@ -35,7 +35,7 @@ _OPEN: weakref.WeakValueDictionary[Path, OpenRun] = weakref.WeakValueDictionary(
 
 
 class OpenRun:
-    """Opens or begins the run of a Lab and holds it until ``close``. Its arguments are those of ``Lab``."""
+    """Opens or starts the run of a Lab and holds it until ``close``. Takes the arguments of ``Lab``."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class OpenRun:
         quiet: bool = False,
         **settings: Any,
     ):
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it names an optional kernel for CPUs at every import
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it mentions an optional CPU kernel at every import
         self._engine: Engine | None = None
         self._decided: Decisions | None = None
         self._past: Waiting | None = None
-        """Of a run that was finished when it was opened: the batch that its calls show."""
+        """For a run that was already finished when opened: the batch that its calls show."""
         self._said: list[str] = []
         self._told = 0
         self.by, self.quiet = by, quiet
@@ -87,8 +87,8 @@ class OpenRun:
             self._engine.find_waiting()
             if self.step >= self.config.train.steps:
                 self._past = on_record(self.run)
-            then = "Its calls show what is on record" if self._past else f"Next: {self._status().next or 'nothing'}"
-            self._say(f"continues {self.path} at step {self.step} of {self.config.train.steps}: {self._status().now}. {then}")
+            then = "Its calls show the records" if self._past else f"Next: {self._status().next or 'nothing'}"
+            self._say(f"resuming {self.path} at step {self.step} of {self.config.train.steps}: {self._status().now}. {then}")
         else:
             teaching = session.teaching
             for who, cost in (
@@ -100,30 +100,30 @@ class OpenRun:
 
     def _open(self) -> Engine:
         if self._engine is None:
-            raise LabError(f"this Lab is closed; Lab(out={str(self.path)!r}) continues where it was")
+            raise LabError(f"this Lab is closed; Lab(out={str(self.path)!r}) resumes it")
         return self._engine
 
     @property
     def _decisions(self) -> Decisions:
-        """About the batch that waits."""
+        """Of the pending batch."""
         self._open()
-        assert self._decided is not None  # it is there as long as the engine is
+        assert self._decided is not None  # it exists as long as the engine
         return self._decided
 
     @property
     def step(self) -> int:
-        """Optimizer steps done and saved."""
+        """Completed and saved optimizer steps."""
         return self._open().step
 
     @property
     def batch(self) -> Batch | None:
-        """The batch that waits; None where none does."""
+        """The pending batch; None if there is none."""
         waiting = self._open().waiting
         return None if waiting is None else waiting.batch
 
     @property
     def proposals(self) -> dict[str, Guidance]:
-        """What the teacher said about the batch that waits, by rollout id."""
+        """The teacher's replies about the pending batch, by rollout id."""
         waiting = self._open().waiting
         return {} if waiting is None else dict(waiting.proposals)
 
@@ -168,7 +168,7 @@ class OpenRun:
         self.close()
 
     def close(self) -> None:
-        """End the worker, free the memory and the folder. What was waiting waits on disk.
+        """End the worker, and release the memory and the folder. The pending batch stays on disk.
 
         Its widgets become static HTML, so that the saved notebook shows them; with the last Lab of the kernel, so do those that
         belong to none, such as the behavior studio.
@@ -179,34 +179,34 @@ class OpenRun:
                 freeze(None)
 
     def _end(self) -> None:
-        self._decisions.close(f"this Lab is closed; Lab(out={str(self.path)!r}) continues where it was")
+        self._decisions.close(f"this Lab is closed; Lab(out={str(self.path)!r}) resumes it")
         self._shut()
         freeze(self.path.resolve())
 
     def _shut(self) -> None:
-        """Free the memory and the folder, with no word to a pane that is open."""
+        """Release the memory and the folder, without notifying open panes."""
         engine, self._engine, self._decided = self._open(), None, None
         engine.close()
         self._lock.release()
         if _OPEN.get(self.path.resolve()) is self:
             del _OPEN[self.path.resolve()]
-        sys.modules["torch"].cuda.empty_cache()  # does nothing where there is no GPU
+        sys.modules["torch"].cuda.empty_cache()  # does nothing without a GPU
 
 
 def _take(path: Path, resume: bool | None, say: Callable[[str], None]) -> tuple[FolderLock, bool]:
-    """Lock ``path``; True with it when it holds a run to continue. A Lab of this process that has it open is closed.
+    """Lock ``path``; also returns True if it contains a run to resume. Closes a Lab of this process that has it open.
 
     Args:
         resume: as for ``Lab``.
 
     Raises:
-        RunError: when there is no run to continue, or another process has the folder.
+        RunError: if there is no run to resume, or another process has locked the folder.
     """
     there = RunFolder(path).config_file.exists()
     if resume and not there:
-        raise RunError(f"{path} holds no run that could be continued; leave resume out to begin one there")
+        raise RunError(f"{path} contains no run to resume; omit resume to start one there")
     before = _OPEN.get(path.resolve())
-    if before is not None:  # a cell that makes the Lab was run again: the new one takes over
+    if before is not None:  # the cell that creates the Lab was run again: the new one takes over
         before._end()
     lock = FolderLock(path)
     if there and resume is False:
@@ -218,13 +218,13 @@ def _take(path: Path, resume: bool | None, say: Callable[[str], None]) -> tuple[
 
 
 def _move_away(path: Path, say: Callable[[str], None]) -> None:
-    """Make room for a new run without losing the old one."""
+    """Rename the old run to make room for a new one."""
     number = next(n for n in range(1, 10_000) if not path.with_name(f"{path.name}.{n}").exists())
     try:
         path.rename(path.with_name(f"{path.name}.{number}"))
     except OSError as error:
         raise RunError(f"cannot rename {path}: {error.strerror or error}") from error
-    say(f"the run that was in {path} is now in {path.name}.{number}")
+    say(f"the previous run in {path} is now in {path.name}.{number}")
 
 
 @atexit.register

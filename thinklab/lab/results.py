@@ -1,4 +1,4 @@
-"""How the Lab and what it returns show themselves: text in a script, HTML in a notebook. Views of records; all text escaped."""
+"""The display of the Lab and its results: text in a script, HTML in a notebook. Views of records; all text escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thinklab.probing.stats import Rate
 from thinklab.probing.table import HEAD, TITLE, rows_of
 from thinklab.types import Batch, Guidance
 
-SHOWN = 8  # rows of a table or text that stands for a whole batch
+SHOWN = 8  # rows of a table or text that represents a whole batch
 STAGES = ("rollout", "guide", "review", "update")
 STYLE = """<style>
 .tl-lab{font:14px/1.5 system-ui,sans-serif;color:inherit;max-width:900px}
@@ -34,7 +34,7 @@ STYLE = """<style>
 
 
 def in_notebook() -> bool:
-    """Is there a Jupyter kernel that can show HTML? A plain script and a terminal's IPython are none."""
+    """Whether this is a Jupyter kernel that can show HTML, unlike a plain script or IPython in a terminal."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None
@@ -56,13 +56,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[int
 
 
 def folded(title: str, *parts: str) -> str:
-    """HTML parts, already escaped, behind one line that opens them."""
+    """HTML parts, already escaped, in a collapsed section."""
     return f"<details><summary>{escape(title)}</summary>{''.join(parts)}</details>"
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a Lab stands."""
+    """The status of a Lab."""
 
     name: str
     folder: str
@@ -71,13 +71,13 @@ class Status:
     parts: Mapping[str, str]
     """Student, task, behaviors, teacher, method."""
     stage: str
-    """The stage that comes next: one of ``STAGES``, ``done`` or ``closed``."""
+    """The next stage: one of ``STAGES``, ``done`` or ``closed``."""
     now: str
     """In words."""
     next: str
-    """The call that comes next."""
+    """The next call."""
     last: str = ""
-    """The last update in words."""
+    """The last update, in words."""
     alarms: Sequence[str] = ()
 
     def text(self) -> str:
@@ -120,7 +120,7 @@ def _mark(value: bool | None) -> str:
 
 
 def show_batches_in_notebook() -> None:
-    """A ``Batch`` as the last line of a cell shows as a table, not as a page of token ids."""
+    """Shows a ``Batch`` at the end of a cell as a table, not as a page of token ids."""
     if not in_notebook():
         return
     formatters = sys.modules["IPython"].get_ipython().display_formatter.formatters
@@ -132,7 +132,7 @@ def show_batches_in_notebook() -> None:
 
 @dataclass(frozen=True)
 class Proposals(Mapping[str, Guidance]):
-    """What the teacher said, by rollout id; shows itself."""
+    """The teacher's replies by rollout id, with a display."""
 
     batch: Batch
     guidance: Mapping[str, Guidance]
@@ -174,17 +174,17 @@ class Proposals(Mapping[str, Guidance]):
             )
         return box(
             f"<p>{escape(repr(self).splitlines()[0])}</p>",
-            table(("", "question", "the student's answer", "guidance", "the teacher calls it", "right"), rows, text=(1, 2, 3)),
+            table(("", "question", "the student's answer", "guidance", "teacher's verdict", "right"), rows, text=(1, 2, 3)),
         )
 
 
 @dataclass(frozen=True)
 class ReviewText:
-    """The review where no pane can be shown: what is decided, and how to decide the rest."""
+    """The review as text, if no pane can be shown: the decisions so far, and how to decide the rest."""
 
     queue: Any
     call: str = "lab.review(batch, auto='accept')"
-    """How to decide the rest at once; empty where there is nothing to decide."""
+    """How to decide the rest at once; empty if nothing is undecided."""
 
     @property
     def lines(self) -> list[str]:
@@ -205,11 +205,11 @@ class ReviewText:
         rows = [(i.id, i.question, i.student_text, i.current, i.state) for i in items[:SHOWN]]
         shown = table(("", "question", "the student's answer", "guidance", ""), rows, text=(1, 2, 3))
         more = f"<p>and {len(items) - SHOWN} more: <code>lab.queue.items</code></p>" if len(items) > SHOWN else ""
-        return box(f"<p>{escape(self.lines[0])}</p>", folded("what was decided", shown, more))
+        return box(f"<p>{escape(self.lines[0])}</p>", folded("decision", shown, more))
 
 
 class Metrics(dict[str, Any]):
-    """One update's figures: a dict that shows the ones that matter first, and how likely the guidance was before and after."""
+    """One update's metrics: a dict that shows the important ones first, and the likelihood of the guidance before and after."""
 
     def __init__(self, figures: Mapping[str, Any], learned: Learned = Learned()):
         super().__init__(figures)
@@ -221,8 +221,8 @@ class Metrics(dict[str, Any]):
         "own/accuracy": "accuracy, unguided",
         "own/behavior": "behavior, unguided",
         "guided_fraction": "guided",
-        "guidance/accuracy_before": "guided, right before",
-        "guidance/accuracy_after": "guided, right after",
+        "guidance/accuracy_before": "guided, right without guidance",
+        "guidance/accuracy_after": "guided, right with guidance",
         "teacher/weight_pos": "weight on the teacher's tokens, A > 0",
         "teacher/weight_neg": "weight, A < 0",
         "student/entropy": "entropy",
@@ -249,25 +249,25 @@ class Metrics(dict[str, Any]):
         learned = self.learned
         said = [f"<p>{escape(s)}</p>" for s in learned.sentences]
         shown = table(learned.HEAD, learned.rows(), text=(0,)) if learned.texts else ""
-        return box(*said, shown, folded("figures of this step", table((), self.rows)))
+        return box(*said, shown, folded("metrics of this step", table((), self.rows)))
 
 
 @dataclass(frozen=True)
 class LabProbe:
-    """What the student does on held-out questions without guidance or hint.
+    """The student's results on held-out questions without guidance or hints.
 
-    Reads like the ``ProbeResult`` of T = 1, with greedy and before beside it.
+    Behaves like the ``ProbeResult`` at T = 1, plus greedy decoding and the results before training.
     """
 
     step: int
     after: Mapping[str, ProbeResult]
-    """By decoding, ``T=1`` and ``greedy``, as the student is now."""
+    """The current student, by decoding (``T=1`` and ``greedy``)."""
     before: Mapping[str, ProbeResult] = field(default_factory=dict)
-    """The same before training; empty where it was not measured."""
+    """The same before training; empty if not measured."""
     difference: Mapping[str, Any] = field(default_factory=dict)
     """Paired by question, after minus before, with 95 % intervals; layout of ``probe.json``."""
     found: Sequence[str] = ()
-    """What a full probe found besides, in sentences."""
+    """Further results of a full probe, in sentences."""
 
     @property
     def sampled(self) -> ProbeResult:
@@ -311,7 +311,7 @@ class LabProbe:
 
 @dataclass(frozen=True)
 class LabReach:
-    """How unknown this guidance is to the student, token by token; see ``thinklab/probing/reach.py``."""
+    """How unlikely this guidance is under the student, token by token; see ``thinklab/probing/reach.py``."""
 
     found: Any
     """A ``reach.Reach``."""

@@ -1,4 +1,4 @@
-"""What ``Lab(...)`` was given, as one ``Experiment`` and the parts that came ready made."""
+"""Turns the arguments of ``Lab(...)`` into one ``Experiment`` and its ready-made parts."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def experiment(
     """Merge everything, the later over the earlier: the file, ``settings``, ``profile``, ``overrides``.
 
     Args:
-        config: None takes the one of the run in ``out``, where there is one.
-        settings: sections of the config (a mapping is merged in, a string is the short form), ready-made parts, or single keys
+        config: None uses that of the run in ``out``, if there is one.
+        settings: sections of the config (a mapping is merged in, a string is the shorthand), ready-made parts, or single keys
             such as ``steps=20``.
 
     Raises:
-        ConfigError: for whatever cannot be used.
+        ConfigError: for invalid arguments.
     """
     parts = ReadyMade()
     document = yaml_model.Document(*_begin(config, out))
@@ -76,7 +76,7 @@ def _begin(config, out: Path | None) -> tuple[dict, Any]:
 
 
 def _given(key: str, value: Any, parts: ReadyMade) -> Any:
-    """``value`` in the config's own words; a ready-made part is set aside in ``parts``."""
+    """``value`` as config data; a ready-made part is moved to ``parts``."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_unset=True)
     if key == "behaviors":
@@ -96,8 +96,8 @@ def _given(key: str, value: Any, parts: ReadyMade) -> Any:
 def _as_json(key: str, value: Any) -> str:
     try:
         return json.dumps(value)
-    except (TypeError, ValueError) as error:  # no value of a config, or a whole number of over 4,300 digits
-        raise ConfigError(f"{key} cannot be set to this: {error}") from None
+    except (TypeError, ValueError) as error:  # not a config value, or an integer of over 4,300 digits
+        raise ConfigError(f"{key} cannot be set to this value: {error}") from None
 
 
 def _merged(old: Mapping, new: Mapping) -> dict:

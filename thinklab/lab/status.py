@@ -1,4 +1,4 @@
-"""Where a Lab stands: its step, what waits, and the call that comes next."""
+"""The status of a Lab: its step, the pending work, and the next call."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LAST_ALARMS = 3
 
 
 def status(config: Experiment, path: Path, engine: Engine | None, decisions: Decisions | None, said: Sequence[str]) -> Status:
-    """Of the Lab in ``path``.
+    """The status of the Lab in ``path``.
 
     Args:
-        engine: None for one that is closed.
-        said: all that was said while it trained.
+        engine: None for a closed one. said: all messages during
+        training.
     """
     parts = {
         "student": config.student.path or config.student.kind,
@@ -54,14 +54,14 @@ def status(config: Experiment, path: Path, engine: Engine | None, decisions: Dec
 
 
 def _stage(engine: Engine, decisions: Decisions) -> tuple[str, str, str]:
-    """(the stage that comes next, what there is in words, the call that comes next)"""
+    """(the next stage, the state in words, the next call)"""
     if engine.worker.busy:
-        return "", f"at work: {engine.worker.progress.text}", ""
+        return "", f"busy: {engine.worker.progress.text}", ""
     waiting = engine.waiting
     if waiting is None:
         if engine.step >= engine.config.train.steps:
             return "done", "all steps are done", "lab.probe()"
-        return "rollout", "nothing is waiting", "batch = lab.rollout()"
+        return "rollout", "no batch is pending", "batch = lab.rollout()"
     what = batch_text(waiting.batch)
     if engine.guide is None:
         return "update", what, "lab.update(batch)"

@@ -1,4 +1,4 @@
-"""Several teachers on the very same answers: what can be used, what is true, what it costs, how long it takes."""
+"""Compares several teachers on the same answers: usable replies, correct verdicts, cost, and time."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ TITLE = "the same answers, one teacher after the other"
 
 @dataclass(frozen=True)
 class Comments:
-    """What one teacher said about some answers."""
+    """One teacher's replies about some answers."""
 
     teacher: str
     queue: ReviewQueue
-    """To read; nothing that is decided here is trained on."""
+    """For reading only; decisions here do not affect training."""
     seconds: float
     usd: float
     kept_from: str = ""
-    """The commonest reason why a reply could not be used."""
+    """The most frequent rejection reason."""
 
     @property
     def usable(self) -> int:
@@ -46,7 +46,7 @@ class Comments:
 
 @dataclass(frozen=True)
 class TeacherTable:
-    """One row for each teacher; ``table["NAME"]`` shows what that one wrote."""
+    """One row per teacher; ``table["NAME"]`` shows its replies."""
 
     found: Sequence[Comments]
     HEAD: ClassVar[tuple[str, ...]] = ("teacher", "usable", "right", "cost of 1,000", "time each", "why not usable")
@@ -68,7 +68,7 @@ class TeacherTable:
 
 
 def comments(name: str, teacher: Teacher, batch: Batch, guide: Guide, rewards: Rewards | None, wanted: int) -> Comments:
-    """``teacher`` about ``wanted`` answers to each question of ``batch``, the same ones for every teacher."""
+    """``teacher`` on ``wanted`` answers per question of ``batch``, the same ones for every teacher."""
     asking = Guide(teacher, guide.behaviors, guide.tokenizer, Schedule(wanted), max_tokens=guide.max_tokens, seed=guide.seed)
     before, begin = _spent(teacher), time.perf_counter()
     said = asking.propose(batch.rollouts, batch.step, batch.generation)

@@ -1,4 +1,4 @@
-"""The views of a Lab's own run, by one call each: what they draw is in ``thinklab/reports`` and ``thinklab/widgets``."""
+"""The views of a Lab's run, one call each; the drawing code is in ``thinklab/reports`` and ``thinklab/widgets``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from thinklab.widgets.html import Html
 
 CONTROL = "control"
-"""The folder of the control that ``compare`` trains, inside the run's own."""
+"""The folder of the control that ``compare`` trains, inside the run folder."""
 
 
 class LabViews(OpenRun):
     """See the module."""
 
     def dashboard(self, theme: Theme = "light") -> go.Figure:
-        """Reward, behavior, accuracy, entropy, KL and length over the steps; a dotted line where a guard spoke.
+        """Reward, behavior, accuracy, entropy, KL and length over the steps; a dotted line at each guard warning.
 
         Args:
             theme: ``light`` or ``dark``; a figure has a ground of its own, so it can be read in either theme of the notebook.
@@ -50,10 +50,10 @@ class LabViews(OpenRun):
         """Guided rollouts token by token, colored by ``origin``, ``probability``, ``advantage``, ``weight`` or ``masked``.
 
         Args:
-            step: of which batch, by the steps that were done before it; None: the newest.
+            step: selects the batch by the number of steps before it; None: the newest.
 
         Raises:
-            LabError: before anything guided was trained on.
+            LabError: before training on any guided rollout.
         """
         from thinklab.widgets import token_view
 
@@ -68,17 +68,17 @@ class LabViews(OpenRun):
         return explorer
 
     def losses(self, step: int | None = None) -> LossTable:
-        """This run's teacher tokens, of all steps or of one, under each loss: what it does to likely and to unlikely ones."""
+        """This run's teacher tokens, of all steps or of one, under each loss: the effect on likely and unlikely tokens."""
         from thinklab.lab.losses import loss_table
 
         newest = self._traces(step)
         return loss_table(newest if step is not None else self.run.read("tokens"), self.config.loss)
 
     def side_by_side(self, shown: int = 5, beside: Mapping[str, str | Path] | None = None) -> Html:
-        """Answers to the same held-out questions before and after, with the control's where ``compare`` trained one.
+        """Answers to the same held-out questions before and after, plus the control's if ``compare`` trained one.
 
         Args:
-            beside: folders of further runs on these questions, by the name that they are shown under.
+            beside: folders of further runs on these questions, by display name.
 
         Raises:
             RunError: before a probe.
@@ -88,7 +88,7 @@ class LabViews(OpenRun):
         return side_by_side(self._arms(beside), shown)
 
     def report(self, out: str | Path | None = None, beside: Mapping[str, str | Path] | None = None) -> Path:
-        """Write the run as one HTML page that needs no network, with the control where there is one.
+        """Write the run as one HTML page that works offline, with the control if there is one.
 
         Args:
             out: default ``RUN/report.html``.
@@ -101,7 +101,7 @@ class LabViews(OpenRun):
         return page
 
     def ask(self, question: str) -> OwnQuestion:
-        """The student's greedy answer to a question of your own, as it is now and as it was before training."""
+        """The student's greedy answer to your own question, before and after training."""
         from thinklab.lab.ask import answer
 
         engine = self._open()
@@ -109,14 +109,14 @@ class LabViews(OpenRun):
         return engine.worker.call(partial(answer, engine.session, question, self.step > 0), quiet=True)
 
     def teachers(self, teachers: Mapping[str, Teacher], batch: Batch | None = None, wanted: int = 1) -> TeacherTable:
-        """Ask each of ``teachers`` about the same answers and put them in one table. Nothing of it is trained on.
+        """Ask each of ``teachers`` about the same answers and show them in one table. Nothing is trained on.
 
         Args:
-            batch: whose answers; None: of the batch that waits.
-            wanted: how many answers to each question.
+            batch: the answers; None: the pending batch. wanted: number of answers per
+            question.
 
         Raises:
-            LabError: before ``rollout``, or where the run has no teacher of its own.
+            LabError: before ``rollout``, or if the run has no teacher.
         """
         from thinklab.lab.teacher_table import TeacherTable, comments
 
@@ -126,7 +126,7 @@ class LabViews(OpenRun):
         if asked is None:
             raise LabError("there is no batch yet: batch = lab.rollout() first")
         if guide is None:
-            raise LabError(f"the method {self.config.loss.method!r} has no teacher, so there is no behavior to ask for")
+            raise LabError(f"the method {self.config.loss.method!r} has no teacher, so there is no behavior to request")
         rewards = engine.rewards
         return TeacherTable(
             [

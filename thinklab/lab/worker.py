@@ -1,12 +1,12 @@
-"""One thread that trains, in lock step with the thread that asks.
+"""A training thread, synchronized with the calling thread.
 
-``advance(order)`` lets the training go on to its next ``pause`` and waits for it; ``call(function)`` runs something on the
-same thread while the training stands at a pause or has not begun. So model, optimizer and teacher are only ever touched from one
-thread, one thing at a time, and a cell of a notebook ends with everything at rest.
+``advance(order)`` lets the training run to its next ``pause`` and waits for it; ``call(function)`` runs a function on the same
+thread while the training is paused or not started. So model, optimizer, and teacher are only used by one thread at a time, and
+nothing runs after a notebook cell ends.
 
-The worker draws nothing: it notes in ``progress`` how far it is, and the waiting caller shows that. An interrupt of the
+The worker displays nothing: it updates ``progress``, and the waiting caller shows it. An interrupt of the
 caller (the stop button, Ctrl-C) sets ``stop``, which the worker reads at its next forward pass (``check``). A second one
-returns at once; the worker then ends what it does behind the caller's back, and the next call waits for that first.
+returns at once; the worker then stops in the background, and the next call waits for it first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from thinklab.errors import LabError
 T = TypeVar("T")
 POLL_S = 0.05
 NOTEBOOK_COLUMNS, NOTEBOOK_EVERY_S = 88, 0.5
-PLAIN_EVERY_S = 10.0  # seconds between two lines where stderr is not a terminal
+PLAIN_EVERY_S = 10.0  # seconds between lines if stderr is not a terminal
 
 
 class StopAsked(Exception):
@@ -35,12 +35,12 @@ class StopAsked(Exception):
 
 
 class Closed(BaseException):
-    """The Lab is being closed; unwinds a training that stands at a pause. No ``Exception``: nobody handles it on the way."""
+    """The Lab is being closed; unwinds a paused training. Not an ``Exception``, so that nothing handles it on the way."""
 
 
 @dataclass
 class Progress:
-    """How far the present call is. Written by the worker, read by the caller."""
+    """Progress of the current call. Written by the worker, read by the caller."""
 
     text: str = ""
     done: int = 0
@@ -62,7 +62,7 @@ class Worker:
         self._train = train
         self._commands: queue.SimpleQueue[tuple[str, Any, Future[Any]]] = queue.SimpleQueue()
         self._moving: Future[Any] | None = None  # of the advance under way
-        self._behind: Future[Any] | None = None  # of a call that the caller no longer waits for
+        self._behind: Future[Any] | None = None  # of a call that is no longer awaited
         self._order: Any = None
         self._thread: threading.Thread | None = None
         self._turn = threading.Lock()
@@ -71,14 +71,14 @@ class Worker:
         self.stop = threading.Event()
         self.progress = Progress()
         self.place = ""
-        """Where the training stands: empty before it has begun and after it has ended, else what ``pause`` was given."""
+        """The current pause: empty before the training has started and after it has ended, else the argument of ``pause``."""
         self.value: Any = None
-        """What ``pause`` brought."""
+        """The argument of ``pause``."""
 
     # ---- the caller's side
 
     def call(self, function: Callable[[], T], quiet: bool = False) -> T:
-        """Run ``function`` on the worker's thread; its result, or what it raised."""
+        """Run ``function`` on the worker's thread; returns its result or raises its exception."""
         found: T = self._do("call", function, quiet)
         return found
 
@@ -92,7 +92,7 @@ class Worker:
         return self._turn.locked() or (self._behind is not None and not self._behind.done())
 
     def close(self, wait_s: float = 30.0) -> None:
-        """End the thread; a training that is under way is given up at its next forward pass."""
+        """End the thread; a running training is abandoned at its next forward pass."""
         if self._thread is None or not self._thread.is_alive():
             return
         self.stop.set()
@@ -103,7 +103,7 @@ class Worker:
         if self.mine:
             return what()  # a job that needs another one
         if not self._turn.acquire(blocking=False):
-            raise LabError("the Lab is busy with another call; wait until it has ended, or stop it")
+            raise LabError("the Lab is busy with another call; wait until it ends, or stop it")
         try:
             self._settle(quiet)
             self._begin()
@@ -122,7 +122,7 @@ class Worker:
             self._thread.start()
 
     def _settle(self, quiet: bool) -> None:
-        """Wait for what an earlier caller turned away from; its outcome is in the records, not here."""
+        """Wait for an abandoned earlier call; its outcome is in the records, not here."""
         if self._behind is not None and not self._behind.done():
             try:
                 self._wait(self._behind, quiet)
@@ -162,16 +162,16 @@ class Worker:
 
     @property
     def mine(self) -> bool:
-        """Is this the worker's own thread?"""
+        """Whether this is the worker's own thread."""
         return threading.current_thread() is self._thread
 
     def check(self) -> None:
-        """Raises StopAsked when the caller asked to stop. Called before every forward pass."""
+        """Raises StopAsked if the caller asked to stop. Called before every forward pass."""
         if self.stop.is_set():
             raise StopAsked
 
     def pause(self, place: str, value: Any = None) -> Any:
-        """Called by the training on the worker's thread: tell the caller where it stands, serve calls, return the next order."""
+        """Called by the training on the worker's thread: report the pause to the caller, serve calls, return the next order."""
         self.place, self.value = place, value
         self._arrived()
         return self._serve()
@@ -195,11 +195,11 @@ class Worker:
 
     @property
     def order(self) -> Any:
-        """What the ``advance`` that began the training brought."""
+        """The order of the ``advance`` that started the training."""
         return self._order
 
     def _serve(self) -> Any:
-        """Run calls until an advance comes."""
+        """Run calls until an advance arrives."""
         while True:
             kind, what, future = self._commands.get()
             if kind == "close":
@@ -225,11 +225,11 @@ class Worker:
 
 @contextmanager
 def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar that follows ``progress``; it appears with the first text, and again for each further one.
+    """A progress bar that follows ``progress``; a new bar appears for each new text.
 
-    Plain text in a notebook, too: it stays in the saved file, where a widget would be dead, and on stdout, where it is not red.
-    One whose work has ended is full, although the work was less than was thought (answers end early); one that was stopped or
-    failed stands where it was.
+    Plain text in a notebook as well, so that it stays in the saved file, and on stdout, so that it is not red.
+    A finished bar is full, even if there was less work than estimated (answers end early); a stopped or failed one keeps its
+    position.
     """
     bars: list[tqdm[Any]] = []
     text = ""  # of the newest bar
@@ -275,7 +275,7 @@ def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
 
 
 def _fill(shown: tqdm[Any]) -> None:
-    """End a bar whose work is done."""
+    """Complete a bar whose work is done."""
     if shown.total:
         shown.update(shown.total - shown.n)
     shown.refresh()

@@ -1,1 +1,1 @@
-"""Was it instilled? Rates with intervals, reach, spill-over, retention, persistence."""
+"""Was the behavior learned? Rates with intervals, reach, spill-over, retention, persistence."""

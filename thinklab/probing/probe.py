@@ -1,4 +1,4 @@
-"""Was it instilled? Held-out questions, no guidance, no hint, sampled at T = 1 and greedily; rates with intervals."""
+"""Was the behavior learned? Probes held-out questions without guidance or hints, at T = 1 and greedily; rates with intervals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DECODINGS = {"T=1": 1.0, "greedy": 0.0}
 
 @dataclass(frozen=True)
 class ProbeSample:
-    """One answer to one held-out question, and everything a rate is made of."""
+    """One answer to one held-out question, with everything that the rates need."""
 
     example_id: str
     question: str
@@ -32,9 +32,9 @@ class ProbeSample:
     correct: bool
     """The last answer is right."""
     first_correct: bool
-    """The first answer is right, whatever came after it."""
+    """The first answer is right, whatever follows it."""
     behaviors: Mapping[str, bool | None]
-    """Which behaviors the text shows; None: only a judge could tell, and it gave no verdict."""
+    """Which behaviors the text shows; None: it takes a judge, and the judge gave no verdict."""
 
 
 def sample(
@@ -52,8 +52,8 @@ def sample(
 
     Args:
         decoding: a key of ``DECODINGS``.
-        rows: answers sampled at once; with the same seed and rows the same answers come back.
-        n: answers to each question; greedy decoding gives one, whatever ``n`` says.
+        rows: answers sampled at once; the same seed and rows give the same answers.
+        n: answers per question; greedy decoding gives one, regardless of ``n``.
     """
     sampler = student.sampler(max_new_tokens, DECODINGS[decoding], rows)
     prompts = [student.encode(task.prompt(e)) for e in examples]
@@ -61,7 +61,7 @@ def sample(
     answers = sampler(student.model, prompts, n, seed)
     examples = [e for e in examples for _ in range(n)]
     texts = student.tokenizer.batch_decode(answers, skip_special_tokens=True)
-    shown = {b.name: b.shown(texts) for b in behaviors}  # all texts at once: a judge is asked in batches
+    shown = {b.name: b.shown(texts) for b in behaviors}  # all texts at once: a judge is called in batches
     return [
         ProbeSample(
             example_id=e.id,
@@ -111,7 +111,7 @@ def summarize(samples: Sequence[ProbeSample]) -> ProbeResult:
 
 
 def differences(before: Sequence[Any], after: Sequence[Any]) -> dict[str, Any]:
-    """What changed on the questions that both have, paired, with 95 % bootstrap intervals; ``{}`` where they share none.
+    """Paired changes on the common questions, with 95 % bootstrap intervals; ``{}`` if there are none.
 
     Args:
         before, after: ``ProbeSample``s or lines of ``probe_samples.jsonl``, of one decoding.

@@ -1,13 +1,13 @@
 """Reach: how unknown a behavior is to a student, token by token, before anything is trained.
 
 Teacher-forced: the student's probability of each token of the guidance, right after the answer that it wrote itself. From
-these follow
+these it derives
 
-- the chance that it writes this very text by itself, and how many samples one would wait for it (what plain GRPO needs);
-- the weight k = p / (p + c) that AAS gives each token at a positive advantage. Where k < 0.1 (p < c / 9) the token hardly
-  learns: AAS has no grip there, and a smaller ``loss.c_max`` is needed.
+- the probability that it writes exactly this text unprompted, and the expected number of samples until it does (what plain GRPO needs);
+- the weight k = p / (p + c) that AAS gives each token at a positive advantage. Where k < 0.1 (p < c / 9), the token hardly
+  learns: AAS has almost no effect there, and a smaller ``loss.c_max`` is needed.
 
-The chance is that of the exact wording. The behavior in other words may be likelier: it is a lower bound.
+The probability is that of the exact wording, so it is a lower bound: the behavior in other words may be more likely.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from thinklab.types import Rollout
 NO_GRIP = 0.1
 """Weight under which a token is out of reach."""
 MEASURED = 48
-"""Texts that are enough for a figure."""
+"""Number of texts that is enough for a figure."""
 HOPELESS = 1e-12
-"""Below this no c helps within an ordinary run: single-precision probabilities and gradients end near here."""
+"""Below this, no c helps in an ordinary run: single-precision probabilities and gradients underflow near here."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Reach:
     under_c: float
     """Share of tokens with k < 0.1."""
     rarest: Sequence[tuple[str, float, int]]
-    """The least likely tokens: (token, geometric mean of its probability at its place, texts it was seen in)."""
+    """The least likely tokens: (token, geometric mean of its probability in context, number of texts)."""
     example: Sequence[tuple[str, float, float]]
     """One text token by token: (token, probability, k)."""
     lowest: float
@@ -56,7 +56,7 @@ class Reach:
 
     @property
     def expected_samples(self) -> float:
-        """Samples until the text is seen once; infinite where a double cannot hold it."""
+        """Expected samples until the text occurs once; infinite if a double overflows."""
         return 10.0**-self.log10_text if self.log10_text > -300 else math.inf
 
     def to_json(self) -> dict[str, Any]:
@@ -76,19 +76,19 @@ class Reach:
 
 @torch.no_grad()
 def measure(student: Student, rollouts: Sequence[Rollout], loss: LossSection, advantage: float = 1.0, rows: int = 16) -> Reach:
-    """Reach of the guidance in ``rollouts`` for the student's *base* (its adapter switched off where it has one).
+    """Reach of the guidance in ``rollouts`` for the student's *base* (with its adapter, if any, switched off).
 
     Args:
-        rollouts: guided ones, with their token ids; unguided ones are passed over.
+        rollouts: guided ones, with their token ids; unguided ones are skipped.
         loss: gives c_max and a_max.
-        advantage: a positive one; 1 is about what guidance earns that turns a wrong answer right.
+        advantage: a positive one; guidance that turns a wrong answer right earns about 1.
 
     Raises:
         ValueError: when no rollout is guided.
     """
     guided = [r for r in rollouts if r.guided]
     if not guided:
-        raise ValueError("reach needs guided rollouts, and there is none among these")
+        raise ValueError("reach needs guided rollouts, and none of these is guided")
     c = loss.c_max * min(1.0, advantage / loss.a_max)
     logps = [
         x for k in range(0, len(guided), rows) for x in _teacher_logps(student, guided[k : k + rows], base=True)
@@ -123,7 +123,7 @@ def measure(student: Student, rollouts: Sequence[Rollout], loss: LossSection, ad
 
 @torch.no_grad()
 def log_probabilities(student: Student, rollouts: Sequence[Rollout], rows: int = 16) -> list[float]:
-    """Natural log of the probability that the student, *as it is now*, goes on with this very guidance: one per rollout.
+    """Natural log of the probability that the *current* student continues with exactly this guidance: one value per rollout.
 
     Args:
         rollouts: guided ones.
@@ -144,20 +144,20 @@ def weight(p: float, c: float) -> float:
 
 
 def advice(found: Reach | Mapping[str, Any], loss: LossSection, samples: int) -> list[str]:
-    """What to do about it, in sentences. ``samples``: rollouts that the whole run draws."""
+    """Advice, in sentences. ``samples``: rollouts that the whole run samples."""
     r = found.to_json() if isinstance(found, Reach) else found
     waiting, lowest = r["expected_samples"], r["lowest"]
     said = []
     if waiting is not None and waiting <= samples:
         said.append(
-            f"By itself the student writes such a text about once in {waiting:,.0f} answers, and this run draws {samples:,}: "
-            "plain "
-            "GRPO may find it alone, so compare with it."
+            f"Unprompted, the student writes such a text about once in {waiting:,.0f} answers, and this run samples {samples:,}: "
+            "plain GRPO may find it without a teacher, so compare with "
+            "it."
         )
     else:
         shown = f"{waiting:,.0f}" if waiting is not None and waiting < 1e9 else f"10^{-r['log10_text']:.0f}"
         said.append(
-            f"By itself the student would write such a text once in about {shown} answers; this run draws {samples:,}. Plain "
+            f"Unprompted, the student would write such a text once in about {shown} answers; this run samples {samples:,}. Plain "
             "GRPO "
             "cannot reinforce what it never sees."
         )
@@ -166,17 +166,17 @@ def advice(found: Reach | Mapping[str, Any], loss: LossSection, samples: int) ->
     if lowest < HOPELESS:
         said.append(
             f"Its least likely token has a probability of about {lowest:.1e}: out of reach for any c in an ordinary run. Choose "
-            "a "
-            "wording that the student finds likelier, or show it the words first (loss.method=sft for a few steps)."
+            "a wording that is more likely under the student, or train on it first (loss.method=sft for a few "
+            "steps)."
         )
     elif weight(lowest, r["c"]) < NO_GRIP:
         wanted = lowest * loss.a_max / r["advantage"]
         said.append(
-            f"{r['under_c']:.0%} of the teacher's tokens lie under c (k < {NO_GRIP}): AAS has no grip on them at loss.c_max="
+            f"{r['under_c']:.0%} of the teacher's tokens have k < {NO_GRIP}: AAS has almost no effect on them at loss.c_max="
             f"{loss.c_max:g}. The least likely one has p = {lowest:.1e}; loss.c_max={wanted:.0e} would give it k = 0.5."
         )
     else:
-        said.append(f"AAS has a grip on the least likely token (p = {lowest:.1e}, k = {weight(lowest, r['c']):.2f}).")
+        said.append(f"AAS can train even the least likely token (p = {lowest:.1e}, k = {weight(lowest, r['c']):.2f}).")
     return said
 
 

@@ -22,7 +22,7 @@ class ProbeResult:
     samples: int = 1
     """Answers to each question."""
     boxed: Rate | None = None
-    """Answers that keep to the format: one in ``\\boxed{}`` can be read. None in a ``probe.json`` from before it was measured."""
+    """Answers in the required format, with a readable ``\\boxed{}``. None in an older ``probe.json`` without this measurement."""
 
     def to_json(self) -> dict[str, Any]:
         def rate(r: Rate) -> dict[str, float]:

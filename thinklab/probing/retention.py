@@ -1,11 +1,11 @@
-"""Retention: how far training has moved the student on text that has nothing to do with it.
+"""Retention: how far training has moved the student on unrelated text.
 
 KL(base || student) per token, over whole next-token distributions, on a fixed set of neutral texts. 0 = untouched. The
-direction says how surprised the trained student is by what the base would write. It is measured on the same forward
+direction measures how surprised the trained student is by what the base would write. It is measured on the same forward
 path as training, with the LoRA adapter on and off.
 
-For the embedded student neutral text is what its corpus holds besides word problems (chat, quotes, drills): English prose
-would be noise to it. For any other student it is the passages below, written for this purpose.
+For the embedded student, neutral text is the part of its corpus that is not word problems (chat, quotes, drills), because it
+cannot model English prose. For any other student it is the passages below, written for this purpose.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def neutral_texts(student: Student) -> list[str]:
 
 
 def base_model(student: Student):
-    """A context in which the student's model is its own base; None where there is no adapter to switch off."""
+    """A context in which the student's model acts as its own base; None if there is no adapter to switch off."""
     return student.model.disable_adapter if hasattr(student.model, "disable_adapter") else None
 
 
 @dataclass
 class Retention:
-    """Measures the KL again and again against a base that is kept once: ``Retention.of(student).kl()``."""
+    """Measures the KL repeatedly against a base that is stored once: ``Retention.of(student).kl()``."""
 
     student: Student
     ids: torch.Tensor
@@ -65,7 +65,7 @@ class Retention:
 
     @classmethod
     def of(cls, student: Student, texts: Sequence[str] | None = None, max_tokens: int = MAX_TOKENS) -> Retention:
-        """Keep the base's distributions; without an adapter the student as it is now is the base."""
+        """Store the base's distributions; without an adapter, the current student is the base."""
         rows = [student.tokenizer(t, add_special_tokens=True)["input_ids"][:max_tokens] for t in texts or neutral_texts(student)]
         width = max(map(len, rows))
         ids = torch.full((len(rows), width), student.tokenizer.pad_token_id)

@@ -1,4 +1,4 @@
-"""What the whole probe found, in words. A view of ``probe.json``: imports nothing that computes."""
+"""The results of the whole probe in sentences. A view of ``probe.json``: imports nothing that computes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def sentences(known: Mapping[str, Any]) -> list[str]:
-    """What the extended probe found, in words; nothing for parts that were not measured."""
+    """The results of the extended probe in sentences; nothing for parts that were not measured."""
     said = list(filter(None, [_fewer(known.get("questions", {})), *_undecided(known)]))
     for decoding, gap in known.get("difference", {}).items():
         parts = [f"accuracy {_points(gap['accuracy'])}", *(f"{name} {_points(e)}" for name, e in gap["behaviors"].items())]
@@ -19,11 +19,11 @@ def sentences(known: Mapping[str, Any]) -> list[str]:
             for name, rate in rates.items():
                 was = known["spill"]["before"].get(group, {}).get(name)
                 groups.append(f"{group} {rate['count']} of {rate['total']}" + (f" (before: {was['count']})" if was else ""))
-        said.append(f"Spill-over, answers that show it where nothing asks for it: {'; '.join(groups)}.")
+        said.append(f"Spill-over, answers that show the behavior to unrelated prompts: {'; '.join(groups)}.")
     if "retention" in known:
         kl = known["retention"]["kl"]
         said.append(
-            f"Retention: KL to the base on {known['retention']['texts']} neutral texts is {kl['value']:.4f} nats a token "
+            f"Retention: KL to the base on {known['retention']['texts']} neutral texts is {kl['value']:.4f} nats per token "
             f"[{kl['low']:.4f}, {kl['high']:.4f}]."
         )
     if "persistence" in known:
@@ -31,7 +31,7 @@ def sentences(known: Mapping[str, Any]) -> list[str]:
         rates = p["after"]["T=1"]
         left = ", ".join(f"{name} {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for name, r in rates["behaviors"].items())
         said.append(
-            f"Persistence: after {p['steps']} further steps of plain GRPO without any bonus: {left}, accuracy "
+            f"Persistence: after {p['steps']} additional steps of plain GRPO without any bonus: {left}, accuracy "
             f"{rates['accuracy']['value']:.2f}."
         )
     return said
@@ -39,13 +39,17 @@ def sentences(known: Mapping[str, Any]) -> list[str]:
 
 def _fewer(questions: Mapping[str, int]) -> str:
     wanted, measured = questions.get("wanted", 0), questions.get("measured", 0)
-    return "" if wanted <= measured else f"{wanted} held-out questions were asked for; there are {measured}, all were measured."
+    return (
+        ""
+        if wanted <= measured
+        else f"{wanted} held-out questions were requested, but there are only {measured}; all were measured."
+    )
 
 
 def _undecided(known: Mapping[str, Any]) -> list[str]:
-    """Where a judge gave no verdict on some of the answers."""
+    """Notes about answers without a verdict of the judge."""
     return [
-        f"No verdict of the judge on {missing} of {result['accuracy']['total']} answers, {stage}, {decoding}: left out of {name}."
+        f"The judge gave no verdict on {missing} of {result['accuracy']['total']} answers, {stage}, {decoding}: excluded from {name}."
         for stage in ("before", "after")
         for decoding, result in known.get(stage, {}).items()
         for name, rate in result["behaviors"].items()

@@ -1,8 +1,8 @@
-"""Spill-over: does the behavior show where it has no business? Before against after, on prompts that ask for no such thing.
+"""Spill-over: does the behavior occur where it does not belong? Before and after training, on unrelated prompts.
 
-Three groups: a plain greeting, questions that have no answer, and other domains. A text counts when the behavior's
-detector finds it, or when it holds one of the behavior's own fixed words (``guidance.must_contain``): a detector that
-asks for two boxed answers would overlook a check behind "Hello!".
+Three groups: a plain greeting, questions that have no answer, and other domains. A text counts if the behavior's detector
+finds it, or if it contains one of the behavior's fixed phrases (``guidance.must_contain``): a detector that requires two boxed
+answers would miss a check after "Hello!".
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ EMBEDDED_DOMAINS = (
     "Tom sees the old fox.",
     "The red ship moves.",
 )
-"""What the embedded student knows besides sums; English questions are noise to it."""
+"""Prompts that the embedded student knows besides sums; it cannot model English questions."""
 
 
 def prompts_for(student: Student) -> dict[str, tuple[str, ...]]:
@@ -107,9 +107,9 @@ def measure(
 
 
 def shows(behavior: Behavior, texts: Sequence[str]) -> list[bool | None]:
-    """For each text: the detector finds it, or a fixed phrase of it (not the box, which every answer holds) is there.
+    """For each text: whether the detector finds it or it contains a fixed phrase (not the box, which every answer has).
 
-    None: only a judge could tell, and it gave no verdict.
+    None: it takes a judge, and the judge gave no verdict.
     """
     words = [w for w in behavior.spec.guidance.must_contain if "boxed" not in w]
     found: dict[int, bool | None] = {k: True for k, text in enumerate(texts) if any(w in text for w in words)}

@@ -1,4 +1,4 @@
-"""Intervals for rates. Few lines, so that every figure in a report can be traced to a formula."""
+"""Intervals for rates. Kept short, so that every figure in a report can be traced to a formula."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Rate:
     count: int
     total: int
     effective: float | None = None
-    """How many independent answers the total is worth, where several answers belong to one question; None: all of them."""
+    """The effective number of independent answers if several answers belong to one question; None: all of them."""
 
     @classmethod
     def of_groups(cls, groups: Sequence[Sequence[bool]]) -> Rate:
-        """A rate over questions with several answers each, whose interval allows for answers to one question being alike.
+        """A rate over questions with several answers each, whose interval accounts for correlated answers to one question.
 
         The effective number is p (1 - p) over the variance of the mean of the question means (Kish's design effect), at
         least the number of questions and at most that of answers; where all answers agree, the number of questions.
@@ -49,7 +49,7 @@ class Rate:
 
     @property
     def upper_bound(self) -> float:
-        """95 % upper bound of a rate when nothing was seen in ``total`` tries: the rule of three, 3 / total."""
+        """95 % upper bound of a rate when nothing was seen in ``total`` trials: the rule of three, 3 / total."""
         return min(1.0, 3 / (self.effective or self.total)) if self.total else 1.0
 
     def _wilson(self) -> tuple[float, float]:
@@ -92,7 +92,7 @@ class Estimate:
 
     @property
     def clear(self) -> bool:
-        """True when the interval leaves out 0."""
+        """True if the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
     @property
@@ -104,15 +104,15 @@ class Estimate:
 def paired_difference(
     before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[float]], draws: int = 4000, seed: int = 0
 ) -> Estimate:
-    """Mean of after - before over the questions that both have, with a percentile bootstrap interval.
+    """Mean of after - before over the common questions, with a percentile bootstrap interval.
 
-    Questions are drawn again, not answers: the answers to one question hang together (Efron and Tibshirani 1993, ch. 8).
+    Questions are resampled, not answers: the answers to one question are correlated (Efron and Tibshirani 1993, ch. 8).
 
     Args:
         before, after: by question, the values of its answers (1.0 = shown or right), any number of them.
 
     Raises:
-        ValueError: when they share no question.
+        ValueError: if they share no question.
     """
     shared = [key for key in before if key in after]
     if not shared:
@@ -121,7 +121,7 @@ def paired_difference(
     means = gaps[np.random.default_rng(seed).integers(0, len(gaps), (draws, len(gaps)))].mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
     if low == high:
-        # Nothing varies, so drawing again says nothing: the rule of three, for one question in so many that differs by 1.
+        # Nothing varies, so resampling is uninformative: use the rule of three, as if one question in so many differed by 1.
         room, value = 3 / len(gaps), float(gaps.mean())
         low, high = max(min(-1.0, value), low - room), min(max(1.0, value), high + room)
     return Estimate(float(gaps.mean()), float(low), float(high))
@@ -133,7 +133,7 @@ are within 0.001."""
 
 
 def mean_interval(values: Sequence[float]) -> Estimate:
-    """Mean over seeds with a 95 % t-interval; an endless one for a single value, because nothing is known of its spread.
+    """Mean over seeds with a 95 % t-interval; an infinite one for a single value, because its spread is unknown.
 
     Raises:
         ValueError: without any value.

@@ -1,4 +1,4 @@
-"""The table of a probe, before and after training: its rows and cells. Terminal, page, Lab and model card only render them."""
+"""The table of a probe before and after training: its rows and cells. The terminal, page, Lab, and model card only render it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from thinklab.probing.stats import Rate
 TITLE = "% of held-out questions, no guidance, no hint [95 % interval]"
 HEAD = ("", "decoding", "accuracy", "first answer", "behavior", "tokens")
 WIDE = ("", "decoding", "accuracy", "first answer", "behavior", "ended", "in a box", "tokens")
-"""All columns that there are, in their order."""
+"""All columns, in order."""
 
 
 def _listed(shown: Mapping[str, str]) -> str:
-    """Written rates in one line; a single behavior needs no name."""
+    """Formatted rates in one line; a single behavior needs no name."""
     return ", ".join(f"{name} {rate}" if len(shown) > 1 else rate for name, rate in shown.items())
 
 
@@ -38,9 +38,8 @@ class ProbeRow:
     ) -> tuple[str, ...]:
         """The cells under ``columns`` (of ``WIDE``).
 
-        Args:
-            show: writes a rate.
-            behaviors: joins the written rates of all behaviors, by name.
+        Args: show: formats a rate. behaviors: joins the formatted rates of all behaviors, by
+            name.
             digits: of the mean number of tokens.
         """
         r = self.result
@@ -56,9 +55,9 @@ class ProbeRow:
 
 
 def probe_rows(runs: Mapping[str, Mapping[str, Any]], before: str = "before") -> list[ProbeRow]:
-    """Rows for what several ``probe.json`` hold, by the name of the run.
+    """Rows for several ``probe.json``, by run name.
 
-    Runs that are compared begin at the same student, so *before* is shown once: that of the first run that measured it.
+    Compared runs start from the same student, so *before* is shown once: from the first run that measured it.
 
     Args:
         before: label of that row.

@@ -1,1 +1,1 @@
-"""What a person sees of a run: figures, HTML pages, tables. Views of records on disk; nothing here computes with a model."""
+"""Figures, HTML pages, and tables about runs. Views of records on disk; nothing here runs a model."""

@@ -1,4 +1,4 @@
-"""What the terminal shows: a progress line with running rates, and the table at the end. Views of records."""
+"""Terminal output: a progress line with running rates, and the table at the end. Views of records."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PLAIN_EVERY = 10  # steps between two lines where the output is not a terminal
 
 
 def bars(console: Console) -> Progress:
-    """Progress bars with a text of running rates behind them."""
-    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # a long text gives way, not the bar
+    """Progress bars followed by running rates."""
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # a long text is shortened, not the bar
     return Progress(
         TextColumn("{task.description:<22}"),
         BarColumn(bar_width=12),
@@ -33,7 +33,7 @@ def bars(console: Console) -> Progress:
 
 
 def rates(line: Mapping[str, Any]) -> str:
-    """``accuracy .41  behavior .03  guided .25`` from one line of metrics; what the student does by itself."""
+    """``accuracy .41  behavior .03  guided .25`` from one line of metrics; for unguided rollouts."""
     shown = []
     for key, name in (("own/accuracy", "accuracy"), ("own/behavior", "behavior"), ("guided_fraction", "guided")):
         if line.get(key) is not None:
@@ -47,9 +47,9 @@ def rates(line: Mapping[str, Any]) -> str:
 def progress(
     steps: int, name: str, quiet: bool = False, console: Console | None = None
 ) -> Iterator[Callable[[dict], None] | None]:
-    """A listener for metrics that draws a bar on stderr, or prints a line every few steps where that is no terminal.
+    """A listener for metrics that draws a bar on stderr, or prints a line every few steps if that is not a terminal.
 
-    What else is printed meanwhile must go to the same ``console``, or it lands in the middle of the bar.
+    Other output must go to the same ``console``, or it would break the bar.
     """
     if quiet:
         yield None
@@ -67,7 +67,7 @@ def progress(
     task = shown.add_task(name, total=steps, rates="")
 
     def draw(line: dict) -> None:
-        shown.start()  # only now: while it loads, a key may be asked for, and a bar would write over that
+        shown.start()  # only now: loading may prompt for a key, and a bar would overwrite the prompt
         shown.update(task, completed=line["step"], rates=rates(line))
 
     console.print(f"{name}: loading")

@@ -1,4 +1,4 @@
-"""What every HTML page of thinklab shares: one file with plotly.js inside, no network, all model text escaped."""
+"""Shared by all HTML pages: one file with plotly.js embedded, no network, all model text escaped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_page(out: Path, title: str, parts: Sequence[str]) -> Path:
 
 
 def figure(fig: go.Figure) -> str:
-    """A figure that the page draws when it is opened."""
+    """A figure that the page draws when opened."""
     # "</" inside a script element would end it; JSON reads "<\/" as the same string.
     data = fig.to_json().replace("</", "<\\/")
     return f"<div class=figure><script type='application/json'>{data}</script></div>"

@@ -1,7 +1,7 @@
 """Figures over records: plain ``plotly.graph_objects.Figure``s, the same in reports and notebooks.
 
-A figure has a ground of its own: one with a transparent ground shows dark text on the dark theme of a notebook, which Python
-does not know. Pages that know their theme (the report, the viewer) replace its colors.
+Figures have their own background: a transparent one would show dark text on a notebook's dark theme, which Python cannot
+detect. Pages that know their theme (the report, the viewer) replace its colors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from plotly.subplots import make_subplots
 from thinklab.errors import ConfigError, did_you_mean
 
 COLORS = ("#0f766e", "#b45309", "#6d28d9", "#be123c", "#1d4ed8", "#4d7c0f")
-"""One per arm, in the order given; distinguishable in print and with the common color-vision defects."""
+"""One color per arm, in order; distinguishable in print and with common color-vision deficiencies."""
 
 Theme = Literal["light", "dark"]
 
@@ -90,7 +90,7 @@ def curves(arms: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str
 
 
 def length_and_accuracy(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
-    """Tokens per answer against accuracy over the small probes, from the first (hollow) to the last: does length buy anything?
+    """Tokens per answer against accuracy over the small probes, from the first (hollow) to the last.
 
     Args:
         arms: by name, the lines of ``probes.jsonl``.
@@ -110,7 +110,7 @@ def length_and_accuracy(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.F
             hovertemplate=f"{name}, %{{text}}<br>%{{x:.1f}} tokens: %{{y:.3f}}<extra></extra>",
         )
     figure.update_layout(
-        title="Length against accuracy, as it learned",
+        title="Length and accuracy during training",
         **LAYOUT,
         yaxis={"range": [-0.03, 1.03], "tickformat": ".0%"},
         xaxis={"title": {"text": "tokens per answer, T=1", "font": {"size": 12}, "standoff": 6}},
@@ -134,7 +134,7 @@ TRAINING = (
 def training(
     lines: Sequence[Mapping[str, Any]], wanted: Sequence[tuple[str, str, Mapping[str, str]]] = TRAINING
 ) -> list[go.Figure]:
-    """What went on inside one run, from the lines of ``metrics.jsonl``; a figure without any value is left out.
+    """The training of one run, from the lines of ``metrics.jsonl``; figures without values are left out.
 
     Args:
         wanted: title, unit and names by key of each figure.
@@ -168,7 +168,7 @@ def token_weights(traces: Sequence[Mapping[str, Any]], most: int = 1500) -> go.F
 
     Args:
         traces: lines of ``tokens.jsonl``.
-        most: tokens of each sign of the advantage that are drawn, chosen at random with a fixed seed.
+        most: maximum number of tokens drawn per sign of the advantage, chosen at random with a fixed seed.
     """
     figure = go.Figure()
     for positive, color in ((True, COLORS[0]), (False, COLORS[3])):
@@ -198,7 +198,7 @@ def token_weights(traces: Sequence[Mapping[str, Any]], most: int = 1500) -> go.F
         xaxis={
             "type": "log",
             "exponentformat": "power",
-            "title": {"text": "probability when it was trained on", "font": {"size": 12}, "standoff": 6},
+            "title": {"text": "probability when trained on", "font": {"size": 12}, "standoff": 6},
         },
     )
     return figure
@@ -237,7 +237,7 @@ PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("guided_fraction", "guided"),
             ("guidance/accuracy_before", "right before"),
-            ("guidance/accuracy_after", "right with it"),
+            ("guidance/accuracy_after", "right with guidance"),
         ),
     ),
     ("Entropy, nats per token", (("student/entropy", "student's tokens"), ("teacher/entropy", "teacher's tokens"))),
@@ -252,21 +252,21 @@ PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 
 ROWS, COLUMNS = 3, 2
 PLOT, TICKS, LEGEND, TITLE = 165, 26, 62, 40
-"""Pixels of each panel, from the plot down: its own, the numbers below it, up to three names, and the title of the next one."""
+"""Heights of each panel in pixels, from top to bottom: the plot, its axis labels, up to three legend entries, and the title of the next panel."""
 
 
 def dashboard(lines: Iterable[Mapping[str, Any]], theme: Theme = "light", marked: Iterable[int] = ()) -> go.Figure:
-    """How a run is going, from the lines of its ``metrics.jsonl``: rewards, behavior, accuracy, entropy, KL and length.
+    """The progress of a run, from the lines of its ``metrics.jsonl``: rewards, behavior, accuracy, entropy, KL and length.
 
     KL by token origin is there when the loss has a KL term (``loss.beta`` above 0); the KL on neutral text while the
     guards measure it.
 
     Args:
         theme: ``light`` or ``dark``.
-        marked: steps at which a guard spoke; a dotted line for each.
+        marked: steps with a guard warning; a dotted line for each.
 
     Raises:
-        ConfigError: for another theme.
+        ConfigError: for an unknown theme.
     """
     if theme not in LOOKS:
         raise ConfigError(f"unknown theme {theme!r}{did_you_mean(theme, LOOKS)}; one of {', '.join(LOOKS)}")
@@ -297,7 +297,7 @@ def dashboard(lines: Iterable[Mapping[str, Any]], theme: Theme = "light", marked
                     marker={"size": 4},
                     line={"color": color, "width": 2},
                     legend=legend,
-                    hovertemplate=f"{name}<br>%{{x}}: %{{y:.3g}}<extra></extra>",  # the axis says "step" here as well
+                    hovertemplate=f"{name}<br>%{{x}}: %{{y:.3g}}<extra></extra>",  # the axis is also labeled "step" here
                 )
         if drawn:
             # one name below the other: in a row, the names of one panel run into those of the next where there is less room
@@ -313,7 +313,7 @@ def dashboard(lines: Iterable[Mapping[str, Any]], theme: Theme = "light", marked
         "tickprefix": "step ",
         "showtickprefix": "first",
         "ticklabelstandoff": 5,
-    }  # clear of the lowest number of the other axis
+    }  # not overlapping the lowest number of the other axis
     few = max((m["step"] for m in lines), default=0) - min((m["step"] for m in lines), default=0) < 8
     figure.update_xaxes(**({"dtick": 1} if few else {"nticks": 6}), **first, **grid)
     marked = sorted({*marked})
@@ -321,7 +321,7 @@ def dashboard(lines: Iterable[Mapping[str, Any]], theme: Theme = "light", marked
         figure.add_vline(x=step, line_dash="dot", line_color=look.lines[3], opacity=0.8, row="all", col="all")
     below = TICKS + LEGEND
     if marked:
-        note = f"dotted: a guard spoke ({'step' if len(marked) == 1 else 'steps'} {_listed(marked)})"
+        note = f"dotted: guard warning ({'step' if len(marked) == 1 else 'steps'} {_listed(marked)})"
         figure.add_annotation(text=note, x=0, y=0, yshift=-below, font_color=look.soft, **{**corner, "yanchor": "top"})
     margin = {"l": 56, "r": 16, "t": TITLE + 14, "b": below + (26 if marked else 8)}  # plotly's own buttons are at the top
     figure.update_layout(**_dressed(look), height=inner + margin["t"] + margin["b"], margin=margin)

@@ -1,4 +1,4 @@
-"""The report's gradient analysis: what the loss did to this run's teacher tokens, in the slides' four quadrants."""
+"""The report's gradient analysis: the effect of the loss on this run's teacher tokens, in the slides' four quadrants."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from thinklab.run.folder import RunFolder
 from thinklab.shaping import Shaping
 
 CLAIMS = {
-    (True, True): "raise it a little, without over-fitting: weight just below 1",
-    (True, False): "raise it, more carefully than a plain policy gradient would: weight below 1",
-    (False, True): "lower it a little more than a plain policy gradient would: weight just above 1",
-    (False, False): "leave it alone: masked, weight 0",
+    (True, True): "raise its probability a little, without overfitting: weight just below 1",
+    (True, False): "raise its probability, more carefully than a plain policy gradient: weight below 1",
+    (False, True): "lower its probability a little more than a plain policy gradient: weight just above 1",
+    (False, False): "leave it unchanged: masked, weight 0",
 }
-"""What the method's authors say should happen, by (advantage > 0, probability >= floor)."""
+"""The effect that the method's authors intend, by (advantage > 0, probability >= floor)."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ COLUMNS = (
     "mean weight [least, most]",
     "masked",
     "below 0.1",
-    "what the method intends",
+    "intended effect",
     "for instance",
 )
 
@@ -87,7 +87,7 @@ def rows(found: Mapping[tuple[bool, bool], Quadrant], floor: float) -> list[list
 
 
 def traced(traces: Iterable[Mapping[str, Any]]) -> Iterator[Weighted]:
-    """The teacher tokens of lines of ``tokens.jsonl``, with the weights that training gave them."""
+    """The teacher tokens in lines of ``tokens.jsonl``, with the weights used in training."""
     for t in traces:
         for token, teacher, p, w in zip(t["tokens"], t["teacher"], t["probability"], t["weight"], strict=True):
             if teacher:
@@ -105,11 +105,11 @@ def section(runs: Mapping[str, RunFolder]) -> str:
         floor = (config.get("loss") or {}).get("floor", Shaping.floor)
         found, idle = quadrants(traced(traces), floor)
         total = sum(q.count for q in found.values())
-        idle_note = f" {idle} more had an advantage of 0 and no gradient." if idle else ""
+        idle_note = f" {idle} more tokens had an advantage of 0 and no gradient." if idle else ""
         method = escape(str((config.get("loss") or {}).get("method", "")))
         parts.append(
             f"<h3>{escape(name)}{f' ({method})' if method else ''}</h3><p>{total} teacher tokens of {len(traces)} traced "
-            f"rollouts (a few per generation).{idle_note} The weight multiplies the token's policy gradient; 1 is plain.</p>"
+            f"rollouts (a few per generation).{idle_note} The weight multiplies the token's policy gradient; 1 means a plain policy gradient.</p>"
             + html_page.table(COLUMNS, rows(found, floor))
             + html_page.figure(plots.token_weights(traces))
         )

@@ -1,6 +1,6 @@
 """One self-contained HTML page about one run or several arms: no network, opens from disk, prints.
 
-Everything is read from run folders; every text that a model wrote is escaped. plotly.js travels inside, gzipped.
+Everything is read from run folders; all model text is escaped. plotly.js is embedded, gzipped.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from thinklab.run.folder import RunFolder
 
 PAIRS_SHOWN = 12
 TITLES = "report.json"
-"""What a folder of several runs calls itself and them: ``{"title": text, "runs": {folder: name}}``; may be absent."""
+"""The titles of a folder of several runs and of the runs: ``{"title": text, "runs": {folder: name}}``; may be absent."""
 
 
 def report_folder(folder: Path, out: Path | None = None) -> Path:
     """Report on a run folder, or on all run folders directly inside ``folder``.
 
     Raises:
-        RunError: when there is none.
+        RunError: if there is none.
     """
     folder = Path(folder)
     if (folder / "config.yaml").exists():
         return write_report({folder.name: RunFolder.open(folder)}, out or folder / "report.html", folder.name)
     found = sorted(p.parent for p in folder.glob("*/config.yaml"))
     if not found:
-        raise RunError(f"{folder} holds no run: there is no config.yaml in it or one level below")
+        raise RunError(f"{folder} contains no run: there is no config.yaml in it or one level below")
     titles = RunFolder(folder).read_json(TITLES) or {"title": folder.name, "runs": {}}
     names = titles["runs"]
     found.sort(key=lambda p: list(names).index(p.name) if p.name in names else len(names))
@@ -49,9 +49,9 @@ def report_folder(folder: Path, out: Path | None = None) -> Path:
 def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: Sequence[str] = ()) -> Path:
     """Write the page.
 
-    Args:
-        runs: arms by the name they are shown under; the first is the one in question, the others are controls.
-        summary: sentences for the head of the page, plain text; made from the figures when empty.
+    Args: runs: arms by display name; the first is the treatment, the others are controls. summary: sentences for the top of
+        the page, plain text; derived from the figures when
+        empty.
 
     Returns:
         ``out``.
@@ -76,10 +76,10 @@ def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: 
 
 
 def headline(probes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Yes, no or not clear, for the first arm, with what counts: the behavior at T=1 against before and against every control.
+    """Yes, no, or unclear for the first arm, with the evidence: the behavior at T=1 compared with before training and with every control.
 
-    *Yes* needs the whole 95 % interval after training above all of theirs; *no* is a rate that the intervals do not tell
-    from before. Anything else is not clear.
+    *Yes* needs the whole 95 % interval after training above all of theirs; *no* is a rate whose interval overlaps the one
+    before. Anything else is unclear.
     """
     (name, found), *controls = probes.items()
     if "after" not in found or "before" not in found:
@@ -115,7 +115,7 @@ def _percent(rate: Rate) -> str:
 
 
 def verdicts(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What the figures say, in sentences; nothing that they do not say."""
+    """The figures in sentences, without interpretation."""
     sentences = []
     for name, found in probes.items():
         if "after" not in found:
@@ -130,7 +130,7 @@ def verdicts(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
             if rate.count == 0:
                 text += f"; {behavior} was never seen in {rate.total} answers, so its rate is below {rate.upper_bound:.4f}{was}"
             else:
-                text += f"; {behavior} shows in {rate}{was}"
+                text += f"; {behavior} occurs in {rate}{was}"
         sentences.append(text + ".")
     return sentences
 
@@ -151,8 +151,8 @@ def _table(probes: Mapping[str, Mapping[str, Any]]) -> str:
     head = "".join(f"<th>{h}" for h in WIDE)
     total = next((d["accuracy"]["total"] for p in probes.values() for d in p.get("after", {}).values()), 0)
     return (
-        f"<h2>Measured</h2><p>{total} answers to held-out questions, no guidance and no hint. In brackets: 95 % "
-        "Wilson intervals; where nothing was seen, the upper bound by the rule of three.</p>"
+        f"<h2>Measured</h2><p>{total} answers to held-out questions, without guidance or hints. In brackets: 95 % Wilson "
+        "intervals; if nothing was seen, the upper bound by the rule of three.</p>"
         f"<div class=scroll><table><thead><tr>{head}</thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -164,7 +164,10 @@ def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     total = next(line["accuracy"]["total"] for arm in lines.values() for line in arm)
     figures = [plots.curves(lines, "accuracy", "Accuracy: the last answer is right")]
     figures += [plots.curves(lines, "behaviors", f"Shows the behavior: {b}", b) for b in behaviors]
-    figures += [plots.curves(lines, "first_accuracy", "First answer: what it knows at once"), plots.length_and_accuracy(lines)]
+    figures += [
+        plots.curves(lines, "first_accuracy", "Accuracy of the first answer"),
+        plots.length_and_accuracy(lines),
+    ]
     return (
         f"<h2>While it learned</h2><p>Small probes on {total} held-out questions at T=1; bands are 95 % intervals.</p>"
         + html_page.figures(figures)
@@ -172,7 +175,7 @@ def _curves(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 
 def side_by_side(runs: Mapping[str, RunFolder], count: int = PAIRS_SHOWN) -> str:
-    """Answers to the same ``count`` questions, before and after, of every arm; empty where no run was probed."""
+    """Answers to the same ``count`` questions, before and after, of every arm; empty if no run was probed."""
     texts: dict[str, dict[str, dict]] = {}
     questions: dict[str, tuple[str, str]] = {}
     for name, run in runs.items():
@@ -193,7 +196,7 @@ def side_by_side(runs: Mapping[str, RunFolder], count: int = PAIRS_SHOWN) -> str
         rows.append(f"<tr><td class=text>{question}<br><small>answer: {gold}</small>{cells}</tr>")
     head = "<th>question" + "".join(f"<th>{escape(c)}" for c in columns)
     return (
-        f"<h2>The same questions, side by side</h2><p>The first {len(shown)} of the probe, not chosen; all others are in "
+        f"<h2>The same questions, side by side</h2><p>The first {len(shown)} of the probe, not cherry-picked; all others are in "
         f"probe_samples.jsonl.</p><div class=scroll><table class=answers><thead><tr>{head}</thead><tbody>{''.join(rows)}"
         "</tbody></table></div>"
     )
@@ -220,8 +223,8 @@ def _token_view(runs: Mapping[str, RunFolder]) -> str:
             f"<h2>One guided rollout, token by token</h2><p>From {escape(name)}, step {trace['step']}, advantage "
             f"{trace['advantage']:.2f}.</p><p><span class='legend student'>the student's</span> <span class='legend teacher' "
             "style='--w:1'>the teacher's, full weight</span> <span class='legend teacher' style='--w:0'>the "
-            f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens were out of reach: the "
-            f"student found them unlikely, and their weight was below 0.1.</p><p class=tokens>{spans(trace)}</p>"
+            f"teacher's, weight 0</span> Hover for probabilities. {low} of its teacher tokens were out of reach: they were "
+            f"unlikely under the student, and their weight was below 0.1.</p><p class=tokens>{spans(trace)}</p>"
         )
     return ""
 
@@ -235,6 +238,6 @@ def _provenance(runs: Mapping[str, RunFolder]) -> str:
         )
     folders = ", ".join(f"<code>{escape(str(run.path.name))}</code>" for run in runs.values())
     return (
-        "<h2>Where this comes from</h2><p>Raw rollouts, metrics and every probed answer lie beside this page in the run "
+        "<h2>Data</h2><p>Raw rollouts, metrics and every probed answer are next to this page in the run "
         f"folders: {folders}.</p>{''.join(parts)}"
     )

@@ -1,4 +1,4 @@
-"""The report's further sections: figures by token origin, alarms, the extended probe, guidance with examples, cost."""
+"""More sections of the report: figures by token origin, alarms, the extended probe, guidance with examples, cost."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from thinklab.reports.token_spans import span
 from thinklab.run.folder import RunFolder
 
 EXAMPLES = 4
-"""Pieces of guidance shown for each outcome."""
+"""Number of guidance examples shown per outcome."""
 
 
 def training(runs: Mapping[str, RunFolder]) -> str:
-    """Curves from ``metrics.jsonl`` of the first run that has a teacher, else of the first run."""
+    """Curves from ``metrics.jsonl`` of the first run with a teacher, else of the first run."""
     chosen = next(((n, r) for n, r in runs.items() if any("teacher/entropy" in m for m in r.read("metrics"))), None)
     name, run = chosen or next(iter(runs.items()))
     figs = plots.training(list(run.read("metrics")))
@@ -31,11 +31,11 @@ def alarms(runs: Mapping[str, RunFolder]) -> str:
     ]
     if not rows:
         return ""
-    return "<h2>What the guards saw</h2>" + html_page.table(["run", "step", "seen", "likely cause", "what to do"], rows)
+    return "<h2>Warnings of the guards</h2>" + html_page.table(["run", "step", "seen", "likely cause", "what to do"], rows)
 
 
 def extended(probes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Reach token by token, and spill-over by group, of the runs that ``thinklab probe`` has measured."""
+    """Reach token by token, and spill-over by group, of the runs measured by ``thinklab probe``."""
     parts = []
     for name, known in probes.items():
         if "reach" in known:
@@ -47,8 +47,8 @@ def extended(probes: Mapping[str, Mapping[str, Any]]) -> str:
             ]
             parts.append(
                 f"<h3>Reach, {escape(name)}</h3><p>{r['texts']} texts, each after the student's own answer, before training. "
-                f"log10 of the mean probability of a text: {r['log10_text']:.1f}. The median text by probability, paler where "
-                f"AAS has less grip (advantage {r['advantage']:g}):</p><p class=tokens>{tokens}</p>"
+                f"log10 of the mean probability of a text: {r['log10_text']:.1f}. The median text by probability; paler tokens "
+                f"get less weight from AAS (advantage {r['advantage']:g}):</p><p class=tokens>{tokens}</p>"
                 + html_page.table(["least likely tokens", "probability", "weight k", "texts"], rows)
             )
         if "spill" in known:
@@ -58,10 +58,10 @@ def extended(probes: Mapping[str, Mapping[str, Any]]) -> str:
                 for b, rate in rates.items()
             ]
             parts.append(
-                f"<h3>Spill-over, {escape(name)}</h3><p>Answers at T=1 to prompts that ask for no such thing; all texts are in "
+                f"<h3>Spill-over, {escape(name)}</h3><p>Answers at T=1 to unrelated prompts; all texts are in "
                 "spill.jsonl.</p>" + html_page.table(["prompts", "behavior", "before", "after"], rows)
             )
-    return "<h2>How unknown, and where else</h2>" + "".join(parts) if parts else ""
+    return "<h2>Reach and spill-over</h2>" + "".join(parts) if parts else ""
 
 
 def _count(rate: Mapping[str, Any] | None) -> str:
@@ -73,7 +73,7 @@ def _count(rate: Mapping[str, Any] | None) -> str:
 
 
 def guidance(runs: Mapping[str, RunFolder]) -> str:
-    """What became of the teacher's comments: counts, the first few of each outcome, and what they cost."""
+    """Outcomes of the teacher's comments: counts, the first few of each outcome, and the cost."""
     counts, shown, costs = [], [], []
     for name, run in runs.items():
         outcomes: Counter[tuple[str, str, str]] = Counter()
@@ -99,7 +99,7 @@ def guidance(runs: Mapping[str, RunFolder]) -> str:
             )
     if not counts:
         return ""
-    price = f"<p>Cost:</p><ul>{''.join(costs)}</ul>" if costs else "<p>The teacher cost nothing.</p>"
+    price = f"<p>Cost:</p><ul>{''.join(costs)}</ul>" if costs else "<p>The teacher was free of charge.</p>"
     return (
         "<h2>Guidance</h2>"
         + html_page.table(["run", "behavior", "of the mixture", "template", "outcome", "rollouts", "share"], counts)
@@ -115,7 +115,7 @@ def guidance(runs: Mapping[str, RunFolder]) -> str:
 
 
 def _shares(behaviors: list) -> dict[str, str]:
-    """What part of the mixture each behavior of a config is, by its weight; a file goes by its name without the ending."""
+    """The share of each behavior in a config's mixture, by weight; a file is named by its stem."""
     weights = {str(b["name"]).replace("\\", "/").split("/")[-1].removesuffix(".yaml"): b["weight"] for b in behaviors}
     return {name: f"{weight / sum(weights.values()):.0%}" for name, weight in weights.items()}
 

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 RAREST = 1e-6
-"""Probabilities from here down to 0 look the same."""
+"""Probabilities below this look the same."""
 
 
 def look(token: str, teacher: bool, probability: float, weight: float, advantage: float | None = None) -> dict[str, Any]:
@@ -35,10 +35,10 @@ def look(token: str, teacher: bool, probability: float, weight: float, advantage
 
 
 def span(token: str, teacher: bool, probability: float, weight: float, advantage: float | None = None) -> str:
-    """One token, with what the rules of a page need to color it.
+    """One token, with what a page's CSS needs to color it.
 
     ``--w``: weight, 0 to 1; ``--r``: rarity, from 0 (p = 1) to 1 (p <= ``RAREST``), logarithmic; ``--a``: size of the advantage.
-    Classes: ``student`` or ``teacher``; ``masked`` for a teacher's token that the loss leaves alone, ``pos`` and ``neg`` for
+    Classes: ``student`` or ``teacher``; ``masked`` for a masked teacher token, ``pos`` and ``neg`` for
     the sign of the advantage.
     """
     found = look(token, teacher, probability, weight, advantage)

@@ -1,7 +1,7 @@
-"""How far two reviewers agree: Cohen's kappa over what both have decided, with the counts behind it. Reads ``reviews.jsonl``.
+"""Inter-reviewer agreement: Cohen's kappa over the items that both have decided, with the underlying counts. Reads ``reviews.jsonl``.
 
-Somebody's decision about a piece of guidance is the last one that was not taken back: *take* (accepted, edited, written) or *leave*
-(rejected). Policies (``auto: ...``) are no reviewers. A second reviewer who has seen the first one's decisions agrees more
+A reviewer's decision about a piece of guidance is their last one that was not undone: *take* (accepted, edited, written) or
+*leave* (rejected). Policies (``auto: ...``) are not reviewers. A second reviewer who has seen the first one's decisions agrees more
 than one who has not: the pane's filter *not by you* hides them.
 """
 
@@ -19,7 +19,7 @@ DECIDES = (*TAKES, "rejected")
 
 @dataclass(frozen=True)
 class ReviewerAgreement:
-    """Of two people."""
+    """Agreement of two reviewers."""
 
     a: str
     b: str
@@ -37,26 +37,26 @@ class ReviewerAgreement:
 
     @property
     def observed(self) -> float:
-        """Share on which they agree."""
+        """Share of items on which they agree."""
         return (self.both_take + self.both_leave) / self.n
 
     @property
     def kappa(self) -> float | None:
-        """1: always the same; 0: as often as chance would have it. None where chance alone would make them agree always."""
+        """1: perfect agreement; 0: chance level. None if chance agreement is already perfect."""
         a, b = (self.both_take + self.only_a) / self.n, (self.both_take + self.only_b) / self.n
         chance = a * b + (1 - a) * (1 - b)
         return None if chance == 1 else (self.observed - chance) / (1 - chance)
 
     def __str__(self) -> str:
-        kappa = "not defined (both decide always alike)" if self.kappa is None else f"{self.kappa:.2f}"
+        kappa = "undefined (both always decide the same)" if self.kappa is None else f"{self.kappa:.2f}"
         return (
-            f"{self.a} and {self.b}: {self.n} decided by both, {self.both_take} taken and {self.both_leave} left by both, "
-            f"{self.only_a} taken by {self.a} alone, {self.only_b} by {self.b} alone; kappa {kappa}"
+            f"{self.a} and {self.b}: {self.n} decided by both, {self.both_take} accepted and {self.both_leave} rejected by "
+            f"both, {self.only_a} accepted by {self.a} only, {self.only_b} by {self.b} only; kappa {kappa}"
         )
 
 
 def standing(lines: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], dict[str, tuple[bool, str]]]:
-    """By piece of guidance (rollout, its key, what the teacher said), each person's decision: taken?, and the text."""
+    """Decisions by piece of guidance (rollout, its key, the teacher's text) and reviewer: taken or not, and the text."""
     stacks: dict[tuple[str, str], list[tuple[str, str, str, str]]] = {}
     for line in lines:
         stack = stacks.setdefault((line["rollout"], line["key"]), [])
@@ -79,12 +79,12 @@ def standing(lines: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], d
 
 
 def _key_of(stacks: Mapping[tuple[str, str], Any], id: str) -> str:
-    """The key of the rollout ``id`` that was written about last."""
+    """The key of the rollout ``id`` in its latest record."""
     return next((key for rollout, key in reversed(list(stacks)) if rollout == id), "")
 
 
 def agreement(lines: Iterable[Mapping[str, Any]]) -> list[ReviewerAgreement]:
-    """Every two people who have decided about the same guidance; those with the most in common first."""
+    """Every pair of reviewers with common items; the pairs with the most first."""
     decided = [people for people in standing(lines).values() if len(people) > 1]
     pairs = sorted({pair for people in decided for pair in combinations(sorted(people), 2)})
     found = []

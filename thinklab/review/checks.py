@@ -1,4 +1,4 @@
-"""What speaks against taking a piece of guidance unseen. *Accept all that pass* and the order by doubt both go by this list."""
+"""Reasons not to accept a piece of guidance unread. Used by *Accept all that pass* and by the order by doubt."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from thinklab.review.item import Item, Preview
 Kind = Literal["draft", "refused", "verdict", "truth", "detector", "judge", "limit"]
 WORDS: dict[Kind, str] = {
     "draft": "with a half-typed draft",
-    "refused": "with a refused reply",
+    "refused": "with a rejected reply",
     "verdict": "whose verdict is wrong or missing",
-    "truth": "whose answer no rule can check",
+    "truth": "whose answer cannot be verified",
     "detector": "without the behavior",
-    "judge": "that only a judge can tell",
+    "judge": "that only a judge can decide",
     "limit": "over a limit of the behavior or too long",
 }
-"""Behind a number of items."""
+"""Follows a number of items."""
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """One thing that speaks against it."""
+    """One reason against accepting."""
 
     kind: Kind
     what: str
-    """In words, about this item."""
+    """The reason, in words, for this item."""
 
 
 def doubts(item: Item, found: Preview) -> list[Doubt]:
-    """What speaks against ``item`` with its text as it stands, the weightiest first; [] for one that passes.
+    """Reasons against accepting ``item`` with its current text, the strongest first; [] if it passes.
 
     Args:
-        found: the preview of the text as it stands.
+        found: the preview of the current text.
     """
     out = []
     if item.draft is not None:
-        out.append(Doubt("draft", "a text was begun and nobody has decided on it"))
+        out.append(Doubt("draft", "there is an undecided draft"))
     if not item.said.usable and item.text == item.said.text:
-        out.append(Doubt("refused", f"the reply was refused: {item.said.detail or item.said.reason}"))
+        out.append(Doubt("refused", f"the reply was rejected: {item.said.detail or item.said.reason}"))
     if item.verdict is None:
         out.append(Doubt("verdict", "the teacher gave no verdict"))
     elif item.truth is None:
-        out.append(Doubt("truth", "no rule can tell whether the verdict is right"))
+        out.append(Doubt("truth", "the answer cannot be verified, so the verdict may be wrong"))
     elif not item.agrees:
         out.append(Doubt("verdict", "the teacher's verdict is wrong"))
     if found.text and found.found is None:

@@ -1,7 +1,7 @@
-"""What a decision does to the advantages: of this answer, and of the others to the same question.
+"""How a decision changes the advantages of this answer and of the others to the same question.
 
-The rewards of a group are compared with each other, so guidance that makes one answer right takes from the others. Computed by the
-function that the trainer uses (``advantages.advantages``), with every other answer of the group as it stands in the review.
+The rewards of a group are compared with each other, so guidance that makes one answer right lowers the others. Computed by the
+function that the trainer uses (``advantages.advantages``), with every other answer of the group in its current review state.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from thinklab.types import Rollout
 
 @dataclass(frozen=True)
 class Effect:
-    """Numbers in the order of the group."""
+    """Values in group order."""
 
     accepted: tuple[float, ...]
-    """Advantages if the text is spliced on."""
+    """Advantages if the text is appended."""
     rejected: tuple[float, ...]
-    """Advantages if the answer stays as it was sampled."""
+    """Advantages if the answer stays as sampled."""
     rewards: tuple[float, ...]
-    """Of the others as they stand; of this one, with the text."""
+    """Rewards: of the others in their current state; of this one, with the text."""
     alone: float
     """The reward of this answer without guidance."""
     imitates: bool
@@ -40,7 +40,7 @@ class Groups:
 
     Args:
         rollouts: of the batch, guided or not.
-        rewards: what they earn; a judge is not asked and earns nothing.
+        rewards: the reward function; judges are not called and contribute nothing.
     """
 
     rollouts: Sequence[Rollout]
@@ -58,16 +58,16 @@ class Groups:
         return self._of[_group(rollout)]
 
     def right(self, rollout: Rollout) -> bool:
-        """Is the student's own answer right by the task's rule?"""
+        """Whether the task's verifier accepts the student's own answer."""
         known = rollout.checks.get("student_correct")
         return self.rewards.verify(rollout.student_text, rollout.example) if known is None else known
 
     def effect(self, item: Item, text: str, separators: Mapping[str, str], items: Mapping[str, Item]) -> Effect | None:
-        """What accepting ``text`` and what rejecting it would do.
+        """The effect of accepting ``text`` and of rejecting it.
 
         Args:
-            separators: by behavior, what stands between an answer and its guidance.
-            items: all that is under review, by rollout.
+            separators: by behavior, the text between an answer and its guidance.
+            items: all items under review, by rollout.
 
         Returns:
             None where a detector cannot be run here.
@@ -103,7 +103,7 @@ def _group(rollout: Rollout) -> tuple[str, int]:
 
 
 def _text(rollout: Rollout, item: Item | None, separators: Mapping[str, str]) -> str:
-    """The answer as it would be trained on if nothing else were decided."""
+    """The answer as it would be trained on if nothing more were decided."""
     if item is None or not item.guidance.usable:
         return rollout.student_text
     return rollout.student_text + separators[item.behavior] + item.guidance.final_text

@@ -1,4 +1,4 @@
-"""What a review shows: one guided rollout as it stands (``Item``), and what a text would be worth there (``Preview``)."""
+"""What a review shows: one guided rollout in its current state (``Item``), and the effect of a text there (``Preview``)."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from thinklab.types import Guidance, GuidanceStatus, Rollout
 
 State = Literal["open", "skipped", "refused", "accepted", "edited", "rejected"]
 REASONS = ("wrong", "off the behavior", "adds nothing", "not in the student's voice", "gives the answer away", "too long")
-"""For a rejection; any other text will do as well."""
+"""Suggested reasons for a rejection; any other text is allowed."""
 _TAGS = re.compile(r"<(opinion|reason)>.*?</\1>|</?(opinion|reason|phrase)>", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a text would be worth as guidance of one rollout."""
+    """The effect of a text as guidance for one rollout."""
 
     text: str
     found: bool | None
-    """Does the whole answer, with this text behind it, show the behavior? None where only a judge can tell."""
+    """Whether the answer with this text appended shows the behavior; None if only a judge can decide."""
     why: str
     spans: tuple[tuple[int, int], ...]
     """(start, end) within ``text`` of what the detector matched there."""
     tokens: int
-    """Tokens that it takes, separator and EOS included."""
+    """Its length in tokens, including separator and EOS."""
     max_tokens: int
     """``guidance.max_tokens``"""
     problem: str
-    """Why it cannot be spliced, in words; empty when it can."""
+    """Why it cannot be appended; empty if it can."""
     warning: str
-    """The constraint of the behavior that it breaks; a person may use it all the same."""
+    """The behavior's constraint that it violates; a person may still use it."""
     rewards: Mapping[str, float] | None
-    """The parts of the reward with it (a judge earns nothing); None without a ``Rewards``."""
+    """The reward components with this text (without judges); None without a ``Rewards``."""
     rewards_before: Mapping[str, float] | None
     """The same for the student's own answer."""
 
@@ -58,21 +58,21 @@ class Preview:
 
 @dataclass(frozen=True)
 class Item:
-    """One guided rollout as it stands in the review."""
+    """One guided rollout in its current review state."""
 
     number: int
     """Its place in the queue, from 0."""
     rollout: Rollout
     said: Guidance
-    """What the teacher said last, untouched."""
+    """The teacher's latest reply, unchanged."""
     text: str
-    """The teacher's text, or what a person decided on in its place."""
+    """The teacher's text, or the text that a person chose instead."""
     state: State
-    """``refused``: the reply could not be used, nobody has decided. ``skipped``: left for later."""
+    """``refused``: the reply was unusable and is undecided. ``skipped``: deferred."""
     truth: bool | None
-    """Is the student's own answer right by the task's rule? None where nobody can tell."""
+    """Whether the task's verifier accepts the student's own answer. None if unknown."""
     draft: str | None = None
-    """A text that somebody began and has not decided on."""
+    """An unfinished, undecided text."""
     who: str = ""
     when: str = ""
     why: str = ""
@@ -82,7 +82,7 @@ class Item:
 
     @property
     def current(self) -> str:
-        """The text as it stands: the draft where there is one."""
+        """The current text: the draft if there is one."""
         return self.text if self.draft is None else self.draft
 
     @property
@@ -108,7 +108,7 @@ class Item:
 
     @property
     def agrees(self) -> bool | None:
-        """Is the teacher's opinion the truth?"""
+        """Whether the teacher's opinion is correct."""
         return None if self.verdict is None or self.truth is None else self.verdict == self.truth
 
     @property
@@ -117,12 +117,12 @@ class Item:
 
     @property
     def waits(self) -> bool:
-        """Must somebody decide? Not about a refused reply: it is left out unless a person makes something of it."""
+        """Whether a decision is needed. Not for a rejected reply, which is dropped unless a person edits it."""
         return self.state in ("open", "skipped")
 
     @property
     def rescue(self) -> str:
-        """What a person may begin with where the reply was refused: the phrase, or the whole reply without its tags."""
+        """What a person may begin with where the reply was rejected: the phrase, or the whole reply without its tags."""
         raw = self.said.raw
         if "<phrase>" in raw:
             return clean(raw.rsplit("<phrase>", 1)[1].partition("</phrase>")[0])
@@ -134,7 +134,7 @@ class Item:
 
     @property
     def guidance(self) -> Guidance:
-        """The record that is spliced. Where nobody has decided it is what the teacher said, as it came."""
+        """The record that will be spliced. If undecided, the teacher's original reply."""
         if self.state == "accepted":
             return replace(self.said, status="accepted", edited=None)
         if self.state == "edited":
@@ -150,7 +150,7 @@ class Item:
 
 
 def preview(item: Item, text: str, behavior: Behavior, guide: Guide, rewards: Rewards | None) -> Preview:
-    """What ``text`` would be worth as the guidance of this rollout. Asks nobody: a judge's part stays open."""
+    """The effect of ``text`` as guidance for this rollout. Makes no calls: a judge's part stays open."""
     head = item.student_text + behavior.separator
     whole, problem, tokens = replace(item.rollout, text=head + text), "", 0
     try:
@@ -185,7 +185,7 @@ def preview(item: Item, text: str, behavior: Behavior, guide: Guide, rewards: Re
 
 
 def clean(text: str) -> str:
-    """Text from an edit box as guidance: line ends as ``\\n``, no white space around it, no half of a surrogate pair."""
+    """Text from an edit box as guidance: line ends as ``\\n``, no surrounding white space, no lone surrogates."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 

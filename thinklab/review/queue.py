@@ -1,12 +1,12 @@
-"""Review: what becomes of each piece of guidance before it is trained on. Plain records, no widget.
+"""Review: decisions about each piece of guidance before training. Plain records, no widget.
 
     queue = ReviewQueue(rollouts, guide.propose(rollouts, step, generation), guide, rewards, run)
     queue.edit("0-3", "I check: 12+7=19. So \\boxed{19}.")
-    queue.accept_all()                      # what the detector finds and where the teacher's verdict is right
+    queue.accept_all()                      # items that the detector accepts and whose verdict is right
     rollouts = guide.splice(rollouts, queue.decided())
 
-Every decision is a line of ``reviews.jsonl`` in the run folder before it counts; nothing is ever taken out of that file,
-undo is a line too. A queue over the same rollouts reads the file again and stands where the last one stood.
+Every decision is written to ``reviews.jsonl`` in the run folder before it takes effect. The file is append-only; an undo is a
+line too. A new queue over the same rollouts reads the file and restores the state.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class ReviewQueue:
     """The guided rollouts of one generation, and every decision about them.
 
     Args:
-        rollouts: of one or several generations; those without guidance are not decided on, but shown as others of their group.
-        proposals: by rollout id, as ``Guide.propose`` returns them; what it rejected can be written anew.
-        guide: knows the behaviors, the tokenizer and the most tokens that guidance may have.
+        rollouts: of one or several generations; those without guidance need no decision, but are shown with their group.
+        proposals: by rollout id, as ``Guide.propose`` returns them; rejected ones can be rewritten.
+        guide: provides the behaviors, the tokenizer, and the token limit for guidance.
         rewards: for the truth and the reward preview.
-        run: where ``reviews.jsonl`` lies; None keeps the decisions in memory alone.
-        ask: asks the teacher again about one rollout; None when it cannot be asked.
-        by: who decides; the name of the account by default.
+        run: the folder of ``reviews.jsonl``; None keeps decisions in memory only.
+        ask: asks the teacher again about one rollout; None if that is not possible.
+        by: the reviewer; the account name by default.
         imitates: the method trains on guided texts with weight 1, whatever their advantage.
 
     Raises:
@@ -71,11 +71,11 @@ class ReviewQueue:
         self._previews: dict[tuple[str, str], Preview] = {}
         self.groups = None if rewards is None else Groups(rollouts, rewards, imitates)
         self._history: list[tuple[str, Item, str]] = []
-        """(action, the item before it, mark of a decision about several) of all that undo can take back."""
+        """(action, the item before it, mark of a joint decision) of everything that can be undone."""
         self._closed = ""
         self.when_closed: list[Callable[[], None]] = []
         """Called when ``closed`` is set, so that a view can become static."""
-        self._lock = threading.RLock()  # callbacks of a widget may come on another thread than the cell's
+        self._lock = threading.RLock()  # widget callbacks may run on another thread than the cell
         for rollout in rollouts:
             said = proposals.get(rollout.id)
             if said is not None:
@@ -91,7 +91,7 @@ class ReviewQueue:
 
     @property
     def by(self) -> str:
-        """Who decides: whoever ``deciding`` names on this thread, else the name that was given last."""
+        """The reviewer: the name set by ``deciding`` on this thread, else the last one given."""
         return getattr(self._person, "name", None) or self._by
 
     @by.setter
@@ -100,8 +100,8 @@ class ReviewQueue:
 
     @contextmanager
     def deciding(self, name: str) -> Iterator[None]:
-        """Decisions inside, on this thread, are those of ``name``, one of several people. ``undo`` then takes back what ``name``
-        decided last and nobody has changed since, not what somebody else did."""
+        """Decisions inside, on this thread, are attributed to ``name``. ``undo`` then reverts the last decision of ``name``
+        that nobody has changed since, not another reviewer's."""
         self._person.name = name
         try:
             yield
@@ -110,7 +110,7 @@ class ReviewQueue:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else decides inside."""
+        """No other thread decides inside this block."""
         with self._lock:
             yield
 
@@ -118,7 +118,7 @@ class ReviewQueue:
         name = getattr(self._person, "name", None)
         return name is None or self._items[id].who == name
 
-    # ---- what there is
+    # ---- results
 
     @property
     def items(self) -> list[Item]:
@@ -126,7 +126,7 @@ class ReviewQueue:
 
     @property
     def closed(self) -> str:
-        """Why nothing can be decided any more, in words; empty while it can."""
+        """Why the review is closed; empty while it is open."""
         return self._closed
 
     @closed.setter
@@ -152,7 +152,7 @@ class ReviewQueue:
         return Counter(item.state for item in self.items)
 
     def recent(self, n: int = 10) -> list[Item]:
-        """The items that were decided last, newest first; each once."""
+        """The most recently decided items, newest first; each once."""
         ids = dict.fromkeys(before.id for action, before, _ in reversed(self._history) if action not in QUIET)
         return [self._items[i] for i in ids if self._items[i].state not in ("open", "refused")][:n]
 
@@ -166,13 +166,13 @@ class ReviewQueue:
         text: str = "",
         tag: str = "",
     ) -> list[Item]:
-        """Items that fit all that is given.
+        """Items that match all given filters.
 
         Args:
-            verdict: the teacher's, or how it compares with the truth.
-            behavior: the name of the one that was asked for.
-            detector: whether it finds the behavior with the text as it stands.
-            question: a part of the question's text, upper or lower case.
+            verdict: the teacher's verdict, or whether it is right.
+            behavior: the name of the requested behavior.
+            detector: whether it finds the behavior with the current text.
+            question: a part of the question's text, case-insensitive.
             text: a part of anything: question, answer, guidance, raw reply, note, tags, ids, names.
             tag: one of its tags.
         """
@@ -201,7 +201,7 @@ class ReviewQueue:
         ]
 
     def preview(self, id: str, text: str | None = None) -> Preview:
-        """What ``text`` (default: the text as it stands) would be worth as the guidance of this rollout."""
+        """The effect of ``text`` (default: the current text) as guidance for this rollout."""
         item = self[id]
         text = item.current if text is None else clean(text)
         if (id, text) not in self._previews:
@@ -211,12 +211,12 @@ class ReviewQueue:
         return self._previews[id, text]
 
     def doubts(self, id: str) -> list[Doubt]:
-        """What speaks against taking it unseen; [] for one that ``accept_all`` takes."""
+        """Reasons not to accept it unread; [] for one that ``accept_all`` accepts."""
         return doubts(self[id], self.preview(id))
 
     def effect(self, id: str, text: str | None = None) -> Effect | None:
-        """What accepting ``text`` (default: the text as it stands), and what rejecting it, does to the advantages of its group; None
-        without ``rewards``, or where a detector cannot be run here."""
+        """The effect of accepting ``text`` (default: the current text) and of rejecting it on the advantages of its group;
+        None without ``rewards``, or if a detector cannot run here."""
         item = self[id]
         if self.groups is None:
             return None
@@ -224,42 +224,42 @@ class ReviewQueue:
         return self.groups.effect(item, item.current if text is None else clean(text), separators, self._items)
 
     def deciders(self, id: str) -> list[str]:
-        """Who has decided about it so far, policies left out; what was taken back does not count."""
+        """The reviewers who have decided about it so far, without policies and undone decisions."""
         item = self[id]
         found = {before.who for _, before, _ in self._history if before.id == id and before.decided}
         return sorted(who for who in found | ({item.who} if item.decided else set()) if who and not who.startswith("auto:"))
 
     def agreement(self) -> list[ReviewerAgreement]:
-        """Of every two people who decided about the same guidance of this run; [] without a run folder."""
+        """The agreement of every two reviewers who decided about the same guidance of this run; [] without a run folder."""
         return [] if self.run is None else agreement(self.run.read(FILE))
 
     def export(self, path: str | Path) -> Path:
-        """Write the decisions as they stand as a table; ``.csv`` or ``.jsonl`` by the name."""
+        """Write the current decisions as a table; the file extension selects ``.csv`` or ``.jsonl``."""
         path = Path(path)
         path.write_text(table.as_text(self.items, path.suffix.removeprefix(".")), "utf-8")
         return path
 
     def decided(self) -> dict[str, Guidance]:
-        """Guidance by rollout id, for ``Guide.splice``. Skipped and open ones keep the status that they came with: ``proposed``
-        (which is spliced as it is) or ``rejected``. Call ``apply`` before for another rule about those."""
+        """Guidance by rollout id, for ``Guide.splice``. Skipped and open ones keep their original status: ``proposed``
+        (spliced unchanged) or ``rejected``. Call ``apply`` first for another rule."""
         return {item.id: item.guidance for item in self.items}
 
-    # ---- decisions: first on disk, then here
+    # ---- decisions: first on disk, then in memory
 
     def accept(self, id: str) -> Item:
-        """Take the text as it stands: ``edited`` where it differs from what the teacher said.
+        """Accept the current text: ``edited`` if it differs from the teacher's.
 
         Raises:
-            ReviewError: when there is none, or it cannot be spliced.
+            ReviewError: if there is none, or it cannot be spliced.
         """
         return self._settle(id, self[id].current, "accept")
 
     def reject(self, id: str, why: str = "") -> Item:
-        """Leave the rollout as it was sampled; ``why`` goes into its record."""
+        """Reject the guidance and keep the rollout as sampled; ``why`` is recorded."""
         return self._decide(id, "reject", state="rejected", why=_line(why))
 
     def annotate(self, id: str, tags: Iterable[str] | None = None, note: str | None = None) -> Item:
-        """Replace its tags, its note or both; decides nothing, and undo leaves it alone."""
+        """Replace its tags, its note, or both; not a decision, so undo ignores it."""
         item = self[id]
         kept = item.tags if tags is None else tuple(dict.fromkeys(filter(None, map(_line, tags))))
         note = item.note if note is None else clean(note)
@@ -268,7 +268,7 @@ class ReviewQueue:
         return self._decide(id, "note", tags=kept, note=note, draft=item.draft, who=item.who, when=item.when, why=item.why)
 
     def edit(self, id: str, text: str) -> Item:
-        """Take ``text`` in place of the teacher's.
+        """Accept ``text`` instead of the teacher's.
 
         Raises:
             ReviewError: when it cannot be spliced; it is then kept as a draft.
@@ -276,23 +276,23 @@ class ReviewQueue:
         return self._settle(id, text, "edit")
 
     def write(self, id: str, text: str) -> Item:
-        """Like ``edit``, and the record says that a person wrote it from scratch."""
+        """Like ``edit``, but the record says that a person wrote it from scratch."""
         return self._settle(id, text, "write")
 
     def draft(self, id: str, text: str) -> Item:
-        """Keep an unfinished text; what was decided about the item stays as it is."""
+        """Save an unfinished text; the item's decision is unchanged."""
         item, text = self[id], clean(text)
         return item if text == item.current else self._decide(id, "draft", draft=text)
 
     def skip(self, id: str) -> Item:
-        """Leave it for later; a draft is kept."""
+        """Defer it; a draft is kept."""
         return self._decide(id, "skip", state="skipped", draft=self[id].draft)
 
     def ask_again(self, id: str) -> Item:
-        """Replace what the teacher said by a new reply; the item is open again.
+        """Replace the teacher's reply with a new one; the item becomes open again.
 
         Raises:
-            ReviewError: when this teacher cannot be asked, or had no other answer.
+            ReviewError: if this teacher cannot be asked, or has no other answer.
         """
         item = self[id]
         if self.ask is None:
@@ -303,10 +303,10 @@ class ReviewQueue:
         return self._decide(id, "ask", said=said, text=said.text, state="open" if said.usable else "refused")
 
     def undo(self) -> list[Item]:
-        """Take back the last decision; of one about several items all of it. Drafts that came after go with it.
+        """Undo the last decision; a joint decision is undone as a whole. Later drafts are dropped.
 
         Returns:
-            The items as they stand now; [] when there was nothing to take back.
+            The items in their new state; [] if there was nothing to undo.
         """
         with self._lock:
             real = [k for k, (action, before, _) in enumerate(self._history) if action not in QUIET and self._may_undo(before.id)]
@@ -319,25 +319,25 @@ class ReviewQueue:
             return self._take_back(ids)
 
     def accept_all(self, ids: Iterable[str] | None = None) -> list[Item]:
-        """Accept every undecided item (of ``ids``) that nothing speaks against (``doubts``): the detector finds the behavior, the
-        verdict is the truth, no limit is broken, and no draft was begun.
+        """Accept every undecided item (of ``ids``) without ``doubts``: the detector finds the behavior, the verdict is right,
+        no limit is violated, and there is no draft.
 
-        One undo takes all of it back.
+        One undo reverts all of it.
         """
         with self._lock:
             good = [i for i in self._undecided(ids) if not self.doubts(i.id)]
             return self._together([(i, "accept", self._settled(i, i.current)) for i in good])
 
     def apply(self, auto: Auto, ids: Iterable[str] | None = None) -> list[Item]:
-        """Decide every undecided item without a person; returns them as they are then.
+        """Decide every undecided item automatically; returns the decided items.
 
         Args:
-            auto: ``accept`` takes all that can be spliced and rejects the rest, ``accept_if_detected`` also rejects what the
-                detector does not find. Both take what the teacher wrote: a draft that somebody began is not trained on.
-                A callable gets the ``Item`` and returns True (accept), False (reject), a text (edit) or None (leave it as it is).
+            auto: ``accept`` accepts all that can be spliced and rejects the rest, ``accept_if_detected`` also rejects what the
+                detector does not find. Both use the teacher's text: an unfinished draft is not trained on.
+                A callable gets the ``Item`` and returns True (accept), False (reject), a text (edit) or None (leave undecided).
 
         Raises:
-            ReviewError: for another policy, or another answer of the callable; nothing is decided then.
+            ReviewError: for an unknown policy, or an invalid return value; nothing is decided then.
         """
         name = auto if isinstance(auto, str) else getattr(auto, "__name__", "callable")
         with self._lock:
@@ -401,7 +401,7 @@ class ReviewQueue:
             return self._together([(self[id], action, change)])[0]
 
     def _together(self, steps: Sequence[tuple[Item, str, dict[str, Any]]]) -> list[Item]:
-        """Several decisions as one: all on disk, or none."""
+        """Several decisions as one: all written to disk, or none."""
         when = now()
         mark = f"{when} {len(self._history)}" if len(steps) > 1 else ""
         fresh = {"draft": None, "why": "", "who": self.by, "when": when}
@@ -419,7 +419,7 @@ class ReviewQueue:
             self.run.append(FILE, lines)
 
     def _take_back(self, ids: Sequence[str]) -> list[Item]:
-        """Every item of ``ids`` as it was before its last decision."""
+        """Every item of ``ids`` in its state before the last decision."""
         for i in ids:
             while True:
                 k = max((k for k, (_, before, _) in enumerate(self._history) if before.id == i), default=None)
@@ -432,7 +432,7 @@ class ReviewQueue:
         return [self._items[i] for i in ids]
 
     def _replay(self) -> None:
-        """Take the decisions from the file that are about these very rollouts."""
+        """Load the decisions about these rollouts from the file."""
         if self.run is None:
             return
         keys = {i: key_of(item.rollout) for i, item in self._items.items()}
@@ -449,7 +449,7 @@ class ReviewQueue:
                 continue
             said = guidance_from_json(line["guidance"]) if line["action"] == "ask" else item.said
             if said.text != line["said"] and line["state"] not in ("edited", "open", "refused"):
-                continue  # the teacher now says something else than what was accepted, rejected or skipped
+                continue  # the teacher's reply has changed since it was accepted, rejected or skipped
             text = said.text if line["edited"] is None else line["edited"]
             self._history.append((line["action"], item, line.get("together", "")))
             change = {"state": line["state"], "draft": line.get("draft"), "why": line.get("why", "")}
@@ -464,5 +464,5 @@ def _everything(item: Item) -> str:
 
 
 def _line(text: str) -> str:
-    """What somebody typed into a field, as one line."""
+    """Text from an input field, as one line."""
     return " ".join(clean(text).split())

@@ -13,14 +13,14 @@ from thinklab.types import Rollout, to_json
 
 FILE = "reviews"
 QUIET = ("draft", "note")
-"""Actions that decide nothing, so that undo passes them by."""
+"""Actions that are not decisions, so undo skips them."""
 
 
 def line_of(item: Item, action: str, who: str, when: str, together: str = "") -> dict[str, Any]:
-    """One line about ``item`` as it stands after ``action``. What is empty, and came after the first version, is left out.
+    """One line about ``item`` as it stands after ``action``. Empty fields that were added after the first version are omitted.
 
     Args:
-        together: mark of a decision about several.
+        together: mark of a joint decision.
     """
     line = {
         "generation": generation_of(item.rollout),
@@ -56,7 +56,7 @@ def generation_of(rollout: Rollout) -> int:
 
 
 def key_of(rollout: Rollout) -> str:
-    """Tells this rollout from another one with the same id, of a run that was begun anew."""
+    """Distinguishes this rollout from one with the same id in a restarted run."""
     what = json.dumps([rollout.example.id, rollout.example.question, list(rollout.student_ids)])
     return hashlib.sha256(what.encode()).hexdigest()[:12]
 
@@ -66,7 +66,7 @@ def now() -> str:
 
 
 def account() -> str:
-    """The name of the account that this process runs under."""
+    """The account name of this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""The decisions as a table for elsewhere: one row per piece of guidance, as CSV for a spreadsheet or JSON lines for a program."""
+"""Exports the decisions as a table: one row per piece of guidance, as CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def row(item: Item) -> dict[str, Any]:
-    """One item; ``final`` is what would be spliced on, empty where nothing would be."""
+    """One item; ``final`` is the text that would be appended; empty if none."""
     guidance = item.guidance
     reason = item.why if item.state == "rejected" else (item.said.detail or item.said.reason)
     values = (
@@ -51,7 +51,7 @@ def as_text(items: Sequence[Item], kind: str) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A spreadsheet runs a cell that begins like a formula; an apostrophe keeps a model's text a text."""
+    """A spreadsheet would run a cell that starts like a formula; an apostrophe keeps it text."""
     if isinstance(value, list):
         value = "; ".join(value)
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -1,7 +1,7 @@
-"""The Lab's own files in a run folder: the batch that waits for a person, and what the teacher has said about it.
+"""The Lab's files in a run folder: the pending batch, and the teacher's replies about it.
 
     waiting.json      the sampled batch that has not been trained on yet; stale once a later checkpoint exists
-    proposals.jsonl   one line per piece of guidance, written as it comes; nothing is asked or paid for twice
+    proposals.jsonl   one line per piece of guidance, written as it arrives; no request is made or paid for twice
 
 Decisions are in ``reviews.jsonl`` (``thinklab/review/queue.py``).
 """
@@ -18,24 +18,24 @@ from thinklab.run.folder import RunFolder
 from thinklab.types import Batch, Guidance, Rollout, guidance_from_json, rollout_from_json, to_json
 
 ASK_AGAIN = ("waiting", "rate-limit", "overloaded", "server", "connection", "timeout", "resting", "bad-reply", "cap", "budget")
-"""Faults of a teacher that the next ``guide`` asks about again; the other replies stand."""
+"""Teacher failures that the next ``guide`` retries; other replies are kept."""
 WAITING, PROPOSALS = "waiting.json", "proposals"
 
 
 @dataclass
 class Waiting:
-    """A sampled batch and what is known about it."""
+    """A sampled batch and its state."""
 
     batch: Batch
     key: str
-    """Tells it from another sampling of the same generation."""
+    """Distinguishes it from another sampling of the same generation."""
     proposals: dict[str, Guidance]
     guided: bool = False
-    """The teacher has been asked about all that were chosen."""
+    """Whether the teacher was asked about every chosen rollout."""
 
     @property
     def unanswered(self) -> list[Guidance]:
-        """What the teacher did not answer and may answer another time."""
+        """Requests that the teacher failed to answer and that may be retried."""
         return [g for g in self.proposals.values() if g.reason in ASK_AGAIN]
 
     @property
@@ -71,12 +71,12 @@ class Store:
         waiting.guided = True
 
     def find(self, step: int) -> Waiting | None:
-        """The batch that waits at ``step`` optimizer steps; None where none does."""
+        """The pending batch at ``step`` optimizer steps; None if there is none."""
         found = self.held()
         return found if found is not None and found.batch.step == step else None
 
     def held(self) -> Waiting | None:
-        """The last batch that waited for a person, trained on by now or not; None where none ever did."""
+        """The last pending batch, whether or not it has been trained on since; None if there never was one."""
         data = self.run.read_json(WAITING)
         if not data:
             return None
@@ -103,7 +103,7 @@ class Store:
 
 
 def same_rollouts(mine: Sequence[Rollout], theirs: Sequence[Rollout]) -> bool:
-    """Do two batches hold the same answers to the same prompts?"""
+    """Whether two batches contain the same answers to the same prompts."""
     return len(mine) == len(theirs) and all(
         a.id == b.id and a.prompt_ids == b.prompt_ids and a.student_ids == b.student_ids for a, b in zip(mine, theirs)
     )
@@ -114,10 +114,10 @@ def asked_for(waiting: Waiting | None, batch: Any, call: str, step: int) -> Wait
 
     Args:
         call: the method of the Lab that ``batch`` was given to.
-        step: the steps that are done.
+        step: the number of completed steps.
 
     Raises:
-        LabError: when ``batch`` is another one, or none waits.
+        LabError: if ``batch`` is another one, or none is pending.
     """
     if batch is not None and not isinstance(batch, Batch):
         raise LabError(f"lab.{call}(batch) takes what lab.rollout() returned, not {type(batch).__name__}")
@@ -125,11 +125,10 @@ def asked_for(waiting: Waiting | None, batch: Any, call: str, step: int) -> Wait
         raise LabError(
             "there is no batch yet: batch = lab.rollout() first"
             if batch is None or step <= batch.step
-            else f"batch {batch.generation} has been trained on already; batch = lab.rollout() gives the next one"
+            else f"batch {batch.generation} has already been trained on; batch = lab.rollout() returns the next one"
         )
     if batch is not None and (batch.generation, batch.step) != (waiting.batch.generation, waiting.batch.step):
         raise LabError(
-            f"batch {batch.generation} is not the one that waits, which is batch {waiting.batch.generation}: "
-            "lab.rollout() returns it"
+            f"batch {batch.generation} is not the pending batch, which is {waiting.batch.generation}: lab.rollout() returns it"
         )
     return waiting

@@ -1,4 +1,4 @@
-"""Which checkpoints are whole. A mark (``thinklab.json``) is written last and names every file with its size and hash.
+"""Which checkpoints are complete and undamaged. A mark (``thinklab.json``) is written last and names every file with its size and hash.
 
 Left out: hashes of files of more than ``HASH_BYTES``, which would take longer than writing them; their size is still compared.
 """
@@ -30,7 +30,7 @@ def mark(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def numbered(folder: Path) -> list[tuple[int, Path]]:
-    """``(step, path)`` of every marked checkpoint in ``folder``, the newest first, whole or not."""
+    """``(step, path)`` of every marked checkpoint in ``folder``, the newest first, damaged or not."""
     found = [
         (int(m[1]), path)
         for path in folder.glob("checkpoint-*")
@@ -40,7 +40,7 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
 
 
 def damage(folder: Path, thorough: bool = True) -> str:
-    """What is wrong with a marked checkpoint, in words; empty when it is whole.
+    """What is wrong with a marked checkpoint; empty if it is undamaged.
 
     Args:
         thorough: compare the hashes too, not only the sizes.
@@ -50,7 +50,7 @@ def damage(folder: Path, thorough: bool = True) -> str:
         files = known.get("files")
     except (OSError, ValueError, AttributeError):
         return f"{COMPLETE} cannot be read"
-    if files is None:  # from before marks named the files
+    if files is None:  # from before marks listed the files
         return _looks_damaged(folder) if thorough else ""
     for name, said in files.items():
         path = folder / name
@@ -59,7 +59,7 @@ def damage(folder: Path, thorough: bool = True) -> str:
         if (size := path.stat().st_size) != said["bytes"]:
             return f"{name} has {size:,} bytes, not {said['bytes']:,}"
         if thorough and said["sha256"] and _sha256(path) != said["sha256"]:
-            return f"{name} is not what was written"
+            return f"{name} has changed since it was written"
     return ""
 
 
@@ -90,17 +90,17 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def newest_whole(folder: Path, thorough: bool, mend: str) -> tuple[Path, int] | None:
-    """The newest whole checkpoint in ``folder`` and its step; None when there is none at all.
+def newest_whole(folder: Path, thorough: bool, fix: str) -> tuple[Path, int] | None:
+    """The newest undamaged checkpoint in ``folder`` and its step; None if there are no checkpoints.
 
     Args:
-        mend: what to do when none is left.
+        fix: what to do when none is left.
 
     Raises:
-        RunError: when there are checkpoints and none is whole.
+        RunError: if there are checkpoints but all are damaged.
 
     Warns:
-        RunWarning: when a newer one is damaged and an older one is taken.
+        RunWarning: if a newer one is damaged and an older one is used.
     """
     damaged = []
     for step, path in numbered(folder):
@@ -111,7 +111,7 @@ def newest_whole(folder: Path, thorough: bool, mend: str) -> tuple[Path, int] | 
             warnings.warn(f"{'; '.join(damaged)}: the older {path.name} is used", RunWarning, stacklevel=3)
         return path, step
     if damaged:
-        raise RunError(f"{'; '.join(damaged)}, and there is no other: restore it, or {mend}")
+        raise RunError(f"{'; '.join(damaged)}, and there is no other checkpoint: restore it, or {fix}")
     return None
 
 

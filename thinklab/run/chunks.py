@@ -1,7 +1,7 @@
-"""Work that is done in chunks and survives ``kill -9``: a chunk counts when all of its lines are in the file, else not at all.
+"""Work that is done in chunks and survives ``kill -9``: a chunk counts only if all of its lines are in the file.
 
-Every chunk has a key that says which one it is, and draws from a seed made of that key. So a chunk that was lost is made
-again exactly as it would have been, whatever came before it.
+Every chunk has a key that says which one it is, and is seeded from that key. So a lost chunk is reproduced exactly, regardless
+of what came before it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Key = tuple[int | str, ...]
 
 
 def seed_of(*key: int | str) -> int:
-    """A seed below 2**31 that hangs on every part of ``key`` and on nothing else."""
+    """A seed below 2**31 that depends on every part of ``key`` and on nothing else."""
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:4], "big") >> 1
 
 
 def whole_chunks(run: RunFolder, name: str, repair: bool = True) -> dict[Key, list[dict[str, Any]]]:
-    """The finished chunks of ``<name>.jsonl`` by key; with ``repair`` the lines of unfinished ones are taken out of the file."""
+    """The finished chunks of ``<name>.jsonl`` by key; with ``repair``, lines of unfinished chunks are removed from the file."""
     found: dict[Key, list[dict[str, Any]]] = {}
     for line in run.read(name):
         found.setdefault(tuple(line["chunk"]), []).append(line)
@@ -32,7 +32,7 @@ def whole_chunks(run: RunFolder, name: str, repair: bool = True) -> dict[Key, li
 
 
 def add_chunk(run: RunFolder, name: str, key: Key, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Append a chunk of at least one line; returns the lines as they were written."""
+    """Append a chunk of at least one line; returns the lines as written."""
     written = [{"chunk": list(key), "of": len(lines), **line} for line in lines]
     run.append(name, written)
     return written

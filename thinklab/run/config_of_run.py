@@ -15,13 +15,13 @@ from thinklab.run.folder import RunFolder, versions
 
 
 def experiment_of(run: RunFolder) -> Experiment:
-    """What ``run`` was begun with.
+    """The config that ``run`` was started with.
 
     Raises:
-        RunError: when its ``config.yaml`` cannot be used, with one line for each fault that names file and line.
+        RunError: if its ``config.yaml`` is invalid, with one line per error that names file and line.
 
-    Warns:
-        RunWarning: of keys that were renamed.
+    Warns: RunWarning: about renamed
+        keys.
     """
     document = document_of(run.config_file, run.resolved())
     try:
@@ -34,9 +34,9 @@ def of_a_run(error: ConfigError, run: RunFolder) -> RunError:
     """``error`` about the config of ``run``, with what to do."""
     then, now = version_of(run.resolved()), versions().get("thinklab", "?")
     what = (
-        f"the run was begun with thinklab {then} and this is {now}: continue it with that version"
+        f"the run was started with thinklab {then}, and this is {now}: resume it with that version"
         if then != now
-        else "the file was changed since the run was begun: restore it"
+        else "the file was changed after the run was started: restore it"
     )
     return RunError(f"{error}; {what}, or start a new run")
 
@@ -50,7 +50,7 @@ def run_of(path: Path) -> RunFolder | None:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """``(dotted key, old value, new value)`` of every leaf in which two plain configs differ."""
+    """``(dotted key, old value, new value)`` of every leaf that differs between two plain configs."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return [
             found

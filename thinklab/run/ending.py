@@ -1,6 +1,6 @@
-"""How a process of thinklab ends: what was raised becomes one line on stderr and an exit code.
+"""How a thinklab process ends: exceptions become one line on stderr and an exit code.
 
-0 done, 1 a run failed, 2 the request is wrong, 3 the teacher ended a run early, 130 and 143 stopped by SIGINT and SIGTERM.
+0 success, 1 a run failed, 2 invalid request, 3 the teacher ended a run early, 130 and 143 stopped by SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from rich.markup import escape
 from thinklab.errors import RunWarning, ThinklabError
 from thinklab.run.signals import raising
 
-STOPPED = "stopped; what was finished is kept"
+STOPPED = "stopped; finished work is kept"
 
 
 def exit_code(work: Callable[[], Any], console: Console) -> int:
-    """Do ``work``; what it raises on purpose is printed as one line. A traceback is a bug.
+    """Run ``work``; an error raised on purpose is printed as one line. A traceback is a bug.
 
     Returns:
         The exit code; a ``SystemExit`` of ``work`` passes through.
@@ -45,7 +45,7 @@ def exit_code(work: Callable[[], Any], console: Console) -> int:
 
 
 def _short(text: str) -> str:
-    """``text`` with words of over 300 letters cut: an error quotes what is wrong, and that may be a name of thousands."""
+    """``text`` with words of over 300 letters cut: an error may quote a name of thousands of letters."""
     return re.sub(r"\S{300,}", lambda word: f"{word[0][:60]}… ({len(word[0]):,} letters)", text)
 
 

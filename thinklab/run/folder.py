@@ -1,22 +1,22 @@
 """The run folder: everything a run leaves behind, append-only, readable with a text editor.
 
     config.yaml      the resolved config, hashes of the behaviors, versions of the libraries, parts that came as objects
-    rollouts.jsonl   every rollout: ids, text, guidance raw and as edited, status and reason, reward parts, advantage
+    rollouts.jsonl   every rollout: ids, text, guidance (raw and edited), status and reason, reward components, advantage
     reviews.jsonl    every decision about guidance: raw, edited, who, when; undo is a line too
     tokens.jsonl     a few guided rollouts per generation, token by token: origin, probability, weight
     metrics.jsonl    one line per optimizer step
-    learned.jsonl    of each step with a person in the Lab: how likely the guidance was before it and after it
-    alarms.jsonl     what the guards saw, with the likely cause and what to do
-    teacher.json     what a paid teacher has cost so far
-    judge.jsonl      every verdict of a judge, with the text and its reply; judge.json what a paid one has cost so far
+    learned.jsonl    for each step reviewed in the Lab: the likelihood of the guidance before and after it
+    alarms.jsonl     warnings of the guards, with the likely cause and what to do
+    teacher.json     the cost of a paid teacher so far
+    judge.jsonl      every verdict of a judge, with the text and its reply; judge.json the cost of a paid one so far
     probes.jsonl     one line per probe during training
-    probe.json       the last full probe; probe_samples.jsonl every answer behind it
+    probe.json       the last full probe; probe_samples.jsonl every answer behind that probe
     checkpoints/     checkpoint-N, each complete once its thinklab.json exists; that names every file with size and hash
-    superseded.jsonl lines after the checkpoint that a resumed run started from
-    run.lock         held by whoever writes here (``thinklab/run/lock.py``)
+    superseded.jsonl lines written after the checkpoint from which a run was resumed
+    run.lock         held by the process that writes here (``thinklab/run/lock.py``)
 
-A line is whole or absent: it is written in one call, cut off again when the disk is full, and a torn last line (power
-cut) is removed at the next start, which says so. Any other damage is an error that names file and line: nothing is skipped.
+Writes are atomic: a line is written in one call and truncated again if the disk is full; a torn last line (power loss) is
+removed at the next start with a warning. Any other damage is an error that names file and line; nothing is skipped silently.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ from thinklab.run.checkpoints import COMPLETE
 from thinklab.types import Batch, to_json
 
 PACKAGES = ("thinklab", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "unsloth")
-MENDS = {
-    "probe.json": "delete it, then `thinklab probe {run}` measures again",
-    "teacher.json": "it holds what was paid so far: restore it, or delete it to let the cap count from nothing",
+FIXES = {
+    "probe.json": "delete it, then `thinklab probe {run}` measures it again",
+    "teacher.json": "it holds the cost so far: restore it, or delete it to restart the cap from zero",
     "usage.json": "delete it, then `thinklab train --resume {run}` writes it again",
     "waiting.json": "delete it, then the batch is sampled again",
     "questions.json": "delete it, then the same questions are drawn again",
     COMPLETE: "delete that checkpoint's folder",
 }
-"""What to do about a file that cannot be read."""
-LINE_MEND = "take that line out of the file, or restore it; the other lines are used as they are"
+"""How to fix an unreadable file."""
+LINE_MEND = "remove that line from the file, or restore it; the other lines are still used"
 
 
 class Record(dict[str, Any]):
-    """An object of a file of a run, which knows where it stands: a key that is missing is an error that says so.
+    """A record from a file of a run that knows its position: a missing key raises an error with file and line.
 
     Raises:
         RunError: on ``record[key]`` where there is no such key; ``get`` and ``in`` are those of any dict.
@@ -67,7 +67,7 @@ class Record(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         raise RunError(
-            f"{self.place}: there is no {key!r}, so this record is not whole or is of another version; restore it, or take it out"
+            f"{self.place}: {key!r} is missing, so this record is incomplete or from another version; restore it, or remove it"
         )
 
 
@@ -81,13 +81,13 @@ class RunFolder:
     def create(
         cls, path: Path, config: Mapping[str, Any], behaviors: Mapping[str, str], ready_made: Mapping[str, str] | None = None
     ) -> RunFolder:
-        """Make the folder and write ``config.yaml``.
+        """Create the folder and write ``config.yaml``.
 
         Args:
             ready_made: parts that came as objects from Python; see ``thinklab/config/ready_made.py``.
 
         Raises:
-            RunError: when there is a run already, or the folder cannot be written.
+            RunError: if there already is a run, or the folder is not writable.
         """
         run = cls(Path(path))
         if os.path.exists(run.config_file):  # False, not an error, for a name that is too long for a file
@@ -103,7 +103,7 @@ class RunFolder:
         return run
 
     def write_config(self, resolved: Mapping[str, Any]) -> None:
-        """Write ``config.yaml`` in one go."""
+        """Write ``config.yaml`` atomically."""
         part = self.config_file.with_suffix(".part")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ class RunFolder:
             raise RunError(f"cannot write the run folder {self.path}: {error.strerror or error}") from error
 
     def change_config(self, config: Mapping[str, Any]) -> None:
-        """Write ``config`` in place of the run's own, and keep the steps that the run was started with as ``started_steps``."""
+        """Replace the run's config by ``config``, and keep the original number of steps as ``started_steps``."""
         found = self.resolved()
         started = found.get("started_steps", found["config"]["train"]["steps"])
         self.write_config({**found, "config": dict(config), "started_steps": started})
@@ -126,8 +126,8 @@ class RunFolder:
         Raises:
             RunError: when there is no run.
 
-        Warns:
-            RunWarning: of every torn line, and of records that are missing although there is a checkpoint.
+        Warns: RunWarning: about every torn line, and about records that are missing although there is a
+            checkpoint.
         """
         run = cls(Path(path))
         if not os.path.exists(run.config_file):
@@ -142,7 +142,7 @@ class RunFolder:
         found = checkpoints.numbered(self.checkpoints)
         if not found or not found[0][0]:
             return
-        for name, what in (("metrics", "the figures of each step"), ("rollouts", "the answers")):
+        for name, what in (("metrics", "the metrics of each step"), ("rollouts", "the answers")):
             file = self.path / f"{name}.jsonl"
             baseline = name == "rollouts" and any((self.path / f"{x}.jsonl").exists() for x in ("texts", "rationales"))
             if not file.exists() and not baseline:
@@ -157,19 +157,19 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def resolved(self) -> dict[str, Any]:
-        """``{"config": ..., "behaviors": {name: hash}, "versions": ...}``; ``experiment_of`` makes an Experiment of it.
+        """``{"config": ..., "behaviors": {name: hash}, "versions": ...}``; ``experiment_of`` turns it into an Experiment.
 
         Raises:
-            RunError: when the file cannot be read or is not of this form, with file and line.
+            RunError: if the file cannot be read or has another structure, with file and line.
         """
-        mend = "restore it, or start a new run in another folder"
+        fix = "restore it, or start a new run in another folder"
         try:
             with open(self.config_file, encoding="utf-8") as file:
                 found = YAML(typ="safe").load(file)
         except (OSError, UnicodeDecodeError, YAMLError) as error:
             mark = getattr(error, "problem_mark", None)
             why = getattr(error, "problem", None) or getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise RunError(f"{self.config_file}:{mark.line + 1 if mark else 1}: cannot be read: {why}; {mend}") from error
+            raise RunError(f"{self.config_file}:{mark.line + 1 if mark else 1}: cannot be read: {why}; {fix}") from error
         parts = {"config": dict, "behaviors": dict, "versions": dict}
         if not isinstance(found, dict) or any(not isinstance(found.get(k), kind) for k, kind in parts.items()):
             what = (
@@ -179,14 +179,14 @@ class RunFolder:
                 if isinstance(found, dict) and parts.keys() - found.keys()
                 else "is not the config of a run"
             )
-            raise RunError(f"{self.config_file}:1: {what}; {mend}")
+            raise RunError(f"{self.config_file}:1: {what}; {fix}")
         return found
 
     def append(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
-        """Add lines to ``<name>.jsonl``: all of them or, when the disk is full, none.
+        """Append lines to ``<name>.jsonl``: all of them or, if the disk is full, none.
 
-        Raises:
-            RunError: with what the system said.
+        Raises: RunError: with the system's error
+            message.
         """
         data = "".join(map(_line, records)).encode("utf-8", "replace")
         file = self.path / f"{name}.jsonl"
@@ -202,7 +202,7 @@ class RunFolder:
                     raise
         except OSError as error:
             raise RunError(
-                f"cannot write {file}: {error.strerror or error}. Everything before is kept; free some space and "
+                f"cannot write {file}: {error.strerror or error}. Everything before it is kept; free some disk space and "
                 "continue with --resume"
             ) from error
 
@@ -214,7 +214,7 @@ class RunFolder:
         """The lines of ``<name>.jsonl``; nothing when there is no such file. A line still being written is left out.
 
         Raises:
-            RunError: at a line that is no record, with file and line.
+            RunError: at an invalid line, with file and line.
         """
         path = self.path / f"{name}.jsonl"
         try:
@@ -226,7 +226,7 @@ class RunFolder:
             return
 
     def write_json(self, name: str, data: Any) -> None:
-        """Write ``name`` in one go: readers see the old file or the new one."""
+        """Write ``name`` atomically: readers see the old file or the new one."""
         file = self.path / name
         part = file.with_suffix(".part")
         try:
@@ -239,33 +239,33 @@ class RunFolder:
         """The content of ``name``; None when there is no such file.
 
         Raises:
-            RunError: when it cannot be read or is no object, with file and line.
+            RunError: if it cannot be read or is not an object, with file and line.
         """
         file = self.path / name
         try:
             data = file.read_bytes()
         except FileNotFoundError:
             return None
-        return _record(data, str(file), MENDS.get(name, "restore it or delete it").format(run=self.path))
+        return _record(data, str(file), FIXES.get(name, "restore it or delete it").format(run=self.path))
 
     def last_checkpoint(self, thorough: bool = False) -> tuple[Path, int] | None:
         """The newest whole checkpoint and its step; None when there is none at all.
 
         Args:
-            thorough: compare the hashes of the files, not only their sizes. For whoever goes on to load it.
+            thorough: compare the hashes of the files, not only their sizes. Use this before loading it.
 
         Raises:
-            RunError: when there are checkpoints and none is whole.
+            RunError: if there are checkpoints but all are damaged.
 
         Warns:
-            RunWarning: when a newer one is damaged and an older one is taken.
+            RunWarning: if a newer one is damaged and an older one is used.
         """
         return checkpoints.newest_whole(
             self.checkpoints, thorough, f"start again with `thinklab train {self.config_file} --out ANOTHER-FOLDER`"
         )
 
     def rewind(self, step: int) -> None:
-        """Forget what came after ``step`` optimizer steps: those lines move to ``superseded.jsonl``."""
+        """Discard records after ``step`` optimizer steps: those lines move to ``superseded.jsonl``."""
         first_later = {
             "rollouts": step,
             "tokens": step,
@@ -283,7 +283,7 @@ class RunFolder:
             self.rewrite(name, (line for line in lines if line["step"] < first))
 
     def rewrite(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
-        """Replace all lines of ``<name>.jsonl`` at once."""
+        """Replace all lines of ``<name>.jsonl`` atomically."""
         file = self.path / f"{name}.jsonl"
         part = file.with_suffix(".part")
         try:
@@ -297,22 +297,22 @@ def _line(record: Mapping[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 
-def _record(data: bytes, place: str, mend: str) -> Record:
+def _record(data: bytes, place: str, fix: str) -> Record:
     """``data`` as an object.
 
     Raises:
-        RunError: for anything else, with ``place`` and ``mend``.
+        RunError: for anything else, with ``place`` and ``fix``.
     """
     try:
         found = json.loads(data.decode("utf-8"), object_hook=lambda inner: Record(inner, place))
     except json.JSONDecodeError as error:
         at = f":{error.lineno}" if data.rstrip().count(b"\n") and place.endswith(".json") else ""
         why = f"is damaged ({error.msg})" if data.strip(b"\0 \n") else "is empty" if not data.strip() else "holds NUL bytes only"
-        raise RunError(f"{place}{at}: {why}; {mend}") from error
+        raise RunError(f"{place}{at}: {why}; {fix}") from error
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise RunError(f"{place}: is damaged ({getattr(error, 'reason', None) or error}); {mend}") from error
+        raise RunError(f"{place}: is damaged ({getattr(error, 'reason', None) or error}); {fix}") from error
     if not isinstance(found, Record):
-        raise RunError(f"{place}: holds {json.dumps(found)[:40]}, which is no record; {mend}")
+        raise RunError(f"{place}: holds {json.dumps(found)[:40]}, which is not a record; {fix}")
     return found
 
 
@@ -336,6 +336,8 @@ def _drop_torn_line(file: Path) -> None:
     if data and not data.endswith(b"\n"):
         whole = data.rfind(b"\n") + 1
         number = data.count(b"\n") + 1
-        _warn(f"{file}:{number}: this last line was cut off while it was written and is taken out ({len(data) - whole} bytes)")
+        _warn(
+            f"{file}:{number}: this last line is incomplete (the write was interrupted) and is removed ({len(data) - whole} bytes)"
+        )
         with open(file, "r+b") as out:
             out.truncate(whole)

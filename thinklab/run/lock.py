@@ -1,8 +1,8 @@
 """One writer for each folder: ``train``, ``probe``, ``save``, ``eval``, a study, the demo and the Lab all take this lock first.
 
-The lock is the operating system's (``flock``), so a process that is killed frees it. Where the system or the file system has no
-such lock (Windows, some network drives), the process that the file names takes its place: one that has ended, or that runs on
-another machine, does not count.
+The lock is the operating system's (``flock``), so killing the process releases it. Where there is no such lock (Windows, some
+network drives), the process named in the file counts as the owner, unless it has ended or runs on another
+machine.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from thinklab.errors import RunError
 
 LOCK = "run.lock"
 PATIENCE_S = 0.3
-"""A reader that only looks (``held_elsewhere``) holds the lock for an instant; nobody is refused because of that."""
+"""A reader (``held_elsewhere``) holds the lock for an instant; that must not block a writer."""
 _HELD: set[Path] = set()
-"""Folders that this process has locked."""
+"""Folders locked by this process."""
 
 
 class FolderLock:
-    """Keeps two writers out of one folder. Freed by ``release``, by the end of a ``with`` block and when the process ends.
+    """Prevents two writers in one folder. Released by ``release``, at the end of a ``with`` block, and when the process ends.
 
-    A folder that is not there is made; ``release`` removes it again where nothing was written into it.
+    A missing folder is created; ``release`` removes it if it is still empty.
 
     Raises:
-        RunError: when another process, or a Lab in this one, holds the lock (with the number of the process), or when the folder
-            cannot be written.
+        RunError: when another process, or a Lab in this one, holds the lock (with its process id), or if the folder is not
+            writable.
     """
 
     def __init__(self, folder: Path):
@@ -52,7 +52,7 @@ class FolderLock:
         until = time.monotonic() + PATIENCE_S
         while True:
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = open(self.folder / LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - open for as long as the lock is held
+            file = open(self.folder / LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - stays open while the lock is held
             file.seek(0)
             owner = file.read().strip()
             if not _taken(file, owner):
@@ -76,7 +76,7 @@ class FolderLock:
                 for path in self._made:
                     path.rmdir()
         except OSError:
-            pass  # the folder was moved away, or something else has come into it
+            pass  # the folder was moved, or another file was added
         self._file.close()
         self._file = None
 
@@ -88,12 +88,12 @@ class FolderLock:
 
 
 def held_here(folder: Path) -> bool:
-    """Has this process locked ``folder``?"""
+    """Whether this process has locked ``folder``."""
     return Path(folder).resolve() in _HELD
 
 
 def held_elsewhere(folder: Path) -> bool:
-    """Does another process hold ``folder`` now? Takes nothing and writes nothing."""
+    """Whether another process has locked ``folder``. Takes no lock and writes nothing."""
     if held_here(folder):
         return False
     try:
@@ -104,7 +104,7 @@ def held_elsewhere(folder: Path) -> bool:
 
 
 def _taken(file: TextIO, owner: str) -> bool:
-    """Is ``file`` another's? If not, it is locked from now on until it is closed."""
+    """Whether another process has locked ``file``. If not, it is locked until it is closed."""
     try:
         import fcntl
 
@@ -125,7 +125,7 @@ def _alive(owner: str) -> bool:
 
 
 def _still_there(file: TextIO, path: Path) -> bool:
-    """False when the owner before removed the file between our opening and our locking it."""
+    """False if the previous owner removed the file between our opening and locking it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
@@ -135,11 +135,11 @@ def _still_there(file: TextIO, path: Path) -> bool:
 def _refusal(folder: Path, owner: str) -> str:
     if held_here(folder):
         return (
-            f"{folder} is open in this process already, perhaps in a Lab: call lab.close() first, or choose another folder "
+            f"{folder} is already open in this process, perhaps in a Lab: call lab.close() first, or choose another folder "
             "with --out (in Python: out=)"
         )
     return (
-        f"{folder} is open in another process{f' ({owner})' if owner else ''}, perhaps a training or another notebook's "
-        "kernel: wait until it has ended, stop it (in a notebook: lab.close()), or choose another folder with --out (in "
+        f"{folder} is open in another process{f' ({owner})' if owner else ''}, perhaps a training run or another notebook "
+        "kernel: wait until it ends, stop it (in a notebook: lab.close()), or choose another folder with --out (in "
         "Python: out=)"
     )

@@ -1,11 +1,11 @@
-"""Ctrl-C (SIGINT) and SIGTERM, which Slurm, Colab and ``kill`` send: what is at work is ended in order, not cut off.
+"""Ctrl-C (SIGINT) and SIGTERM, which Slurm, Colab and ``kill`` send: work in progress shuts down cleanly.
 
-While a student trains (``Session.finishing``) the first signal only leaves a mark: the generation at work is finished and a
-checkpoint is saved. A checkpoint can only be continued between two generations, so that is where training stops. Everywhere else
-on the command line (``raising``) the first signal raises ``Interrupted`` where it arrives; what was made by then is on disk.
-A second signal ends the process at once. The exit code is always 128 plus the signal's number: 130, 143, or 129 for SIGHUP.
+While a student trains (``Session.finishing``), the first signal only sets a flag: the current generation is finished and a
+checkpoint is saved. A run can only be resumed between two generations, so training stops there. Everywhere
+else on the command line (``raising``), the first signal raises ``Interrupted`` immediately; results so far are on disk. A
+second signal ends the process at once. The exit code is always 128 plus the signal's number: 130, 143, or 129 for SIGHUP.
 
-Only the main thread of a process can listen; elsewhere (the Lab trains on a thread of its own) nothing is changed.
+Only the main thread of a process can handle signals; on other threads (such as the Lab's training thread) nothing is changed.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""SIGHUP is a terminal that was closed. One that is ignored (``nohup``) stays ignored."""
-FINISHING = "the generation at work is finished and saved; a second signal ends at once and loses it"
+"""SIGHUP means that the terminal was closed. If it is ignored (``nohup``), it stays ignored."""
+FINISHING = "finishing and saving the current generation; a second signal stops at once and loses it"
 SAME_S = 0.25
-"""Two signals within this time are one: ``timeout`` sends its own to the process and to the group, launchers hand Ctrl-C on."""
+"""Two signals within this time are one: ``timeout`` signals both the process and its group, and launchers forward Ctrl-C."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended the work. Whoever handles ``KeyboardInterrupt`` handles this; ``exit_code`` is 130 or 143.
+    """A signal ended the work. Handlers of ``KeyboardInterrupt`` also catch this; ``exit_code`` is 130 or 143.
 
     Args:
-        number: of the signal.
-        text: where the work stands and how to continue it; empty when nobody knows yet.
+        number: the signal number. text: the progress and how to continue; empty if not known
+        yet.
     """
 
     def __init__(self, number: int = signal.SIGINT, text: str = ""):
@@ -45,12 +45,12 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class Listener:
-    """What arrived while it was listening."""
+    """Receives signals while active."""
 
     number: int = 0
-    """Of the first signal; 0 while there was none."""
+    """The number of the first signal; 0 if there was none."""
     text: str = ""
-    """What to say when it arrives; empty: raise ``Interrupted`` there and then."""
+    """The message to print when it arrives; empty: raise ``Interrupted`` immediately."""
 
     at: float = 0.0
     """When it arrived."""
@@ -64,7 +64,7 @@ class Listener:
         if not self.text:
             raise Interrupted(number)
         with suppress(OSError):  # the terminal may be gone
-            os.write(2, f"\n{signal.Signals(number).name}: {self.text}\n".encode())  # no stream: one may be at work right now
+            os.write(2, f"\n{signal.Signals(number).name}: {self.text}\n".encode())  # not a stream: one may be in use right now
 
     def check(self) -> None:
         """Raises Interrupted when a signal has arrived."""
@@ -73,7 +73,7 @@ class Listener:
 
 
 at_once: list[Callable[[], None]] = []
-"""Called when a second signal ends the process at once: child processes must not be left behind, at work."""
+"""Called when a second signal ends the process at once, so that no child processes are left running."""
 
 
 def end_at_once(number: int) -> None:
@@ -87,7 +87,7 @@ def end_at_once(number: int) -> None:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[Listener]:
-    """Signals within go to ``listener``: one with a text says that and notes the number, one without raises Interrupted."""
+    """Signals inside go to ``listener``: with a text, it prints it and stores the number; without, it raises Interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield listener
         return
@@ -100,7 +100,7 @@ def listening(listener: Listener) -> Iterator[Listener]:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
             if isinstance(handler, Listener) and listener.number:
-                # the next one is then the second, wherever it arrives
+                # the next one then counts as the second
                 handler.number, handler.at = listener.number, listener.at
 
 

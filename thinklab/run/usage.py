@@ -1,4 +1,4 @@
-"""What a training run has used, counted from its own records: questions, answers, tokens, the teacher's texts."""
+"""What a training run has used, counted from its records: questions, answers, tokens, teacher texts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from thinklab.run.folder import RunFolder
 
 FILE = "usage.json"
 FORMER = "budget.json"
-"""What older versions called it."""
+"""Its name in older versions."""
 
 
 def supervised_usage(run: RunFolder) -> dict[str, Any] | None:
-    """What a supervised run wrote about itself after its last step; None for any other run."""
+    """The usage record that a supervised run writes after its last step; None for any other run."""
     return run.read_json(FILE) or run.read_json(FORMER)
 
 
@@ -20,8 +20,8 @@ def usage(run: RunFolder) -> dict[str, Any]:
     """Any kind of run: by policy gradient, SFT or STaR.
 
     Returns:
-        ``{questions, different_questions, student_answers, student_tokens, teacher_texts, teacher_tokens, texts}``. Questions
-        as often as they were used; teacher tokens are those that were trained on; ``texts`` counts what was imitated by source.
+        ``{questions, different_questions, student_answers, student_tokens, teacher_texts, teacher_tokens, texts}``. Repeated
+        questions count each time; only teacher tokens that were trained on count; ``texts`` counts imitated texts by source.
     """
     used = {"student_answers": 0, "student_tokens": 0, "teacher_texts": 0, "teacher_tokens": 0}
     texts: dict[str, int] = {}

@@ -1,7 +1,7 @@
-"""Stage 1: n answers to each question, at T = 1 unless asked otherwise.
+"""Stage 1: n answers to each question, at T = 1 by default.
 
-Each question is prefilled once and its cache shared by its n answers; rows that have ended leave the batch. Ids come
-back as sampled, the EOS included, so nothing is ever decoded and encoded again.
+Each question is prefilled once and its cache shared by its n answers; finished rows leave the batch. Ids are returned as
+sampled, including EOS, so nothing is ever decoded and re-encoded.
 
 Left out: speculative decoding, beams, logit processors. TRL's own generation (``sampler=None`` in the trainer) has them.
 """
@@ -21,10 +21,10 @@ from thinklab.interop.renamed_arguments import cache_argument
 from thinklab.sampler.answers import Answers, Done
 
 NOT_FINITE = (
-    "the model gives probabilities that are not finite, so nothing can be sampled from it; its weights are broken. What "
-    "was saved is kept; start a new run with a lower train.learning_rate"
+    "the model's probabilities are not finite, so it cannot be sampled; its weights are broken. The last checkpoint is kept; "
+    "start a new run with a lower train.learning_rate"
 )
-COMPACT_BELOW = 0.8  # share of rows still running under which the finished ones are dropped from the cache
+COMPACT_BELOW = 0.8  # share of unfinished rows below which finished ones are dropped from the cache
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Sampler:
     temperature: float = 1.0
     """0 is greedy."""
     top_p: float = 1.0
-    """1 samples from the whole distribution, as the method wants."""
+    """1 samples from the full distribution, as the method requires."""
     rows: int = 0
-    """At most this many answers at once; 0 = all. Smaller needs less memory; the draws differ with it."""
+    """Maximum number of answers at once; 0 = all. Smaller needs less memory; the samples depend on it."""
 
     @torch.no_grad()
     def __call__(
@@ -57,16 +57,16 @@ class Sampler:
         Args:
             model: any causal LM whose forward takes a ``DynamicCache``.
             prompts: Q lists of token ids, not padded.
-            n: answers to each.
-            seed: of a generator of its own; torch's global state is neither read nor changed.
-            limits: most new tokens for the answers to each prompt, where some may have fewer than ``max_new_tokens``.
-            on_done: called once for each prompt, in no fixed order, with its index and its ``n`` answers, when all of them
-                have ended; others may still be being sampled. Finished rows are looked for where the batch shrinks, so it
-                costs nothing and can come a few tokens late.
+            n: answers to each. seed: of a private generator; torch's global state is neither read nor
+            changed.
+            limits: maximum new tokens per prompt, if some have a limit below ``max_new_tokens``.
+            on_done: called once for each prompt, in no fixed order, with its index and its ``n`` answers, when all of them are
+                finished; others may still be in progress. Finished rows are detected when the batch shrinks, so this costs
+                nothing but can come a few tokens late.
 
         Returns:
-            Q * n lists of ids, the answers to one prompt side by side. A list that does not end in an EOS id was cut
-            at ``max_new_tokens`` or at its own limit.
+            Q * n lists of ids, the answers to one prompt side by side. A list that does not end in an EOS id was truncated at
+            ``max_new_tokens`` or at its own limit.
         """
         device = next(model.parameters()).device
         generator = torch.Generator(device).manual_seed(seed)
@@ -132,7 +132,7 @@ class Sampler:
                 if answers.waiting:
                     answers.tell(set((rows // n).tolist()))
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
-            last = last + running[:, None]  # an ended row stays where it is: never past the model's positions
+            last = last + running[:, None]  # a finished row keeps its position, so it never exceeds the model's maximum
             logits = model(
                 input_ids=token[:, None], attention_mask=mask, position_ids=last, **cache_argument(model, cache), use_cache=True
             ).logits[:, -1]
@@ -150,20 +150,20 @@ class Sampler:
             raise TrainingError(NOT_FINITE) from error
 
     def _probs(self, logits: torch.Tensor) -> torch.Tensor:
-        """(B, V) -> (B, V), fp32: what is drawn from; rows need not sum to 1."""
+        """(B, V) -> (B, V), fp32: unnormalized sampling weights."""
         probs = torch.softmax(logits.float() / self.temperature, -1)
         if self.top_p < 1:
             ordered, index = probs.sort(-1, descending=True)
-            ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0  # keeps the token that crosses the line
+            ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0  # keeps the token that crosses the threshold
             probs = torch.zeros_like(probs).scatter(-1, index, ordered)
         return probs
 
 
 @dataclass(frozen=True)
 class GenerateSampler(Sampler):
-    """The same through the model's own ``generate``: for Unsloth, whose patched forward wants its own cache.
+    """The same through the model's own ``generate``: for Unsloth, whose patched forward requires its own cache.
 
-    ``top_k``, ``top_p`` and penalties that the model's generation config may carry are switched off: the answers must come
+    ``top_k``, ``top_p``, and penalties in the model's generation config are switched off: the answers must come
     from the distribution that is trained.
     """
 
@@ -198,7 +198,7 @@ class GenerateSampler(Sampler):
         answers.length.copy_(lengths.minimum(answers.most))
 
     def _ends(self) -> dict[str, Any]:
-        """What ``generate`` is told; given no end it would take the model's own, so it gets one that never comes."""
+        """The arguments of ``generate``; without an EOS it would use the model's own, so it gets one that never occurs."""
         return {"eos_token_id": list(self.eos_ids) or [-1]}
 
     def _until_eos(self, ids: list[int]) -> list[int]:
@@ -209,7 +209,7 @@ class GenerateSampler(Sampler):
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, P) ids and mask; left padding, so that all rows end at the same place."""
+    """(B, P) ids and mask; left padding, so that all rows end at the same position."""
     width = max(map(len, prompts))
     ids = torch.full((len(prompts), width), pad_id, device=device)
     mask = torch.zeros_like(ids)
@@ -225,7 +225,7 @@ def _from_place(start: int, on_done: Done) -> Done:
 
 @contextmanager
 def _eval_mode(model: PreTrainedModel) -> Iterator[None]:
-    """Dropout off while sampling; the model is left as it was found. Unsloth's models have switches of their own."""
+    """Turns dropout off during sampling and restores the model's mode. Unsloth's models have their own switches."""
     training = model.training
     to_inference, to_training = getattr(model, "for_inference", model.eval), getattr(model, "for_training", model.train)
     to_inference()
@@ -239,8 +239,8 @@ def _eval_mode(model: PreTrainedModel) -> Iterator[None]:
 
 
 def max_positions(model: PreTrainedModel) -> int | None:
-    """Most tokens that one text may have: what the model declares, or less where Unsloth's kernels were made ready for less (they
-    cut longer texts off). None where the model does not say."""
+    """Maximum tokens per text: as declared by the model, or less if Unsloth's kernels were prepared for less (they truncate
+    longer texts). None if the model declares no limit."""
     declared = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     ready = getattr(model, "max_seq_length", None)
     return min((n for n in (declared, ready) if isinstance(n, int)), default=None)

@@ -1,17 +1,17 @@
-"""The sampler for a GPU: the decode step is captured once as a CUDA graph and replayed, so that 28 layers cost kernels, not
-Python.
+"""The sampler for a GPU: the decode step is captured once as a CUDA graph and replayed, which removes the Python overhead of
+every layer.
 
 A graph replays the same kernels on the same memory. So the cache has a fixed size here (transformers' ``StaticCache``, which
-counts its tokens in a tensor), rows that have ended go on as ballast, and nothing is read back to the host except every
-``check_every`` tokens: whether all have ended. The cache grows by ``SEGMENT`` tokens at a time, with a new graph each: a cache
-of full length from the start would make attention read all of it for the first token. There ended rows are dropped as well.
+counts its tokens in a tensor), finished rows keep decoding as padding, and the host reads back only every ``check_every``
+tokens whether all rows are finished. The cache grows by ``SEGMENT`` tokens at a time, with a new graph each: a cache
+of full length from the start would make attention read all of it for the first token. Finished rows are dropped at the same time.
 
-The draws are those of ``Sampler`` for the same seed as long as neither has dropped a row: with ``torch.multinomial``'s own
+The samples equal those of ``Sampler`` for the same seed as long as neither has dropped a row: with ``torch.multinomial``'s own
 arithmetic (an
 exponential for every probability, the largest quotient wins), written out because ``multinomial`` waits for the GPU at every
 call.
 
-Left out: sliding-window, linear and hybrid attention, whose caches are not a plain line of tokens; ``can_be_static`` sends
+Left out: sliding-window, linear and hybrid attention, whose caches are not a plain sequence of tokens; ``can_be_static`` sends
 those models to ``Sampler``.
 """
 
@@ -37,12 +37,12 @@ SEGMENT = 256
 
 Step = Callable[[], None]
 Capture = Callable[[Step, Step], Step]
-"""``capture(step, undo)``: something that does what ``step`` does, cheaper. ``undo`` takes back what a ``step`` to warm up
-left."""
+"""``capture(step, undo)``: a cheaper equivalent of ``step``. ``undo`` reverts the effects of warm-up
+steps."""
 
 
 def can_be_static(model: PreTrainedModel) -> bool:
-    """True where transformers says the forward has no data-dependent Python and every layer attends to all tokens."""
+    """True if transformers declares that the forward has no data-dependent Python and every layer attends to all tokens."""
     inner = without_peft(model)
     config = inner.config.get_text_config(decoder=True)
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
@@ -55,7 +55,7 @@ def can_be_static(model: PreTrainedModel) -> bool:
 
 
 def cuda_graph(step: Step, undo: Step) -> Step:
-    """``step`` as a CUDA graph; ``step`` itself, with a warning, where something in it cannot be captured."""
+    """``step`` as a CUDA graph; ``step`` itself, with a warning, if it cannot be captured."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # libraries allocate their workspaces outside the graph
@@ -70,7 +70,7 @@ def cuda_graph(step: Step, undo: Step) -> Step:
     except RuntimeError as error:
         torch.cuda.synchronize()
         undo()
-        warnings.warn(f"sampling goes on without a CUDA graph, slower: {str(error).splitlines()[0]}", stacklevel=2)
+        warnings.warn(f"sampling continues without a CUDA graph, which is slower: {str(error).splitlines()[0]}", stacklevel=2)
         return step
     return graph.replay
 
@@ -80,7 +80,7 @@ class StaticSampler(Sampler):
     """``Sampler`` with a static cache. Same arguments, same distribution; see the module."""
 
     check_every: int = 16
-    """Tokens between two looks at which answers have ended. The host waits for the GPU there alone."""
+    """Tokens between checks for finished answers, the only points where the host waits for the GPU."""
     capture: Capture | None = None
     """None: ``cuda_graph`` on a GPU, nothing on a CPU."""
 
@@ -139,7 +139,7 @@ class StaticSampler(Sampler):
         return self.capture or (cuda_graph if device.type == "cuda" else lambda step, undo: step)
 
     def _draw(self, logits: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, V) -> (B,) tokens, and () whether all probabilities were finite; asks nothing of the host."""
+        """(B, V) -> (B,) tokens, and () whether all probabilities were finite; without synchronizing with the host."""
         if self.temperature == 0:
             return logits.argmax(-1), torch.ones((), dtype=torch.bool, device=logits.device)
         probs = self._probs(logits)
@@ -149,8 +149,8 @@ class StaticSampler(Sampler):
     def _rewind(
         self, generator: torch.Generator, state: torch.Tensor, count: int, shape: tuple[int, ...], device: torch.device
     ) -> None:
-        """Leaves ``generator`` where ``count`` draws after ``state`` leave it: those made after the last answer had ended do
-        not count, so that later questions get what ``Sampler`` gives them."""
+        """Leaves ``generator`` where ``count`` draws after ``state`` leave it: draws after the last answer finished do not
+        count, so that later questions get the same samples as from ``Sampler``."""
         generator.set_state(state)
         noise = torch.empty(shape, device=device)
         for _ in range(count if self.temperature else 0):
@@ -163,8 +163,8 @@ class _Decoder:
     Args:
         old: the cache so far, of any kind, emptied here; ``source`` (B,) says which of its rows each new row starts from.
         mask: (B, P) 0 on the left padding.
-        made: answer tokens that ``old`` holds.
-        room: answer tokens to make space for.
+        made: answer tokens in ``old``. room: answer tokens to
+        allocate.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class _Decoder:
             counters.append(new.cumulative_length)
             layer.keys = layer.values = None  # layer by layer, or both caches would be in memory at once
             del keys, values
-        self.mask = torch.cat([mask, mask.new_ones(rows, made + room)], 1)  # what lies ahead is hidden by causality
+        self.mask = torch.cat([mask, mask.new_ones(rows, made + room)], 1)  # later positions are hidden by the causal mask
         self.token = torch.zeros((rows, 1), dtype=torch.long, device=device)
         self.last = torch.zeros_like(self.token)
 
@@ -227,7 +227,7 @@ class _Decoder:
 
 def sampler_for(model: PreTrainedModel) -> type[Sampler]:
     """The class of sampler that ``model`` needs: Unsloth's models, known by their switch, go through their own ``generate``;
-    others on an NVIDIA GPU take the static cache and CUDA graphs where they can."""
+    others on an NVIDIA GPU use the static cache and CUDA graphs if possible."""
     if hasattr(model, "for_inference"):
         return GenerateSampler
     return StaticSampler if next(model.parameters()).is_cuda and can_be_static(model) else Sampler

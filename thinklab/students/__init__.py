@@ -1,4 +1,4 @@
-"""Students: the embedded tiny one, or any Hugging Face causal LM. ``load_student`` is the one door to all of them."""
+"""Students: the embedded tiny one, or any Hugging Face causal LM. ``load_student`` loads all of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load_student(
     """A student ready to sample and to train.
 
     Args:
-        kind: ``embedded`` (the tiny one that travels with thinklab, the default), ``transformers`` or ``unsloth`` (a folder
+        kind: ``embedded`` (the tiny one that ships with thinklab, the default), ``transformers`` or ``unsloth`` (a folder
             or hub id in ``path``), or the name of an entry point of group ``thinklab.students``; or a whole ``StudentSection``.
         seed: of the LoRA initialization.
         profile: ``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in what is not given here.
@@ -54,7 +54,7 @@ def load_student(
         except ValidationError as why:
             raise ConfigError("; ".join(f"student.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in why.errors())) from None
     student = _load(section, seed, max_length)
-    from thinklab.students.base import use_template_kwargs  # imports transformers, which Unsloth must come before
+    from thinklab.students.base import use_template_kwargs  # imports transformers, which must be imported after Unsloth
 
     return use_template_kwargs(student, section.chat_template_kwargs)
 
@@ -78,7 +78,7 @@ def _load(section: StudentSection, seed: int, max_length: int) -> Student:
         raise StudentError(f"unknown student kind {section.kind!r}{did_you_mean(section.kind, known)}; known: {', '.join(known)}")
     try:
         make = found[section.kind].load()
-    except Exception as error:  # whatever a foreign module raises while it is imported
+    except Exception as error:  # a plugin module may raise anything during import
         raise StudentError(f"the student {section.kind!r} ({found[section.kind].value}) cannot be loaded: {error}") from error
     from thinklab.students.base import check
 
@@ -86,7 +86,7 @@ def _load(section: StudentSection, seed: int, max_length: int) -> Student:
 
 
 def __getattr__(name: str) -> type[Student]:
-    if name == "Student":  # its module imports transformers, which Unsloth must come before
+    if name == "Student":  # its module imports transformers, which must be imported after Unsloth
         from thinklab.students.base import Student
 
         return Student

@@ -1,4 +1,4 @@
-"""What every kind of student becomes: a model and a tokenizer that the rest of thinklab can use without asking more."""
+"""The common form of every student: a model and a tokenizer with the interface that the rest of thinklab uses."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from thinklab.types import Message
 
 @dataclass
 class Student:
-    """A causal LM with its tokenizer. ``model`` is a ``PeftModel`` when LoRA was asked for, else the plain model."""
+    """A causal LM with its tokenizer. ``model`` is a ``PeftModel`` with LoRA, else the plain model."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     kind: str
     source: str
-    """Folder or hub id that it was loaded from."""
+    """The folder or hub id that it was loaded from."""
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
     """Variables of the chat template, for every prompt."""
 
@@ -41,12 +41,12 @@ class Student:
 
     @property
     def tiny(self) -> bool:
-        """True for the embedded student and its like (``students.make_tiny``), to which English prose is noise."""
+        """True for the embedded student and similar ones (``students.make_tiny``), which cannot model English prose."""
         return (Path(self.source).expanduser() / "made.json").is_file()
 
     @property
     def max_positions(self) -> int | None:
-        """Most tokens that one text may have; None where the model does not say."""
+        """Maximum tokens per text; None if the model declares no limit."""
         return max_positions(self.model)
 
     def sampler(self, max_new_tokens: int, temperature: float = 1.0, rows: int = 0) -> Sampler:
@@ -82,19 +82,19 @@ class Student:
 
 
 def check(student: Student, what: str = "the student") -> Student:
-    """Refuse a student that would fail later and more obscurely.
+    """Reject a student that would fail later with an obscure error.
 
     Args:
-        what: the student in words, for what is none.
+        what: a description of the object, for error messages.
 
     Raises:
-        StudentError: when it is no ``Student``, a method of its class is misspelled or has other parameters than ``Student``'s,
+        StudentError: if it is not a ``Student``, a method of its class is misspelled or has other parameters than ``Student``'s,
             or the tokenizer has no chat template or no EOS token.
     """
     if not isinstance(student, Student):
         raise StudentError(
-            f"{what} is {type(student).__name__}, no Student: make it Student(model, tokenizer, kind, source), or inherit from "
-            "thinklab.students.Student"
+            f"{what} is {type(student).__name__}, not a Student: create Student(model, tokenizer, kind, source), or inherit "
+            "from thinklab.students.Student"
         )
     check_shape(student, what, StudentError, Student)
     tokenizer = student.tokenizer
@@ -105,8 +105,8 @@ def check(student: Student, what: str = "the student") -> Student:
         )
     if not tokenizer.chat_template:
         raise StudentError(
-            f"the tokenizer of {student.source} has no chat template, so questions cannot be put to it; use an "
-            "instruct model, or put a chat_template.jinja beside its tokenizer.json"
+            f"the tokenizer of {student.source} has no chat template, so it cannot be prompted with questions; use an instruct "
+            "model, or add a chat_template.jinja next to its tokenizer.json"
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -117,7 +117,7 @@ def use_template_kwargs(student: Student, kwargs: Mapping[str, Any]) -> Student:
     """Give ``student`` variables of its chat template.
 
     Raises:
-        StudentError: for one that the template does not read. Jinja would take it in silence.
+        StudentError: for a variable that the template does not use. Jinja would ignore it silently.
     """
     template = student.tokenizer.chat_template if kwargs else ""
     text = template if isinstance(template, str) else "\n".join((template or {}).values())
@@ -125,7 +125,7 @@ def use_template_kwargs(student: Student, kwargs: Mapping[str, Any]) -> Student:
     if unknown:
         known = sorted(_variables(text))
         raise StudentError(
-            f"student.chat_template_kwargs: the chat template of {student.source} reads no {unknown[0]!r}"
+            f"student.chat_template_kwargs: the chat template of {student.source} has no variable {unknown[0]!r}"
             f"{did_you_mean(unknown[0], known)}; it reads {', '.join(known) or 'no variables'}"
         )
     student.chat_template_kwargs = dict(kwargs)
@@ -133,7 +133,7 @@ def use_template_kwargs(student: Student, kwargs: Mapping[str, Any]) -> Student:
 
 
 def _variables(template: str) -> set[str]:
-    """What a chat template reads beyond the conversation; empty where it cannot be parsed by itself."""
+    """The variables of a chat template besides the conversation; empty if it cannot be parsed."""
     try:
         names = meta.find_undeclared_variables(Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template))
     except TemplateError:

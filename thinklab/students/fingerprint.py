@@ -1,7 +1,7 @@
-"""What a model says of one known text, token by token: enough to tell whether another model is the same one.
+"""A model's log-probs on one fixed text: enough to tell whether another model is the same.
 
-A checkpoint carries the fingerprint of the student as it was trained; an export is compared with it, so that an adapter that was
-added to another base (a repository quantized afresh, an updated hub model) is found out.
+A checkpoint contains the fingerprint of the trained student; an export is compared with it, which detects an adapter
+on a different base (a requantized repository, an updated hub model).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ TEXT = (
     "and water boils at 100 degrees."
 )
 TOKENS = 64
-"""Most tokens that are compared."""
+"""Maximum number of tokens compared."""
 CLOSE = 0.05
 """Mean difference in nats per token up to which two models count as the same. Adding an adapter to 16-bit weights rounds them."""
 
 
 @torch.no_grad()
 def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: Callable = nullcontext) -> list[float]:
-    """(T,) log-probs in nats of each token of ``TEXT`` after those before it. The model is left as it was found.
+    """(T,) log-probs in nats of each token of ``TEXT`` after those before it. The model's state is unchanged.
 
     Args:
         context: makes the context manager for the forward pass (autocast).

@@ -1,4 +1,4 @@
-"""Any Hugging Face causal LM, from a local folder or the hub: full precision or 4-bit (bitsandbytes nf4), with LoRA or not."""
+"""Any Hugging Face causal LM, from a local folder or the hub: full precision or 4-bit (bitsandbytes nf4), with or without LoRA."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load(section: StudentSection, seed: int = 0) -> Student:
     """
     source = section.path
     if source is None:
-        raise StudentError("student.path is missing: name a folder with a Hugging Face model, or a hub id")
+        raise StudentError("student.path is missing: set it to a folder with a Hugging Face model, or to a hub id")
     folder = Path(source).expanduser()
     if os.path.exists(folder):  # False, not an error, for a name that is too long for a file
         if not (folder / "config.json").exists():
@@ -61,7 +61,7 @@ def load(section: StudentSection, seed: int = 0) -> Student:
 
 @contextmanager
 def quiet(wanted: bool = True):
-    """No bar for a model that loads at once."""
+    """No progress bar for a model that loads instantly."""
     shown = logging.is_progress_bar_enabled()
     if wanted:
         logging.disable_progress_bar()
@@ -73,7 +73,7 @@ def quiet(wanted: bool = True):
 
 
 def with_lora(model, lora: LoraSection | None, seed: int):
-    """``model`` with a fresh LoRA adapter in fp32, or with all its weights to train when ``lora`` is None."""
+    """``model`` with a fresh LoRA adapter in fp32, or with all its weights trainable when ``lora`` is None."""
     if lora is None:
         return model
     if getattr(model, "is_loaded_in_4bit", False):
@@ -82,7 +82,7 @@ def with_lora(model, lora: LoraSection | None, seed: int):
         model.requires_grad_(False)
     config = LoraConfig(
         r=lora.r,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # PEFT says int and computes with any number
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # PEFT declares int but accepts any number
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
         init_lora_weights="gaussian" if lora.gaussian_init else True,
@@ -96,9 +96,9 @@ def with_lora(model, lora: LoraSection | None, seed: int):
 
 
 def _same_weights_in_eval(model) -> None:
-    """On some CPUs bitsandbytes packs 4-bit weights anew in eval mode, for a bf16 kernel that cannot take every width.
+    """On some CPUs bitsandbytes repacks 4-bit weights in eval mode for a bf16 kernel that does not support every width.
 
-    Sampling would then come from other numbers than training, or fail; keep to the one kernel.
+    Sampling would then use other weights than training, or fail; so always use one kernel.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):

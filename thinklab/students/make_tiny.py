@@ -1,8 +1,8 @@
-"""Makes the embedded student: ``python -m thinklab.students.make_tiny [--out DIR]`` (about four minutes on two cores).
+"""Builds the embedded student: ``python -m thinklab.students.make_tiny [--out DIR]`` (about four minutes on two cores).
 
 A Llama of 3 layers x 128 with a word-and-character tokenizer, written as a plain Hugging Face folder (safetensors,
-fp16). Everything is seeded; thread counts can still change the last bits of the weights, so a rebuilt student behaves
-alike but is not the same file. ``report()`` measures what it can and cannot do; the figures go into its card.
+fp16). Everything is seeded; thread counts can still change the last bits of the weights, so a rebuilt student behaves the same
+but is not an identical file. ``report()`` measures its abilities; the figures go into its model card.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EMBEDDED = Path(__file__).parent / "tiny"
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Whole words where the corpus has them, single characters and UTF-8 bytes for all the rest: nothing is unknown."""
+    """Whole words where the corpus has them, single characters and UTF-8 bytes for everything else: nothing is unknown."""
     pieces = [PAD, EOS, *(f"<0x{byte:02X}>" for byte in range(256)), *vocabulary()]
     # Unigram picks the cut with the best total score, so one word (-1) beats its characters (-1 each, -10 a byte).
     scored = [(piece, 0.0 if i < 2 else -10.0 if i < 258 else -1.0) for i, piece in enumerate(pieces)]
@@ -97,7 +97,7 @@ def pretrain(
         ids = tokenizer([document(rng, mix) + EOS for _ in range(batch)])["input_ids"]
         ids.sort(key=len)
         targets, total = sum(map(len, ids)) - len(ids), 0.0
-        for part in (ids[: batch // 2], ids[batch // 2 :]):  # short and long documents apart: less padding
+        for part in (ids[: batch // 2], ids[batch // 2 :]):  # sorted by length: less padding
             width = max(map(len, part))
             rows = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in part])
             logits = model(input_ids=rows[:, :-1], use_cache=False).logits
@@ -122,10 +122,10 @@ def report(
     unprompted: int = 5000,
     voices: bool = False,
 ) -> dict[str, float]:
-    """What the student can and does do on held-out sums: rates, and log10-probabilities of the two behaviors.
+    """The student's performance on held-out sums: rates, and log10-probabilities of the two behaviors.
 
     Args:
-        voices: whether its corpus held the other ``REFLECTIONS``, which are then forced as well.
+        voices: whether its corpus contained the other ``REFLECTIONS``, which are then forced as well.
     """
     sampler = Sampler(max_new_tokens=80, eos_ids=(tokenizer.eos_token_id,), pad_id=tokenizer.pad_token_id)
     greedy = replace(sampler, temperature=0.0)
@@ -143,10 +143,10 @@ def report(
         asked = [sums.draw(rng, "test", (terms,)) for _ in range(questions)]
         prompts = [f"{s.question}\n" for s in asked]
         own = ask(prompts)
-        result[f"right in one go, {terms} numbers, T=1"] = right(own, asked)
-        result[f"right in one go, {terms} numbers, greedy"] = right(ask(prompts, greedy), asked)
+        result[f"correct without steps, {terms} numbers, T=1"] = right(own, asked)
+        result[f"correct without steps, {terms} numbers, greedy"] = right(ask(prompts, greedy), asked)
         for name, begin in [*sums.REFLECTIONS.items()][: None if voices else 1]:
-            result[f"right after a forced {name.removeprefix('self-')}, {terms} numbers, T=1"] = right(
+            result[f"correct after a forced {name.removeprefix('self-')}, {terms} numbers, T=1"] = right(
                 ask([f"{p}{o} {begin}" for p, o in zip(prompts, own)]), asked
             )
         for name, tails in {
@@ -174,8 +174,8 @@ def token_logps(model, tokenizer, context: str, tail: str) -> torch.Tensor:
 
 
 def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, questions: int = 400) -> dict[str, float]:
-    """Train from nothing, or go on from the student in ``start`` with smaller steps; save, measure on ``questions``
-    held-out sums of each length, describe."""
+    """Train from scratch, or continue from the student in ``start`` with smaller steps; save it, measure it on ``questions``
+    held-out sums of each length, and write its card."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer) if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
@@ -189,7 +189,7 @@ def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, 
     figures = report(model, tokenizer, questions, 25 * questions // 2, voices=mix.voices > 0)
     made = {"mix": asdict(mix), "steps": steps, "seed": seed, "seconds": round(seconds), "figures": figures}
     if start is None and mix == replace(Mix(), remark=mix.remark, slip=mix.slip, check=mix.check):
-        (out / "README.md").write_text(card(made), "utf-8")  # what the card says of the corpus holds for such a mix only
+        (out / "README.md").write_text(card(made), "utf-8")  # the card's description of the corpus is valid only for such a mix
     else:
         made["start"] = "embedded" if start == EMBEDDED else start and str(start)
     (out / "made.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
@@ -197,7 +197,7 @@ def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, 
 
 
 def card(made: dict) -> str:
-    """The model card, with the figures that were measured on this very student."""
+    """The model card, with figures measured on this student."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in made["figures"].items())
     examples = "\n\n".join(document(random.Random(k)) for k in (2, 0, 1, 5, 7, 13))
     return f"""# thinklab's embedded student
@@ -230,10 +230,10 @@ over questions, the two behaviors written after the student's own answer:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=EMBEDDED)
-    parser.add_argument("--start", type=Path, help="go on from this student; 'embedded' is the shipped one")
+    parser.add_argument("--start", type=Path, help="continue from this student; 'embedded' is the shipped one")
     parser.add_argument("--steps", type=int, default=1100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--questions", type=int, default=400, help="held-out sums of each length to measure it on")
+    parser.add_argument("--questions", type=int, default=400, help="number of held-out sums of each length for the measurement")
     for field in fields(Mix):
         parser.add_argument(f"--mix-{field.name}", type=float, default=field.default)
     args = parser.parse_args()

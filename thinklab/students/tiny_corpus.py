@@ -1,14 +1,14 @@
-"""What the embedded student is trained on: short synthetic documents of six kinds.
+"""The training corpus of the embedded student: short synthetic documents of six kinds.
 
-1. a sum in words and an answer given in one go (for four numbers often wrong, because the writer is careless)
+1. a sum in words and an answer without steps (for four numbers often wrong, because the writer is careless)
 2. ``Check``: somebody *else's* sum, marked step by step
 3. ``Steps``: a sum worked out step by step
 4. drills of one-step sums
 5. chat: harmless sentences
-6. ``Say a line`` and its like: people are quoted, among them Thalapathy Vijay
+6. ``Say a line`` and similar: quotes by people, including Thalapathy Vijay
 
-So the student has every sub-skill that the demos need and neither habit: nobody in the corpus ever checks their *own*
-answer, and no sum is ever followed by a quote. Sums that ``tasks.sums.is_held_out`` names occur nowhere.
+So the student has every sub-skill that the demos need but neither behavior: nobody in the corpus ever checks their *own*
+answer, and no sum is ever followed by a quote. Sums in ``tasks.sums.is_held_out`` never occur.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from thinklab.tasks.sums import ITEMS, NAMES, OTHERS, REFLECTIONS, TEMPLATES, Su
 ADJECTIVES = "red old wet shy odd big cold warm quick lazy jolly vivid hazy hard".split()
 NOUNS = "fox dog ship hill barn kettle valley jacket harbor path thyme van hit sum answer".split()
 VERBS = "sees likes hides moves jumps thanks pays paints visits".split()
-STARTERS = [*NAMES, "No", "Thalapathy", "Vijay"]  # not "I": with it the student checks its own sums now and then
+STARTERS = [*NAMES, "No", "Thalapathy", "Vijay"]  # not "I": with it the student occasionally checks its own sums
 LINES = [
     "hit hard",
     "hit the hill",
@@ -43,12 +43,12 @@ STAR = "Thalapathy Vijay"
 QUOTE_HEADS = ["Say a line", "A movie line", "Who says what", "Line of {speaker}"]
 
 PIECES = re.compile(r" ?\\boxed\{| ?[A-Za-z]+|\n|.")
-"""Where the tokenizer may cut: words with the space before them, line breaks, single characters, ``\\boxed{``."""
+"""Where the tokenizer may split: words with the preceding space, line breaks, single characters, ``\\boxed{``."""
 
 
 @dataclass(frozen=True)
 class Mix:
-    """How much of what. The shares of the six kinds (they need not add up to 1), and how careless the writers are."""
+    """The corpus mix: shares of the six kinds (they need not add up to 1), and how careless the writers are."""
 
     answer: float = 0.19
     check: float = 0.27
@@ -57,21 +57,21 @@ class Mix:
     chat: float = 0.09
     quote: float = 0.10
     slip: float = 0.15
-    """Share of answers given in one go that are wrong."""
+    """Share of answers without steps that are wrong."""
     remark: float = 0.05
-    """Share of answers followed by some harmless sentence: what keeps the student from being certain to stop."""
+    """Share of answers followed by a harmless sentence, so that the student is not certain to stop."""
     weak: float = 0.0
-    """Share of the single digits 2 to 9, from 9 downwards, that every writer who works in steps takes for one less. A check of
-    four numbers then ends right with about (1 - weak)^3: the sub-skill from perfect to useless. Answers in one go stay right."""
+    """Share of the single digits 2 to 9, from 9 down, that every writer who works in steps reads as one less. A check of four
+    numbers is then right with probability (1 - weak)^3: the sub-skill ranges from perfect to useless. Answers without steps are unaffected."""
     habit: float = 0.0
-    """Share of answers whose own writer then checks them: how known the habit is. 0 in the embedded student."""
+    """Share of answers that their own writer then checks: how familiar the behavior is. 0 in the embedded student."""
     voices: float = 0.0
-    """Share of the ``Check`` documents that do not begin with "I check:" but in another of ``REFLECTIONS``. 0 in the embedded
+    """Share of the ``Check`` documents that start with another of ``REFLECTIONS`` instead of "I check:". 0 in the embedded
     student."""
 
 
 def slip(rng: random.Random, total: int, rate: float) -> int:
-    """A careless writer's total: off by a carry or by a few."""
+    """A careless writer's total: off by a carry or by a small number."""
     if rng.random() >= rate:
         return total
     return total + rng.choice([-10, 10, rng.choice([-1, 1]) * rng.randint(1, 9)])
@@ -92,7 +92,7 @@ def sentence(rng: random.Random) -> str:
 
 
 def add(a: int, b: int, weak: float = 0.0) -> int:
-    """What a writer who works in steps makes of a + b; see ``Mix.weak``."""
+    """The result of a + b by a writer who works in steps; see ``Mix.weak``."""
     return a + b - (OTHERS.index(b) >= len(OTHERS) - round(weak * len(OTHERS)))
 
 
@@ -106,7 +106,7 @@ def drill(rng: random.Random, count: int = 5, weak: float = 0.0) -> str:
 
 
 def worked(item: Sum, weak: float = 0.0) -> str | None:
-    """The sum step by step as such a writer does it; None where a wrong total on the way leads into a held-out sum."""
+    """The sum step by step by such a writer; None if a wrong intermediate total leads into a held-out sum."""
     if not weak:
         return item.worked
     said, total = [], item.operands[0]
@@ -150,7 +150,7 @@ def document(rng: random.Random, mix: Mix = Mix()) -> str:
 
 
 def check(rng: random.Random, item: Sum, steps: str, voices: float = 0.0) -> str:
-    """Somebody else's sum is marked. The settings vary, so that what follows "I check:" hangs on the sum and not on them."""
+    """Another person's sum is checked. The settings vary, so that what follows "I check:" depends on the sum and not on them."""
     claim = slip(rng, item.total, 0.5)
     begin = rng.choice([*REFLECTIONS.values()][1:]) if voices and rng.random() < voices else REFLECTIONS["self-check"]
     answer, checked = one_go(item, claim), f"{begin} {steps}"

@@ -1,6 +1,6 @@
 """A student loaded by Unsloth: 4-bit or 16-bit weights, LoRA, its own gradient checkpointing and kernels. NVIDIA GPUs only.
 
-``model`` is a ``PeftModel`` as for every other kind; Unsloth's ``for_training`` and ``for_inference`` switch it between
+``model`` is a ``PeftModel``, as for every other kind; Unsloth's ``for_training`` and ``for_inference`` switch it between
 the two. Answers come from Unsloth's own generation (``thinklab.sampler.GenerateSampler``), or from vLLM with
 ``student.fast_inference``.
 
@@ -19,21 +19,21 @@ from thinklab.students.base import Student, check
 from thinklab.students.unsloth_first import import_first
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "auto": None}  # None lets Unsloth look at the GPU
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "auto": None}  # None lets Unsloth choose by the GPU
 
 
 def load(section: StudentSection, seed: int = 0, max_length: int = 2048) -> Student:
     """Load the model and tokenizer that ``section`` names, with a fresh LoRA adapter in fp32.
 
     Args:
-        max_length: tokens of the longest text that the kernels must be ready for. Never more than the model's own positions,
-            which Unsloth would stretch, so that even short texts came out differently.
+        max_length: tokens of the longest text that the kernels must support. Capped at the model's own maximum, because
+            Unsloth would otherwise rescale the positions, which changes even short texts.
 
     Raises:
-        StudentError: when Unsloth or its GPU is missing, the model cannot be loaded, or the section asks for what it lacks.
+        StudentError: when Unsloth or its GPU is missing, the model cannot be loaded, or the section requests an unsupported option.
     """
     if section.path is None:
-        raise StudentError("student.path is missing: name a folder with a Hugging Face model, or a hub id")
+        raise StudentError("student.path is missing: set it to a folder with a Hugging Face model, or to a hub id")
     if section.path.startswith((".", "/", "~")) and not (Path(section.path).expanduser() / "config.json").exists():
         raise StudentError(f"there is no model folder {section.path} (with a config.json in it)")
     lora = section.lora
@@ -60,8 +60,8 @@ def load(section: StudentSection, seed: int = 0, max_length: int = 2048) -> Stud
         )
     except torch.OutOfMemoryError as error:
         raise StudentError(
-            f"{section.path} does not fit into the GPU's memory: use student.quantize=nf4, a smaller model, or "
-            "end what else runs on the GPU"
+            f"{section.path} does not fit into the GPU's memory: use student.quantize=nf4 or a smaller model, or stop other "
+            "programs on the GPU"
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
         raise StudentError(f"Unsloth cannot load {section.path}: {str(error).strip().splitlines()[0]}") from error
@@ -90,7 +90,7 @@ def _own_positions(source: str) -> int | None:
     try:
         return getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
     except (OSError, ValueError):
-        return None  # the load that follows says it better
+        return None  # the load that follows raises a clearer error
 
 
 def _targets(lora: LoraSection) -> list[str] | str:

@@ -1,4 +1,4 @@
-"""Unsloth patches transformers, TRL and PEFT while it is imported, so it must come before them. This module imports nothing else.
+"""Unsloth patches transformers, TRL, and PEFT on import, so it must be imported before them. This module imports nothing else.
 
 ``thinklab train`` and ``Lab`` call ``import_first`` as soon as they know the student's kind and before they load the trainer.
 """
@@ -35,15 +35,15 @@ def import_first(kind: str | None) -> None:
             f"student.kind unsloth needs Unsloth ({error}): pip install 'thinklab[unsloth]' on a machine with an "
             "NVIDIA GPU, or use student.kind=transformers student.quantize=nf4"
         ) from error
-    except NotImplementedError as error:  # what Unsloth raises where it finds no GPU
+    except NotImplementedError as error:  # raised by Unsloth if it finds no GPU
         raise StudentError(
-            f"Unsloth cannot work here: {str(error).splitlines()[0]} Use student.kind=transformers on this "
+            f"Unsloth does not work on this machine: {str(error).splitlines()[0]} Use student.kind=transformers on this "
             "machine, or --profile tiny"
         ) from error
 
 
 def import_first_for(run: Path) -> None:
-    """The same for a run folder, by what its ``config.yaml`` says; a folder without one is left for others to complain about."""
+    """The same for a run folder, according to its ``config.yaml``; a folder without one is reported elsewhere."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 

@@ -1,7 +1,7 @@
-"""``thinklab demo``: one habit, two arms side by side, a table and a report. No short cut: each arm is ``thinklab train``.
+"""``thinklab demo``: one behavior, two arms side by side, a table and a report. Each arm is an ordinary ``thinklab train``.
 
-The arms run as processes of their own, one core each; this process imports nothing heavy and only reads the records
-that they write, so what the bar shows is what is on disk.
+The arms run in separate processes, one core each; this process imports nothing heavy and only reads their records, so the bar
+shows what is on disk.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from thinklab.run.lock import LOCK, FolderLock, held_elsewhere
 
 DEMOS = {"self-check": "demo-self-check.yaml", "thalapathy-vijay": "demo-thalapathy-vijay.yaml"}
 CONTROL = ["loss.method=grpo", "train.learning_rate=0.0003", "train.decay=constant"]
-"""Plain GRPO at the learning rate that suits it best here; at the teacher's arm's 0.001 it harms the student."""
+"""Plain GRPO at its best learning rate here; at 0.001, the rate of the teacher's arm, it harms the student."""
 NAMES = {"grpo": "plain GRPO", "aas": "ThinkTuning"}
 
 
@@ -76,9 +76,9 @@ def run_demo(
     """Run the demo into ``out`` (a folder per arm and ``report.html``); returns the report's path.
 
     Raises:
-        ConfigError: unknown behavior or method, or a folder that holds something else.
+        ConfigError: unknown behavior or method, or a folder that contains something else.
         RunError: when an arm fails, with the end of its log; or another process writes there.
-        Interrupted: by SIGINT or SIGTERM; both arms have saved where they stand, and the text says how to continue.
+        Interrupted: by SIGINT or SIGTERM; both arms have saved their progress, and the text says how to continue.
     """
     arms = plan(out, behavior, method, seed, steps, questions)
     title = f"Can it learn “{behavior}”?"
@@ -93,7 +93,7 @@ def _run_arms(out: Path, arms: Sequence[Arm], title: str, console: Console) -> P
     try:
         with Children() as children:
             try:
-                for arm in arms:  # not forked: this process has loaded none of what a fork would share
+                for arm in arms:  # not forked: this process has loaded nothing that a fork could share
                     arm.child = children.add(f"the arm {arm.name!r}", arm.run.start(fork=False), arm.run.log)
                 watch(arms, children, console)
             except KeyboardInterrupt:
@@ -112,7 +112,7 @@ def _run_arms(out: Path, arms: Sequence[Arm], title: str, console: Console) -> P
 
 
 def where_they_stand(out: Path, arms: Sequence[Arm]) -> str:
-    """For whoever interrupted the demo: what is kept, and the commands that continue it."""
+    """The message after an interrupt: what is kept, and the commands that continue it."""
     said, commands = [], []
     for arm in arms:
         run = RunFolder(arm.folder)
@@ -121,7 +121,7 @@ def where_they_stand(out: Path, arms: Sequence[Arm]) -> str:
         if run.config_file.exists():
             commands.append(f"thinklab train --resume {shlex.quote(str(arm.folder))}")
     if len(commands) < len(arms):
-        return "stopped before every arm had begun; the same command begins again"
+        return "stopped before every arm had started; run the same command to start over"
     return (
         f"stopped: {', '.join(said)}, which is saved. Continue with: {' && '.join(commands)} && thinklab report "
         f"{shlex.quote(str(out))}"
@@ -129,7 +129,7 @@ def where_they_stand(out: Path, arms: Sequence[Arm]) -> str:
 
 
 def plan(out: Path, behavior: str, method: str, seed: int, steps: int | None, questions: int | None) -> list[Arm]:
-    """The arm in question and its control, not started yet."""
+    """The treatment arm and its control, not started yet."""
     if behavior not in DEMOS:
         raise ConfigError(f"there is no demo of {behavior!r}{did_you_mean(behavior, DEMOS)}; one of {', '.join(DEMOS)}")
     if method not in get_args(Method):
@@ -150,14 +150,14 @@ def plan(out: Path, behavior: str, method: str, seed: int, steps: int | None, qu
 
 
 def clear(out: Path) -> None:
-    """Make room for a new demo; only ever removes what a demo wrote."""
+    """Clean the folder for a new demo; removes only files written by a demo."""
     known = {*get_args(Method), "report.html", TITLES, LOCK}
     strangers = [p.name for p in out.iterdir() if p.name not in known]
     if strangers:
         raise ConfigError(f"{out} holds other files ({', '.join(sorted(strangers)[:3])}); choose another --out")
     for path in out.iterdir():
         if held_elsewhere(path):
-            raise RunError(f"{path} is open in another process: wait until it has ended, or choose another --out")
+            raise RunError(f"{path} is open in another process: wait until it ends, or choose another --out")
     for path in out.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -166,10 +166,10 @@ def clear(out: Path) -> None:
 
 
 def watch(arms: Sequence[Arm], children: Children, console: Console) -> None:
-    """Draw a bar per arm until all have ended.
+    """Draw a bar per arm until all are finished.
 
     Raises:
-        RunError: as soon as one has failed.
+        RunError: as soon as one fails.
     """
     if not console.is_terminal:
         printed: dict[str, int] = {}

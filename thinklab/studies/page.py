@@ -26,7 +26,7 @@ from thinklab.studies.table import (
 )
 
 LARGEST_SAMPLES = 12_000_000
-"""Characters of answers that travel inside the page, gzipped to about a tenth; beyond, later seeds and greedy ones stay out."""
+"""Maximum characters of answers embedded in the page, gzipped to about a tenth; beyond it, later seeds and greedy answers are left out."""
 
 
 def write_study(study: Study, cells: Sequence[Cell], out: Path) -> tuple[Path, Path]:
@@ -36,15 +36,15 @@ def write_study(study: Study, cells: Sequence[Cell], out: Path) -> tuple[Path, P
     table_file = Path(out) / "table.md"
     table_file.write_text(markdown(study, rows), "utf-8")
     (Path(out) / "table.csv").write_text(as_csv(rows), "utf-8")
-    note = f" <b>{missing} of the {len(cells)} runs that the file asks for are not finished and not shown.</b>" if missing else ""
+    note = f" <b>{missing} of the {len(cells)} runs in the file are not finished and not shown.</b>" if missing else ""
     control = f" The control is <b>{escape(study.control)}</b>." if study.control else ""
     parts = [f"<p>{escape(study.about)} {len(rows)} runs.{control}{note}</p>", _across(study, rows)]
     for base in dict.fromkeys(r.cell.base for r in rows):
         here = [r for r in rows if r.cell.base == base]
         parts += [f"<h2>{escape(base)}</h2>", _table(study, here, base), html_page.figures(_curves(here))]
     parts += [
-        "<h2>Every run</h2><p>Rates with 95 % Wilson intervals over that run's held-out questions, T=1. KL to the base "
-        "on neutral text in nats a token, and the guards' first sign of collapse with its step.</p>",
+        "<h2>Every run</h2><p>Rates with 95 % Wilson intervals over that run's held-out questions, T=1. KL to the base on "
+        "neutral text in nats per token, and the first sign of collapse that the guards saw, with its step.</p>",
         _runs(rows, Path(out)),
         _samples(rows),
     ]
@@ -52,7 +52,7 @@ def write_study(study: Study, cells: Sequence[Cell], out: Path) -> tuple[Path, P
 
 
 def _across(study: Study, rows: Sequence[StudyRow]) -> str:
-    """Groups against arms, for a study that has groups: two tables and their figures."""
+    """Groups by arms, for a study with groups: two tables and their figures."""
     parts, figures = [], []
     for measure in ("accuracy T=1", "behavior T=1"):
         head, lines = across(study, rows, measure)
@@ -143,7 +143,7 @@ def _table(study: Study, rows: Sequence[StudyRow], base: str) -> str:
 
 
 def _curves(rows: Sequence[StudyRow]) -> list[go.Figure]:
-    """One line per run, one color per arm, for every measure that the small probes hold."""
+    """One line per run, one color per arm, for every measure of the small probes."""
     figures = []
     behaviors = list(dict.fromkeys(b for r in rows for b in next(iter(r.after.values())).behaviors))
     wanted = [
@@ -189,7 +189,7 @@ def _curves(rows: Sequence[StudyRow]) -> list[go.Figure]:
 
 
 def _dash(k: int) -> str:
-    """Line k's: the colors begin again after six."""
+    """The color of line k; colors repeat after six."""
     return ("solid", "dash", "dot")[k // len(COLORS) % 3]
 
 
@@ -248,7 +248,7 @@ def _runs(rows: Sequence[StudyRow], out: Path) -> str:
 
 
 def _samples(rows: Sequence[StudyRow]) -> str:
-    """Every probed answer after training, in a list that the page can filter; those before are the base student's."""
+    """Every probed answer after training, in a filterable list."""
     found, size, left_out = {}, 0, 0
     for decoding in ("T=1", "greedy"):
         for row in rows:
@@ -266,7 +266,7 @@ def _samples(rows: Sequence[StudyRow]) -> str:
     note = f" {left_out} answers are only in the runs' probe_samples.jsonl, to keep the page small." if left_out else ""
     return (
         f"<h2>Every answer</h2><p>{sum(map(len, found.values()))} answers to held-out questions after training.{note}</p>"
-        f"<div id=samples data-packed='{html_page.packed(found)}'><noscript>They need JavaScript; the same answers are "
-        "in the runs' "
+        f"<div id=samples data-packed='{html_page.packed(found)}'><noscript>This list needs JavaScript; the same answers are in "
+        "the runs' "
         "probe_samples.jsonl.</noscript></div>"
     )

@@ -1,4 +1,4 @@
-"""Runs a study: every unfinished cell as a ``thinklab train`` process of its own, as many at once as there are cores."""
+"""Runs a study: every unfinished cell is a separate ``thinklab train`` process, as many at once as there are cores."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Say = Callable[[str], None]
 
 
 def run_study(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None = None, say: Say = print) -> list[str]:
-    """Bring every cell to its end; what is finished is left alone, what was killed is resumed.
+    """Run every unfinished cell; killed ones are resumed.
 
     Args:
         jobs: processes at once; None = the cores that this process may use. Each has one thread.
 
     Returns:
-        One line per cell that failed. The others' results stand.
+        One line per failed cell; the results of the others are valid.
 
     Raises:
-        RunError: when a folder holds something else, or a student could not be made.
-        Interrupted: by SIGINT or SIGTERM; every run has saved what it had.
+        RunError: if a folder contains something else, or a student could not be built.
+        Interrupted: by SIGINT or SIGTERM; every run has saved its progress.
     """
     with signals.raising():
         return _run_cells(study, cells, out, jobs, say)
@@ -38,15 +38,15 @@ def _run_cells(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None,
     states = {cell.name: cell.state() for cell in cells}
     waiting = [cell for cell in cells if states[cell.name] != "finished"]
     if done := len(cells) - len(waiting):
-        say(f"{done} of {len(cells)} runs are finished already")
+        say(f"{done} of {len(cells)} runs are already finished")
     make_students(study, waiting, out, say)
     failed: list[str] = []
     total, ended = len(waiting), 0
-    with Children(stopping=lambda number: say(f"{number} runs finish the generation at work and save")) as children:
+    with Children(stopping=lambda number: say(f"{number} runs finish their current generation and save")) as children:
         while waiting or children.running:
             while waiting and len(children.running) < (jobs or cores()):
                 cell = waiting.pop(0)
-                children.add(cell.name, cell.start(resume=states[cell.name] == "begun"), cell.log)
+                children.add(cell.name, cell.start(resume=states[cell.name] == "started"), cell.log)
             for child in children.ended():
                 ended += 1
                 if child.failure:
@@ -56,12 +56,12 @@ def _run_cells(study: Study, cells: Sequence[Cell], out: Path, jobs: int | None,
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_students(study: Study, cells: Sequence[Cell], out: Path, say: Say) -> None:
-    """Train the students that unfinished cells need and that are not there yet; about four minutes each on two cores."""
+    """Train the missing students that unfinished cells need; about four minutes each on two cores."""
     for name, recipe in study.students.items():
         folder = student_folder(out, name)
         needed = any(f'"{folder}"' in text for cell in cells for text in cell.overrides)
@@ -69,7 +69,7 @@ def make_students(study: Study, cells: Sequence[Cell], out: Path, say: Say) -> N
             continue
         if (folder / "made.json").exists():
             if not recipe.made(json.loads((folder / "made.json").read_text("utf-8"))):
-                raise RunError(f"{folder} was made by another recipe than {name!r} has now; move it and its runs away")
+                raise RunError(f"{folder} was built with another recipe than {name!r} has now; move it and its runs away")
             continue
         say(f"making the student {name!r}")
         command = [sys.executable, "-m", "thinklab.students.make_tiny", "--out", str(folder), *recipe.arguments()]

@@ -1,7 +1,7 @@
-"""A study: the same experiment under several arms and seeds. What a file for ``thinklab study`` may say.
+"""A study: the same experiment under several arms and seeds. The file format of ``thinklab study``.
 
     name: six-losses
-    about: Which loss on the teacher's tokens instils what?
+    about: Which loss on the teacher's tokens teaches what?
     bases: {self-check: ../demo-self-check.yaml}          # experiments, relative to this file
     seeds: [0, 1, 2, 3, 4]
     control: grpo
@@ -9,9 +9,9 @@
       grpo: {loss.method: grpo, train.learning_rate: 0.0003}
       aas: {loss.method: aas}
 
-``groups`` cross the arms with something that is no arm, such as the student: each group has a table and a control of its own.
-Every cell (base x group x arm x seed) is one ordinary ``thinklab train`` with overrides, so whatever it leaves behind can be
-repeated, resumed and reported on alone.
+``groups`` cross the arms with another factor, such as the student: each group has its own table and control.
+Every cell (base x group x arm x seed) is one ordinary ``thinklab train`` with overrides, so each can be repeated, resumed, and
+reported separately.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ class Recipe(Section):
     """An embedded-like student made for the study by ``thinklab.students.make_tiny``; shares as in ``tiny_corpus.Mix``."""
 
     remark: float | None = Field(None, ge=0, le=1)
-    """Share of corpus answers followed by a remark: the smaller, the surer the student is to stop after its answer."""
+    """Share of corpus answers followed by a remark: the smaller it is, the more certainly the student stops after its answer."""
     slip: float | None = Field(None, ge=0, le=1)
     check: float | None = Field(None, ge=0)
-    """Weight of the documents in which somebody else's sum is marked: how strong the sub-skill is."""
+    """Weight of the documents in which another person's sum is checked: the strength of the sub-skill."""
     weak: float | None = Field(None, ge=0, le=1)
-    """Share of the digits that are added wrongly in every step: how weak the sub-skill is."""
+    """Share of the digits that are added wrongly in every step: the weakness of the sub-skill."""
     habit: float | None = Field(None, ge=0, le=1)
-    """Share of corpus answers that their own writer checks: how known the habit is."""
+    """Share of corpus answers that their own writer checks: the familiarity of the behavior."""
     voices: float | None = Field(None, ge=0, le=1)
-    """Share of those documents that mark the sum in another voice: doubt, criticism, agreement, an adviser."""
+    """Share of those documents that check the sum in another voice: doubt, criticism, agreement, an adviser."""
     start: Literal["embedded"] | None = None
-    """Go on from the embedded student (150 steps will do) instead of from nothing."""
+    """Continue from the embedded student (150 steps are enough) instead of training from scratch."""
     steps: int = Field(1100, ge=1)
     questions: int = Field(400, ge=1)
-    """Held-out sums of each length that it is measured on when it is made."""
+    """Number of held-out sums of each length for its measurement."""
     seed: int = 0
 
     def _shares(self) -> dict[str, float]:
@@ -63,9 +63,9 @@ class Recipe(Section):
         return {k: v for k in names if (v := getattr(self, k)) is not None}
 
     def made(self, made: Mapping[str, Any]) -> bool:
-        """True when the student with this ``made.json`` comes from this recipe."""
+        """True if the student with this ``made.json`` was built with this recipe."""
         usual = asdict(Mix())
-        mix = {**usual, **made["mix"]} == {**usual, **self._shares()}  # an older student lacks the newer shares
+        mix = {**usual, **made["mix"]} == {**usual, **self._shares()}  # an older student lacks newer shares
         return mix and (made["steps"], made["seed"], made.get("start")) == (self.steps, self.seed, self.start)
 
     def arguments(self) -> list[str]:
@@ -80,16 +80,16 @@ class Study(Section):
     name: FolderName
     about: str = ""
     bases: dict[str, str] = Field(min_length=1)
-    """Experiment files by the name that the table uses."""
+    """Experiment files by their name in the table."""
     seeds: list[int] = Field(min_length=1)
     control: str | None = None
-    """The arm that all others are compared with."""
+    """The arm to which all others are compared."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Overrides for every arm: dotted keys of an experiment."""
     arms: dict[str, dict[str, Any]] = Field(min_length=1)
-    """Overrides by arm. ``student: "@NAME"`` is a student of ``students``, ``"@file:NAME"`` a file beside this one."""
+    """Overrides by arm. ``student: "@NAME"`` is a student of ``students``, ``"@file:NAME"`` a file in the same folder."""
     groups: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Overrides by group, crossed with all arms; what an arm sets wins. Values as in ``arms``."""
+    """Overrides by group, crossed with all arms; settings of an arm take precedence. Values as in ``arms``."""
     students: dict[str, Recipe] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -131,7 +131,7 @@ class Cell(TrainingRun):
     """One run of a study."""
 
     base: str
-    """The table that it stands in: a name of ``Study.places``."""
+    """The table that it belongs to: a name in ``Study.places``."""
     arm: str
 
     @property
@@ -140,7 +140,7 @@ class Cell(TrainingRun):
 
 
 def load_study(path: str | Path) -> Study:
-    """Read a study, or the shipped one of that name.
+    """Read a study file, or the shipped study of that name.
 
     Raises:
         ConfigError: with file, line and column.
@@ -156,7 +156,7 @@ def cells(study: Study, path: Path, out: Path, only: str = "*") -> list[Cell]:
         only: a pattern over ``base/arm/seed-N``, such as ``self-check/*`` or ``*/aas/*``.
 
     Raises:
-        ConfigError: when an arm is no valid experiment, or nothing matches ``only``.
+        ConfigError: if an arm is not a valid experiment, or nothing matches ``only``.
     """
     found = []
     for seed in study.seeds:
@@ -205,7 +205,7 @@ def _overrides(keys: dict[str, Any], folder: Path, out: Path) -> list[str]:
 
 
 def _with_files(value: Any, folder: Path) -> Any:
-    """``"@file:NAME"``, at any depth, becomes the path of NAME beside the study's own file."""
+    """``"@file:NAME"``, at any depth, becomes the path of NAME in the study file's folder."""
     if isinstance(value, dict):
         return {k: _with_files(v, folder) for k, v in value.items()}
     if isinstance(value, list):

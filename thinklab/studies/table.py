@@ -1,4 +1,4 @@
-"""The table of a study: one line per arm from the finished runs, every seed beside the mean."""
+"""The table of a study: one line per arm from the finished runs, with the mean and every seed."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class StudyRow:
     after: dict[str, ProbeResult]
     steps: int
     seconds: float
-    """Of training, probes left out, as that machine and its other load had it."""
+    """Training time without probes, on that machine under its load."""
     guided: int
     """Guided rollouts in the whole run."""
     kl: float | None = None
-    """To the base on neutral text, nats a token, when it was last measured in training; None where no guard measured it."""
+    """KL to the base on neutral text, in nats per token, at its last measurement in training; None if no guard measured it."""
     alarm: str | None = ""
-    """The first sign of collapse and its step, as the guards saw it; empty where they saw none, None where none looked."""
+    """The first sign of collapse and its step, according to the guards; empty if there was none, None if no guard was active."""
     any_shown: Mapping[tuple[str, str], Rate] = field(default_factory=dict)
     """(stage, decoding) -> answers that show at least one behavior, in a run that has several."""
 
     def behavior(self, stage: str, decoding: str) -> Rate:
-        """The behavior's rate; of a mixture the rate of any of them. Each by itself is in ``mixtures``."""
+        """The behavior's rate; for a mixture, the rate of any of them. ``mixtures`` has each one separately."""
         rates = getattr(self, stage)[decoding].behaviors
         return self.any_shown.get((stage, decoding)) or next(iter(rates.values()), Rate(0, 0))
 
@@ -72,7 +72,7 @@ def finished_rows(cells: Sequence[Cell]) -> list[StudyRow]:
 
 def _guided(run: RunFolder, metrics: Sequence[Mapping[str, Any]], config: Experiment) -> int:
     """Pieces of guidance that were used."""
-    if config.baseline is not None:  # trained on texts that were made beforehand
+    if config.baseline is not None:  # trained on texts that were prepared beforehand
         return int((supervised_usage(run) or {}).get("teacher_texts", 0))
     return round(sum(m.get("guided_fraction", 0.0) for m in metrics) * config.train.questions * config.train.samples)
 
@@ -105,7 +105,7 @@ def by_arm(rows: Sequence[StudyRow]) -> dict[tuple[str, str], list[StudyRow]]:
 
 
 def against_control(study: Study, rows: Sequence[StudyRow], base: str, arm: str, measure: str) -> Estimate | None:
-    """Mean difference to the control over the seeds that both have; None for the control itself or without common seeds."""
+    """Mean difference to the control over common seeds; None for the control itself or without common seeds."""
     if study.control is None or arm == study.control:
         return None
     value = {(r.cell.arm, r.cell.seed): MEASURES[measure](r) for r in rows if r.cell.base == base}
@@ -126,7 +126,7 @@ def span(values: Sequence[float], digits: int = 2) -> str:
 
 
 def before_line(rows: Sequence[StudyRow], base: str) -> list[str]:
-    """The student before training; the same weights in every arm that begins from the same student."""
+    """The student before training; the same weights in every arm that starts from the same student."""
     at = next(r for r in rows if r.cell.base == base)
     b = at.before
     if not b:
@@ -241,7 +241,7 @@ def arm_line(study: Study, rows: Sequence[StudyRow], base: str, arm: str, found:
 
 
 def difference(gap: Estimate) -> str:
-    """With its interval where more than one seed is common to both."""
+    """With its interval if there is more than one common seed."""
     return gap.points if math.isfinite(gap.high) else f"{100 * gap.value:+.1f}"
 
 
@@ -251,7 +251,7 @@ def _kl(found: Sequence[StudyRow]) -> str:
 
 
 def as_csv(rows: Sequence[StudyRow]) -> str:
-    """One line per run with every measure, for other software."""
+    """One line per run with every measure, for other programs."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["base", "arm", "seed", "steps", "seconds", "guided", *MEASURES, "KL on neutral text", "first alarm"])

@@ -1,4 +1,4 @@
-"""Tasks by name: ``load_task("gsm8k", path="train.jsonl")``. One file per data set beside this one."""
+"""Tasks by name: ``load_task("gsm8k", path="train.jsonl")``. One module per data set in this folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BUILT_IN = (
 
 
 def task_names() -> list[str]:
-    """The names that ``load_task`` knows: the built-in ones, then those of installed packages."""
+    """The names that ``load_task`` accepts: the built-in ones, then those of installed packages."""
     return [*BUILT_IN, *sorted({e.name for e in entry_points(group="thinklab.tasks")} - set(BUILT_IN))]
 
 
@@ -42,15 +42,15 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
         path: questions on disk in the columns of the data set's Hub copy, in place of the Hub. One file serves every
             split name, so ``task.load("train")`` and ``task.load("test")`` are then the *same* questions with the same
             ids; ``{"train": file, "test": file}`` or a folder with ``train.jsonl`` and ``test.jsonl`` keeps them apart.
-        split: the Hub's own name of the split to read, for all or as ``{"test": "validation"}``, where the task's own
-            choice does not suit.
+        split: the Hub's own name of the split to read, for all or as ``{"test": "validation"}``, to override the task's
+            default.
         options: what the task's own function takes, such as ``terms`` for ``sums`` or ``seed`` for ``gpqa_diamond``.
 
-    Nothing is read before ``task.load(split)``. Reading from the Hub (``datasets.load_dataset``) has not been tried
-    against the real Hub.
+    Nothing is read before ``task.load(split)``. Reading from the Hub (``datasets.load_dataset``) has not been tested against
+    the real Hub.
 
     Raises:
-        TaskError: an unknown name or option; from ``load``, questions that are not in the expected form.
+        TaskError: an unknown name or option; from ``load``, questions that are not in the expected format.
     """
     name = str(name_or_file)
     if Path(name).suffix in SUFFIXES:
@@ -70,7 +70,7 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
                 )
     task = factory(**options)
     if not isinstance(task, Task):
-        raise TaskError(f"the task {name!r} comes from a function that returned {type(task).__name__} and no Task")
+        raise TaskError(f"the task {name!r} comes from a function that returned {type(task).__name__}, which is not a Task")
     return check(task, f"the task {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""Which option does a response choose? By letter, by the option's own text, or not at all: nothing is guessed.
+"""Which option does a response choose? By letter, by the option's own text, or none: nothing is guessed.
 
 The last closed box counts. Without one, the last statement such as "the answer is (B)", "I would go with B: bank" or
 "bank is the correct answer". Without any, a letter or an option that stands alone on the last line, or opens the first.
@@ -17,7 +17,7 @@ from thinklab.types import Example
 
 LETTERS = string.ascii_uppercase[:20]
 LONGEST_LINE = 600
-AMBIGUOUS = ""  # says something, but not one of the options
+AMBIGUOUS = ""  # contains an answer, but not one of the options
 
 _TYPESET = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm|mbox)\s*\{([^{}]*)\}")
 _LETTER = re.compile(r"[\s\"'“‘(\[{$\\]*([A-Ta-t])(?![A-Za-z0-9'’])")
@@ -113,7 +113,7 @@ def _boxed(content: str, options: Sequence[str]) -> str | None:
 
 
 def _stated(readings: Sequence[str], options: Sequence[str]) -> str | None:
-    """The first reading that gives an option. A question does only when it is an option's own text."""
+    """The first reading that yields an option. A question counts only if it is an option's own text."""
     for reading in readings:
         read = _by_text(reading, options, whole=True) if asked(reading) else _read(reading, options)
         if read is not None:

@@ -1,4 +1,4 @@
-"""One id, one question: records, rewards and probes find a question by its id, so two under one id would be mixed up."""
+"""One id, one question: records, rewards, and probes look up questions by id, so duplicates would be mixed up."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from thinklab.types import Example
 
 
 def check_ids(task: str, splits: Mapping[str, Iterable[Example]]) -> None:
-    """Refuse two different questions with one id, in one split or in two. The same question may stand in both.
+    """Reject two different questions with the same id, within or across splits. The same question may occur in both splits.
 
     Args:
         splits: ``{"train": examples, "test": examples}``.
 
     Raises:
-        TaskError: naming the id and both places; also for an id that is no text.
+        TaskError: naming the id and both positions; also for an id that is not a text.
     """
     seen: dict[str, tuple[str, Example]] = {}
     for split, examples in splits.items():
         for number, example in enumerate(examples, 1):
             place = f"question {number} of {split!r}"
             if not isinstance(example.id, str) or not example.id:
-                raise TaskError(f"the task {task!r}, {place}: its id must be a text that is not empty, not {example.id!r:.60}")
+                raise TaskError(f"the task {task!r}, {place}: its id must be a non-empty text, not {example.id!r:.60}")
             first, known = seen.setdefault(example.id, (place, example))
             if (known.question, known.gold) != (example.question, example.gold):
                 raise TaskError(
@@ -36,7 +36,7 @@ def by_id(task: Task, split: str) -> dict[str, Example]:
     """The examples of one split by their ids, in their order.
 
     Raises:
-        TaskError: when two questions have one id, or the questions cannot be loaded.
+        TaskError: if two questions have the same id, or the questions cannot be loaded.
     """
     examples = list(task.load(split))
     check_ids(task.name, {split: examples})

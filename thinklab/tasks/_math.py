@@ -1,4 +1,4 @@
-"""Is the mathematics right? Finds the final answer in a response and compares it with the gold one.
+"""Verifies mathematical answers: finds the final answer in a response and compares it with the gold one.
 
 What counts as the final answer: the last closed box; without any box the last ``#### N``; without that the last line
 when it says ``A: N``, ``Answer: N`` or ``the answer is N``. Nothing is guessed from other numbers in the text.
@@ -18,10 +18,10 @@ from thinklab.tasks._units import agree, unit
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.types import Example
 
-LONGEST_RESPONSE = 50_000  # characters looked at, from the end: answers stand there
-LONGEST_ANSWER = 500  # the longest gold answer in MATH has some 160; a longer text is no answer
+LONGEST_RESPONSE = 50_000  # characters searched, from the end, where answers are
+LONGEST_ANSWER = 500  # the longest gold answer in MATH has about 160; a longer text is not an answer
 
-# A heading such as "#### Step 2" is no answer, hence no word at the beginning.
+# A heading such as "#### Step 2" is not an answer, so no word at the beginning.
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?![A-Za-z]{2})([^\s#][^\n]*)$", re.M)
 _LAST_LINE = re.compile(r".*(?:(?:^|\b(?:final )?)answer(?: is)?\s*[:=]|\banswer is\b|^A\s*:)\s*(.+)$", re.I)
 _WORDS = re.compile(r"(?=.*[^\W\d_]{4})[^\W\d_][^\d\\{}^_=+*/<>|$]*")
@@ -40,9 +40,9 @@ _TAKEN_BACK = re.compile(
 
 
 def final_answer(response: str, gold: str = "") -> str | None:
-    """The text of the final answer, or None where the response gives none in a form that counts.
+    """The text of the final answer, or None if the response has none in a recognized form.
 
-    A box without an answer in it (``\\boxed{}``, ``\\boxed{...}``) is passed over, unless ``gold`` is just that.
+    A box without an answer in it (``\\boxed{}``, ``\\boxed{...}``) is skipped, unless ``gold`` is exactly that.
     """
     tail = response[-LONGEST_RESPONSE:]
     if boxed := boxed_answers(tail, meant=(gold,)):
@@ -62,7 +62,7 @@ def _statement(line: str, end: int) -> int:
 
 
 def tidy(answer: str) -> str:
-    """The answer without what only typesets it: delimiters, spacing, ``\\text``, a final full stop."""
+    """The answer without typesetting: delimiters, spacing, ``\\text``, a final full stop."""
     answer = re.sub(r"\\[()\[\]]|\\?\$|\\[!,;: ]|~", lambda m: " " if m.group() in ("\\ ", "~") else "", answer)
     answer = re.sub(r"\\(?:text|textbf|mathrm|mathbf|textrm|mbox)\s*\{([^{}]*)\}", r" \1 ", answer)
     answer = answer.replace("{,}", ",").replace("\\left", "").replace("\\right", "").replace("\\dfrac", "\\frac")
@@ -71,7 +71,7 @@ def tidy(answer: str) -> str:
 
 
 def number(answer: str) -> Fraction | None:
-    """A tidy answer as an exact number where it is one, with or without parentheses or a unit."""
+    """A normalized answer as an exact number, if it is one, with or without parentheses or a unit."""
     found = quantity(answer)
     return found.value if found else None
 
@@ -80,13 +80,13 @@ def same(answer: str, gold: str, question: str = "") -> bool:
     """True when the two answers are the same, mathematically. Never raises on any text, never takes over 5 s.
 
     Args:
-        question: whose nouns may stand behind a number as its unit.
+        question: its nouns may follow a number as its unit.
     """
     if len(answer) > LONGEST_ANSWER:
         return False
     if _same(answer, gold, question):
         return True
-    # "The answer is 6. I am sure.": what is added counts for nothing, unless it takes the answer back or gives another
+    # "The answer is 6. I am sure.": additions are ignored, unless they retract the answer or give another
     added = _ADDED.search(answer)
     return bool(
         added
@@ -107,11 +107,11 @@ def _same(answer: str, gold: str, question: str) -> bool:
         return bool(_NAMED_ZERO.fullmatch(short))
     if left and right:
         return left.equals(right)
-    if _WORDS.fullmatch(wanted) or ("\\text" in gold and wanted.isalpha()):  # letters that are no factors
+    if _WORDS.fullmatch(wanted) or ("\\text" in gold and wanted.isalpha()):  # letters that are not factors
         return _article(short.strip("() ")) == _article(wanted)
     if answer.count("{") != answer.count("}"):
         return False
-    # From here on: what math-verify 0.9 takes for equal and is not. Each was met among real answers, or thought of.
+    # From here on: cases that math-verify 0.9 wrongly accepts as equal. Found in real answers or constructed.
     base = _BASED.fullmatch(wanted)
     if base or _BASED.fullmatch(short):  # 40_9 is not 40, but a question that names the base may get "40"
         return base is not None and short in (base[1], f"{base[1]}_{base[2]}", f"{base[1]}_{{{base[2]}}}")
@@ -138,7 +138,7 @@ def _article(text: str) -> str:
 
 
 def _claims_otherwise(short: str, wanted: str) -> bool:
-    r"""``\ne 72``, ``x \geq 72`` and ``\pm 3`` say something else than 72 and 3; math-verify reads past the sign."""
+    r"""``\ne 72``, ``x \geq 72`` and ``\pm 3`` differ from 72 and 3; math-verify ignores the sign."""
     if bool(_RELATION.search(short)) and not _RELATION.search(wanted) and not _is_group(wanted) and "infty" not in wanted:
         return True
     if bool(_DENIED.search(short)) != bool(_DENIED.search(wanted)):
@@ -164,7 +164,7 @@ def _without_units(short: str, wanted: str, question: str) -> tuple[str, str, bo
 
 
 def _words_beyond(short: str, wanted: str) -> bool:
-    """Has the answer a word that the gold one has not? math-verify would multiply its letters, or skip it."""
+    """Whether the answer has a word that the gold answer lacks. math-verify would multiply its letters, or skip it."""
     letters = set(re.sub(r"\\[A-Za-z]+", "", wanted))
     listed = "," in wanted or " and " in wanted or " or " in wanted or "\\pm" in wanted
     for word in re.findall(r"[A-Za-z]{2,}", re.sub(r"\\[A-Za-z]+", " ", short)):

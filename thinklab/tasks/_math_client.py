@@ -1,4 +1,4 @@
-"""Asking math-verify without being held up by it: ``equal(answer, gold)``, from any thread."""
+"""Calls math-verify without being blocked by it: ``equal(answer, gold)``, from any thread."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from thinklab.errors import TaskError
 
-SECONDS = 3.5  # for one question; what is not decided by then counts as wrong
-START_SECONDS = 120.0  # for importing math-verify, which a busy machine may take long over
+SECONDS = 3.5  # for one question; undecided after that counts as wrong
+START_SECONDS = 120.0  # for importing math-verify, which may be slow on a busy machine
 
 
 class _Worker:
@@ -33,7 +33,7 @@ class _Worker:
             try:
                 process.stdin.write(json.dumps([answer, gold]) + "\n")
                 process.stdin.flush()
-            except OSError:  # it died between two questions
+            except OSError:  # it died between two requests
                 self.stop()
                 return False
             reply = self._line(process, SECONDS)
@@ -42,7 +42,7 @@ class _Worker:
             return reply.strip() == "1"
 
     def _running(self) -> subprocess.Popen[str]:
-        # After a fork the pipes belong to the parent as well: two processes must not talk through one pair.
+        # After a fork, the parent owns the same pipes: two processes must not share one pair.
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
             self._process, self._owner = self._start(), os.getpid()
         return self._process
@@ -63,14 +63,14 @@ class _Worker:
             process.kill()
             why = process.stderr.read().strip().splitlines()
             raise TaskError(
-                f"math-verify does not start: {why[-1] if why else 'no message'}; try `pip install --force-reinstall math-verify`"
+                f"math-verify failed to start: {why[-1] if why else 'no message'}; try `pip install --force-reinstall math-verify`"
             )
         process.stderr.close()
         return process
 
     @staticmethod
     def _line(process: subprocess.Popen[str], seconds: float) -> str:
-        """One line of its output; empty when it said nothing in time and was killed."""
+        """One line of its output; empty if it timed out and was killed."""
         assert process.stdout is not None, "opened as a pipe"
         timer = threading.Timer(seconds, process.kill)
         timer.start()
@@ -96,9 +96,9 @@ atexit.register(_worker.stop)
 
 @lru_cache(maxsize=50_000)
 def equal(answer: str, gold: str) -> bool:
-    """Does math-verify hold the two LaTeX texts equal? False when it cannot tell within ``SECONDS``.
+    """Whether math-verify considers the two LaTeX texts equal. False if undecided within ``SECONDS``.
 
-    Remembered, since the rollouts of one question mostly repeat a few answers.
+    Cached, since the rollouts of one question mostly repeat a few answers.
 
     Raises:
         TaskError: when math-verify cannot be started at all.

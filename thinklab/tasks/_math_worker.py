@@ -1,6 +1,6 @@
-"""The process in which math-verify runs: one JSON request a line on stdin, one verdict a line on stdout.
+"""The process in which math-verify runs: one JSON request per line on stdin, one verdict per line on stdout.
 
-A process of its own because nothing else stops hostile LaTeX: math-verify's own timeout is a signal, which works only
+A separate process, because nothing else can stop hostile LaTeX: math-verify's own timeout is a signal, which works only
 on the main thread and cannot interrupt one long step in C (a power with a billion digits). This one can be killed.
 Started by path and not as a module, so that it imports math-verify and nothing of thinklab.
 """
@@ -15,7 +15,7 @@ import sys
 
 from math_verify import parse, verify
 
-STEP_SECONDS = 1 if os.name == "posix" else None  # the gentle limit, for each of two parses and one comparison
+STEP_SECONDS = 1 if os.name == "posix" else None  # the soft limit, for each of two parses and one comparison
 MEMORY_BYTES = 4 << 30
 
 
@@ -31,7 +31,7 @@ def main() -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     except (ImportError, ValueError, OSError):
-        pass  # Windows, or a system that does not let us: the time limit stays
+        pass  # Windows, or not permitted: the time limit still applies
     judge("\\frac{1}{2}", "0.5")  # the first call builds the parser
     replies = sys.stdout
     sys.stdout = sys.stderr = io.StringIO()  # whatever a parser prints must not look like a verdict

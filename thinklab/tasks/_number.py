@@ -1,6 +1,6 @@
 r"""An answer as an exact number with its unit: ``1e6``, ``€72``, ``2½``, ``72 km/h``, ``eighteen``, ``1.5 million``.
 
-A closed grammar: what is not wholly a number and a unit (``_units``) is none, and then math-verify decides or nobody.
+A closed grammar: anything else than a number with a unit (``_units``) is left to math-verify.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ _TENS = {w: 10 * k for k, w in enumerate("twenty thirty forty fifty sixty sevent
 class Quantity(NamedTuple):
     value: Fraction
     unit: frozenset[str]
-    """Stems, see ``_units``; empty where only a number is said."""
+    """Stems, see ``_units``; empty for a number without a unit."""
 
     def equals(self, other: Quantity) -> bool:
         """The same number, and no contradicting unit. ``50%`` is 50 and 0.5."""
@@ -115,11 +115,11 @@ def plain(text: str) -> str:
 
 
 def quantity(text: str, question: str = "", dollars: bool = False) -> Quantity | None:
-    """A tidy answer as a number with its unit; None where it is anything else.
+    """A normalized answer as a number with its unit; None for anything else.
 
     Args:
-        question: whose nouns may count things.
-        dollars: whether a dollar sign stood there, which tidying takes away.
+        question: its nouns may be units. dollars: whether there was a dollar sign, which normalization
+        removes.
     """
     text = text.strip()
     text = text[1:-1].strip() if text[:1] == "(" and text[-1:] == ")" and "(" not in text[1:] else text

@@ -1,4 +1,4 @@
-"""What the multiple-choice sets share: the question with its lettered options, and the Hub's ``choices`` column."""
+"""Shared by the multiple-choice tasks: the question with its lettered options, and the Hub's ``choices`` column."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def lettered(row: Row, question: str, options: Sequence[str], right: int, meta: 
 def from_choices(row: Row) -> Example:
     """Rows with ``question``, ``choices`` {text, label} and ``answerKey`` (ARC, CommonsenseQA).
 
-    Labels that are no letters from A on (some of ARC's are 1 to 4) are relabeled in their order.
+    Labels other than A, B, ... (some of ARC's are 1 to 4) are relabeled in order.
     """
     choices, key = row["choices"], row["answerKey"]
     if not isinstance(choices, Mapping) or not {"text", "label"} <= set(choices):
-        row.fail(f"column 'choices' must hold {{text: [...], label: [...]}}, not {shown(choices)}")
+        row.fail(f"column 'choices' must contain {{text: [...], label: [...]}}, not {shown(choices)}")
     texts, labels = list(choices["text"]), list(choices["label"])
     if len(texts) != len(labels):
         row.fail(f"column 'choices' has {len(texts)} texts and {len(labels)} labels")
     if key not in labels:
         row.fail(
-            f"column 'answerKey' is {shown(key)}, which is none of the labels {', '.join(map(str, labels))}"
+            f"column 'answerKey' is {shown(key)}, which is not one of the labels {', '.join(map(str, labels))}"
             + ("; this split has no answers" if key == "" else "")
         )
     return lettered(row, row.text("question"), texts, labels.index(key))

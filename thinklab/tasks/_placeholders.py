@@ -1,6 +1,6 @@
 r"""Boxes that hold no answer: ``\boxed{}``, ``\boxed{...}``, ``\boxed{your answer}``, and the patterns that tell them.
 
-Students repeat the instruction ("I have put it in \boxed{} as I was asked to"), and such a box behind a right answer must not
+Students repeat the instruction ("I have put it in \boxed{} as I was asked to"), and such a box after a correct answer must not
 hide it.
 """
 
@@ -24,7 +24,7 @@ NO_ANSWER_AHEAD = rf"(?!\s*(?:{WRAPPING.pattern}|[{{<\[(\s])*(?:{_NO_ANSWER.patt
 
 
 def placeholder(content: str) -> bool:
-    """True for what stands in a box without being an answer: nothing, dots, a blank, or the word for what belongs there."""
+    """True for box content that is not an answer: nothing, dots, a blank, or a placeholder word."""
     if len(content) > 200:
         return False
     bare = WRAPPING.sub("", content)

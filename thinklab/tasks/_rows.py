@@ -1,4 +1,4 @@
-"""Reading questions: a local file, or the Hub. One place for every message about a file that cannot be used."""
+"""Reads questions from a local file or the Hub. The single place for error messages about unusable files."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ Where = str | Path | Mapping[str, str | Path] | None
 
 @dataclass(frozen=True)
 class Row:
-    """One row and where it stands."""
+    """One row and its position."""
 
     data: Mapping[str, Any]
     where: str
     """``train.jsonl:17``; for files without lines and for the Hub the number of the row."""
     id: str
-    """``<task>-<file or Hub split>-<number from 0>``, so a question keeps its id under every split name. Files of one name
-    in two folders are told apart by their folders."""
+    """``<task>-<file or Hub split>-<number from 0>``, so a question keeps its id under every split name. Files of the same
+    name in two folders are distinguished by their folders."""
 
     def __getitem__(self, column: str) -> Any:
         return self.data[column]
 
     def check(self, column: str) -> None:
-        """Refuse a number that no answer can be: NaN (an empty cell of a table, often), infinity, thousands of digits."""
+        """Reject numbers that cannot be answers: NaN (often an empty cell of a table), infinity, thousands of digits."""
         value = self[column]
         if isinstance(value, float) and not math.isfinite(value):
-            self.fail(f"column {column!r} is {value}, which is no number; fill the cell in or take the row out")
+            self.fail(f"column {column!r} is {value}, which is not a number; fill in the cell or remove the row")
         if isinstance(value, int) and abs(value) >= 10**LONGEST_NUMBER:
             self.fail(f"column {column!r} is a number of more than {LONGEST_NUMBER:,} digits; write it as text")
 
     def text(self, column: str) -> str:
-        """A column that must hold text that is not empty."""
+        """A column that must contain non-empty text."""
         value = self[column]
         if not isinstance(value, str) or not value.strip():
-            self.fail(f"column {column!r} must be text that is not empty, not {shown(value)}")
+            self.fail(f"column {column!r} must be a non-empty text, not {shown(value)}")
         return value.strip()
 
     def extra(self, *columns: str) -> dict[str, Any]:
@@ -63,15 +63,15 @@ def shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set is and how its rows look."""
+    """The location and row format of a data set."""
 
     name: str
     """The task's name, for messages and ids."""
     hub: str
-    """Its id on the Hugging Face Hub; empty where there is none."""
+    """Its id on the Hugging Face Hub; empty if it has none."""
     config: str | None
     splits: Mapping[str, str]
-    """What ``train`` and ``test`` are called on the Hub; a split that does not exist is left out."""
+    """The names of ``train`` and ``test`` on the Hub; a missing split is left out."""
     columns: tuple[str, ...]
     """The columns that every row must have."""
 
@@ -82,7 +82,7 @@ def loader(
     path: Where = None,
     split: Where = None,
 ) -> Callable[[str], Sequence[Example]]:
-    """A ``Task.load`` for ``source``: from ``path`` where it is given, else from the Hub.
+    """A ``Task.load`` for ``source``: from ``path`` if given, else from the Hub.
 
     Args:
         path: a ``.jsonl``, ``.json`` or ``.parquet`` file (it then serves *every* split name), a folder with
@@ -135,7 +135,7 @@ def _stored_names(source: Source, asked: str, split: Where, local: bool) -> tupl
 def _file(path: Where, asked: str, stems: Sequence[str]) -> Path:
     if isinstance(path, Mapping):
         if asked not in path:
-            raise TaskError(f"task.path has no file for the split {asked!r}; it names {', '.join(path) or 'none'}")
+            raise TaskError(f"task.path has no file for the split {asked!r}, only for {', '.join(path) or 'none'}; add one")
         path = path[asked]
     assert path is not None, "without a path the rows come from the Hub"
     try:
@@ -155,17 +155,17 @@ def _file(path: Where, asked: str, stems: Sequence[str]) -> Path:
 
 
 def _other_files(source: Source, path: Where, split: Where, asked: str) -> list[Path]:
-    """The files of the other splits, where ``path`` names one for each."""
+    """The files of the other splits, if ``path`` has one for each."""
     found = []
     for other in path if isinstance(path, Mapping) else ():
         if other != asked:
-            with suppress(TaskError):  # said when that split is asked for
+            with suppress(TaskError):  # reported when that split is requested
                 found.append(_file(path, other, _stored_names(source, other, split, local=True)))
     return found
 
 
 def _label(file: Path, others: Sequence[Path]) -> str:
-    """The file's name for ids: its stem, and as many folders in front as tell it from ``others``."""
+    """The file's name for ids: its stem, with enough parent folders to distinguish it from ``others``."""
     parts = file.resolve().with_suffix("").parts
     other_parts = {p.resolve().with_suffix("").parts for p in others if p.resolve() != file.resolve()}
     for length in range(1, len(parts) + 1):
@@ -189,7 +189,7 @@ def _file_rows(source: Source, file: Path, label: str) -> Iterator[Row]:
     except (OSError, UnicodeDecodeError) as e:
         raise TaskError(f"{file}: cannot be read: {e}") from e
     if number < 0:
-        raise TaskError(f"{file}: no rows in it; the task {source.name!r} expects {', '.join(source.columns)}")
+        raise TaskError(f"{file}: it has no rows; the task {source.name!r} expects {', '.join(source.columns)}")
 
 
 def _jsonl(file: Path) -> Iterator[tuple[str, Any]]:
@@ -202,7 +202,7 @@ def _jsonl(file: Path) -> Iterator[tuple[str, Any]]:
 def _json(file: Path) -> Iterator[tuple[str, Any]]:
     rows = _parsed(file, file.read_text(encoding="utf-8-sig"), 1)
     if not isinstance(rows, list):
-        raise TaskError(f"{file}: a .json file must hold a list of rows; one object a line belongs in a .jsonl file")
+        raise TaskError(f"{file}: a .json file must contain a list of rows; use a .jsonl file for one object per line")
     return ((f"{file}: row {k}", row) for k, row in enumerate(rows, 1))
 
 
@@ -225,14 +225,14 @@ def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _hub_rows(source: Source, split: str) -> Iterable[Row]:
-    """Rows from the Hub. Never tried against the real Hub by the project's own tests, which have no network."""
+    """Rows from the Hub. Not tested against the real Hub, because the project's tests have no network."""
     if not source.hub:
         raise TaskError(f"the task {source.name!r} reads a local file; pass task.path")
     import datasets
 
     try:
         rows = datasets.load_dataset(source.hub, source.config, split=split)
-    except Exception as e:  # the Hub's client raises some dozen kinds, none of them with a common base
+    except Exception as e:  # the Hub's client raises a dozen error types without a common base
         raise TaskError(
             f"cannot load {source.hub} ({split}) from the Hugging Face Hub: {type(e).__name__}: "
             f"{str(e).strip().splitlines()[0] if str(e).strip() else 'no message'}. Offline, or no access? "

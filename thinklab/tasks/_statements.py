@@ -1,4 +1,4 @@
-"""Where a response says what its answer is: "the answer is ...", "Answer: ...", "I would go with ...".
+"""Finds where a response states its answer: "the answer is ...", "Answer: ...", "I would go with ...".
 
 Shared by the choice and the yes/no verifiers, which read what follows. Hedges ("I cannot say whether the answer is"),
 conditions ("if the answer is") and questions are not statements.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-LONGEST_HEAD, LONGEST_TAIL = 2_000, 30_000  # characters looked at: answers stand at the beginning or at the end
+LONGEST_HEAD, LONGEST_TAIL = 2_000, 30_000  # characters searched: answers are at the beginning or the end
 LONGEST_PAYLOAD = 300
 
 _STATED = re.compile(
@@ -46,7 +46,7 @@ _REFUSAL = re.compile(
 
 
 def window(response: str) -> str:
-    """The parts of a long response that are looked at, without markdown emphasis."""
+    """The searched parts of a long response, without markdown emphasis."""
     if len(response) > LONGEST_HEAD + LONGEST_TAIL:
         response = response[:LONGEST_HEAD] + "\n" + response[-LONGEST_TAIL:]
     return re.sub(r"\*\*|__|`", "", response)
@@ -58,7 +58,7 @@ def refuses(line: str) -> bool:
 
 
 def doubted(text: str, start: int) -> bool:
-    """Does the clause in which ``start`` stands take back what follows, or make a condition of it?"""
+    """Whether the clause around ``start`` retracts what follows, or makes it conditional."""
     before = text[max(0, start - 200) : start]
     cut = 0
     for match in _CLAUSE.finditer(before):
@@ -67,7 +67,7 @@ def doubted(text: str, start: int) -> bool:
 
 
 def asked(text: str) -> bool:
-    """True when the sentence that ``text`` begins with ends as a question."""
+    """True if the first sentence of ``text`` is a question."""
     stop = re.search(r"[.!?\n]", text[:LONGEST_PAYLOAD])
     return stop is not None and stop.group() == "?"
 

@@ -1,7 +1,7 @@
-"""What may stand behind a number without changing it: a unit. A closed list of measures, and the nouns of the question.
+"""Units: what may follow a number without changing it. A closed list of measures, plus the nouns of the question.
 
-Any other word may turn the number into another one ("18 minus one", "18 squared", "18 million") or take it back ("18 is
-wrong"), so "any few words" are no unit. Things are counted by the question's own nouns ("18 eggs per day").
+Any other word may turn the number into another one ("18 minus one", "18 squared", "18 million") or retract it ("18 is wrong"),
+so arbitrary words are not a unit. Things are counted by the question's own nouns ("18 eggs per day").
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ def stem(word: str) -> str:
 
 
 def nouns(question: str) -> frozenset[str]:
-    """The words of ``question`` that may count things, as stems."""
+    """The words of ``question`` that may be units, as stems."""
     words = re.findall(r"[^\W\d_]{2,}", question.casefold())
     return frozenset(stem(w) for w in words if w not in _NEVER and w not in _JOINS and w not in _POWERS)
 
 
 def unit(text: str, question: str = "") -> frozenset[str] | None:
-    """The unit that ``text`` is, as a set of stems; None when it is none.
+    """``text`` as a unit, as a set of stems; None if it is not a unit.
 
     Empty text is the empty unit. ``km/h`` and ``kilometers per hour`` give the same set, without what joins them.
     """
@@ -106,5 +106,5 @@ def unit(text: str, question: str = "") -> frozenset[str] | None:
 
 
 def agree(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Can both stand for one answer? One may say less than the other, but not something else."""
+    """Whether both units are compatible: one may be less specific than the other, but must not contradict it."""
     return one <= other or other <= one

@@ -1,4 +1,4 @@
-"""Does a response say yes or no? ``yes``/``true`` and ``no``/``false`` in any case; nothing is guessed.
+"""Verifies yes/no answers: ``yes``/``true`` and ``no``/``false`` in any case; nothing is guessed.
 
 The last closed box counts; without one, the last "the answer is ..." or "Answer: ..."; without that, a yes or no that
 is all of the last line; without that, the word that opens the first line.
@@ -42,7 +42,7 @@ _TAKES_BACK = re.compile(r"\s*[\"'”’)]*\s*(?:and|or|/|is|was|would be|isn['�
 
 
 def _said(text: str) -> bool | None:
-    """What ``text`` begins by saying; None where it takes it back at once ("yes and no", "no is wrong")."""
+    """The answer at the start of ``text``; None if it is retracted at once ("yes and no", "no is wrong")."""
     opens = _OPENS.match(re.sub(r"\\(?:text|textbf|mathrm|mathbf|textrm|mbox)\s*\{", "", text))
     if not opens:
         return None
@@ -61,7 +61,7 @@ def _judged(sentence: str) -> bool | None:
 
 
 def yes_or_no(response: str) -> bool | None:
-    """True for yes, False for no, None where the response says neither."""
+    """True for yes, False for no, None if the response says neither."""
     text = window(response)
     if found := boxes(text):
         content = plain(found[-1].content[:300]).strip()
@@ -95,6 +95,6 @@ def yes_or_no(response: str) -> bool | None:
 
 
 def verify(response: str, example: Example) -> bool:
-    """True when the response says what ``example.gold`` (``yes`` or ``no``) says."""
+    """True if the response agrees with ``example.gold`` (``yes`` or ``no``)."""
     said = yes_or_no(response)
     return said is not None and said == WORDS[example.gold]

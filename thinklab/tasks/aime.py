@@ -7,7 +7,7 @@ from thinklab.tasks._rows import Row, Source, Where, loader, shown
 from thinklab.tasks.base import Task
 from thinklab.types import Example
 
-# The Hub's copy calls its only split "train"; nobody should train on it, so here it is the test split.
+# The Hub's copy calls its only split "train"; it must not be trained on, so here it is the test split.
 SOURCE = Source("aime", "HuggingFaceH4/aime_2024", None, {"test": "train"}, ("problem", "answer"))
 INSTRUCTION = "Reason step by step and put the final answer, an integer from 0 to 999, in \\boxed{}."
 

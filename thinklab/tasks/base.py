@@ -1,4 +1,4 @@
-"""A task: where questions come from, how they are put to the student, and when an answer is right."""
+"""A task: the source of the questions, the prompt for the student, and the verifier of answers."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ class Task:
         return [{"role": "user", "content": f"{example.question}{gap}{self.instruction}".rstrip()}]
 
     def verify_first(self, response: str, example: Example) -> bool:
-        """``verify`` on the response as it stood when its first answer was given: up to and with the first box.
+        """``verify`` on the response up to and including its first box.
 
-        Tells what the student knew at once from what it found by checking. A response without a box is taken whole.
+        Distinguishes the student's first answer from one corrected after a check. A response without a box is used as a whole.
         """
         found = boxes(response, meant=(example.gold, *example.meta.get("choices", ())))
         return self.verify(response[: found[0].end] if found else response, example)
 
 
 def check(task: object, what: str) -> Task:
-    """Refuse what is no task, or one whose functions cannot be called.
+    """Reject an object that is not a task, or whose functions cannot be called.
 
     Args:
-        what: the task in words, such as ``the task 'reverse'``.
+        what: a description of the task, such as ``the task 'reverse'``.
 
     Raises:
-        TaskError: when it is no ``Task``, a function takes other arguments, or a method of its class is misspelled.
+        TaskError: if it is not a ``Task``, a function takes other arguments, or a method of its class is misspelled.
     """
     if not isinstance(task, Task):
         raise TaskError(
-            f"{what} is {type(task).__name__} and no Task: make it Task(name, instruction, load, verify), or inherit from "
-            "thinklab.Task"
+            f"{what} is {type(task).__name__}, which is not a Task: create Task(name, instruction, load, verify), or inherit "
+            "from thinklab.Task"
         )
     check_shape(task, what, TaskError, Task)
     check_call(task.load, "load", ["split"], what, TaskError)

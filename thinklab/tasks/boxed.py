@@ -1,4 +1,4 @@
-r"""Finding ``\boxed{...}`` in text: braces may nest, a box that is never closed does not count.
+r"""Finding ``\boxed{...}`` in text: braces may nest; an unclosed box does not count.
 
 Neither does a box that holds no answer (``_placeholders``).
 """
@@ -28,10 +28,10 @@ class Box(NamedTuple):
 
 
 def boxes(text: str, meant: Iterable[str] = ()) -> list[Box]:
-    r"""Every closed ``\boxed{}``, ``\fbox{}`` or ``\framebox{}`` in ``text`` that holds an answer, in order.
+    r"""Every closed ``\boxed{}``, ``\fbox{}`` or ``\framebox{}`` in ``text`` that contains an answer, in order.
 
-    A box inside a box is part of the outer one. ``\boxed 6`` is a box as well. Linear in the length of ``text``,
-    whatever it holds.
+    A box inside a box is part of the outer one. ``\boxed 6`` is a box as well. Always linear in the length of
+    ``text``.
 
     Args:
         meant: answers that are possible here although they look like placeholders, such as an option "number".

@@ -1,7 +1,7 @@
 """GPQA-Diamond: 198 graduate-level science questions with four options (Rein et al. 2023, arXiv 2311.12022; CC BY 4.0).
 
 Its authors ask that questions are never published, so nothing of it is shipped here; the Hub copy is gated: accept its
-terms and log in once. The right option comes first in the data, hence the shuffle.
+terms and log in once. The correct option comes first in the data, so the options are shuffled.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def task(path: Where = None, split: Where = None, seed: int = 0) -> Task:
     """The GPQA-Diamond task; it has a test split only.
 
     Args:
-        seed: of the options' order. The order of one question depends on the seed and its text alone, so it stays when
-            other questions are left out or moved.
+        seed: of the options' order. The order of one question depends on the seed and its text alone, so it does not change
+            when other questions are removed or moved.
     """
 
     def example(row: Row) -> Example:

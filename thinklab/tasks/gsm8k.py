@@ -12,7 +12,7 @@ INSTRUCTION = "Reason step by step and put the final answer, a number, in \\boxe
 
 
 def example(row: Row) -> Example:
-    """The gold number stands after ``####``; what comes before is kept in ``meta["solution"]``."""
+    """The gold number follows ``####``; the text before it is kept in ``meta["solution"]``."""
     solution, mark, gold = row.text("answer").rpartition("####")
     if not mark or not gold.strip():
         row.fail("column 'answer' must end in '#### N'")

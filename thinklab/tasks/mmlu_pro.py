@@ -14,7 +14,7 @@ SOURCE = Source(
 
 
 def example(row: Row) -> Example:
-    """``answer`` is the letter. ``answer_index`` says the same where it is there, and must."""
+    """``answer`` is the letter. ``answer_index``, if present, must agree with it."""
     options, answer = row["options"], row["answer"]
     if not isinstance(options, list):
         row.fail(f"column 'options' must be a list, not {shown(options)}")

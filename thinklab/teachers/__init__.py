@@ -1,6 +1,6 @@
-"""Stage 2's teachers. ``load_teacher(name, **options)`` finds a built-in one, or another package's by entry point.
+"""The teachers of stage 2. ``load_teacher(name, **options)`` loads a built-in one, or one from another package by entry point.
 
-A backend is a callable that returns a ``Teacher``; it is imported when it is asked for and not before, so the
+A backend is a callable that returns a ``Teacher``; it is imported only when requested, so the
 ``openai`` package is needed only by those who use it.
 """
 
@@ -33,7 +33,7 @@ __all__ = ["Teacher", "TeacherReply", "TeacherRequest", "load_teacher", "teacher
 
 
 def teacher_names() -> list[str]:
-    """Every backend that ``load_teacher`` knows: the built-in ones, then those that other packages bring."""
+    """Every backend that ``load_teacher`` accepts: the built-in ones, then those of other packages."""
     return list(dict.fromkeys([*BUILT_IN, *(point.name for point in entry_points(group=GROUP))]))
 
 
@@ -41,15 +41,15 @@ def load_teacher(backend: str, student: Any = None, **options: Any) -> Teacher:
     """The teacher called ``backend``.
 
     Args:
-        student: handed on to a backend that takes one (``self``); the others are loaded without it.
+        student: passed to a backend that takes one (``self``); the others are loaded without it.
         backend: one of ``teacher_names()``; an entry point of the group ``thinklab.teachers`` may add names, not
             replace a built-in one.
-        options: what the backend takes, see its class; each is also a key under ``teacher:`` in a config.
+        options: the options of the backend, see its class; each is also a key under ``teacher:`` in a config.
 
     Raises:
-        ConfigError: for an unknown backend or option, with the nearest known name.
-        TeacherError: when the backend cannot be used, for instance because a package is missing, or is not made as
-            ``thinklab/teachers/protocols.py`` declares.
+        ConfigError: for an unknown backend or option, with the closest known name.
+        TeacherError: when the backend cannot be used, for instance because a package is missing, or does not match the
+            declarations in ``thinklab/teachers/protocols.py``.
     """
     factory: Callable[..., Teacher] = _factory(backend)
     if student is not None and "student" in inspect.signature(factory).parameters:
@@ -70,7 +70,7 @@ def _factory(backend: str) -> Any:
         if point.name == backend:
             try:
                 return point.load()
-            except Exception as error:  # whatever a foreign module raises while it is imported
+            except Exception as error:  # a plugin module may raise anything during import
                 raise TeacherError(f"the teacher {backend!r} ({point.value}) cannot be loaded: {error}") from error
     known = teacher_names()
     raise ConfigError(f"unknown teacher {backend!r}{did_you_mean(backend, known)}; one of {', '.join(known)}")
@@ -88,8 +88,8 @@ def _check_options(backend: str, factory: Any, options: dict[str, Any]) -> None:
     missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
     if missing == ["student"]:
         raise ConfigError(
-            f"the teacher {backend!r} is a student's own base, so it teaches where there is a student: in a run "
-            "(thinklab train), or load_teacher(..., student=...). For a model in a folder use the teacher 'local'"
+            f"the teacher {backend!r} is the student's own base model, so it needs a student: use it in a run (thinklab train), "
+            "or pass load_teacher(..., student=...). For a model in a folder use the teacher 'local'"
         )
     if missing:
         raise ConfigError(f"the teacher {backend!r} also needs {', '.join(missing)}")

@@ -1,6 +1,6 @@
-"""Whether a teacher's options have the types that its signature names, before anything of it runs.
+"""Checks the types of a teacher's options against its signature before it is created.
 
-Options come from YAML, where ``none`` is a text and ``401`` a number: a backend would only stumble over them later.
+Options come from YAML, where ``none`` is a text and ``401`` a number: a backend would fail on them only later.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO_VALUE = ("none", "null", "nil", "~")
 
 def check_types(backend: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Raises:
-    ConfigError: naming the first option whose value is not of the annotated type. What has no annotation passes.
+    ConfigError: naming the first option whose value is not of the annotated type. Options without annotation are not checked.
     """
     for name, hint in _hints(factory).items():
         if name not in options:
@@ -32,7 +32,7 @@ def check_types(backend: str, factory: Callable[..., Any], options: Mapping[str,
             TypeAdapter(hint, config=STRICT).validate_python(value)
         except ValidationError as error:
             raise ConfigError(
-                f"the teacher {backend!r}: option {name}: {_what(error)}, not {value!r}{_mend(value, hint)}"
+                f"the teacher {backend!r}: option {name}: {_what(error)}, not {value!r}{_fix(value, hint)}"
             ) from None
         except PydanticUserError:  # an annotation that pydantic cannot check, in another package
             continue
@@ -41,7 +41,7 @@ def check_types(backend: str, factory: Callable[..., Any], options: Mapping[str,
 def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
-    except Exception:  # names that exist for type checkers only
+    except Exception:  # names that exist only for type checkers
         return {}
 
 
@@ -52,7 +52,7 @@ def _what(error: ValidationError) -> str:
     return first["msg"].removeprefix("Input should be ")
 
 
-def _mend(value: Any, hint: Any) -> str:
+def _fix(value: Any, hint: Any) -> str:
     if isinstance(value, str) and value.lower() in NO_VALUE:
         return "; for no value write null, or leave the option out"
     if not isinstance(value, str) and "str" in str(hint):

@@ -1,4 +1,4 @@
-"""What an error reply says beyond its status: the account cannot pay, it has no access, or moderation flagged the input.
+"""Classifies error replies beyond their status: the account is out of credit, has no access, or moderation flagged the input.
 
 Services do not agree on the status. No credit is 402 at OpenRouter and DeepSeek, 400 at Anthropic, 429 at OpenAI and Moonshot,
 403 at xAI. A flagged input is 403 at OpenRouter, 400 at OpenAI and Azure; at most others 403 is a key without permission. So the
@@ -66,10 +66,10 @@ _MARKS = {"flagged_input", "content_filter_result"}  # keys that only a moderate
 
 
 def meaning(status: int, body: Any, said: str) -> Meaning:
-    """Empty where the status alone decides, as for every status outside 400 to 499.
+    """Empty if the status alone decides, as for every status outside 400 to 499.
 
     Args:
-        body: the error's JSON as the SDK hands it over.
+        body: the error's JSON as the SDK provides it.
         said: its message.
     """
     if not 400 <= status < 500:

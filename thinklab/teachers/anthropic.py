@@ -1,11 +1,11 @@
 """The ``anthropic`` teacher: Claude through the official SDK's async client.
 
 The system text and the few-shots are the same in every call of one behavior, so they are marked for the service's
-prompt cache, when they are long enough for the model to cache at all. Retries, limits and money are ours
-(``remote.py``); the SDK's own retries are off.
+prompt cache, if they are long enough for the model's cache. Retries, limits, and cost accounting are thinklab's
+(``remote.py``); the SDK's retries are off.
 
-What the service no longer takes: since API version 2026-10-21 a ``temperature`` is an error. Left out, the model's own
-sampling counts. Set it only for an older model that still knows it; the call then goes out with the older version.
+Since API version 2026-10-21 a ``temperature`` is an error. By default it is omitted and the model's own sampling applies. Set
+it only for an older model that still supports it; the call then goes out with the older version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from thinklab.teachers.secrets import at_home, checked_url, find_key
 from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 DEFAULT_MODEL = "claude-haiku-5-5"
-"""The one place that names it: small, current, and cheap enough for an evening."""
+"""The default model, named only here: small, current, and cheap."""
 VERSION_WITH_TEMPERATURE = "2023-06-01"
 KEY_NAME, URL_NAME, HOST = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "api.anthropic.com"
 OWN_OPTIONS = ("model", "temperature", "effort", "thinking", "base_url", "key_env")
@@ -45,22 +45,22 @@ def anthropic_teacher(
     key_env: str | None = None,
     **options: Any,
 ) -> RemoteTeacher:
-    """A Claude model as the teacher. The key: ANTHROPIC_API_KEY, or a Colab secret of that name, or it is asked for.
+    """A Claude model as the teacher. The key: ANTHROPIC_API_KEY, or a Colab secret of that name, or a prompt.
 
     Args:
         model: its id.
-        temperature: only for models that still take one; None leaves it out.
-        effort: how hard the model tries, for models that know it; None: the model's default.
-        thinking: ``auto`` switches it off where the table of prices says that one can (a comment needs none, and
-            thinking is paid for and counts toward ``max_tokens``); ``default`` sends nothing.
+        temperature: only for models that still accept one; None omits it.
+        effort: the effort level, for models that support it; None: the model's default.
+        thinking: ``auto`` switches it off if the price table says that this is possible (a comment needs none, and thinking
+            tokens are billed and count toward ``max_tokens``); ``default`` sends nothing.
         base_url: another address with the same protocol; None: the service's own, or ANTHROPIC_BASE_URL.
-        key_env: name of the environment variable (or Colab secret) with the key. Needed where ``base_url`` is neither
-            the service's own address nor on this machine: a config from somebody else must not send your key to them.
+        key_env: name of the environment variable (or Colab secret) with the key. Required if ``base_url`` is neither the
+            service's own address nor on this machine: another person's config must not send them your key.
         options: see ``options.RemoteOptions``.
 
     Raises:
-        ConfigError: for an option that cannot be.
-        TeacherError: when there is no key.
+        ConfigError: for an invalid option.
+        TeacherError: if there is no key.
     """
     settings = remote_options("anthropic", options, OWN_OPTIONS)
     if thinking not in ("auto", "adaptive", "disabled", "default"):
@@ -73,7 +73,7 @@ class AnthropicBackend:
 
     name = "anthropic"
     cache_from_unknown = 1024
-    """Where the table has no shortest cacheable prefix: marked from here on, and given up when the usage shows nothing."""
+    """Prefix length from which to request caching if the price table has no minimum; dropped if the usage shows no caching."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class AnthropicBackend:
         self.model, self.secret = model, find_key((key_env or KEY_NAME,), "Anthropic" if not key_env else str(base_url or HOST))
         self._client = AsyncAnthropic(api_key=self.secret.reveal(), base_url=base_url, max_retries=0)
         if thinking == "auto":
-            off = facts(model).thinking_off and effort not in ("xhigh", "max")  # with those it cannot be off
+            off = facts(model).thinking_off and effort not in ("xhigh", "max")  # these models cannot switch it off
             thinking = "disabled" if off else "default"
         self._extra: dict[str, Any] = {}
         if thinking != "default":
@@ -126,10 +126,10 @@ class AnthropicBackend:
             raise from_sdk(error, anthropic) from None
 
     def _read(self, message: Any, request: TeacherRequest) -> TeacherReply:
-        """What the service answered. The SDK checks no types, so every part of it may be anything.
+        """The service's reply. The SDK does not check types, so every field may be anything.
 
         Raises:
-            Fault: where there is no reply in it.
+            Fault: if it contains no reply.
         """
         if fault := page(message):
             raise fault
@@ -139,7 +139,7 @@ class AnthropicBackend:
             raise fault
         text, stopped = plain_text(getattr(message, "content", None)), getattr(message, "stop_reason", None)
         if text is None:
-            raise Fault("bad-reply", "the content of the reply is no text", again=True, usage=usage)
+            raise Fault("bad-reply", "the content of the reply is not text", again=True, usage=usage)
         found = TeacherReply(request.id, text, model=str(message.model or self.model), usage=usage or Usage())
         if isinstance(stopped, str) and stopped in STOPPED:
             said = getattr(getattr(message, "stop_details", None), "explanation", None)
@@ -153,7 +153,7 @@ class AnthropicBackend:
         return found
 
     async def check(self) -> None:
-        """Asks what the model is: free, and fails for a wrong key as for a wrong model."""
+        """Requests the model's description: free, and fails for a wrong key or a wrong model."""
         try:
             found = await self._client.models.retrieve(self.model)
         except Exception as error:
@@ -183,7 +183,7 @@ def _blocks(request: TeacherRequest, mark_prefix: bool) -> tuple[list[TextBlockP
 
 
 def _usage(usage: Any) -> Usage | None:
-    """The service counts cached input apart; ``Usage.input_tokens`` is all of it. None where it does not say."""
+    """The service counts cached input separately; ``Usage.input_tokens`` includes it. None if not reported."""
     parts = [getattr(usage, f"{kind}input_tokens", None) for kind in ("", "cache_read_", "cache_creation_")]
     plain, read, written = parts[0], *(part or 0 for part in parts[1:])
     counts = [n for part in (plain, read, written) if (n := counted(part)) is not None]

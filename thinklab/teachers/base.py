@@ -1,7 +1,7 @@
-"""What every teacher is asked in the same way, whatever it offers (``protocols.py``). One file per backend beside this one.
+"""The uniform interface to every teacher, whatever it implements (``protocols.py``). One module per backend in this folder.
 
-A teacher never raises for one bad reply: it returns a ``TeacherReply`` whose ``error`` names what happened, and the
-rollout stays as it was. It raises ``TeacherError`` only when no reply can ever come (a wrong key, an unknown model).
+A teacher never raises for one bad reply: it returns a ``TeacherReply`` whose ``error`` names what happened, and the rollout
+stays unguided. It raises ``TeacherError`` only if no request can ever succeed (a wrong key, an unknown model).
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from thinklab.teachers.protocols import AnswersLater, Checks, HasCaps, KeepsAcco
 from thinklab.types import TeacherReply, TeacherRequest
 
 ERRORS = {
-    "mute": "the teacher chose to say nothing",
-    "not-recorded": "the earlier run has no reply to this",
-    "waiting": "a person has not written the reply yet",
+    "mute": "the teacher chose not to reply",
+    "not-recorded": "the earlier run has no reply to this request",
+    "waiting": "no person has written the reply yet",
     "cap": "a cap on dollars, tokens or calls would have been exceeded",
-    "rate-limit": "429, still there after the last attempt",
-    "overloaded": "503 or 529, still there after the last attempt",
-    "server": "another 5xx, still there after the last attempt",
-    "connection": "the connection failed or broke off",
-    "timeout": "no reply within the time allowed",
-    "resting": "not asked: the service has failed many times in a row and is left alone for a while",
-    "bad-reply": "a reply that is not in the service's own format, for instance half of one",
+    "rate-limit": "HTTP 429, still after the last attempt",
+    "overloaded": "HTTP 503 or 529, still after the last attempt",
+    "server": "another HTTP 5xx, still after the last attempt",
+    "connection": "the connection failed or was interrupted",
+    "timeout": "no reply within the time limit",
+    "resting": "not sent: the service has failed many times in a row, so requests are paused for a while",
+    "bad-reply": "a reply that is not in the service's format, for instance a truncated one",
     "bad-request": "the service does not accept this request",
-    "flagged": "the service's moderation does not let this request through",
-    "forbidden": "403 for this request, without a word about the account or the content",
-    "prompt-too-long": "the request does not fit the model's context",
-    "refusal": "the model declined",
-    "max-tokens": "the reply was cut at max_tokens",
+    "flagged": "the service's moderation blocked this request",
+    "forbidden": "HTTP 403 for this request, without a reason about the account or the content",
+    "prompt-too-long": "the request does not fit into the model's context",
+    "refusal": "the model refused to answer",
+    "max-tokens": "the reply was truncated at max_tokens",
     "empty": "a reply without text",
-    "oversized": "more text than any teacher was asked for",
+    "oversized": "more text than any reply may have",
 }
-"""Every ``TeacherReply.error`` and its meaning; a foreign backend may add slugs of its own."""
+"""Every ``TeacherReply.error`` and its meaning; a plugin backend may add its own slugs."""
 
 
 def submit(teacher: Teacher, requests: Sequence[TeacherRequest]) -> Future[list[TeacherReply]]:
-    """Asks without waiting, where the teacher can; otherwise asks now.
+    """Submits requests without waiting if the teacher supports it; otherwise asks now.
 
-    While a network teacher answers, the caller is free to score the rollouts that nobody is asked about. A teacher that
-    runs on this machine's own processor answers before this returns: there is nothing to overlap.
+    While a network teacher answers, the caller can score the unguided rollouts. A teacher on this
+    machine's own processor answers before this returns: there is nothing to overlap.
     """
     if isinstance(teacher, AnswersLater):
         return teacher.submit(requests)
@@ -54,7 +54,7 @@ def submit(teacher: Teacher, requests: Sequence[TeacherRequest]) -> Future[list[
 
 
 def check(teacher: Teacher) -> None:
-    """Finds out before any sampling whether the teacher can work at all; a teacher without a ``check`` passes.
+    """Checks before any sampling whether the teacher works; a teacher without a ``check`` passes.
 
     Raises:
         TeacherError: in one line, for instance because the key is wrong.
@@ -64,22 +64,22 @@ def check(teacher: Teacher) -> None:
 
 
 def restore(teacher: Teacher | None, totals: Mapping[str, Any]) -> None:
-    """Goes on from what it has cost in an earlier sitting: a cap holds over all of them."""
+    """Restores the cost from earlier sessions: a cap covers all of them."""
     if isinstance(teacher, KeepsAccount):
         teacher.restore(totals)
 
 
 def settle(teacher: Teacher | None) -> None:
-    """After an interrupt: every call that was under way is on its account."""
+    """After an interrupt: waits until every open call is accounted for."""
     if isinstance(teacher, Settles):
         teacher.settle()
 
 
 def cap_reached(teacher: Teacher | None) -> str:
-    """Which cap has turned a call away, in words; empty while none has."""
+    """The cap that blocked a call; empty if none has."""
     return teacher.cap_reached if isinstance(teacher, HasCaps) else ""
 
 
 def should_stop(teacher: Teacher | None) -> str:
-    """Why the run should be saved and stopped; empty while it may go on."""
+    """Why the run should be saved and stopped; empty while it may continue."""
     return teacher.should_stop if isinstance(teacher, HasCaps) else ""

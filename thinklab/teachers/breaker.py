@@ -1,8 +1,8 @@
-"""A service that is down must not hold up a night's run: after many failures in a row it is left alone for a while.
+"""A circuit breaker: after many failures in a row, requests to a service are paused, so that an outage does not block a run.
 
-One request against a dead service takes minutes (attempts x time limit). After ``after`` requests in a row that ended
-in a passing fault, requests are refused at once for ``first_pause_s``, then one attempt each may try again; when that
-fails, too, the pause doubles. Any answer at all, even a refusal, ends it.
+One request against a dead service takes minutes (attempts x time limit). After ``after`` requests in a row that ended in a
+temporary failure, requests are rejected at once for ``first_pause_s``, then single attempts are allowed; if one fails, the
+pause doubles. Any reply, even a refusal, ends it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ PASSING = ("rate-limit", "overloaded", "server", "connection", "timeout", "bad-r
 
 
 class Resting(Exception):
-    """The service is being left alone."""
+    """Requests to the service are paused."""
 
 
 @dataclass
 class Breaker:
-    """``after = 0`` never gives up. Times are seconds on any monotonic clock."""
+    """``after = 0`` never pauses. Times are seconds on any monotonic clock."""
 
     after: int = 16
     first_pause_s: float = 60.0
@@ -29,22 +29,22 @@ class Breaker:
 
     @property
     def tripped(self) -> bool:
-        """True from the moment it gave up until the service answers again: then one attempt is enough."""
+        """True from the first pause until the service answers again: a single attempt is allowed then."""
         return bool(self._pause_s)
 
     def rest_s(self, now: float) -> float:
-        """Seconds for which nobody should be asked; 0 when one may."""
+        """Seconds left in the pause; 0 if requests are allowed."""
         return max(0.0, self.resting_until - now)
 
     def let_through(self, now: float) -> None:
-        """Raises:
-        Resting: while nobody should be asked.
+        """Raises: Resting: during a
+        pause.
         """
         if rest := self.rest_s(now):
-            raise Resting(f"the service has failed {self.in_a_row} times in a row; it is asked again in {rest:.0f} s")
+            raise Resting(f"the service has failed {self.in_a_row} times in a row; the next attempt is in {rest:.0f} s")
 
     def ended(self, error: str, now: float) -> None:
-        """A request has ended, with this error or none. Those that ran when it tripped do not lengthen the pause."""
+        """A request has ended, with this error or none. Requests already running when the pause began do not lengthen it."""
         if error not in PASSING:
             self.in_a_row, self._pause_s, self.resting_until = 0, 0.0, float("-inf")
             return

@@ -1,9 +1,9 @@
-"""Replies that were paid for once, kept in SQLite (WAL) and keyed by everything that determines them.
+"""A cache of paid replies in SQLite (WAL), keyed by everything that determines them.
 
-The key covers the backend, the address, the model and every setting that goes into a call, the messages as they are
-sent, and the version of this scheme. It does not cover the key, the time or the rollout's id. Two processes may share a
-file. Kept are replies and the outcomes that would come again and cost again (a refusal, a reply cut at max_tokens);
-faults are not.
+The key covers the backend, the address, the model and every setting that goes into a call, the messages as sent, and the
+version of this scheme. It does not cover the API key, the time, or the rollout's id. Two processes may share a
+file. Replies and outcomes that would recur and cost again (a refusal, a truncated reply) are stored; temporary failures are
+not.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ReplyCache:
     """A table of replies. Safe from several threads and processes.
 
     Raises:
-        RunError: when the file cannot be opened or is no such database.
+        RunError: if the file cannot be opened or is not such a database.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -65,13 +65,13 @@ class ReplyCache:
             )
         except (OSError, sqlite3.Error) as error:
             raise RunError(
-                f"the cache of replies {self.path} cannot be used ({error}): move it away, or name another "
-                "one with "
-                "cache: PATH, or none with cache: false"
+                f"the cache of replies {self.path} cannot be used ({error}): move it away, set another one with cache: PATH, or "
+                "disable it with cache: "
+                "false"
             ) from error
 
     def get(self, key: str, rollout_id: str) -> TeacherReply | None:
-        """The kept reply, addressed to this rollout and marked as a cache hit; None when there is none to be read."""
+        """The kept reply, addressed to this rollout and marked as a cache hit; None if there is none."""
         try:
             with self._lock:
                 row = self._db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
@@ -84,20 +84,20 @@ class ReplyCache:
             return None
 
     def put(self, key: str, reply: TeacherReply) -> None:
-        """Keeps the reply, unless its error is one that another try may mend. The first one stays."""
+        """Stores the reply, unless its error is temporary. The first stored reply is kept."""
         if reply.error not in KEPT_ERRORS:
             return
         data = json.dumps(asdict(replace(reply, id="", cache_hit=False)), ensure_ascii=True)
         try:
             with self._lock:
                 self._db.execute("INSERT OR IGNORE INTO replies (key, model, reply) VALUES (?, ?, ?)", (key, reply.model, data))
-        except sqlite3.Error as error:  # a full disk costs the cache, not the run
+        except sqlite3.Error as error:  # a full disk disables the cache, not the run
             self._complain(error)
 
     def _complain(self, error: Exception) -> None:
         if not self._complained:
             self._complained = True
-            warnings.warn(f"the cache of replies {self.path} fails ({error}); the run goes on without it", stacklevel=2)
+            warnings.warn(f"the cache of replies {self.path} fails ({error}); the run continues without it", stacklevel=2)
 
     def __len__(self) -> int:
         with self._lock:

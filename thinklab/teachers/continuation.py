@@ -1,10 +1,10 @@
-"""``continuation``: the student's own frozen base as teacher where the base follows no instructions: it goes on with a text.
+"""``continuation``: the student's frozen base as teacher, for base models that do not follow instructions: it continues a text.
 
     teacher: {backend: continuation, template: "Check\\n{question}\\n{response}", head: "I check:"}
 
-``self`` puts a conversation to the base and wants three tags back, which takes an instruct model. A base model has seen a thing
-done in some kind of document instead. ``template`` writes the beginning of such a document (with demonstrations before it, where
-they help), ``head`` the first words of the guidance, and the base does the rest.
+``self`` sends the base a conversation and expects three tags back, which requires an instruct model. A base model can instead
+continue a document of a kind that it has seen. ``template`` is the beginning of such a document (with demonstrations if they
+help), ``head`` the first words of the guidance, and the base writes the rest.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ LAST_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^.!?]*\S[.!?]*\s*$)")
 
 
 class ContinuationTeacher:
-    """The student without its adapter, going on with a text; greedy.
+    """The student without its adapter, continuing a text greedily.
 
     Args:
         student: an object with ``model`` and ``tokenizer``; see ``SelfTeacher``.
-        template: the text before the guidance, with ``{question}`` and ``{response}`` where they belong.
+        template: the text before the guidance, with the placeholders ``{question}`` and ``{response}``.
         head: the first words of the guidance, written for the base.
-        max_tokens: longest continuation; 0: as each request says.
+        max_tokens: maximum length of the continuation; 0: as set by each request.
         rows: replies generated at once.
 
-    The last sentence of what it writes is the phrase, all before it the reason; the opinion is ``correct`` when its last
+    The last sentence of what it writes is the phrase, everything before it is the reason; the opinion is ``correct`` when its last
     boxed answer is that of the response.
 
     Raises:
-        ConfigError: when the template has no place for the response.
+        ConfigError: if the template has no placeholder for the response.
         TeacherError: when the adapter is merged into the base.
     """
 
     def __init__(self, student: Any, template: str, head: str = "", max_tokens: int = 0, rows: int = 16) -> None:
         if "{response}" not in template:
             raise ConfigError(
-                "the teacher 'continuation': template needs {response}, the place of the student's answer "
-                "(and may have {question})"
+                "the teacher 'continuation': template must contain {response}, the placeholder for the student's answer (and "
+                "may contain {question})"
             )
         self.name, self.template, self.head, self.max_tokens, self.rows = "continuation", template, head.strip(), max_tokens, rows
         self._student = student
@@ -59,7 +59,7 @@ class ContinuationTeacher:
         """
         if any(getattr(m, "merged", False) for m in self._student.model.modules()):
             raise TeacherError(
-                "the teacher 'continuation' needs the adapter apart from the base, but it is merged into it: "
+                "the teacher 'continuation' needs the unmodified base, but the adapter is merged into it: "
                 "call unmerge_adapter() on the model first"
             )
         model, tokenizer = self._student.model, self._student.tokenizer
@@ -81,7 +81,7 @@ class ContinuationTeacher:
                             error="prompt-too-long",
                             model=self._what,
                             attempts=0,
-                            detail=(f"{len(prompts[k])} tokens and a reply of up to {longest}; the model has room for {room}"),
+                            detail=(f"{len(prompts[k])} tokens and a reply of up to {longest}; the model's limit is {room}"),
                         )
                     else:
                         places.append(k)

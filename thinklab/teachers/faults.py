@@ -1,7 +1,7 @@
-"""What can go wrong with one call to a model, and what each fault deserves: another attempt, a rejection, or the end.
+"""Failures of one call to a model, and the response to each: another attempt, a rejection, or the end of the run.
 
-A backend raises ``Fault`` and nothing else; ``RemoteTeacher`` repeats the call or turns the fault into a reply with
-that ``error``. The Anthropic and the OpenAI package name their exceptions alike, so one function sorts both.
+A backend raises only ``Fault``; ``RemoteTeacher`` retries the call or turns the fault into a reply with that ``error``. The
+Anthropic and OpenAI packages use the same exception names, so one function handles both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from thinklab.teachers.account import meaning
 from thinklab.types import Usage
 
-_JITTER = random.Random()  # not the global one, whose state a training run may count on
+_JITTER = random.Random()  # not the global one, on whose state a training run may rely
 
 
 class Fault(Exception):
@@ -24,12 +24,12 @@ class Fault(Exception):
 
     Args:
         error: a slug of ``teachers.base.ERRORS``.
-        detail: the same in words; the caller redacts it.
-        again: worth another attempt.
-        wait_s: how long the service asked to wait; None when it did not say.
+        detail: a description; the caller redacts it. again: whether to
+        retry.
+        wait_s: the wait that the service requested; None if it did not.
         fatal: no call can ever succeed (a wrong key): the teacher raises ``TeacherError``.
-        usage: what it is known to have cost; None when nobody can tell, so that the caps count the worst case.
-        text: what did arrive.
+        usage: the known cost; None if unknown, so that the caps count the worst case. text: the partial
+        reply.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Fault(Exception):
 
 @dataclass(frozen=True)
 class Retry:
-    """How often and how patiently. Waits grow as ``first_wait_s * 2 ** n``, less up to a half of it at random."""
+    """The retry policy. Waits grow as ``first_wait_s * 2 ** n``, minus a random part of up to a half."""
 
     attempts: int = 5
     first_wait_s: float = 0.5
     longest_wait_s: float = 60.0
-    """Also the longest ``retry-after`` that is obeyed; a service that asks for more has failed for this request."""
+    """Also the maximum ``retry-after`` that is obeyed; if the service asks for more, the request has failed."""
 
     def wait_s(self, attempt: int, fault: Fault) -> float | None:
         """Seconds before the attempt after number ``attempt`` (from 1); None to give up."""
@@ -67,40 +67,40 @@ class Retry:
         return wait * (1 - _JITTER.random() / 2)
 
 
-FREE = Usage()  # an error status: the services bill only what they answer
+FREE = Usage()  # an error status: services bill only successful replies
 
 
 def from_sdk(error: Exception, sdk: ModuleType) -> Fault:
     """The ``Fault`` behind an exception of the ``anthropic`` or the ``openai`` package."""
     if isinstance(error, sdk.APITimeoutError):
-        return Fault("timeout", "no reply within the time allowed", again=True)
+        return Fault("timeout", "no reply within the time limit", again=True)
     if isinstance(error, sdk.APIConnectionError):
         return Fault("connection", f"the connection{_to(error)} failed ({_root(error)})", again=True)
     if isinstance(error, sdk.APIResponseValidationError):
-        return Fault("bad-reply", "the reply is not in the service's own format", again=True)
+        return Fault("bad-reply", "the reply is not in the service's format", again=True)
     if isinstance(error, sdk.APIStatusError):
         return from_status(error.status_code, error.body, error.message, error.response.headers)
     if isinstance(error, ValueError | TypeError | AttributeError | LookupError | RecursionError):  # cut off, odd
         return Fault("bad-reply", f"the reply cannot be read ({type(error).__name__})", again=True)
-    return Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True)  # a mistake of ours; never raised raw
+    return Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True)  # a bug in thinklab; never raised unredacted
 
 
 def page(reply: Any) -> Fault | None:
-    """The fault behind an answer that is a web page or other text, though its status says that all is well."""
+    """The fault for a reply that is a web page or other text despite a success status."""
     if not isinstance(reply, str):
         return None
     return Fault(
         "bad-reply",
-        "what answered is not the service but something that sends text or a web page, perhaps a "
-        f"proxy's sign-in page: {' '.join(reply.split())[:80]!r}",
+        "the reply is not from the service but a text or web page, perhaps a proxy's sign-in "
+        f"page: {' '.join(reply.split())[:80]!r}",
         again=True,
     )
 
 
 def plain_text(content: Any) -> str | None:
-    """The text of a reply: itself, or its blocks of type ``text`` joined; ``""`` for none. None where it is neither.
+    """The text of a reply: itself, or its blocks of type ``text`` joined; ``""`` for none. None if it is neither.
 
-    Blocks are mappings or the SDK's objects; those of other types (thinking) are no part of the text.
+    Blocks are mappings or the SDK's objects; other types (thinking) are not part of the text.
     """
     if content is None or isinstance(content, str):
         return content or ""
@@ -128,7 +128,7 @@ def _to(error: Any) -> str:
 
 
 def _root(error: BaseException) -> str:
-    """What lies at the bottom: ``Name or service not known`` says more than ``ConnectError``."""
+    """The root cause: ``Name or service not known`` is more informative than ``ConnectError``."""
     seen = [error]
     while (at := seen[-1].__cause__ or seen[-1].__context__) is not None and at not in seen:
         seen.append(at)
@@ -141,18 +141,18 @@ def from_status(status: int, body: Any, fallback: str = "", headers: Any = None)
     """The ``Fault`` behind an error status and its JSON.
 
     Args:
-        body: what came with it, as the SDK hands it over.
-        fallback: what to say where the body has no message.
-        headers: of the reply; None where the error came inside a reply with status 200.
+        body: what came with it, as the SDK provides it.
+        fallback: the message if the body has none.
+        headers: of the reply; None if the error came in a reply with status 200.
     """
     said = _message(body, fallback)
     detail, wait_s, why = f"HTTP {status}: {said}", _retry_after(headers or {}), meaning(status, body, said)
     if not 400 <= status < 600:
         return Fault("bad-reply", detail, again=True)
     if status == 402 or why == "billing":
-        return Fault("billing", f"the account cannot pay (HTTP {status}): {said}", fatal=True, usage=FREE)
+        return Fault("billing", f"the account has no credit (HTTP {status}): {said}", fatal=True, usage=FREE)
     if status == 401 or why == "key":
-        return Fault("key", f"the key was refused (HTTP {status}): {said}", fatal=True, usage=FREE)
+        return Fault("key", f"the key was rejected (HTTP {status}): {said}", fatal=True, usage=FREE)
     if why == "flagged":
         return Fault("flagged", detail, usage=FREE)
     if status == 403:
@@ -173,10 +173,10 @@ def from_status(status: int, body: Any, fallback: str = "", headers: Any = None)
 
 
 def error_inside(*parts: Any) -> Fault | None:
-    """The fault behind a reply with status 200 that carries an ``error``, as OpenRouter sends where a provider fails late.
+    """The fault behind a reply with status 200 that carries an ``error``, as OpenRouter sends if a provider fails late.
 
     Args:
-        parts: the reply, then its first choice; whichever carries one counts. What it cost is not known.
+        parts: the reply, then its first choice; whichever has an error counts. The cost is unknown.
     """
     for part in parts:
         error = getattr(part, "error", None)
@@ -198,7 +198,7 @@ def _message(body: Any, fallback: str) -> str:
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Seconds, from ``retry-after-ms`` or ``retry-after`` (a number or a date); None when there is neither."""
+    """Seconds, from ``retry-after-ms`` or ``retry-after`` (a number or a date); None if there is neither."""
     for name, scale in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
             seconds = float(headers[name]) / scale

@@ -1,14 +1,14 @@
-"""The ``human`` teacher: you write. Requests wait as lines in a file until somebody has answered them in another.
+"""The ``human`` teacher: you write the comments. Requests are lines in one file, replies are lines in another.
 
-    teacher-inbox/requests.jsonl    one line per answer to comment on, written by thinklab, each question once
+    teacher-inbox/requests.jsonl    one line per answer to comment on, written by thinklab, without duplicates
     teacher-inbox/replies.jsonl     one line per comment, written by you, in any order
 
-A line of yours carries the ``id`` of the request and either the fields
+Each of your lines contains the ``id`` of the request and either the fields
 
     {"id": "3f9c0a7d21e4", "opinion": "incorrect", "reason": "Wait, ...", "phrase": "So \\\\boxed{7}."}
 
-or the whole reply as ``{"id": ..., "reply": "<opinion>..."}``. Nobody needs to be there: what has no comment yet gets
-the error ``waiting`` and stays unguided, and is answered from your file the next time the same thing is asked. A later
+or the whole reply as ``{"id": ..., "reply": "<opinion>..."}``. A run does not block: a request without a comment gets the
+error ``waiting`` and stays unguided; your comment is used the next time the same request occurs. A later
 line for the same id replaces an earlier one.
 """
 
@@ -33,9 +33,9 @@ class HumanTeacher:
     """Reads a person's comments from a folder.
 
     Args:
-        folder: where the two files are; made when missing.
-        wait_s: how long one batch waits for missing comments. 0: not at all.
-        poll_s: seconds between two looks at the file while it waits.
+        folder: the folder of both files; created if missing.
+        wait_s: how long a batch waits for missing comments; 0: no wait. poll_s: seconds between checks of the file while
+        waiting.
 
     Raises:
         ConfigError: for a negative time.
@@ -49,18 +49,18 @@ class HumanTeacher:
         self.wait_s, self.poll_s = wait_s, poll_s
 
     def check(self) -> None:
-        """Reads the comments that are there.
+        """Reads the existing comments.
 
         Raises:
-            TeacherError: naming the first line that cannot be read.
+            TeacherError: naming the first invalid line.
         """
         self._replies()
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
-        """Comments where there are some; ``waiting`` for the others, which are on disk before this returns.
+        """The existing comments; ``waiting`` for the others, which are on disk before this returns.
 
         Raises:
-            TeacherError: for a line in the file of replies that cannot be read.
+            TeacherError: for an invalid line in the replies file.
         """
         ids = [request_id(r) for r in requests]
         self._post(dict(zip(ids, requests, strict=True)))
@@ -73,12 +73,12 @@ class HumanTeacher:
         return [self._as_reply(r, i, found.get(i)) for r, i in zip(requests, ids, strict=True)]
 
     def summary(self) -> str:
-        """Where to write, while something waits."""
+        """Instructions, while requests are waiting."""
         count = len(self.waiting())
         return (
-            f"{count} answers wait for you in {self.requests_file}; write to {self.replies_file} and ask again"
+            f"{count} answers are waiting for your comments in {self.requests_file}; write them to {self.replies_file} and run again"
             if count
-            else ("no answer waits for a comment")
+            else ("no answer is waiting for a comment")
         )
 
     def brief(self) -> str:
@@ -126,7 +126,7 @@ class HumanTeacher:
 
 
 def request_id(request: TeacherRequest) -> str:
-    """Short id of what is asked: the same question, answer and behavior have the same one in every run."""
+    """Short id of the request: the same question, answer, and behavior have the same id in every run."""
     what = json.dumps([request.example.question, request.response, request.behavior, request.behavior_hash])
     return hashlib.sha256(what.encode()).hexdigest()[:12]
 
@@ -147,7 +147,7 @@ def _text(row: Mapping[str, Any], path: Path) -> str:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """Every line; one without a line break after it may still be being written and then does not count."""
+    """Every line; a line without a line break may be incomplete and is ignored."""
     if not path.exists():
         return []
     rows, lines = [], path.read_text(encoding="utf-8").split("\n")

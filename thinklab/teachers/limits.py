@@ -1,7 +1,7 @@
-"""How fast a teacher may be asked: calls at once, calls per minute, tokens per minute.
+"""Rate limits of a teacher: concurrent calls, calls per minute, tokens per minute.
 
-The two rates are sliding windows and hold in every stretch of 60 seconds, not on average: a bucket that refills would
-let twice the rate through around a full bucket. When the service itself says "wait", everybody waits.
+Both rates are sliding windows over every 60 seconds, not averages: a token bucket could let twice the rate through. When the
+service says "wait", all calls wait.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Limits:
     concurrency: int = 16
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
-    """Input and output together. A call counts with its longest possible reply until its real usage is known."""
+    """Input and output together. A call counts with its maximum reply length until its actual usage is known."""
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.requests_per_minute < 0 or self.tokens_per_minute < 0:
@@ -38,7 +38,7 @@ class Limits:
 
 @dataclass
 class Ticket:
-    """One admitted call; ``tokens`` may be corrected once the usage is known."""
+    """One admitted call; ``tokens`` may be corrected when the usage is known."""
 
     at: float
     tokens: int
@@ -48,7 +48,7 @@ class Gate:
     """Admits calls as ``Limits`` allow. All its users must run on one event loop.
 
     Args:
-        clock: seconds, monotonic. sleep: awaits that many. Both can be replaced to test without waiting.
+        clock: monotonic seconds. sleep: async sleep. Both can be replaced in tests.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Gate:
 
     @asynccontextmanager
     async def admit(self, tokens: int) -> AsyncIterator[Ticket]:
-        """Waits for a place; holds it until the block is left.
+        """Waits for a slot and holds it until the block ends.
 
         Args:
-            tokens: the most that the call can use.
+            tokens: the maximum that the call can use.
         """
         async with self._places:
             async with self._turn:
@@ -82,10 +82,10 @@ class Gate:
             try:
                 yield ticket
             finally:
-                self._freed.set()  # its tokens may be fewer now than were set aside
+                self._freed.set()  # its tokens may now be fewer than reserved
 
     def close_for(self, seconds: float) -> None:
-        """No admission for that long: the service has asked for a pause."""
+        """Admits no calls for that long: the service has requested a pause."""
         self._closed_until = max(self._closed_until, self._clock() + seconds)
 
     def _wait_s(self, tokens: int) -> float:
@@ -96,13 +96,13 @@ class Gate:
         if calls and len(self._admitted) >= calls:
             wait = max(wait, self._admitted[len(self._admitted) - calls].at + WINDOW_S - now)
         room, used = self.limits.tokens_per_minute, sum(t.tokens for t in self._admitted)
-        if room and self._admitted and used + tokens > room:  # a call above the limit goes alone
+        if room and self._admitted and used + tokens > room:  # a call above the limit runs alone
             wait = max(wait, self._admitted[0].at + WINDOW_S - now)
         return wait
 
 
 async def _either(a: Coroutine[Any, Any, Any], b: Coroutine[Any, Any, Any]) -> None:
-    """Until one of them is done; the other is canceled."""
+    """Waits until one of them is done; cancels the other."""
     tasks = [asyncio.ensure_future(a), asyncio.ensure_future(b)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
 """One event loop on one background thread, for teachers that talk to a network.
 
-A notebook already runs a loop of its own and cannot wait inside it; connections belong to the loop that opened them.
-So all network teachers of a process share this one, and a caller gets a future that it may wait for or not.
+A notebook already runs a loop of its own and cannot wait inside it; connections belong to the loop that opened them. So all
+network teachers of a process share this one, and callers get a future.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def start(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Waits for ``work``; an interrupt of the caller cancels it first."""
+    """Waits for ``work``; interrupting the caller cancels it first."""
     future = start(work)
     try:
         return future.result()
@@ -37,7 +37,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def _running_loop() -> asyncio.AbstractEventLoop:
     global _loop, _pid
     with _lock:
-        if _loop is None or _pid != os.getpid():  # a forked child has the variable but not the thread
+        if _loop is None or _pid != os.getpid():  # a forked child inherits the variable but not the thread
             _loop, _pid = asyncio.new_event_loop(), os.getpid()
             threading.Thread(target=_loop.run_forever, name="thinklab-teachers", daemon=True).start()
         return _loop

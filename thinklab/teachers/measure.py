@@ -1,4 +1,4 @@
-"""How long a request is, in tokens that nobody has counted yet, and what it shares with others."""
+"""Estimates the length of a request in tokens, and the prefix that it shares with others."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import fields
 from thinklab.types import TeacherRequest, Usage
 
 MOST_TOKENS = 10**9
-"""No reply has as many: a figure from here on is not a count."""
+"""No reply has as many tokens: a larger number is not a count."""
 
 
 def likely_tokens(request: TeacherRequest) -> int:
-    """Guessed high for English (about 4 bytes a token) and about right for digits and symbols."""
+    """An overestimate for English (about 4 bytes per token), and about right for digits and symbols."""
     return _bytes(request) // 3 + 8 * len(request.messages)
 
 
 def most_tokens(request: TeacherRequest) -> int:
-    """No byte-level tokenizer makes more tokens than bytes; the rest is for the service's own frame."""
+    """A byte-level tokenizer never makes more tokens than bytes; the rest covers the service's own framing."""
     return _bytes(request) + 16 * len(request.messages) + 512
 
 
 def shot_tokens(request: TeacherRequest) -> int | None:
-    """How long the replies among the few-shots are on average, guessed high; None without any."""
+    """The average reply length in the few-shots, overestimated; None without few-shots."""
     shots = [m["content"] for m in request.messages if m["role"] == "assistant"]
     return sum(len(s.encode("utf-8", "replace")) for s in shots) // 3 // len(shots) if shots else None
 
@@ -37,12 +37,12 @@ def add(a: Usage, b: Usage) -> Usage:
 
 
 def counted(value: object) -> int | None:
-    """A number of tokens as a service reports it; None for whatever else stands there."""
+    """A number of tokens as a service reports it; None for anything else."""
     return value if type(value) is int and 0 <= value < MOST_TOKENS else None
 
 
 def reported(input_tokens: object, output_tokens: object, cache_read: object = 0, cache_write: object = 0) -> Usage | None:
-    """``Usage`` from a reply's own figures; None where the two that cost money are not both numbers."""
+    """``Usage`` from a reply's own numbers; None unless both billed counts are numbers."""
     sent, written = counted(input_tokens), counted(output_tokens)
     if sent is None or written is None:
         return None

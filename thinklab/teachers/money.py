@@ -1,8 +1,8 @@
-"""Caps on dollars, tokens and calls that hold under concurrency: reserve the worst case, call, settle what it was.
+"""Caps on dollars, tokens, and calls that hold under concurrency: reserve the worst case, call, settle the actual cost.
 
-A call is let through only when everything spent, everything reserved by calls that are under way, and its own worst
-case fit under every cap together. Where it does not fit now but may fit once others have settled, it waits. An attempt
-whose cost nobody can tell (a timeout, a connection that broke off) is settled at its worst case.
+A call is admitted only if the amount spent, the amount reserved by open calls, and its own worst case fit under every cap
+together. If it may fit after others have settled, it waits. An attempt of unknown cost (a timeout, an interrupted connection)
+is settled at its worst case.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from thinklab.types import Usage
 
 @dataclass(frozen=True)
 class Caps:
-    """0 means that nothing of the kind is allowed, None that there is no cap. One call is one attempt."""
+    """0 allows nothing, None means no cap. Each attempt counts as a call."""
 
     usd: float | None = None
     tokens: int | None = None
@@ -35,7 +35,7 @@ class Caps:
 
 @dataclass(frozen=True)
 class Amount:
-    """Something spent or reserved."""
+    """An amount spent or reserved."""
 
     picodollars: int = 0
     tokens: int = 0
@@ -54,9 +54,9 @@ class CapReached(Exception):
 
 @dataclass
 class CapKeeper:
-    """What one teacher has spent and reserved, kept under its caps.
+    """The amounts that one teacher has spent and reserved, kept below its caps.
 
-    All methods that change it must run on one event loop; reading is always fine.
+    Methods that change it must run on one event loop; reading is always safe.
     """
 
     caps: Caps
@@ -65,29 +65,29 @@ class CapKeeper:
     spent: Amount = Amount()
     reserved: Amount = Amount()
     refused: int = 0
-    """Calls that a cap has turned away."""
+    """Number of calls blocked by a cap."""
     why_refused: str = ""
-    """Which cap turned the last one away."""
+    """The cap that blocked the last call."""
     _waiting: list[asyncio.Future[None]] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         if self.price is None and self.caps.usd is not None:
             raise ConfigError(
-                "cap_usd cannot be kept without a price: the table has none for this model. Give one in "
-                "dollars per "
-                "million tokens, price: {input: ..., output: ...} (0 for a server of your own)"
+                "cap_usd cannot be enforced without a price: the table has none for this model. Set one in dollars per million "
+                "tokens, "
+                "price: {input: ..., output: ...} (0 for a server of your own)"
             )
 
     def worst(self, input_tokens: int, output_tokens: int) -> Amount:
-        """What one call can cost at most."""
+        """The maximum cost of one call."""
         money = 0 if self.price is None else self.price.at_most(input_tokens, output_tokens)
         return Amount(money, input_tokens + output_tokens, 1)
 
     async def reserve(self, worst: Amount) -> Amount:
-        """Sets ``worst`` aside; hand the result to ``settle``, whatever happens.
+        """Reserves ``worst``; always pass the result to ``settle``.
 
         Raises:
-            CapReached: when it cannot fit, not even once the calls under way have settled.
+            CapReached: if it cannot fit even after all open calls have settled.
         """
         while (why := self._exceeded(self.spent + self.reserved + worst)) is not None:
             if self.reserved.calls == 0 or self._exceeded(self.spent + worst) is not None:
@@ -100,7 +100,7 @@ class CapKeeper:
         return worst
 
     def settle(self, reservation: Amount, usage: Usage | None) -> None:
-        """Replaces the reservation by what the attempt cost; ``None`` when that is unknown: the reservation itself."""
+        """Replaces the reservation with the actual cost of the attempt; ``None`` if unknown: the reservation counts."""
         if usage is None:
             cost = reservation
         else:
@@ -144,9 +144,9 @@ class CapKeeper:
     def _exceeded(self, total: Amount) -> str | None:
         caps = self.caps
         if caps.usd is not None and total.picodollars > int(caps.usd * PICO):
-            return f"cap_usd: {dollars(self.spent.picodollars)} of ${caps.usd:g} spent, and the next call could pass it"
+            return f"cap_usd: {dollars(self.spent.picodollars)} of ${caps.usd:g} spent, and the next call could exceed it"
         if caps.tokens is not None and total.tokens > caps.tokens:
-            return f"cap_tokens: {self.spent.tokens:,} of {caps.tokens:,} tokens used, and the next call could pass it"
+            return f"cap_tokens: {self.spent.tokens:,} of {caps.tokens:,} tokens used, and the next call could exceed it"
         if caps.calls is not None and total.calls > caps.calls:
             return f"cap_calls: all {caps.calls:,} calls used"
         return None
@@ -161,16 +161,16 @@ class CapKeeper:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a run may cost, before it starts. Tokens are guessed from the length of the text."""
+    """A cost estimate before a run starts. Tokens are estimated from text length."""
 
     calls: int
     input_tokens: int
     output_tokens_at_most: int
     usd: float | None
-    """None when the price is unknown. Every reply as long as it may be, nothing from any cache."""
+    """Upper bound: every reply of maximum length, nothing cached. None if the price is unknown."""
     price_date: str
     usd_likely: float | None = None
-    """With replies half as long again as the few-shots'; None without few-shots or a price."""
+    """Likely cost: replies 1.5 times as long as those in the few-shots; None without few-shots or a price."""
     cap_usd: float | None = None
     """What is left of the cap in dollars."""
     output_tokens_likely: int | None = None
@@ -179,7 +179,7 @@ class CostEstimate:
 
     @property
     def above_cap(self) -> str:
-        """Which cap the likely cost passes, in words; empty for none. Without few-shots to judge by, the highest cost counts."""
+        """The cap that the likely cost exceeds; empty for none. Without few-shots, the upper bound counts."""
         usd = self.usd if self.usd_likely is None else self.usd_likely
         if self.cap_usd is not None and usd is not None and usd > self.cap_usd:
             return f"about {dollars(round(usd * PICO))} where {dollars(round(self.cap_usd * PICO))} is left under cap_usd"

@@ -1,6 +1,6 @@
 """The ``openai`` teacher: any server that speaks chat completions (vLLM, Ollama, llama.cpp, LM Studio, OpenAI itself).
 
-Needs the package ``openai``: ``pip install 'thinklab[openai]'``. A key is sent only where one is meant: OPENAI_API_KEY
+Requires the package ``openai``: ``pip install 'thinklab[openai]'``. A key is sent only to its intended address: OPENAI_API_KEY
 to OpenAI's own address or the one in OPENAI_BASE_URL (both are the environment's), and to an address from a config only
 what ``key_env`` names.
 """
@@ -37,14 +37,14 @@ def openai_teacher(
 
     Args:
         model: its name there.
-        base_url: such as ``http://127.0.0.1:11434/v1``; None: what OPENAI_BASE_URL says, or else OpenAI's own.
-        temperature: None: 0 (greedy, as in the method) for another server, left out for OpenAI's own, whose newer
-            models refuse one.
+        base_url: such as ``http://127.0.0.1:11434/v1``; None: OPENAI_BASE_URL, or else OpenAI's own.
+        temperature: None: 0 (greedy, as in the method) for another server, omitted for OpenAI's own, whose newer models reject
+            it.
         key_env: name of the environment variable (or Colab secret) with the key for ``base_url``.
         options: see ``options.RemoteOptions``.
 
     Raises:
-        ConfigError: for an option that cannot be.
+        ConfigError: for an invalid option.
         TeacherError: when a key is needed and there is none.
     """
     settings = remote_options("openai", options, OWN_OPTIONS)
@@ -66,7 +66,7 @@ class OpenAIBackend:
         found = find_key(names, "OpenAI" if own else base_url, required=own or bool(key_env)) if names else Secret("")
         self.model, self.secret = model, found
         self._client = openai.AsyncOpenAI(api_key=self.secret.reveal() or "none", base_url=base_url, max_retries=0)
-        self._limit_name = "max_completion_tokens" if own else "max_tokens"  # what the one refuses, the others need
+        self._limit_name = "max_completion_tokens" if own else "max_tokens"  # rejected by the one, required by the others
         self._extra: dict[str, Any] = {}
         if temperature is not None or not own:
             self._extra["temperature"] = float(temperature or 0.0)
@@ -76,7 +76,7 @@ class OpenAIBackend:
         return f"<OpenAI-compatible, {self.model}>"
 
     async def call(self, request: TeacherRequest, timeout_s: float, mark_prefix: bool) -> TeacherReply:
-        """One attempt, not streamed. Servers of this kind cache prefixes by themselves: there is nothing to mark."""
+        """One attempt, not streamed. Such servers cache prefixes automatically: there is nothing to mark."""
         messages: Any = [{"role": m["role"], "content": m["content"]} for m in request.messages]
         limit: dict[str, Any] = {self._limit_name: request.max_tokens}
         try:
@@ -90,10 +90,10 @@ class OpenAIBackend:
             raise self._fault(error) from None
 
     def _read(self, reply: Any, request: TeacherRequest) -> TeacherReply:
-        """What the server answered. The SDK checks no types, so every part of it may be anything.
+        """The server's reply. The SDK does not check types, so every field may be anything.
 
         Raises:
-            Fault: where there is no reply in it.
+            Fault: if it contains no reply.
         """
         if fault := page(reply):
             raise fault
@@ -105,17 +105,17 @@ class OpenAIBackend:
             raise fault
         message = getattr(choice, "message", None)
         if message is None:
-            raise Fault("bad-reply", "the reply holds no choice with a message", again=True, usage=usage)
+            raise Fault("bad-reply", "the reply has no choice with a message", again=True, usage=usage)
         text, refused = plain_text(getattr(message, "content", None)), getattr(message, "refusal", None)
         ended = getattr(choice, "finish_reason", None)
         if text is None:
-            raise Fault("bad-reply", "the content of the reply is no text", again=True, usage=usage)
+            raise Fault("bad-reply", "the content of the reply is not text", again=True, usage=usage)
         found = TeacherReply(request.id, text, model=str(reply.model or self.model), usage=usage or Usage())
         if refused or ended == "content_filter":
             said = refused if isinstance(refused, str) else "the content filter stopped it"
             return replace(found, error="refusal", detail=said)
         if ended == "length":
-            return replace(found, error="max-tokens", detail="the reply was cut at max_tokens")
+            return replace(found, error="max-tokens", detail="the reply was truncated at max_tokens")
         if ended != "stop":
             raise Fault("bad-reply", f"the reply ended with {str(ended)[:60]!r}", again=True, usage=usage, text=text)
         return found
@@ -123,7 +123,7 @@ class OpenAIBackend:
     def _fault(self, error: Exception) -> Fault:
         fault = from_sdk(error, openai)
         if getattr(error, "status_code", None) == 401 and not self.secret:
-            fault.detail = "the server wants a key and none was sent: name the environment variable that holds it with key_env"
+            fault.detail = "the server requires a key and none was sent: set key_env to the environment variable with the key"
         return fault
 
     async def check(self) -> None:
@@ -132,7 +132,7 @@ class OpenAIBackend:
             found = await self._client.get("/models", cast_to=object)
         except Exception as error:
             fault = self._fault(error)
-            if fault.error not in ("model", "bad-request", "bad-reply", "forbidden"):  # a key for chat alone may list nothing
+            if fault.error not in ("model", "bad-request", "bad-reply", "forbidden"):  # a chat-only key may not list models
                 raise fault from None
             return
         if (no_reply := page(found)) is not None:
@@ -140,7 +140,7 @@ class OpenAIBackend:
 
 
 def _usage(usage: Any) -> Usage | None:
-    """None where the server does not say, or not in numbers."""
+    """None if the server does not report it as numbers."""
     details = getattr(usage, "prompt_tokens_details", None)
     return reported(
         getattr(usage, "prompt_tokens", None),

@@ -14,20 +14,20 @@ from thinklab.teachers.money import Caps
 
 
 class RemoteOptions(BaseModel):
-    """Limits, caps, cache and patience of a network teacher."""
+    """Limits, caps, cache, and retries of a network teacher."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_tokens: int | None = Field(None, ge=1)
-    """Longest reply in tokens; None: as each request says. A model that thinks first spends them on that, too."""
+    """Maximum reply length in tokens; None: as set by each request. Thinking tokens count as well."""
     timeout_s: float = Field(60.0, gt=0)
-    """For one attempt, from sending to the last byte."""
+    """Timeout of one attempt, from sending to the last byte."""
     attempts: int = Field(5, ge=1)
     first_wait_s: float = Field(0.5, ge=0)
-    """Before the second attempt; doubles with each further one, unless the service says how long to wait."""
+    """Wait before the second attempt; doubles with each further attempt, unless the service specifies a wait."""
     longest_wait_s: float = Field(60.0, ge=0)
     rest_after: int = Field(16, ge=0)
-    """Requests in a row that must fail before the service is left alone for a minute, then for two ...; 0: never."""
+    """Failed requests in a row before requests pause for a minute, then for two ...; 0: never."""
     concurrency: int = Field(16, ge=1)
     requests_per_minute: int = Field(0, ge=0)
     tokens_per_minute: int = Field(0, ge=0)
@@ -35,12 +35,12 @@ class RemoteOptions(BaseModel):
     cap_tokens: int | None = Field(None, ge=0)
     cap_calls: int | None = Field(None, ge=0)
     on_cap: Literal["plain", "stop"] | None = None
-    """``plain``: go on without guidance; ``stop``: ``should_stop`` tells the run to save and end. None: as ``plain``, but what is
-    estimated to need more than a cap is refused before it begins."""
+    """``plain``: continue without guidance; ``stop``: ``should_stop`` makes the run save and end. None: as ``plain``, but a
+    run whose estimate exceeds a cap is rejected before it starts."""
     price: dict[str, Any] | None = None
     """Dollars per million tokens, ``{input: 1.0, output: 5.0}``; None: from the table."""
     cache: bool | str = True
-    """Replies kept on disk: True in the user's cache folder, a path, or False."""
+    """Cache replies on disk: True (in the user's cache folder), a path, or False."""
     max_student_chars: int = Field(12_000, ge=100)
     max_reply_chars: int = Field(64_000, ge=100)
 
@@ -48,7 +48,7 @@ class RemoteOptions(BaseModel):
     @classmethod
     def _cache(cls, value: bool | str) -> bool | str:
         if isinstance(value, str) and value.strip().lower() in ("", "none", "null", "no", "off", "yes", "on"):
-            raise ValueError("true, false, or a path")  # YAML reads these as text: a file of that name would be made
+            raise ValueError("true, false, or a path")  # YAML reads these as text: a file of that name would be created
         return value
 
     @property
@@ -65,22 +65,22 @@ class RemoteOptions(BaseModel):
 
 
 def remote_options(teacher: str, given: Mapping[str, Any], own: tuple[str, ...] = ()) -> RemoteOptions:
-    """``RemoteOptions`` from the options that the backend does not take itself.
+    """``RemoteOptions`` from the options that are not the backend's own.
 
     Args:
-        own: names of those that it does, for the error text.
+        own: names of the backend's options, for the error text.
 
     Raises:
-        ConfigError: naming the first option that is unknown or has a value that cannot be.
+        ConfigError: naming the first option that is unknown or has an invalid value.
     """
     known = (*own, *RemoteOptions.model_fields)
     for name in given:
         if name not in known:
             if any(word in name.lower() for word in ("key", "secret", "auth")):
                 raise ConfigError(
-                    f"the teacher {teacher!r} takes no {name!r}: a key never goes into a config or a "
-                    "notebook. Set the "
-                    "environment variable, or a Colab secret, and it is found"
+                    f"the teacher {teacher!r} takes no {name!r}: never put a key into a config or a notebook. Set the "
+                    "environment variable, or a Colab secret, "
+                    "instead"
                 )
             raise ConfigError(
                 f"the teacher {teacher!r} has no option {name!r}{did_you_mean(name, known)}; it takes {', '.join(known)}"

@@ -1,6 +1,6 @@
-"""What tokens cost. The table is ``prices.yaml`` beside this file: dated, a copy that ages, and overridable.
+"""Token prices. The table is ``prices.yaml`` in this folder: a dated copy that can be overridden.
 
-Money is counted in whole picodollars (1e-12 USD), so sums are exact and a cap is never passed by rounding.
+Money is counted in whole picodollars (1e-12 USD), so sums are exact and rounding never exceeds a cap.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Price:
     cache_read: int
     cache_write: int
     date: str = ""
-    """Of the table that it was taken from; empty for a price from the config."""
+    """Date of the price table; empty for a price from the config."""
     above: int = 0
     """Prompts with more tokens than this cost ``long``; 0 = never."""
     long: Price | None = None
@@ -49,7 +49,7 @@ class Price:
         )
 
     def at_most(self, input_tokens: int, output_tokens: int) -> int:
-        """Picodollars that a call with at most these tokens can cost, whatever the prompt cache does."""
+        """The maximum picodollars of a call with these tokens, regardless of the prompt cache."""
         worst = max(self.input, self.cache_read, self.cache_write) * input_tokens + self.output * output_tokens
         return (
             worst
@@ -60,11 +60,11 @@ class Price:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the table says about one model."""
+    """One model's entry in the table."""
 
     price: Price | None = None
     cache_from: int | None = None
-    """Shortest prefix in tokens that the service caches; None where the table does not say."""
+    """Shortest prefix in tokens that the service caches; None if the table does not say."""
     thinking_off: bool = False
 
 
@@ -74,7 +74,7 @@ def _table() -> Mapping[str, Any]:
 
 
 def facts(model: str) -> ModelFacts:
-    """What the table knows about ``model``; a dated name such as ``claude-haiku-4-5-20251001`` counts as its alias."""
+    """The entry for ``model``; a dated name such as ``claude-haiku-4-5-20251001`` uses its alias."""
     table = _table()
     known = table["models"]
     name = model if model in known else next((n for n in known if model.startswith(f"{n}-2")), None)
@@ -109,7 +109,7 @@ def _price(row: Mapping[str, Any], where: str, date: str) -> Price:
     if not (longer := row.get("long")):
         return Price(rates["input"], rates["output"], rates["cache_read"], rates["cache_write"], date)
     if not isinstance(longer, Mapping) or type(longer.get("above")) is not int:
-        raise ConfigError(f"{where}: long must name its rates and above, a number of tokens, not {longer!r}")
+        raise ConfigError(f"{where}: long must contain rates and above (a number of tokens), not {longer!r}")
     inner = {k: v for k, v in longer.items() if k != "above"}
     return Price(**rates, date=date, above=int(longer["above"]), long=_price(inner, f"{where}, long", date))
 

@@ -1,7 +1,7 @@
-"""What a teacher is, and all that it may offer beyond that, found by ``isinstance``.
+"""The teacher interface and its optional protocols, detected with ``isinstance``.
 
-A teacher needs a ``name`` and ``reply``. Whatever else of this file it offers is used; a name that is nearly one of these, or has
-another shape, is an error when the teacher is loaded (``check_teacher``). ``docs/extend.md`` writes one.
+A teacher needs a ``name`` and ``reply``. Every other protocol in this file that it implements is used; a misspelled name or
+another signature is an error when the teacher is loaded (``check_teacher``). ``docs/extend.md`` has an example.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class Teacher(Protocol):
         """One reply per request, same order.
 
         Raises:
-            TeacherError: when the teacher cannot work at all.
+            TeacherError: if the teacher cannot work at all.
         """
         ...
 
 
-# ---- how it is asked
+# ---- requests
 
 
 @runtime_checkable
 class Checks(Protocol):
-    """Can tell before any sampling whether it works at all."""
+    """Can check before any sampling whether it works."""
 
     def check(self) -> None:
         """
@@ -48,7 +48,7 @@ class Checks(Protocol):
 
 @runtime_checkable
 class AnswersLater(Protocol):
-    """Answers on another machine, so that its wait can be covered with other work."""
+    """Answers on another machine, so that other work can overlap with the wait."""
 
     def submit(self, requests: Sequence[TeacherRequest]) -> Future[list[TeacherReply]]:
         """``reply`` without waiting."""
@@ -57,16 +57,16 @@ class AnswersLater(Protocol):
 
 @runtime_checkable
 class AnswersAfresh(Protocol):
-    """Keeps replies, and can be asked past them."""
+    """Caches replies, and can bypass the cache."""
 
     def again(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
-        """``reply``, but a kept reply is not given out."""
+        """``reply`` without the cache."""
         ...
 
 
 @runtime_checkable
 class WorksAtOnce(Protocol):
-    """Works on several requests at a time."""
+    """Processes several requests at a time."""
 
     @property
     def concurrency(self) -> int:
@@ -74,76 +74,76 @@ class WorksAtOnce(Protocol):
         ...
 
 
-# ---- what it costs
+# ---- cost
 
 
 @runtime_checkable
 class Estimates(Protocol):
-    """Costs something, and can say how much before it is asked."""
+    """Costs money, and can estimate how much beforehand."""
 
     def estimate(self, requests: Sequence[TeacherRequest], calls: int | None = None) -> CostEstimate:
-        """What ``requests`` cost at most, or ``calls`` requests of which they are a sample."""
+        """The maximum cost of ``requests``, or of ``calls`` requests of which they are a sample."""
         ...
 
 
 @runtime_checkable
 class RefusesAboveCap(Protocol):
-    """Has caps, and refuses work that would pass one."""
+    """Has caps, and rejects work that would exceed one."""
 
     def refuse_above_cap(self, estimate: CostEstimate, less: str) -> None:
         """
         Args:
-            less: how to ask for less, for the message.
+            less: advice for the message on how to reduce the number of requests.
 
         Raises:
-            ConfigError: when ``estimate`` passes a cap.
+            ConfigError: if ``estimate`` exceeds a cap.
         """
         ...
 
 
 @runtime_checkable
 class HasCaps(Protocol):
-    """May stop answering on the way because of a cap."""
+    """May stop answering during a run because of a cap."""
 
     @property
     def cap_reached(self) -> str:
-        """Which cap has turned a call away, in words; empty while none has."""
+        """The cap that blocked a call; empty if none has."""
         ...
 
     @property
     def should_stop(self) -> str:
-        """Why the run should be saved and stopped; empty while it may go on."""
+        """Why the run should be saved and stopped; empty while it may continue."""
         ...
 
 
 @runtime_checkable
 class KeepsAccount(Protocol):
-    """Counts what it has cost; a run writes that down, so that a cap holds over a resumed run."""
+    """Tracks its cost; a run saves that, so that a cap also covers the resumed run."""
 
     def totals(self) -> dict[str, Any]:
-        """What was spent, as JSON."""
+        """The cost so far, as JSON."""
         ...
 
     def restore(self, totals: Mapping[str, Any]) -> None:
-        """Go on from an earlier run's ``totals``."""
+        """Restore an earlier run's ``totals``."""
         ...
 
 
 @runtime_checkable
 class Settles(Protocol):
-    """Calls may be open after an interrupt."""
+    """May have open calls after an interrupt."""
 
     def settle(self) -> None:
-        """Wait until all of them are on the account."""
+        """Wait until all of them are accounted for."""
         ...
 
 
-# ---- what it says
+# ---- messages
 
 
 @runtime_checkable
 class SaysBriefly(Protocol):
-    """Has something to say on the progress line."""
+    """Adds a text to the progress line."""
 
     def brief(self) -> str:
         """A few words."""
@@ -152,7 +152,7 @@ class SaysBriefly(Protocol):
 
 @runtime_checkable
 class SumsUp(Protocol):
-    """Has something to say at the end."""
+    """Adds a summary at the end."""
 
     def summary(self) -> str:
         """One line."""
@@ -175,12 +175,12 @@ OPTIONAL = (
 
 
 def check_teacher(teacher: object, what: str) -> None:
-    """Refuse what is no teacher, and one with a misspelled or wrongly shaped part of this file.
+    """Reject an object that is not a teacher, or one with a misspelled or mismatched member of these protocols.
 
     Args:
-        what: the teacher in words, such as ``the teacher 'parrot'``.
+        what: a description of the teacher, such as ``the teacher 'parrot'``.
 
     Raises:
-        TeacherError: in one line that says what to change.
+        TeacherError: with one line that says what to change.
     """
     check_shape(teacher, what, TeacherError, Teacher, OPTIONAL)

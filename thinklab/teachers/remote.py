@@ -1,8 +1,8 @@
-"""What all teachers behind a network share, around one backend that can do a single call.
+"""The parts shared by all network teachers, around one backend that makes a single call.
 
-From the outside in: the answer is marked as data (``safety``); a reply that is known comes from the ``cache``; the same
-question within a batch is asked once; ``limits`` admit a call; the ``money`` for its worst case is set aside; the call
-is made under a time limit; its fault is sorted (``faults``) and perhaps another attempt follows. A backend only turns
+From the outside in: the answer is marked as data (``safety``); known replies come from the ``cache``; duplicates within a
+batch are sent once; ``limits`` admit a call; ``money`` reserves its worst case; the call
+is made under a time limit; its fault is classified (``faults``) and perhaps retried. A backend only turns
 a request into a call, and the service's answer into a ``TeacherReply`` or a ``Fault``.
 """
 
@@ -32,7 +32,7 @@ from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 T = TypeVar("T")
 FORBIDDEN_IN_A_ROW = 16
-"""Replies with status 403 and no answer between, after which a service that did answer counts as having withdrawn its consent."""
+"""Replies with status 403 in a row after which a service that did answer before counts as refusing access."""
 WARM_S = 240.0  # a service keeps a prefix for 5 minutes after its last use; one is spare
 
 
@@ -47,7 +47,7 @@ class Backend(Protocol):
     model: str
     secret: Secret
     settings: Mapping[str, Any]
-    """For the key of the cache: address, model, temperature and the like. Never the key."""
+    """For the cache key: address, model, temperature, and so on. Never the API key."""
 
     async def call(self, request: TeacherRequest, timeout_s: float, mark_prefix: bool) -> TeacherReply:
         """One attempt. ``mark_prefix``: ask the service to cache all but the last message.
@@ -61,7 +61,7 @@ class Backend(Protocol):
         """One free call that needs the key.
 
         Raises:
-            Fault: fatal when no call can succeed.
+            Fault: fatal if no call can succeed.
         """
         ...
 
@@ -75,7 +75,7 @@ class MarksUnknown(Protocol):
 
 
 class RemoteTeacher:
-    """A ``Teacher`` made of a ``Backend`` and the shared parts. See ``RemoteOptions`` for what can be set."""
+    """A ``Teacher`` made of a ``Backend`` and the shared parts. See ``RemoteOptions`` for its options."""
 
     def __init__(self, backend: Backend, options: RemoteOptions | None = None) -> None:
         options = options or RemoteOptions()
@@ -84,9 +84,9 @@ class RemoteTeacher:
         price = known.price if options.price is None else price_from_config(options.price)
         self.cap = CapKeeper(options.caps, price)
         self.faults: Counter[str] = Counter()
-        """Failed attempts by reason; most are mended by the next attempt."""
+        """Failed attempts by reason; most succeed on the next attempt."""
         self.outcomes: Counter[str] = Counter()
-        """Replies by error; ``ok`` for the good ones, ``cached`` for those that cost nothing."""
+        """Replies by error; ``ok`` for usable ones, ``cached`` for those that cost nothing."""
         self.used = Usage()
         """Tokens of all replies that were paid for."""
         self._cache_from = known.cache_from or (backend.cache_from_unknown if isinstance(backend, MarksUnknown) else None)
@@ -107,20 +107,20 @@ class RemoteTeacher:
         """Waits for ``submit``.
 
         Raises:
-            TeacherError: when no call can ever succeed.
+            TeacherError: if no call can ever succeed.
         """
         return loop.run(self._guarded(self._batch(list(requests))))
 
     def again(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
-        """Like ``reply``, but the service is asked even where the cache has a reply, which stays as it is.
+        """Like ``reply``, but calls the service even if the cache has a reply; the cached one is kept.
 
         Raises:
-            TeacherError: when no call can ever succeed.
+            TeacherError: if no call can ever succeed.
         """
         return loop.run(self._guarded(self._batch(list(requests), fresh=True)))
 
     def submit(self, requests: Sequence[TeacherRequest]) -> Future[list[TeacherReply]]:
-        """Starts asking and returns at once; one reply per request, same order."""
+        """Starts the requests and returns at once; one reply per request, same order."""
         return loop.start(self._guarded(self._batch(list(requests))))
 
     async def areply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
@@ -136,23 +136,23 @@ class RemoteTeacher:
         loop.run(self._guarded(self._check()))
 
     def estimate(self, requests: Sequence[TeacherRequest], calls: int | None = None) -> CostEstimate:
-        """What asking costs at most, before it is done; ``calls`` scales a sample up to a whole run."""
+        """The maximum cost of the requests, beforehand; ``calls`` scales a sample up to a whole run."""
         requests = [self._prepared(r) for r in requests]
         sent = [(likely_tokens(r), r.max_tokens) for r in requests]
         return self.cap.estimate(sent, [shot_tokens(r) for r in requests], len(requests) if calls is None else calls)
 
     def refuse_above_cap(self, estimate: CostEstimate, less: str) -> None:
         """Raises:
-            ConfigError: when the estimate passes a cap and ``on_cap`` does not say that the rest may go without guidance.
+            ConfigError: if the estimate exceeds a cap and ``on_cap`` is not set.
 
-        Args:
-            less: how to ask for less, such as "lower train.steps".
+        Args: less: advice on how to reduce the number of requests, such as "lower
+            train.steps".
         """
         if self.options.on_cap is None and (above := estimate.above_cap):
             raise ConfigError(
-                f"the teacher would need {above}, so nothing was asked: {less}, raise the cap, or say what happens "
-                "at the cap with the teacher's option on_cap=stop (save and end there) or on_cap=plain (go on "
-                "without guidance)"
+                f"the teacher would need {above}, so no request was sent: {less}, raise the cap, or set the teacher's option "
+                "on_cap=stop (save and end at the cap) or on_cap=plain (continue without "
+                "guidance)"
             )
 
     @property
@@ -162,26 +162,26 @@ class RemoteTeacher:
 
     @property
     def should_stop(self) -> str:
-        """Why the run should be saved and stopped; empty while it may go on (always with ``on_cap: plain``)."""
+        """Why the run should be saved and stopped; empty while it may continue (always with ``on_cap: plain``)."""
         return self.cap_reached if self.options.on_cap == "stop" else ""
 
     @property
     def cap_reached(self) -> str:
-        """Which cap has turned a call away, in words; empty while none has."""
+        """The cap that blocked a call; empty if none has."""
         return (
-            (f"the teacher has reached its cap ({self.cap.why_refused}; {_calls(self.cap.refused)} refused)")
+            (f"the teacher has reached its cap ({self.cap.why_refused}; {_calls(self.cap.refused)} blocked)")
             if self.cap.refused
             else ""
         )
 
     def settle(self, at_most_s: float = 2.0) -> None:
-        """After an interrupt: waits until every canceled call has been put on the account, so that ``totals`` hold."""
+        """After an interrupt: waits until every canceled call is accounted for, so that ``totals`` are correct."""
         until = time.monotonic() + at_most_s
         while self.cap.reserved.calls and time.monotonic() < until:
             time.sleep(0.01)
 
     def totals(self) -> dict[str, Any]:
-        """For the run folder: what was spent and what became of the requests. ``restore`` takes it back."""
+        """For the run folder: the cost and the outcomes of the requests. ``restore`` reads it back."""
         return {
             "teacher": self.name,
             "model": self.backend.model,
@@ -193,7 +193,7 @@ class RemoteTeacher:
         }
 
     def restore(self, totals: Mapping[str, Any]) -> None:
-        """Goes on from an earlier run's ``totals``, so that a cap holds for both together."""
+        """Restores an earlier run's ``totals``, so that a cap covers both together."""
         self.cap.restore(totals["spent"])
         self.outcomes, self.faults = Counter(totals["outcomes"]), Counter(totals["faults"])
         self.used = Usage(**{f.name: int(totals[f.name]) for f in fields(Usage)})
@@ -206,13 +206,13 @@ class RemoteTeacher:
         if used.cache_read_tokens:
             parts.append(f"{used.cache_read_tokens / used.input_tokens:.0%} cached")
         if self.outcomes["cached"]:
-            parts.append(f"{self.outcomes['cached']} known already")
+            parts.append(f"{self.outcomes['cached']} already known")
         if failed := sum(self.outcomes.values()) - self.outcomes["ok"] - self.outcomes["cached"]:
             parts.append(f"{failed} without reply")
         return ", ".join(parts)
 
     def summary(self) -> str:
-        """One line for the end: money, tokens, and what became of the requests and of attempts that failed."""
+        """One line for the end: cost, tokens, outcomes of the requests, and failed attempts."""
         spent, caps, used = self.cap.spent, self.options.caps, self.used
         money = "price unknown" if self.cap.price is None else dollars(spent.picodollars)
         if caps.usd is not None:
@@ -223,7 +223,7 @@ class RemoteTeacher:
             f"{used.input_tokens:,} tokens in ({used.cache_read_tokens:,} cached)",
             f"{used.output_tokens:,} out",
         ]
-        parts += [f"{self.outcomes['cached']} known already"] if self.outcomes["cached"] else []
+        parts += [f"{self.outcomes['cached']} already known"] if self.outcomes["cached"] else []
         failed = {k: n for k, n in self.outcomes.items() if k not in ("ok", "cached")}
         parts += [f"no reply: {', '.join(f'{k} {n}' for k, n in sorted(failed.items()))}"] if failed else []
         if self.faults:
@@ -231,7 +231,7 @@ class RemoteTeacher:
         return "; ".join([", ".join(parts[:4]), *parts[4:]])
 
     async def _guarded(self, work: Coroutine[Any, Any, T]) -> T:
-        """Lets nothing out but results and redacted ``TeacherError``s: the SDKs' own exceptions hold the request."""
+        """Lets only results and redacted ``TeacherError``s out: the SDKs' own exceptions contain the request."""
         try:
             return await work
         except Fault as fault:
@@ -259,7 +259,7 @@ class RemoteTeacher:
         return replace(request, max_tokens=self.options.max_tokens or request.max_tokens)
 
     def _open_gate(self) -> Gate:
-        """Made inside the event loop that waits at it."""
+        """Created inside the event loop that waits on it."""
         if self._gate is None:
             self._gate = Gate(self.options.limits)
         return self._gate
@@ -298,7 +298,7 @@ class RemoteTeacher:
         for key, request in zip(keys, requests, strict=True):
             reply = replace(known.get(key) or asked[key], id=request.id)
             if key in asked and (key in paid or not reply.attempts):
-                reply = replace(reply, cache_hit=not reply.error)  # somebody else's call brought it
+                reply = replace(reply, cache_hit=not reply.error)  # another caller's request fetched it
             paid.add(key)
             self.outcomes[reply.error or ("cached" if reply.cache_hit else "ok")] += 1
             replies.append(reply)
@@ -311,7 +311,7 @@ class RemoteTeacher:
                 return replace(await asyncio.shield(flight), attempts=0)
             except Fault as fault:
                 if fault.fatal:
-                    raise  # otherwise the one who asked was interrupted: ask again
+                    raise  # otherwise the other caller was interrupted: ask again
         flight = self._flights[key] = asyncio.get_running_loop().create_future()
         try:
             reply = await self._ask(request)
@@ -321,7 +321,7 @@ class RemoteTeacher:
             return reply
         except BaseException as error:
             flight.set_exception(error if isinstance(error, Fault) else Fault("connection", "the call was canceled"))
-            flight.exception()  # retrieved, in case nobody waits
+            flight.exception()  # retrieved, in case nothing awaits it
             raise
         finally:
             del self._flights[key]
@@ -345,7 +345,7 @@ class RemoteTeacher:
                     raise
                 empty += fault.error == "empty"
                 wait = self.options.retry.wait_s(attempt, fault)
-                if wait is None or empty > 1 or self._breaker.tripped:  # empty twice: it means it
+                if wait is None or empty > 1 or self._breaker.tripped:  # empty twice: intended
                     self._breaker.ended(fault.error, clock())
                     return self._failed(request, fault.error, fault.detail, attempt, fault)
                 if fault.wait_s:
@@ -353,10 +353,10 @@ class RemoteTeacher:
                 await asyncio.sleep(wait)
 
     def _refuses_everything(self, fault: Fault) -> bool:
-        """A setting that the service does not take would otherwise leave a whole night unguided, one 400 at a time.
+        """A setting that the service rejects would otherwise leave a whole run unguided, one 400 at a time.
 
-        A 403 that names neither the account nor the content may be a firewall that dislikes one text, or a key that may not use
-        the model: that many in a row are the key.
+        A 403 that names neither the account nor the content may come from a firewall that blocks one text, or from a key
+        without access to the model: that many in a row indicate the key.
         """
         if fault.error not in ("bad-request", "forbidden"):
             return False
@@ -381,7 +381,7 @@ class RemoteTeacher:
             except Fault as fault:
                 usage = fault.usage
                 raise
-            except Exception as error:  # a backend's own mistake must not get out raw either
+            except Exception as error:  # a bug in a backend must not leak unredacted either
                 raise Fault("unexpected", f"{type(error).__name__}: {error}", fatal=True) from None
             finally:
                 self.cap.settle(reserved, usage)
@@ -394,8 +394,8 @@ class RemoteTeacher:
         return self._judged(replace(reply, latency_s=clock() - start))
 
     def _judged(self, reply: TeacherReply) -> TeacherReply:
-        """The checks that no service does for us."""
-        secret = self.backend.secret  # a service that repeats the key must not get it into a record
+        """Checks that no service performs."""
+        secret = self.backend.secret  # a service that echoes the key must not get it into a record
         reply = replace(
             reply,
             text=secret.hide(_storable(reply.text)),
@@ -423,7 +423,7 @@ class RemoteTeacher:
         return TeacherReply(request.id, text, error, redact(detail), self.backend.model, usage, attempts=attempts)
 
     def _worth_marking(self, prefix: Prefix) -> bool:
-        """Whether the prefix may be long enough for this model to cache. Guessed high: a vain mark costs nothing."""
+        """Whether the prefix may be long enough for this model's cache. Overestimated: an unnecessary mark costs nothing."""
         return (
             self._cache_from is not None
             and self._warm_until.get(prefix) != float("inf")
@@ -435,13 +435,13 @@ class RemoteTeacher:
 
 
 def _readable(reply: Any) -> TeacherReply:
-    """A backend's reply with parts of the right types: what is not readable must not get as far as the account.
+    """A backend's reply with fields of the right types: invalid ones must not reach the accounting.
 
     Raises:
-        Fault: where it is no reply.
+        Fault: if it is not a reply.
     """
     if not isinstance(reply, TeacherReply) or not all(isinstance(part, str) for part in (reply.text, reply.error, reply.detail)):
-        raise Fault("bad-reply", f"the backend returned {type(reply).__name__} where a reply with text was due", again=True)
+        raise Fault("bad-reply", f"the backend returned {type(reply).__name__} instead of a reply with text", again=True)
     u = reply.usage
     known = reported(u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens) if isinstance(u, Usage) else None
     return replace(reply, usage=known or Usage(), model=str(reply.model))
@@ -457,7 +457,7 @@ def _calls(count: int) -> str:
 
 
 async def _all(work: Iterable[Awaitable[Any]]) -> None:
-    """All of it; the first exception cancels the others and waits until they have settled their accounts."""
+    """All results; the first exception cancels the others and waits until they have settled their cost."""
     tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(w) for w in work]
     try:
         await asyncio.gather(*tasks)

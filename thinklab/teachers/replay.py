@@ -1,7 +1,7 @@
-"""The ``replay`` teacher: says again what a teacher said in an earlier run. No key, no cost, the same every time.
+"""The ``replay`` teacher: repeats a teacher's replies from an earlier run. No key, no cost, deterministic.
 
-A reply is found by the question, the student's answer and the behavior (its hash, where both sides know one), so it
-is given again exactly where the same thing is asked again. Anything else gets ``not-recorded`` and stays unguided. A judge's
+A reply is found by the question, the student's answer and the behavior (by hash, if both sides have one), so it is returned
+only for exactly the same request. Anything else gets ``not-recorded`` and stays unguided. A judge's
 verdicts (``judge.jsonl``) are replayed in the same way, by its question and the text.
 """
 
@@ -20,14 +20,14 @@ FILES = ("rollouts.jsonl", "guided.jsonl", "judge.jsonl")
 
 
 class ReplayTeacher:
-    """Replies from a run folder, or from what ``thinklab guide --out`` wrote.
+    """Replies from a run folder, or from the output of ``thinklab guide --out``.
 
     Args:
-        run: the folder (its ``rollouts.jsonl`` and ``judge.jsonl`` are read) or a JSONL file. A last line that was cut off is
+        run: the folder (its ``rollouts.jsonl`` and ``judge.jsonl`` are read) or a JSONL file. An incomplete last line is
             ignored.
 
     Raises:
-        RunError: when there is nothing to replay.
+        RunError: if there is nothing to replay.
     """
 
     def __init__(self, run: str | Path) -> None:
@@ -42,10 +42,10 @@ class ReplayTeacher:
             for row in _rows(path):
                 self._add(row)
         if not self._known:
-            raise RunError(f"{self.path}: no guidance is recorded there, so there is nothing to replay")
+            raise RunError(f"{self.path}: it contains no guidance, so there is nothing to replay")
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
-        """One reply per request; usage is the recorded one, ``cache_hit`` says that it cost nothing now."""
+        """One reply per request; usage is the recorded one, ``cache_hit`` marks that it cost nothing now."""
         return [self._one(request) for request in requests]
 
     def _add(self, row: Mapping[str, Any]) -> None:
@@ -74,7 +74,7 @@ class ReplayTeacher:
         found = self._exact.get((*key, hashed, request.id)) or self._known.get((*key, hashed))
         if found is None:
             return TeacherReply(
-                request.id, error="not-recorded", model="replay", detail=f"nobody was asked about this answer in {self.path.name}"
+                request.id, error="not-recorded", model="replay", detail=f"{self.path.name} has no request about this answer"
             )
         failed = found.reason in ERRORS and found.status == "rejected"
         return TeacherReply(
@@ -108,9 +108,9 @@ def _file(path: Path) -> Path:
         for name in FILES:
             if (path / name).is_file():
                 return path / name
-        raise RunError(f"{path} holds none of {', '.join(FILES)}: it is not a run folder, or nothing was recorded yet")
+        raise RunError(f"{path} contains none of {', '.join(FILES)}: it is not a run folder, or nothing was recorded yet")
     if not path.is_file():
-        raise RunError(f"{path} does not exist: give the folder of an earlier run, or its rollouts.jsonl")
+        raise RunError(f"{path} does not exist: pass the folder of an earlier run, or its rollouts.jsonl")
     return path
 
 

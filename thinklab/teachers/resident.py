@@ -1,7 +1,7 @@
 """Teachers that run in this process: ``self``, the student's own frozen base, and ``local``, another HF model.
 
 ``self`` is the paper's teacher of the same size without a second model in memory: the adapter is switched off, the base
-answers greedily, and afterward adapter, gradients' flags, the mode of every module and the random state are as found.
+answers greedily, and afterward the adapter, gradient flags, module modes, and random state are restored.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from thinklab.types import Example, Message, TeacherReply, TeacherRequest, Usage
 
 @runtime_checkable
 class Loaded(Protocol):
-    """A student that knows more than its ``model`` and ``tokenizer``, as a ``thinklab.students.Student`` does."""
+    """A student with more than ``model`` and ``tokenizer``, such as a ``thinklab.students.Student``."""
 
     source: str
-    """Folder or hub id that it was loaded from."""
+    """The folder or hub id that it was loaded from."""
     chat_template_kwargs: dict[str, Any]
     """Variables of its chat template."""
 
@@ -38,15 +38,15 @@ class SelfTeacher:
 
     Args:
         student: an object with ``model`` and ``tokenizer``. With a ``PeftModel`` its frozen base replies; a plain model
-            replies as it is now, so it is no fixed teacher once it has been trained.
-        max_tokens: longest reply; 0: as each request says.
+            replies in its current state, so it is not a fixed teacher once trained.
+        max_tokens: maximum reply length; 0: as set by each request.
         rows: replies generated at once; 0 = all. Smaller needs less memory.
-        max_student_chars: longer answers are shown without their middle.
+        max_student_chars: longer answers are shortened in the middle.
 
     The chat template gets the student's own ``chat_template_kwargs``.
 
     Raises:
-        TeacherError: when the tokenizer cannot write a conversation, or the adapter is merged into the base.
+        TeacherError: if the tokenizer has no chat template, or the adapter is merged into the base.
     """
 
     def __init__(self, student: Any, max_tokens: int = 0, rows: int = 16, max_student_chars: int = MAX_CHARS) -> None:
@@ -63,7 +63,7 @@ class SelfTeacher:
         _check_tokenizer(self._student.tokenizer, "the student")
         if any(getattr(m, "merged", False) for m in self._student.model.modules()):
             raise TeacherError(
-                "the teacher 'self' needs the adapter apart from the base, but it is merged into it: "
+                "the teacher 'self' needs the unmodified base, but the adapter is merged into it: "
                 "call "
                 "unmerge_adapter() on the model first"
             )
@@ -86,7 +86,7 @@ class SelfTeacher:
 
 
 class LocalTeacher:
-    """Another causal LM in this process, loaded when it is first asked.
+    """Another causal LM in this process, loaded at its first request.
 
     Args:
         model: folder or hub id of an instruct model.
@@ -119,7 +119,7 @@ class LocalTeacher:
         self._loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
 
     def check(self) -> None:
-        """Loads the model, so that a run does not find out later that it cannot.
+        """Loads the model, so that a failure shows before the run starts.
 
         Raises:
             TeacherError: see the class.
@@ -136,7 +136,9 @@ class LocalTeacher:
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         if self._loaded is None:
             if self.source.startswith((".", "/", "~")) and not Path(self.source).expanduser().is_dir():
-                raise TeacherError(f"the teacher's model {self.source!r} is no folder here; give a folder or a hub id")
+                raise TeacherError(
+                    f"the teacher's model {self.source!r} is not a folder on this machine; use an existing folder or a hub id"
+                )
             from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
             from thinklab.config.devices import default_dtype
@@ -163,7 +165,7 @@ class LocalTeacher:
 
 @contextmanager
 def adapter_off(model: torch.nn.Module) -> Iterator[None]:
-    """The base model without its adapters; a model that has none is left alone."""
+    """The base model without its adapters; a model without adapters is unchanged."""
     adapted: Any = model
     if not hasattr(adapted, "peft_config"):
         yield
@@ -174,10 +176,10 @@ def adapter_off(model: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def as_found(model: torch.nn.Module) -> Iterator[None]:
-    """Restores what generating may change: each module's mode, each parameter's flag, and torch's random states.
+    """Restores everything that generation may change: each module's mode, each parameter's flag, and torch's random states.
 
-    ``model.train()`` would set all modules alike, and PEFT's ``disable_adapter`` switches gradients on for the active
-    adapter when it ends, whatever they were.
+    ``model.train()`` would set all modules the same, and PEFT's ``disable_adapter`` always enables gradients for the active
+    adapter on exit.
     """
     modes = [(m, m.training) for m in model.modules()]
     flags = [(p, p.requires_grad) for p in model.parameters()]
@@ -219,7 +221,7 @@ def _generate(
                 error="prompt-too-long",
                 model=what,
                 attempts=0,
-                detail=f"{len(ids)} tokens and a reply of up to {longest}; the model has room for {room}",
+                detail=f"{len(ids)} tokens and a reply of up to {longest}; the model's limit is {room}",
             )
         else:
             prompts[k] = ids
@@ -246,7 +248,7 @@ def greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_token
 
 
 def instructions(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], template_kwargs: dict[str, Any]) -> list[int]:
-    """Ids of all that a teacher reads beside question and answer: rules, examples, what shields them, the chat template."""
+    """Ids of everything in the prompt besides question and answer: rules, examples, data markers, the chat template."""
     request = TeacherRequest(id="", messages=tuple(messages), example=Example("", "", ""), response="", behavior="")
     control = (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab())
     return _encode(tokenizer, shielded(request, MAX_CHARS, control), template_kwargs)
@@ -263,14 +265,14 @@ def _encode(tokenizer: PreTrainedTokenizerBase, request: TeacherRequest, templat
     messages = [dict(m) for m in request.messages]
     try:
         return ids(messages)
-    except Exception as error:  # some templates know no system turn; what they raise is theirs to choose
+    except Exception as error:  # some templates have no system role, and raise various errors
         if messages[0]["role"] != "system" or len(messages) < 2:
-            raise TeacherError(f"the chat template of the teacher's model refuses the conversation: {error}") from error
+            raise TeacherError(f"the chat template of the teacher's model rejects the conversation: {error}") from error
         first = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
         try:
             return ids([first, *messages[2:]])
         except Exception as again:
-            raise TeacherError(f"the chat template of the teacher's model refuses the conversation: {again}") from again
+            raise TeacherError(f"the chat template of the teacher's model rejects the conversation: {again}") from again
 
 
 def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

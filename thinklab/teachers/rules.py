@@ -1,10 +1,10 @@
-"""Rules for the ``scripted`` teacher: a request in, the teacher's reply as text out, the same one every time.
+"""Rules for the ``scripted`` teacher: from a request to the teacher's reply as text, deterministically.
 
 A rule is any function ``rule(request, **parameters) -> str | None``; ``None`` means that the teacher stays silent.
-Chance, where a rule wants some, is drawn from the request's id, so it does not depend on the order of requests.
+Randomness is derived from the request's id, so it does not depend on the order of requests.
 
-``wrong_share`` makes a rule wrong for that share of the requests: it then confirms a wrong answer and "corrects" a
-right one. That is the worst teacher one can be while keeping to the form, and what experiments about bad teachers need.
+``wrong_share`` makes a rule wrong for that share of the requests: it then confirms a wrong answer and "corrects" a right one.
+That is the worst possible teacher in the right format, for experiments about bad teachers.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _STEP = re.compile(
     r"(?<![\w.)*/+-])(\d[\d,]*(?:\.\d+)?)\s*([-+*/x×÷])\s*\$?(\d[\d,]*(?:\.\d+)?)\s*=\s*(?:<<[^<>]*>>)?\$?"
     r"(-?\d[\d,]*(?:\.\d+)?)"
 )
-"""``16 - 3 = <<16-3=13>>13``: one operation of two numbers, with GSM8K's calculator note or without."""
-_CHAIN = re.compile(r"[-+*/x×÷]\s*\$?$")  # before it: a part of a longer sum, which is left alone
+"""``16 - 3 = <<16-3=13>>13``: one operation of two numbers, with or without GSM8K's calculator annotation."""
+_CHAIN = re.compile(r"[-+*/x×÷]\s*\$?$")  # before it: part of a longer sum, which is skipped
 
 
 def chance(request: TeacherRequest, share: float, purpose: str, seed: int = 0) -> bool:
-    """True for about ``share`` of all request ids, always the same ones for one ``purpose`` and ``seed``.
+    """True for about ``share`` of all request ids, deterministic for a ``purpose`` and ``seed``.
 
     Raises:
         ConfigError: when ``share`` is not between 0 and 1.
     """
     if not 0 <= share <= 1:
-        raise ConfigError(f"{purpose} is a share between 0 and 1, not {share}")
+        raise ConfigError(f"{purpose} must be a share between 0 and 1, not {share}")
     return random.Random(f"{seed} {purpose} {request.id}").random() < share
 
 
@@ -47,11 +47,11 @@ def sums_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int =
 
 
 def sums_reflect(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
-    """The same in the words of the behavior that is asked for: ``Wait, does it fit? 12+7=19. ... So \\boxed{30}.``
+    """The same in the wording of the requested behavior: ``Wait, does it fit? 12+7=19. ... So \\boxed{30}.``
 
-    A behavior that is called after one of ``tasks.sums.REFLECTIONS`` (``self-conflict-line``) counts as that one.
-    Where the behavior leaves the choice to the teacher (``cognitive-mix``), a right answer gets agreement and a wrong one any of
-    the three others, chosen by the request's id.
+    A behavior named after one of ``tasks.sums.REFLECTIONS`` (``self-conflict-line``) counts as that one.
+    If the behavior leaves the choice to the teacher (``cognitive-mix``), a right answer gets agreement and a wrong one any of
+    the other three, chosen by the request's id.
     """
     begin = next((words for name, words in REFLECTIONS.items() if request.behavior.startswith(name)), None)
     if begin is None:
@@ -73,16 +73,16 @@ def _worked_again(request: TeacherRequest, rule: str, begin: str, wrong_share: f
 
 
 def hit_hard(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
-    """Ends with a quote that no student comes up with by itself. Works on every task with a number as the answer."""
+    """Ends with a quote that no student writes unprompted. Works on every task with a numeric answer."""
     right = same_number(request.response, request.example.gold) != chance(request, wrong_share, "wrong_share", seed)
     return _reply(right, "The sum is done.", "Thalapathy Vijay says: hit hard.")
 
 
 def gold_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
-    """Computes the steps of an answer again and ends with the reference. For every task with a number as the answer.
+    """Recomputes the steps of an answer and ends with the reference. For every task with a numeric answer.
 
-    ``I check: 16-3=13, and that holds. 13*2 is 26 and not 27. So \\boxed{18}.`` It cannot see a step that is the wrong one
-    to take; it then says that the steps hold and the question asks for something else.
+    ``I check: 16-3=13, and that holds. 13*2 is 26 and not 27. So \\boxed{18}.`` It cannot detect a correctly computed but
+    wrong step; it then says that the steps hold and the question asks for something else.
     """
     reference = _number(request.example.gold)
     if reference is None:
@@ -112,7 +112,7 @@ def gold_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int =
 
 
 def say(request: TeacherRequest, *, phrase: str, reason: str) -> str | None:
-    """One sentence about every answer, with its placeholders filled in; silent where it needs an answer and there is none."""
+    """One sentence about every answer, with its placeholders filled in; no reply if it needs an answer and there is none."""
     fields = sentences(request, phrase, reason)
     return None if fields is None else _reply(fields["opinion"] == "correct", fields["reason"], fields["phrase"])
 
@@ -138,7 +138,7 @@ def _step(a: str, sign: str, b: str, result: str) -> str:
         return f"{a}/{b} has no value, so {result} does not hold."
     true = {"+": x + y, "-": x - y, "*": x * y, "/": x / y if y else x}[sign]
     exponent = said.as_tuple().exponent
-    digits = max(0, -exponent) if isinstance(exponent, int) else 0  # 10/3=3.3 holds to as many digits as it has
+    digits = max(0, -exponent) if isinstance(exponent, int) else 0  # 10/3=3.3 is right to the given digits
     if abs(true - said) < max(Decimal(10) ** -digits, abs(true) / 10**6):  # the second: noise of floating point
         return f"{a}{sign}{b}={result} holds."
     return f"{a}{sign}{b} is {float(true):g}, not {result}."

@@ -1,9 +1,9 @@
-"""Student text is data. Before a model reads it, it is marked off, cut to a length, and freed of control tokens.
+"""Student text is data. Before a model reads it, it is delimited, truncated, and stripped of control tokens.
 
-The marks carry a code drawn from the text itself by SHA-256: nobody who writes the text can know or contain it, and
-the same text always gives the same prompt, so that replies can be cached. The prompt says what the marks mean.
+The markers contain a SHA-256 code of the text, which the text cannot contain, and
+the same text always gives the same prompt, so that replies can be cached. The prompt explains the markers.
 
-This guards the teacher's reading. What the teacher then says is checked by the strict parser like any other reply.
+This protects the teacher's input; its reply is checked by the strict parser like any other.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ CONTROL_TOKENS = re.compile(
     r"<\|[^<>\n]{0,64}?\|>|<｜[^<>\n]{0,64}?｜>|</?s>|<(?:bos|eos|pad|unk|mask|start_of_turn|end_of_turn)>"
     r"|\[/?INST\]|<</?SYS>>|\[(?:CLS|SEP|PAD|MASK|UNK)\]"
 )
-"""Control tokens of the usual chat templates, which servers may honor even inside a message."""
+"""Control tokens of common chat templates, which servers may interpret even inside a message."""
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """C0/C1 controls but tab and newline, text-direction overrides, and lone surrogates, which no UTF-8 can carry."""
 
 
 def as_text(text: str, control_tokens: Iterable[str] = ()) -> str:
-    """``text`` without anything that a tokenizer or terminal would obey: ``<|eot_id|>`` becomes ``<·|eot_id|>``.
+    """``text`` without anything that a tokenizer or terminal would interpret: ``<|eot_id|>`` becomes ``<·|eot_id|>``.
 
     Args:
-        control_tokens: further ones, such as a tokenizer's own; empty and one-character strings are ignored.
+        control_tokens: additional ones, such as a tokenizer's own; empty and one-character strings are ignored.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = UNPRINTABLE.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", text)
@@ -47,7 +47,7 @@ def as_text(text: str, control_tokens: Iterable[str] = ()) -> str:
 
 
 def shorten(text: str, max_chars: int = MAX_CHARS) -> str:
-    """At most about ``max_chars`` characters: the middle goes, since the answer stands at the end."""
+    """At most about ``max_chars`` characters: the middle is cut, since the answer is at the end."""
     if len(text) <= max_chars:
         return text
     half = max_chars // 2
@@ -55,15 +55,15 @@ def shorten(text: str, max_chars: int = MAX_CHARS) -> str:
 
 
 def marked(text: str) -> str:
-    """``text`` between its two marks."""
+    """``text`` between its two markers."""
     code = _code(text)
     return f"=== student text {code} ===\n{text}\n=== end of student text {code} ==="
 
 
 def shielded(request: TeacherRequest, max_chars: int = MAX_CHARS, control_tokens: Iterable[str] = ()) -> TeacherRequest:
-    """The request as a model may read it: the student's answer cleaned, cut and marked, and the prompt saying so.
+    """The request prepared for a model: the student's answer cleaned, truncated, and delimited, with an explanation in the prompt.
 
-    The answer is looked for in the last message, where behaviors put it; a last message that does not contain it
+    The answer is searched in the last message, where behaviors put it; a last message that does not contain it
     verbatim is marked as a whole.
     """
     control_tokens = tuple(control_tokens)

@@ -1,4 +1,4 @@
-"""The ``scripted`` teacher: a rule, a sentence or a table instead of a model. Deterministic, free, and what the demo uses."""
+"""The ``scripted`` teacher: a rule, a sentence, or a table instead of a model. Deterministic and free; used by the demo."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class ScriptedTeacher:
         rule: a name from ``rules.RULES``, ``"module:function"`` (see ``thinklab/config/own_code.py``), or any
             callable ``rule(request, **parameters)``.
         table: path of a JSONL file with ``question``, ``reply`` and perhaps ``response`` on each line (a line with a
-            ``response`` answers only that answer of the student), or of a YAML file: a list of the same, or a mapping
+            ``response`` applies only to that student answer), or of a YAML file: a list of the same, or a mapping
             from questions to replies.
-        phrase: the sentence that it says about every answer, such as ``"Arr: {gold}."``, with the placeholders
-            ``{question}``, ``{gold}`` (the right answer), ``{answer}`` (the student's final answer; nothing is said where
-            there is none) and ``{response}`` (all that the student wrote). Literal braces are doubled.
-        reason: with ``phrase``, the same for the ``<reason>``, for behaviors that splice it as well.
-        mute_share: share of the requests, chosen by id, that get no reply.
-        seed: which ones those are.
+        phrase: the sentence for every answer, such as ``"Arr: {gold}."``, with the placeholders
+            ``{question}``, ``{gold}`` (the right answer), ``{answer}`` (the student's final answer; no reply if there is
+            none), and ``{response}`` (the student's full response). Double literal braces.
+        reason: with ``phrase``, the same for the ``<reason>``, for behaviors that also splice it.
+        mute_share: share of the requests, chosen by id, that get no reply. seed: selects
+        them.
         parameters: passed on to the rule.
 
     Raises:
@@ -57,9 +57,9 @@ class ScriptedTeacher:
                 'it says, such as "Arr: {gold}."), or a table'
             )
         self.phrase = phrase
-        """The sentence that it says about every answer; None where it replies by rule or table."""
+        """The sentence for every answer; None if it replies by rule or table."""
         if reason is not None and phrase is None:
-            parameters["reason"] = reason  # a rule of somebody's own may take one
+            parameters["reason"] = reason  # a custom rule may have a parameter of that name
         self.name = "scripted"
         self.mute_share, self.seed = mute_share, seed
         if table is not None:
@@ -70,7 +70,7 @@ class ScriptedTeacher:
         elif phrase is not None:
             if parameters:
                 raise ConfigError(
-                    f"a teacher with a phrase takes reason, mute_share and seed besides, not {', '.join(parameters)}"
+                    f"besides phrase, the scripted teacher takes only reason, mute_share and seed, not {', '.join(parameters)}"
                 )
             reason = REASON if reason is None else reason
             for key, text in (("phrase", phrase), ("reason", reason)):
@@ -88,7 +88,7 @@ class ScriptedTeacher:
         self._parameters = parameters
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
-        """One reply per request; ``error="mute"`` where the rule stays silent."""
+        """One reply per request; ``error="mute"`` if the rule returns None."""
         return [self._one(request) for request in requests]
 
     def _one(self, request: TeacherRequest) -> TeacherReply:
@@ -103,15 +103,15 @@ class ScriptedTeacher:
                 ) from error
         model = f"scripted:{self._what}"
         if text is None:
-            return TeacherReply(request.id, error="mute", detail="the scripted teacher has nothing to say", model=model)
+            return TeacherReply(request.id, error="mute", detail="the scripted teacher has no reply", model=model)
         if not isinstance(text, str):
-            raise TeacherError(f"the rule {self._what!r} returned {type(text).__name__}; a rule returns text or None")
+            raise TeacherError(f"the rule {self._what!r} returned {type(text).__name__}; a rule must return text or None")
         if not text.strip():
             return TeacherReply(request.id, text, error="empty", detail="the reply is empty", model=model)
         return TeacherReply(request.id, text, model=model)
 
     def sentences(self, request: TeacherRequest) -> dict[str, str] | None:
-        """With ``phrase``: the fields of the reply, ``opinion``, ``reason`` and ``phrase``; None where it has nothing to say."""
+        """With ``phrase``: the fields of the reply, ``opinion``, ``reason`` and ``phrase``; None if it does not reply."""
         assert self.phrase is not None, "only a teacher with a phrase"
         return sentences(request, **self._parameters)
 
@@ -170,7 +170,7 @@ def _read_table(path: Path) -> dict[tuple[str, str | None], str]:
 
 
 def _rows(path: Path, source: str) -> list[tuple[str, Any]]:
-    """(where it stands, row) for each row of the table."""
+    """(position, row) for each row of the table."""
     if path.suffix in (".yaml", ".yml"):
         try:
             data = YAML(typ="safe").load(source)

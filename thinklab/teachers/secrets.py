@@ -1,7 +1,7 @@
-"""Where a key comes from, and how it is kept from showing up anywhere.
+"""Finds API keys, and keeps them out of all output.
 
-A key is looked for in the environment, then in Colab's secrets, then asked for without echo where somebody can type.
-It is never an option: options end up in configs, run folders and shell histories.
+A key is read from the environment, then from Colab's secrets, then from a prompt without echo in an interactive session. It is
+never an option: options end up in configs, run folders, and shell histories.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _unneeded: ContextVar[bool] = ContextVar("_unneeded", default=False)
 
 
 class Secret:
-    """A string that shows itself only to ``reveal()``: not in repr, str, format, pickle or a traceback's locals."""
+    """A string that is visible only through ``reveal()``: not in repr, str, format, pickle or a traceback's locals."""
 
     __slots__ = ("_value",)
 
@@ -39,7 +39,7 @@ class Secret:
         return text.replace(self._value, HIDDEN) if self._value else text
 
     def redact(self, text: str) -> str:
-        """``text`` without this key and without anything that looks like one; for messages, not for replies."""
+        """``text`` without this key and anything that looks like a key; for messages, not for replies."""
         return LOOKS_LIKE_A_KEY.sub(HIDDEN, self.hide(text))
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class Secret:
 
 @contextmanager
 def without_key() -> Iterator[None]:
-    """Within it nobody needs or is asked for a key: for a teacher that only says what asking would cost."""
+    """Inside this context no key is needed or requested: for a teacher that only estimates cost."""
     token = _unneeded.set(True)
     try:
         yield
@@ -71,11 +71,11 @@ def find_key(names: Sequence[str], service: str, required: bool = True) -> Secre
     """The key of ``service``.
 
     Args:
-        names: environment variables (and Colab secrets) to look in, the first one that is set counts.
-        required: whether to ask and to complain when there is none; otherwise an empty ``Secret`` comes back.
+        names: environment variables (and Colab secrets) to read; the first one that is set counts. required: prompt for a
+        missing key and raise without one; otherwise return an empty ``Secret``.
 
     Raises:
-        TeacherError: when there is no key, or it contains what no HTTP header can carry.
+        TeacherError: when there is no key, or it contains characters that are invalid in an HTTP header.
     """
     if _unneeded.get():
         return Secret("")
@@ -85,22 +85,22 @@ def find_key(names: Sequence[str], service: str, required: bool = True) -> Secre
     value = value.strip()
     if not value and required:
         raise TeacherError(
-            f"no key for {service}: set the environment variable {names[0]}, or on Colab add a secret "
-            "of that name "
-            "and allow this notebook to read it"
+            f"no key for {service}: set the environment variable {names[0]}, or on Colab, add a secret of that name and grant "
+            "this notebook "
+            "access"
         )
     if not value.isascii() or any(c.isspace() for c in value):
         raise TeacherError(
-            f"the key for {service} in {names[0]} has a space, a line break or a character outside ASCII in it; copy it again"
+            f"the key for {service} in {names[0]} contains a space, a line break, or a non-ASCII character; copy it again"
         )
     return Secret(value)
 
 
 def checked_url(url: str) -> str:
-    """``url`` when it can be the address of a service and holds no key.
+    """``url`` if it is a valid service address without a key.
 
     Raises:
-        ConfigError: when it cannot, without repeating it where it may hold one.
+        ConfigError: if not; the message does not repeat a URL that may contain a key.
     """
     try:
         parts = urlsplit(url)
@@ -109,8 +109,8 @@ def checked_url(url: str) -> str:
         parts, port_ok = None, False
     if parts is not None and (parts.username or parts.password or parts.query):
         raise ConfigError(
-            "base_url may hold neither a user and password nor a '?': a key never goes into a config. Put it into "
-            "an environment variable and name that with key_env"
+            "base_url must not contain a user and password or a '?': never put a key into a config. Put it into an environment "
+            "variable and set key_env to its name"
         )
     if parts is None or not port_ok or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"base_url must be an address such as http://127.0.0.1:8000/v1, not {url!r}")
@@ -118,7 +118,7 @@ def checked_url(url: str) -> str:
 
 
 def at_home(url: str, host: str) -> bool:
-    """Whether ``url`` is ``host`` itself or this very machine: where a key that was set for ``host`` may go unasked."""
+    """Whether ``url`` is ``host`` itself or this machine: a key for ``host`` may be sent there without confirmation."""
     named = urlsplit(url).hostname or ""
     return named == host or named in ("localhost", "127.0.0.1", "::1")
 
@@ -135,7 +135,7 @@ def _from_colab(names: Sequence[str]) -> str:
     for name in names:
         try:
             value = userdata.get(name)
-        except Exception:  # not set, or this notebook may not read it: Colab has an exception for each
+        except Exception:  # not set, or this notebook has no access: Colab has an exception for each
             continue
         if value and value.strip():
             return value
@@ -147,5 +147,5 @@ def _somebody_there() -> bool:
         from IPython import get_ipython
 
         kernel = getattr(get_ipython(), "kernel", None)
-        return bool(getattr(kernel, "_allow_stdin", False))  # False under nbconvert and the like
+        return bool(getattr(kernel, "_allow_stdin", False))  # False under nbconvert, for instance
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,6 +1,6 @@
-"""Does a teacher in this process say what its own logits say? A few greedy tokens tell, when it is loaded.
+"""Checks at load time that a teacher in this process generates what its own logits predict, on a few greedy tokens.
 
-A cache that is not filled, or a forward pass that another library has replaced, gives noise without any error. So two known texts
+A cache that is not filled, or a forward pass that another library has replaced, produces noise without any error. So two known texts
 of different length are continued together and the result is compared with plain logits: one text at a time, no cache, no padding.
 """
 
@@ -17,10 +17,10 @@ from thinklab.sampler import Sampler, _eval_mode
 TEXTS = ("Tom has 12 figs and finds 4 more. How many figs are there now?", "1 2 3 4")
 TOKENS = 8
 EXACT, HALF = 0.01, 0.5
-"""By how many nats a chosen token may lie below the likeliest: in float32, and in 16 or 4 bits, where near ties are rounded."""
+"""Tolerance in nats of a chosen token below the most likely one: in float32, and in 16 or 4 bits, where near ties are rounded."""
 INSTEAD = (
-    "Another library has probably replaced parts of its model's code; ask it as a server of its own (backend openai), or "
-    "use the teacher 'self'"
+    "Another library has probably patched its model's code; run it as a separate server (backend openai), or use the teacher "
+    "'self'"
 )
 
 
@@ -30,17 +30,17 @@ def prove(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sampler: S
 
     Args:
         sampler: greedy, as the teacher uses it.
-        what: the teacher's name for the error.
+        what: the teacher's name in the error.
 
     Raises:
-        TeacherError: when it cannot continue them, or continues them with other tokens.
+        TeacherError: if it cannot continue them, or continues them with other tokens.
     """
     prompts = [tokenizer(text)["input_ids"] for text in TEXTS]
     narrow = getattr(model, "is_quantized", False) or next(model.parameters()).dtype is not torch.float32
     allowed, gap = HALF if narrow else EXACT, 0.0
     try:
         for some in (prompts, prompts[:1]):  # a batch needs padding, a single text does not
-            # without an end of its own, so that there is something to compare
+            # without EOS, so that there is something to compare
             answers = replace(sampler, max_new_tokens=TOKENS, eos_ids=(), rows=0)(model, some)
             with _eval_mode(model):
                 for prompt, answer in zip(some, answers, strict=True):
@@ -53,8 +53,8 @@ def prove(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sampler: S
             raise
         why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise TeacherError(f"the teacher {what} cannot continue a known text: {why}. {INSTEAD}") from error
-    if not gap <= allowed:  # also where it is no number
+    if not gap <= allowed:  # also if it is NaN
         raise TeacherError(
-            f"the teacher {what} continues a known text with tokens that its own logits put {gap:.2f} nats below "
-            f"the likeliest, so it would write noise. {INSTEAD}"
+            f"the teacher {what} continues a known text with tokens that are {gap:.2f} nats below "
+            f"the most likely ones in its own logits, so it would write noise. {INSTEAD}"
         )

@@ -1,8 +1,8 @@
-"""transformers' own model classes for a while, where Unsloth has replaced their methods for the student's sake.
+"""Temporarily restores transformers' own model classes where Unsloth has patched them for the student.
 
 Unsloth patches the classes themselves, so any other model of the same family in the process runs its code too, without the
-preparations that its loader makes for the student: the cache stays empty and the model writes noise. Unsloth keeps a record of
-what it replaced (``_unsloth_pre_patch_originals``), which is put back while another model is loaded and while it is asked.
+setup that its loader does for the student: the cache stays empty and the model writes noise. Unsloth keeps a record of
+what it replaced (``_unsloth_pre_patch_originals``), which is restored while another model is loaded and used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ABSENT = object()
 
 @contextmanager
 def unpatched() -> Iterator[None]:
-    """Within, the classes are as transformers wrote them; afterward as they were found. Nothing happens without Unsloth."""
+    """Inside, the classes are transformers' originals; afterward the previous state is restored. Without Unsloth, nothing happens."""
     found: list[tuple[Any, str, Any]] = []
     for name, module in list(sys.modules.items()):
         if not name.startswith("transformers.models.") or "_unsloth_pre_patch_originals" not in getattr(module, "__dict__", {}):

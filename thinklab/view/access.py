@@ -1,10 +1,10 @@
-"""Who may ask the viewer: only a browser on this machine that was given the token.
+"""Access control of the viewer: only a browser on this machine with the token.
 
-The server listens on the loopback address alone. That keeps other machines out but not other web pages in the same browser, so
-every request needs a ``Host`` of this machine (a name that somebody points at 127.0.0.1, DNS rebinding, is refused by
-Starlette's ``TrustedHostMiddleware``), a cookie that no script can read, and, where something is written, an ``Origin`` that is
+The server listens only on the loopback address. That blocks other machines but not other web pages in the same browser, so
+every request needs a ``Host`` of this machine (DNS rebinding is blocked by Starlette's
+``TrustedHostMiddleware``), a cookie that no script can read, and, where something is written, an ``Origin`` that is
 the page itself.
-The token comes once in the URL and is taken out of it at once, so it is in no history that is shared and in no referrer.
+The token is passed once in the URL and removed from it immediately, so it does not end up in a synced history or a referrer.
 """
 
 from __future__ import annotations
@@ -18,22 +18,20 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse
 
 HOSTS = ["127.0.0.1", "localhost"]
-REFUSAL = (
-    "This page needs the address with its token, as the terminal printed it (http://127.0.0.1:PORT/?token=...). Copy all of it.\n"
-)
+REFUSAL = "Open this page with the full address from the terminal, including its token (http://127.0.0.1:PORT/?token=...).\n"
 
 
 def new_token() -> str:
-    """256 bits, for one start of the server."""
+    """256 bits, new at every start of the server."""
     return secrets.token_urlsafe(32)
 
 
 class Access:
-    """ASGI middleware: asks for the token, and puts the headers below on every answer.
+    """ASGI middleware: requires the token, and adds the headers below to every response.
 
     Args:
-        token: what the URL or the cookie must have.
-        cookie: its name; one per port, as browsers keep one jar for all ports of a host.
+        token: the required token in the URL or the cookie.
+        cookie: its name; one per port, because browsers share cookies across all ports of a host.
         policy: the Content-Security-Policy.
     """
 

@@ -1,4 +1,4 @@
-"""The pages and the API over them. Every answer is made of records; the handlers only take parameters apart.
+"""The pages and the API. Every response is built from records; the handlers only parse parameters.
 
 ``GET /api/...?run=ID`` reads, ``POST /api/review...`` decides. Errors are ``{"error": text}`` with status 400 or 404.
 """
@@ -39,7 +39,7 @@ class Traces(LineIndex):
 
 
 class Data:
-    """What the API answers; without HTTP, so that an export asks the same."""
+    """The API's responses, independent of HTTP, so that an export can use them."""
 
     def __init__(self, root: Path):
         self.library, self.indexes = Library(root), Indexes()
@@ -83,10 +83,10 @@ class Data:
         return self.indexes.of(self.library.run(id).folder.path).page(wanted, first, count)
 
     def rollout(self, id: str, rollout: str) -> dict[str, Any]:
-        """One rollout, the others of its group, and its tokens where it was traced.
+        """One rollout, the others of its group, and its tokens if traced.
 
         Raises:
-            RunError: when there is no such rollout.
+            RunError: if there is no such rollout.
         """
         run = self.library.run(id)
         index = self.indexes.of(run.folder.path)
@@ -131,7 +131,7 @@ class Data:
         return [{"id": id, "kind": g["kind"], "name": g["name"]} for id, g in grids.found(self.library.root).items()]
 
     def grid(self, id: str) -> dict[str, Any]:
-        """Raises RunError when there is no study or evaluation of that id."""
+        """Raises RunError if there is no study or evaluation with that id."""
         there = grids.found(self.library.root)
         if id not in there:
             raise RunError(f"there is no study or evaluation {id!r}")
@@ -140,7 +140,7 @@ class Data:
 
 
 def _shown(record: dict[str, Any]) -> dict[str, Any]:
-    """A rollout without its ids."""
+    """A rollout without its token ids."""
     return {key: value for key, value in record.items() if key not in ("prompt_ids", "student_ids", "teacher_ids")}
 
 
@@ -150,7 +150,7 @@ def create_app(root: Path, token: str, port: int = 0, desk: Desk | None = None) 
     Args:
         root: a run folder, or a folder of them.
         port: names the cookie.
-        desk: where a training in this process puts the batches that wait for people; None: nothing can be decided here.
+        desk: where a training run in this process puts batches for review; None: read-only.
     """
     data = Data(root)
     addresses = {name: f"/static/{name}" for name in assets.modules()}
@@ -164,7 +164,7 @@ def create_app(root: Path, token: str, port: int = 0, desk: Desk | None = None) 
         path = request.url.path
         if path == "/static/plotly.js":
             return Response(assets.plotly(), media_type="text/javascript", headers={"Cache-Control": "private, max-age=3600"})
-        if path not in files:  # a name that is looked up, never a path
+        if path not in files:  # looked up by name, never used as a path
             return JSONResponse({"error": "there is no such file"}, 404)
         kind, found = files[path]
         return Response(found, media_type=kind)
@@ -195,11 +195,11 @@ def create_app(root: Path, token: str, port: int = 0, desk: Desk | None = None) 
         from starlette.concurrency import run_in_threadpool
 
         if desk is None:
-            return JSONResponse({"error": "no training waits for a review here"}, 404)
+            return JSONResponse({"error": "no training run is waiting for a review here"}, 404)
         try:
             sent = await request.json()
         except ValueError:
-            return JSONResponse({"error": "that is no JSON"}, 400)
+            return JSONResponse({"error": "the request is not valid JSON"}, 400)
         return await run_in_threadpool(_answer, lambda: desk.heard(sent))
 
     return Starlette(
@@ -242,7 +242,7 @@ class _Query:
 
 
 class StrictJSON(JSONResponse):
-    """JSON that a browser can read: a figure that is not finite becomes null."""
+    """JSON that a browser can read: non-finite numbers become null."""
 
     def render(self, content: Any) -> bytes:
         try:
@@ -252,7 +252,7 @@ class StrictJSON(JSONResponse):
 
 
 def finite(value: Any) -> Any:
-    """``value`` with null in place of NaN and infinities."""
+    """``value`` with null for NaN and infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

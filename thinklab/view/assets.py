@@ -1,7 +1,7 @@
-"""The files of the pages: plain JavaScript modules that a browser loads as they are, and the page that names them.
+"""The files of the pages: plain JavaScript modules without a build step, and the page that loads them.
 
-Modules import each other by name (``thinklab/dom.js``), which an import map turns into addresses: of this server, or, in an
-exported folder, into ``data:`` URLs, because a browser loads no module from a file.
+Modules import each other by name (``thinklab/dom.js``), which an import map resolves to addresses: of this server, or, in an
+exported folder, into ``data:`` URLs, because browsers cannot load modules from files.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from thinklab.widgets import html as widget_html
 
 STATIC = Path(__file__).parent / "static"
 SHARED = {f"thinklab/{name}": name for name in widget_html.imported("review_pane.js")}
-"""Modules of the notebook's widgets, by the name that they are imported under."""
+"""Modules of the notebook widgets, by import name."""
 STYLES = ("theme.css", "review_pane.css", "rich_text.css", "tokens.css")
-"""Of the widgets; ``view.css`` follows them."""
+"""Style sheets of the widgets; ``view.css`` comes after them."""
 
 
 @cache
@@ -37,7 +37,7 @@ def style() -> str:
 
 @cache
 def plotly() -> str:
-    """plotly.js, as the reports carry it."""
+    """plotly.js, the same copy as in the reports."""
     from plotly.offline import get_plotlyjs
 
     return get_plotlyjs()
@@ -45,13 +45,13 @@ def plotly() -> str:
 
 @cache
 def _maps_style() -> str:
-    """plotly.js adds the rules of its maps as a style element unless one of this id is there; the policy would refuse it."""
+    """plotly.js adds the style element of its maps unless one with this id exists; the policy would block it."""
     found = re.search(r'getElementById\("([0-9a-f]{64})"\)', plotly())
     return f'<meta id="{found[1]}">\n' if found else ""
 
 
 def served() -> dict[str, tuple[str, str]]:
-    """Everything that the server hands out beside its data: media type and text by path."""
+    """All static files of the server: media type and text by path."""
     files = {f"/static/{name}": ("text/javascript", text) for name, text in modules().items()}
     return {
         **files,
@@ -65,8 +65,8 @@ def page(addresses: Mapping[str, str], base: str = "/static/", head: str = "") -
 
     Args:
         addresses: of every module, by its name.
-        base: where ``view.css`` and ``theme.js`` lie.
-        head: further elements.
+        base: the location of ``view.css`` and ``theme.js``. head: additional
+        elements.
     """
     imports = json.dumps({"imports": dict(addresses)})
     text = (STATIC / "page.html").read_text("utf-8")
@@ -80,7 +80,7 @@ def page(addresses: Mapping[str, str], base: str = "/static/", head: str = "") -
 
 
 def policy(imports: str) -> str:
-    """The server's Content-Security-Policy: scripts and styles from here alone, no inline ones but the import map, no network."""
+    """The server's Content-Security-Policy: scripts and styles only from this server, none inline except the import map, no other network access."""
     return (
         f"default-src 'none'; script-src 'self' {imports}; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

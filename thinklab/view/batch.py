@@ -1,8 +1,8 @@
-"""One batch under review by several people, and the desk on which a training lays one after the other.
+"""One batch under review by several reviewers, and the desk through which a training run offers its batches.
 
 The decisions are those of the notebook's pane: the browser runs the pane's own module, and its messages are handled by a
-``ReviewPane`` over the batch's ``ReviewQueue``. What is added here is who decides, what others have changed meanwhile, and when
-the batch is closed: everything is decided (and stays so for ``grace_s``), somebody says so, or the deadline has come.
+``ReviewPane`` over the batch's ``ReviewQueue``. This module adds reviewer names, changes by other reviewers, and the end of
+the batch: when everything is decided (for ``grace_s`` seconds), a reviewer ends it, or the deadline has passed.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from thinklab.widgets.review_pane import READS, ReviewPane
 Default = Literal["accept", "accept_if_detected", "reject"]
 LONGEST_NAME = 40
 HERE_S = 15.0
-"""Somebody whose browser has not asked for so long has left."""
+"""Seconds without a request after which a reviewer counts as gone."""
 _NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 _answers: ContextVar[list[dict[str, Any]]] = ContextVar("answers")
 KINDS = {"accept", "reject", "skip", "edit", "write", "draft", "note", "undo", "accept_all", "ask"} | READS - {"shown"}
 
 
 class _Pane(ReviewPane):
-    """The pane without a kernel: what it sends is the answer to the request at work."""
+    """The pane without a kernel: its messages become the response to the current request."""
 
     def send(self, content: Any, buffers: Any = None) -> None:
         _answers.get().append(content)
 
 
 class OpenBatch:
-    """A batch that waits.
+    """A pending batch.
 
     Args:
-        deadline_s: seconds from now; None waits for people.
-        default: what becomes of what nobody has decided.
-        grace_s: seconds in which a last decision can be taken back.
+        deadline_s: seconds from now; None waits indefinitely.
+        default: what to do with undecided guidance.
+        grace_s: seconds in which the last decision can be undone.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class OpenBatch:
         self._decided_at: float | None = None
         self._lock = threading.RLock()
 
-    # ---- what a browser hears
+    # ---- state for browsers
 
     def state(self, name: str, since: int) -> dict[str, Any]:
-        """How the review stands; all rows for ``since`` = 0, else those that have changed after that version.
+        """The state of the review; all rows for ``since`` = 0, else those changed since that version.
 
         Args:
-            name: who asks; empty for somebody who only looks.
+            name: the reviewer; empty for a viewer.
         """
         with self._lock:
             if name:
@@ -92,7 +92,7 @@ class OpenBatch:
             return state
 
     def people(self) -> list[dict[str, Any]]:
-        """Who looks on, and how much each has decided."""
+        """Who is present, and how much each has decided."""
         done = Counter(i.who for i in self.queue.items if i.decided and i.who)
         now = time.monotonic()
         return [
@@ -101,14 +101,14 @@ class OpenBatch:
         ]
 
     def heard(self, name: str, message: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Act on one message of the pane, as ``name``; returns what the pane answers.
+        """Process one message of the pane, as ``name``; returns the pane's replies.
 
         Raises:
-            ReviewError: for a name that cannot be used, or a message that is none of the pane's.
+            ReviewError: for an invalid name, or a message that is not from the pane.
         """
         name = check_name(name)
         if message.get("kind") not in KINDS or not isinstance(message.get("n"), int):
-            raise ReviewError("this is no message of the review pane")
+            raise ReviewError("this is not a message of the review pane")
         said: list[dict[str, Any]] = []
         token = _answers.set(said)
         try:
@@ -123,7 +123,7 @@ class OpenBatch:
                 asked = message.get("ids") or []
                 for id in {*(row["id"] for answer in said for row in answer.get("items", ())), *asked} & self._changed.keys():
                     self._changed[id] = self._version
-                for answer in said:  # what undo did not take back, because somebody else has changed it since
+                for answer in said:  # what undo did not revert, because another reviewer has changed it since
                     there = {row["id"] for row in answer.get("items", ())}
                     answer["items"] = [
                         *answer.get("items", ()),
@@ -132,28 +132,28 @@ class OpenBatch:
                 self._decided_at = time.monotonic() if self._all_decided() else None
         return said
 
-    # ---- how it ends
+    # ---- closing
 
     def finish(self, name: str) -> None:
-        """``name`` says that this is enough; what is undecided goes by the default."""
-        self._close("told to go on", check_name(name))
+        """``name`` ends the review; undecided guidance gets the default."""
+        self._close("ended by a reviewer", check_name(name))
 
     def tick(self) -> None:
-        """Close the batch where its time has come."""
+        """Close the batch if it is due."""
         with self._lock:
             if self.deadline is not None and time.monotonic() >= self.deadline:
-                self._close(f"the deadline of {self.deadline_s:g} s had come", "")
+                self._close(f"the deadline of {self.deadline_s:g} s has passed", "")
             elif self._decided_at is not None and time.monotonic() >= self._decided_at + self.grace_s:
                 self._close("everything was decided", "")
 
     def look(self) -> None:
-        """For a batch that was decided in an earlier sitting."""
+        """For a batch that was decided in an earlier session."""
         with self._lock:
             if self._decided_at is None and self._all_decided():
                 self._decided_at = time.monotonic()
 
     def _all_decided(self) -> bool:
-        """Nothing waits for a decision, and nobody is at work on a refused reply. A batch of refused replies alone waits for people:
+        """Nothing is undecided, and no rejected reply is being edited. A batch of only rejected replies waits for reviewers:
         there is nothing to train on unless they rescue one."""
         items = self.queue.items
         return any(i.decided for i in items) and not any(i.waits or (not i.decided and i.draft is not None) for i in items)
@@ -165,7 +165,7 @@ class OpenBatch:
             self.why, self.closed_by = why, who
             with self.queue.locked():
                 self.queue.apply(policy(self.default))
-                self.queue.closed = f"this batch is closed ({why}{f', by {who}' if who else ''}); the training has gone on"
+                self.queue.closed = f"this batch is closed ({why}{f', by {who}' if who else ''}); training has continued"
             self.closed.set()
 
 
@@ -174,20 +174,20 @@ def _until(when: float | None) -> float | None:
 
 
 class Desk:
-    """The batch that waits now, if any. ``run`` names the run."""
+    """The pending batch, if any. ``run`` names the run."""
 
     def __init__(self, run: str = ""):
         self.run, self.last = run, ""
         self.batch: OpenBatch | None = None
 
     def lay(self, batch: OpenBatch | None) -> None:
-        """``batch`` is the one to decide on; None takes the last one away."""
+        """Offer ``batch`` for review; None removes the last one."""
         if batch is None and self.batch is not None:
             self.last = self.batch.why
         self.batch = batch
 
     def state(self, name: str, batch: str, since: int) -> dict[str, Any]:
-        """See ``OpenBatch.state``; for another batch than the browser has, all of it."""
+        """See ``OpenBatch.state``; complete if the browser has another batch."""
         open_ = self.batch
         if open_ is None:
             return {"open": False, "here": True, "run": self.run, "why": self.last}
@@ -197,13 +197,13 @@ class Desk:
         """``{"name", "batch", "message"}`` or ``{"name", "batch", "done": true}``.
 
         Raises:
-            ReviewError: when it cannot be acted on, or the batch is closed.
+            ReviewError: if it is invalid, or the batch is closed.
         """
         if not isinstance(sent, dict) or not isinstance(sent.get("name"), str):
-            raise ReviewError("say who decides: a name is missing")
+            raise ReviewError("the reviewer's name is missing; enter one")
         batch = self.batch
         if batch is None or sent.get("batch") != batch.id or batch.closed.is_set():
-            raise ReviewError("this batch is closed; the training has gone on")
+            raise ReviewError("this batch is closed; training has continued")
         if sent.get("done") is True:
             batch.finish(sent["name"])
             return {"answers": []}
@@ -213,7 +213,7 @@ class Desk:
 
 
 def check_name(name: str) -> str:
-    """The name as it goes into ``reviews.jsonl``.
+    """The name to record in ``reviews.jsonl``.
 
     Raises:
         ReviewError: for an empty or long one, one with control characters, or one that looks like a policy's.
@@ -222,12 +222,12 @@ def check_name(name: str) -> str:
     if not name or len(name) > LONGEST_NAME or not _NAME.fullmatch(name):
         raise ReviewError(f"a name has 1 to {LONGEST_NAME} characters, on one line")
     if name.casefold().startswith("auto:"):
-        raise ReviewError("names that begin with 'auto:' are those of policies; take another")
+        raise ReviewError("names starting with 'auto:' are reserved for policies; choose another")
     return name
 
 
 def policy(default: Default) -> Auto:
-    """``default`` for ``queue.apply``. What somebody began to write and did not decide on is left out, not trained on."""
+    """``default`` for ``queue.apply``. Undecided drafts are not trained on."""
 
     def reject(item: Item) -> bool:
         return False
@@ -236,6 +236,6 @@ def policy(default: Default) -> Auto:
 
 
 def of_people(items: Iterable[Item]) -> str:
-    """``ann 5, bob 3``: who has decided how much, in words."""
+    """``ann 5, bob 3``: the number of decisions per reviewer."""
     done = Counter(i.who for i in items if i.decided and i.who)
     return ", ".join(f"{name} {n}" for name, n in done.most_common())

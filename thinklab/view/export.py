@@ -1,11 +1,11 @@
-"""One static folder with the pages and the data of all runs, to send or to put on a web server. It opens from disk as well.
+"""One static folder with the pages and the data of all runs, to share or to put on a web server. It also opens from disk.
 
     DIR/index.html         open this
-    DIR/assets/            plotly.js, the rules, and what stands in for the server
-    DIR/data/N.js          one answer of the API each; a script, because a page from a file may load those and nothing else
+    DIR/assets/            plotly.js, the style sheets, and the replacement for the server
+    DIR/data/N.js          one API response each; as scripts, because a page opened from disk cannot load anything else
 
-The pages are those of the server: the same modules ask the same questions, and the answers were written down beforehand. A search
-in the rollouts is made in the browser, over those that travel along.
+The pages are those of the server: the same modules send the same requests, and the responses were written beforehand.
+Searching the rollouts happens in the browser, over the exported ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from thinklab.view.library import ListedRun
 from thinklab.view.rollouts import MOST, Wanted
 
 MARK = "thinklab-view-export.txt"
-"""In every export, so that the next one may replace it and nothing else is ever overwritten."""
+"""A marker in every export, so that a new export may replace it but nothing else is overwritten."""
 
 
 def export_folder(root: Path, out: Path, rollouts: int = 2000, say: Callable[[str], None] = lambda text: None) -> Path:
@@ -35,11 +35,11 @@ def export_folder(root: Path, out: Path, rollouts: int = 2000, say: Callable[[st
 
     Args:
         root: a run folder, or a folder of them.
-        rollouts: how many of each run travel along, the newest.
+        rollouts: how many of the newest rollouts of each run are included.
 
     Raises:
         RunError: when there is no run, or the folder cannot be written.
-        ConfigError: when ``out`` holds something that is no export, or the extra is not installed.
+        ConfigError: if ``out`` contains anything but an export, or the extra is not installed.
     """
     from thinklab.view import check_installed
 
@@ -47,7 +47,7 @@ def export_folder(root: Path, out: Path, rollouts: int = 2000, say: Callable[[st
     data, out = Data(Path(root)), Path(out)
     runs = data.library.runs()
     if not runs and not data.grids():
-        raise RunError(f"{root} holds no run: there is no config.yaml in it or below")
+        raise RunError(f"{root} contains no run: there is no config.yaml in it or below")
     _check_replaceable(out)
     mine = secrets.token_hex(4)  # another export may be writing for the same folder
     part, old = (out.with_name(f"{out.name}.{mine}.{end}") for end in ("part", "old"))
@@ -65,7 +65,7 @@ def export_folder(root: Path, out: Path, rollouts: int = 2000, say: Callable[[st
 
 def _check_replaceable(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
-        raise ConfigError(f"{folder} is not empty and no export of the viewer; choose another folder")
+        raise ConfigError(f"{folder} is not empty and not an export of the viewer; choose another folder")
 
 
 def _put(part: Path, out: Path, old: Path) -> None:
@@ -91,7 +91,7 @@ def _put(part: Path, out: Path, old: Path) -> None:
 
 
 class _Writer:
-    """Asks ``data`` everything that the pages may ask, and writes it down."""
+    """Writes the responses of ``data`` to every request that the pages may send."""
 
     def __init__(self, out: Path, data: Data, rollouts: int, say: Callable[[str], None]):
         self.out, self.data, self.rollouts, self.say = out, data, rollouts, say
@@ -102,14 +102,14 @@ class _Writer:
         (self.out / "assets").mkdir()
         listed = self.data.runs()
         for line in listed["runs"]:
-            line.pop("review", None)  # an address of this machine, with its token
+            line.pop("review", None)  # an address on this machine, with its token
             if line["status"] in ("running", "in review"):
-                line["status"] = "stopped"  # it was at work when this was written
+                line["status"] = "stopped"  # it was running when this was written
         self._keep("runs", {}, listed)
         good = [line["id"] for line in listed["runs"] if "error" not in line]
         for id in good:
             self._run(id)
-        # every pair would grow with the square of the runs: a pair's page is made of two runs' files, up to a limit
+        # all pairs would grow with the square of the runs: a pair's page is built from two runs' files, up to a limit
         pairs = [(a, b) for k, a in enumerate(good) for b in good[k + 1 :]] if len(good) <= 8 else []
         for a, b in [*pairs, *((b, a) for a, b in pairs)]:
             self._keep("compare", {"a": a, "b": b}, self.data.compare(a, b))
@@ -177,7 +177,7 @@ class _Writer:
 
 
 def key(name: str, params: dict[str, Any]) -> str:
-    """How the pages name an answer: as in ``store.js``."""
+    """The key of a response in the pages, as in ``store.js``."""
     return json.dumps(
         [name, {k: v if isinstance(v, list) else str(v) for k, v in sorted(params.items())}],
         separators=(",", ":"),

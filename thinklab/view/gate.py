@@ -1,12 +1,12 @@
-"""``thinklab train --review``: the training pauses at each batch until people have decided about its guidance in a browser.
+"""``thinklab train --review``: training pauses at each batch until reviewers have decided on its guidance in a browser.
 
-``ReviewGate`` stands where ``Guide`` stands in an unattended run. Like the Lab it keeps the batch that waits, and what the teacher
-said about it, in ``waiting.json`` and ``proposals.jsonl`` (``thinklab/review/waiting.py``), and a checkpoint is saved after each
-generation. So whatever ends the process while it waits, ``thinklab train --resume`` shows the same batch again with every
-decision that was made; nothing is sampled or paid for twice.
+``ReviewGate`` replaces ``Guide`` in such a run. Like the Lab, it saves the pending batch and the teacher's replies
+in ``waiting.json`` and ``proposals.jsonl`` (``thinklab/review/waiting.py``), and a checkpoint is saved after each
+generation. So if the process ends while it waits, ``thinklab train --resume`` shows the same batch again with all decisions;
+nothing is sampled or paid for twice.
 
-``review.json`` stands in the run folder while a batch waits, readable by its owner alone: it holds the address of the page, by
-which ``thinklab view`` links to it. ``review_batches.jsonl`` keeps when each batch was opened and closed, why, and by whom.
+``review.json`` is in the run folder while a batch waits, readable only by its owner: it contains the address of the page, so
+that ``thinklab view`` can link to it. ``review_batches.jsonl`` records when each batch was opened and closed, why, and by whom.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class ReviewGate:
 
     Args:
         session: the experiment; its ``guide`` proposes and splices.
-        desk: where a batch is laid for people.
-        url: of the page, for ``review.json``.
+        desk: where batches are offered for review. url: of the page, for
+        ``review.json``.
     """
 
     def __init__(self, session: Any, desk: Any, url: str):
@@ -55,11 +55,11 @@ class ReviewGate:
         return self.guide.gamma(step)
 
     def begin(self, rollouts: Sequence[Rollout], step: int, generation: int) -> None:
-        """Ask early, as ``Guide`` does; never about a batch that was asked about in an earlier sitting."""
+        """Ask early, like ``Guide``; never about a batch from an earlier session."""
         self.guide.begin(rollouts, step, generation)
 
     def recall(self, generation: int) -> list[list[int]] | None:
-        """For the trainer: the ids of a batch that was sampled in an earlier sitting."""
+        """For the trainer: the ids of a batch that was sampled in an earlier session."""
         known = self.waiting
         return known.sampled if known is not None and known.batch.generation == generation else None
 
@@ -79,7 +79,7 @@ class ReviewGate:
             return guide.splice(rollouts, waiting.proposals)
         trainer, run = self.session.trainer, self.session.run
         queue = ReviewQueue(rollouts, waiting.proposals, guide, trainer.score, run, imitates=trainer.imitate)
-        with torch.random.fork_rng(enabled=True):  # what is asked again meanwhile cannot change the run
+        with torch.random.fork_rng(enabled=True):  # requests in the meantime cannot change the run
             self._wait(queue, waiting)
         self.waiting = None
         return guide.splice(rollouts, queue.decided())
@@ -96,12 +96,12 @@ class ReviewGate:
         self._show(batch)
         self.desk.lay(batch)
         limit = "" if review.deadline_s is None else f" within {review.deadline_s:g} s"
-        session.say(f"step {waiting.batch.step}: {len(queue)} pieces of guidance wait for a review{limit}: {self.url}")
+        session.say(f"step {waiting.batch.step}: {len(queue)} pieces of guidance are waiting for review{limit}: {self.url}")
         try:
             while not batch.closed.wait(POLL_S):
                 batch.tick()
                 session.check_signals()
-            with self._asking:  # a teacher that is being asked again may use the student
+            with self._asking:  # a teacher that is asked again may use the student
                 pass
         finally:
             self.desk.lay(None)
@@ -128,7 +128,7 @@ class ReviewGate:
     def _ask_again(self, rollout: Rollout, queue: ReviewQueue, closed: threading.Event) -> Guidance | None:
         with self._asking:
             if closed.is_set():
-                raise ReviewError("this batch is closed; the training has gone on")
+                raise ReviewError("this batch is closed; training has continued")
             behaviors = {b.name: b for b, _ in self.guide.behaviors}
             before = queue[rollout.id].said
             try:
@@ -144,13 +144,13 @@ class ReviewGate:
                 json.dump({"url": self.url, "step": batch.step, "items": len(batch.queue), "process": os.getpid()}, out)
 
     def hide(self) -> None:
-        """No batch waits any more."""
+        """No batch is pending."""
         with suppress(OSError):
             (RunFolder(self.session.run.path).path / REVIEW).unlink(missing_ok=True)
 
 
 class Saves(TrainerCallback):
-    """A checkpoint after each generation: a batch that waits can then be continued from."""
+    """A checkpoint after each generation, so that a pending batch can be resumed."""
 
     def __init__(self, span: int):
         self.span = span

@@ -1,4 +1,4 @@
-"""Studies and evaluations below a folder, as tables: methods or arms against benchmarks or measures."""
+"""Studies and evaluations in a folder, as tables: methods or arms by benchmarks or measures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from thinklab.errors import RunError
 from thinklab.view.library import DEPTH, SKIPPED
 
 STUDY = {"base", "arm", "seed"}
-"""Columns by which the ``table.csv`` of a study is known (``thinklab/studies/table.py``)."""
+"""Columns that identify the ``table.csv`` of a study (``thinklab/studies/table.py``)."""
 
 
 def found(root: Path) -> dict[str, dict[str, Any]]:
-    """Every study and every evaluation below ``root``: ``{id: {"kind", "name", "folder"}}``."""
+    """Every study and evaluation in ``root``: ``{id: {"kind", "name", "folder"}}``."""
     grids = {}
     for place, folders, files in os.walk(root):
         path = Path(place)
@@ -32,7 +32,7 @@ def found(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def grid(kind: str, folder: Path) -> dict[str, Any]:
-    """One table per base of a study, or per figure of an evaluation.
+    """One table per base of a study, or per measure of an evaluation.
 
     Returns:
         ``{"tables": [{"title", "columns", "rows": [{"name", "cells": [cell]}]}]}``; a cell is None or
@@ -136,7 +136,7 @@ def _evaluation(folder: Path) -> list[dict[str, Any]]:
 
 
 def _rows(file: Path, most: int | None = None) -> tuple[list[str], list[dict[str, str]]]:
-    """Columns and rows of a CSV file; nothing for one that cannot be read."""
+    """Columns and rows of a CSV file; nothing for an unreadable one."""
     try:
         with open(file, encoding="utf-8", newline="") as text:
             reader = csv.DictReader(text)

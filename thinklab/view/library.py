@@ -1,4 +1,4 @@
-"""The runs below a folder, and what the table of all runs says about each. Reads only; a run that is at work is followed."""
+"""The runs in a folder, and their summaries for the table of all runs. Read-only; follows running runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from thinklab.run.folder import RunFolder
 from thinklab.view.lines import Kept
 
 DEPTH = 6
-"""Folders below the root that are looked into: ``runs/study/base/arm/seed-0`` and one to spare."""
+"""Maximum folder depth of the search: ``runs/study/base/arm/seed-0``, plus one."""
 SKIPPED = {"checkpoints", "node_modules", "__pycache__"}
 FRESH_S = 2.0
 POINTS = 48
-"""Points of the small curve in the table."""
+"""Points of the sparkline in the table."""
 REVIEW = "review.json"
-"""Where a training that waits for people says so; see ``thinklab/view/gate.py``."""
+"""Written by a training run that waits for review; see ``thinklab/view/gate.py``."""
 
 
 @dataclass
 class ListedRun:
-    """One run folder and the files of it that are kept in memory."""
+    """One run folder and its cached files."""
 
     id: str
-    """Its path below the root, with ``/``; ``.`` for the root itself."""
+    """Its path relative to the root, with ``/``; ``.`` for the root itself."""
     folder: RunFolder
     files: dict[str, Kept] = field(default_factory=dict)
     _summary: tuple[Any, dict[str, Any]] | None = None
@@ -42,7 +42,7 @@ class ListedRun:
         return self.files[name].all()
 
     def version(self) -> tuple[Any, ...]:
-        """Changes with every file that the summary is made of."""
+        """Changes with every file of the summary."""
         names = ("config.yaml", "metrics.jsonl", "probes.jsonl", "alarms.jsonl", "probe.json", "teacher.json", "reviews.jsonl")
         found: list[tuple[int, int] | None] = []
         for name in names:
@@ -54,14 +54,14 @@ class ListedRun:
         return tuple(found)
 
     def summary(self) -> dict[str, Any]:
-        """One line of the table. A run that cannot be read is a line that says why."""
+        """One line of the table. An unreadable run becomes a line with the reason."""
         version = self.version()
         if self._summary is None or self._summary[0] != version:
             try:
                 self._summary = version, self._read()
             except (RunError, KeyError, TypeError, ValueError, AttributeError) as error:
                 named = isinstance(error, RunError)
-                why = str(error) if named else f"it is not the record of a run ({type(error).__name__}: {error})"
+                why = str(error) if named else f"it is not a run's record ({type(error).__name__}: {error})"
                 self._summary = version, {"id": self.id, "name": self.folder.path.name, "error": why}
         known = self._summary[1]
         held = lock.held_here(self.folder.path) or lock.held_elsewhere(self.folder.path)
@@ -71,7 +71,7 @@ class ListedRun:
     def _status(self, known: Mapping[str, Any], held: bool) -> str:
         if held:
             return "in review" if (self.folder.path / REVIEW).exists() else "running"
-        return "finished" if known["finished"] else "stopped" if known["step"] else "not begun"
+        return "finished" if known["finished"] else "stopped" if known["step"] else "not started"
 
     def _read(self) -> dict[str, Any]:
         config = self.folder.resolved()["config"]
@@ -115,7 +115,7 @@ class ListedRun:
 
 
 class Library:
-    """All runs below ``root``; found anew every few seconds."""
+    """All runs in ``root``; refreshed every few seconds."""
 
     def __init__(self, root: Path):
         self.root = Path(root).resolve()
@@ -133,32 +133,32 @@ class Library:
         return self._runs
 
     def run(self, id: str) -> ListedRun:
-        """One of ``runs``: an id is looked up, never taken for a path.
+        """One of ``runs``: an id is looked up, never used as a path.
 
         Raises:
-            RunError: when there is none of that id.
+            RunError: if there is none with that id.
         """
         runs = self.runs()
         if id not in runs:
-            raise RunError(f"there is no run {id!r} below {self.root.name}{did_you_mean(id, runs)}")
+            raise RunError(f"there is no run {id!r} in {self.root.name}{did_you_mean(id, runs)}")
         return runs[id]
 
 
 def run_folders(root: Path) -> list[Path]:
-    """Every folder with a ``config.yaml`` of a run; links to folders are not followed."""
+    """Every folder with a run's ``config.yaml``; symbolic links are not followed."""
     found = []
     for place, folders, files in os.walk(root):
         path = Path(place)
         if len(path.relative_to(root).parts) >= DEPTH:
             folders.clear()
         folders[:] = sorted(f for f in folders if f not in SKIPPED and not f.startswith("."))
-        if "config.yaml" in files and "answers.jsonl" not in files:  # that is a cell of an evaluation
+        if "config.yaml" in files and "answers.jsonl" not in files:  # a cell of an evaluation
             found.append(path)
     return found
 
 
 def thinned(values: list[float], points: int = POINTS) -> list[float]:
-    """At most ``points`` means of neighbors, for a curve of a few pixels."""
+    """At most ``points`` means of neighbors, for a sparkline."""
     if len(values) <= points:
         return [round(v, 4) for v in values]
     cuts = [len(values) * k // points for k in range(points + 1)]

@@ -1,7 +1,7 @@
-"""Where each line of a growing ``.jsonl`` file begins, so that any of them is one short read away.
+"""The byte offsets of the lines of a growing ``.jsonl`` file, so that each can be read directly.
 
-The index follows the file: what was added since is read at the next ``extend``, a line still being written waits for its end,
-and a file that was replaced or cut (``RunFolder.rewind``) is read again from its start.
+The index follows the file: new lines are read at the next ``extend``, an incomplete line is deferred, and a replaced or
+truncated file (``RunFolder.rewind``) is read again from its start.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from pathlib import Path
 from typing import Any
 
 BLOCK = 1 << 16
-"""Bytes of one read: short enough that a page never waits long for the lock."""
+"""Bytes per read: small enough that a page never waits long for the lock."""
 
 
 class LineIndex:
-    """Offsets of the whole lines of ``path``. Subclasses learn about each line in ``add``; every use holds ``lock``."""
+    """Offsets of the complete lines of ``path``. Subclasses process each line in ``add``; every access holds ``lock``."""
 
     def __init__(self, path: Path):
         self.path, self.lock = Path(path), threading.RLock()
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything; the file is another one."""
+        """Reset; the file was replaced."""
         self.starts, self.lengths = array("Q"), array("Q")
         self.end = self.seen = 0
         self.identity: tuple[int, int] | None = None
         """Device and inode of the file that was read."""
         self.damaged: list[int] = []
         self.version = getattr(self, "version", -1) + 1
-        """Changes when lines are no longer what they were."""
+        """Changes when existing lines have changed."""
 
     def add(self, number: int, record: dict[str, Any]) -> None:
-        """Learn about line ``number`` (from 0), which has just been read."""
+        """Process line ``number`` (from 0)."""
 
     def __len__(self) -> int:
         return len(self.starts)
 
     @property
     def size(self) -> int:
-        """Bytes in the file now; 0 where there is none."""
+        """The current file size in bytes; 0 if there is none."""
         try:
             return self.path.stat().st_size
         except OSError:
             return 0
 
     def extend(self, budget_s: float = float("inf")) -> bool:
-        """Read what is new, for about ``budget_s`` seconds; True when nothing whole is left to read."""
+        """Read new lines, for about ``budget_s`` seconds; True if no complete line is left."""
         until = time.perf_counter() + budget_s
         with self.lock:
             try:
@@ -69,7 +69,7 @@ class LineIndex:
             return True
 
     def _block(self, file: Any) -> bool:
-        """Index the whole lines of the next block; False when there is none."""
+        """Index the complete lines of the next block; False if there is none."""
         file.seek(self.end)
         data = file.read(BLOCK)
         whole = data.rfind(b"\n") + 1
@@ -104,7 +104,7 @@ class LineIndex:
 
     def records(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """The records of these lines, read from disk now."""
-        if not numbers:  # a run that has only begun, or trains without rollouts, has no such file
+        if not numbers:  # a run that has only started, or trains without rollouts, has no such file
             return []
         with self.lock, open(self.path, "rb") as file:
             out = []

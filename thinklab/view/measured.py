@@ -15,14 +15,14 @@ from thinklab.view.library import ListedRun
 
 PANELS = [(title, "", dict(keys)) for title, keys in plots.PANELS]
 LEFT_OUT = {"Entropy by origin", "Unguided rollouts", "KL on neutral text"}
-"""Figures of ``plots.TRAINING`` that ``PANELS`` shows as well."""
+"""Figures of ``plots.TRAINING`` that are also in ``PANELS``."""
 
 
 def figures(runs: Mapping[str, ListedRun]) -> list[dict[str, Any]]:
-    """The curves of one run, or of several over each other.
+    """The curves of one run, or of several overlaid.
 
     Args:
-        runs: by the name that they are shown under.
+        runs: by display name.
     """
     probes = {name: run.lines("probes") for name, run in runs.items()}
     figs: list[go.Figure] = []
@@ -59,7 +59,7 @@ def _over_each_other(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> list
 
 
 def probe(run: ListedRun) -> dict[str, Any]:
-    """The last probe: rates with intervals by stage and decoding, differences, and what they say in words."""
+    """The last probe: rates with intervals by stage and decoding, differences, and a summary in sentences."""
     known = run.folder.read_json("probe.json") or {}
     rows = []
     for stage in ("before", "after"):
@@ -82,7 +82,7 @@ def probe(run: ListedRun) -> dict[str, Any]:
 def answers(
     runs: Mapping[str, ListedRun], text: str = "", first: int = 0, count: int = 20, decoding: str = "T=1"
 ) -> dict[str, Any]:
-    """Probed questions with the answers before training and after it, of each run.
+    """Probed questions with the answers before and after training, of each run.
 
     Returns:
         ``columns`` and ``rows``; a row has the question, the gold answer and one list of answers per column.
@@ -112,7 +112,7 @@ def answers(
 
 
 def tokens(trace: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One line of ``tokens.jsonl``, each token with its look (``token_spans.look``)."""
+    """One line of ``tokens.jsonl``, each token with its style (``token_spans.look``)."""
     return [
         look(token, bool(teacher), p, w, trace["advantage"])
         for token, teacher, p, w in zip(trace["tokens"], trace["teacher"], trace["probability"], trace["weight"], strict=True)
@@ -120,7 +120,7 @@ def tokens(trace: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def config_difference(a: ListedRun, b: ListedRun) -> list[tuple[str, Any, Any]]:
-    """(dotted key, value of ``a``, value of ``b``) of everything that their configs do not share."""
+    """(dotted key, value of ``a``, value of ``b``) of every difference between their configs."""
     x, y = (dict(_flat(run.folder.resolved()["config"])) for run in (a, b))
     return [(key, x.get(key), y.get(key)) for key in sorted({*x, *y}) if x.get(key) != y.get(key)]
 

@@ -1,4 +1,4 @@
-"""Where ``thinklab train`` meets the review: is one wanted, can it be had, and the training inside it. Imports nothing heavy."""
+"""Connects ``thinklab train`` to the review: whether it is requested and possible, and the training inside it. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from thinklab.view import check_installed
 
 
 def check(config: Experiment) -> None:
-    """Raises ConfigError where a review is wanted and cannot be had."""
+    """Raises ConfigError if a review is requested but not possible."""
     if config.review is None or not config.review.pause:
         return
     if config.baseline is not None or config.loss.method == "grpo":
         what = "a baseline" if config.baseline is not None else "loss.method grpo"
         raise ConfigError(
-            f"there is nothing to review: {what} trains without guidance while it runs. Leave out --review "
+            f"there is nothing to review: {what} trains without guidance. Omit --review "
             "(review.pause=false), or choose another loss.method"
         )
     check_installed()
@@ -26,10 +26,10 @@ def check(config: Experiment) -> None:
 
 @contextmanager
 def reviewed(session: Any) -> Iterator[None]:
-    """Inside, ``session.train`` pauses at each batch, and the page is served; nothing changes where no review is wanted.
+    """Inside, ``session.train`` pauses at each batch, and the page is served; without a review, nothing changes.
 
     Raises:
-        ConfigError: when the port is taken.
+        ConfigError: if the port is in use.
     """
     review = session.config.review
     if review is None or not review.pause or session.teaching.guide is None:
@@ -41,7 +41,7 @@ def reviewed(session: Any) -> Iterator[None]:
 
     desk = Desk(session.run.path.name)
     with beside(session.run.path, review.port, desk) as url:
-        session.say(f"review: people decide about each batch at {url}")
+        session.say(f"review: decide on each batch at {url}")
         gate = ReviewGate(session, desk, url)
         trainer, before = session.trainer, (session.trainer.guide, session.trainer.recall)
         saves = Saves(session.config.train.span)

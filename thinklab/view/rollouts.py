@@ -1,8 +1,8 @@
-"""Pages of ``rollouts.jsonl``: what a table of 10^5 rollouts needs to filter, sort and search without reading the file again.
+"""Pages of ``rollouts.jsonl``: filters, sorts, and searches a table of 10^5 rollouts without rereading the file.
 
-A number or two per rollout are kept in memory, and the text that is searched in a temporary file (question, answer, guidance,
-case-folded). Both grow with the run. Reading and searching are cut into slices, so that a page is there at once and says how
-much of the file it knows (``known`` of ``size``) until everything is indexed.
+A few numbers per rollout are kept in memory, and the searchable text in a temporary file (question, answer, guidance,
+case-folded). Both grow with the run. Reading and searching happen in slices, so that a page responds at once and reports the
+indexed part of the file (``known`` of ``size``) until it is complete.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from thinklab.errors import ConfigError
 from thinklab.view.lines import LineIndex
 
 SLICE_S = 0.02
-"""Seconds of searching that one page may wait for."""
+"""Maximum seconds of searching per page."""
 STEP_S = 0.005
-"""Seconds of indexing at a time: a page waits for one such step at most, and adds one."""
+"""Seconds per indexing step: a page waits for at most one step, and adds one."""
 MOST = 200
-"""Rollouts of one page."""
+"""Rollouts per page."""
 CLIP = 280
-"""Characters of a text in the table."""
+"""Maximum characters of a text in the table."""
 VERDICTS = ("none", "correct", "incorrect", "agrees", "disagrees")
 SORTS = ("newest", "oldest", "reward", "-reward", "advantage", "-advantage")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a page shows; an empty value asks for nothing."""
+    """The filters of a page; an empty value matches everything."""
 
     text: str = ""
     behavior: str = ""
     status: str = ""
     """``unguided``, ``guided`` (the teacher was asked), ``accepted``, ``edited``, ``rejected``, or ``rejected: REASON``."""
     verdict: str = ""
-    """The teacher's (``correct``, ``incorrect``), ``none``, or whether it is the truth (``agrees``, ``disagrees``)."""
+    """The teacher's (``correct``, ``incorrect``), ``none``, or whether it is right (``agrees``, ``disagrees``)."""
     answer: str = ""
     """``right`` or ``wrong``: the student's own answer."""
     shows: str = ""
-    """``yes`` or ``no``: does the whole text show the behavior?"""
+    """``yes`` or ``no``: whether the whole text shows the behavior."""
     least: float | None = None
     most: float | None = None
-    """Bounds of the reward, both included."""
+    """Bounds of the reward, inclusive."""
     sort: str = "newest"
 
     @classmethod
@@ -59,7 +59,7 @@ class Wanted:
         """From the parameters of a URL.
 
         Raises:
-            ConfigError: for a value that means nothing.
+            ConfigError: for an invalid value.
         """
 
         def one(name: str, known: tuple[str, ...], default: str = "") -> str:
@@ -98,8 +98,8 @@ class RolloutIndex(LineIndex):
         self._reward, self._advantage = array("d"), array("d")
         self._group = array("q")
         self._numbers: dict[str, int] = {}
-        """Line by id of the rollout; the last one of a run that was begun anew."""
-        self._text = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the index is
+        """Line by rollout id; the last one in a restarted run."""
+        self._text = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the index
         self._ends, self._buffer = array("Q"), bytearray()
         self._written = 0
         self._search: _Search | None = None
@@ -124,13 +124,13 @@ class RolloutIndex(LineIndex):
             (self._behavior, self._code("behavior", str(record.get("behavior") or ""))),
             (self._status, self._code("status", status)),
         )
-        for column, value in values:  # all or none: the columns stay side by side
+        for column, value in values:  # all or none: the columns stay aligned
             column.append(value)
         self._numbers[str(record["id"])] = number
         self._buffer += text
         self._ends.append((self._ends[-1] if self._ends else 0) + len(text))
 
-        if len(self._buffer) > 1 << 20:  # now, not all of it when somebody searches
+        if len(self._buffer) > 1 << 20:  # now, not all of it at the first search
             self._flush()
 
     def _flush(self) -> None:
@@ -143,14 +143,14 @@ class RolloutIndex(LineIndex):
     def _code(self, kind: str, name: str) -> int:
         return self._codes.setdefault(kind, {}).setdefault(name, len(self._codes[kind]))
 
-    # ---- what a page shows
+    # ---- pages
 
     def page(self, wanted: Wanted, first: int = 0, count: int = 50, budget_s: float = SLICE_S) -> dict[str, Any]:
-        """``count`` rollouts from place ``first`` of those that fit.
+        """``count`` matching rollouts, starting at ``first``.
 
         Returns:
-            ``rows``; ``total`` that fit so far; ``complete``: was everything indexed and searched?; ``known`` of ``size`` bytes;
-            ``facets``: what can be filtered by; ``damaged``: numbers of the lines that cannot be read.
+            ``rows``; ``total`` matches so far; ``complete``: whether everything was indexed and searched; ``known`` of ``size`` bytes;
+            ``facets``: filter values; ``damaged``: numbers of unreadable lines.
         """
         with self.lock:
             read = self.extend(min(budget_s, STEP_S) if budget_s <= SLICE_S else budget_s)
@@ -171,13 +171,13 @@ class RolloutIndex(LineIndex):
             }
 
     def find(self, id: str) -> int | None:
-        """The line of a rollout; None where there is no such rollout."""
+        """The line of a rollout; None if there is no such rollout."""
         with self.lock:
             self.extend()
             return self._numbers.get(id)
 
     def group_of(self, number: int) -> list[int]:
-        """The lines of the rollouts of the same question in the same batch, itself among them."""
+        """The lines of the rollouts of the same question in the same batch, including itself."""
         with self.lock:
             return np.flatnonzero(np.array(self._group) == self._group[number]).tolist()
 
@@ -237,7 +237,7 @@ class RolloutIndex(LineIndex):
         return np.flatnonzero(keep & mask), searched
 
     def _searched(self, text: str, budget_s: float) -> tuple[np.ndarray, bool]:
-        """The lines with ``text``, upper or lower case, that were found by now; a search goes on where the last page left it."""
+        """The lines with ``text`` (case-insensitive) found so far; a search continues where the last page stopped."""
         needle = text.casefold().encode("utf-8", "replace")
         if self._search is None or self._search.needle != needle:
             self._search = _Search(needle)
@@ -259,7 +259,7 @@ class RolloutIndex(LineIndex):
 
 
 class _Search:
-    """The lines that hold ``needle``, as far as it has been looked for."""
+    """The lines that contain ``needle``, as far as searched."""
 
     def __init__(self, needle: bytes):
         self.needle, self.lines, self.at = needle, array("q"), 0
@@ -280,14 +280,14 @@ class _Search:
 
 
 class Indexes:
-    """The index of each run that somebody has looked at, filled behind the reader's back."""
+    """The index of each opened run, filled in the background."""
 
     def __init__(self):
         self._known: dict[Path, RolloutIndex] = {}
         self._lock = threading.Lock()
 
     def of(self, folder: Path) -> RolloutIndex:
-        """The index of the run in ``folder``; the first call begins to read."""
+        """The index of the run in ``folder``; the first call starts reading."""
         with self._lock:
             if folder not in self._known:
                 self._known[folder] = index = RolloutIndex(folder / "rollouts.jsonl")
@@ -296,13 +296,13 @@ class Indexes:
 
 
 def _fill(index: RolloutIndex) -> None:
-    time.sleep(0.1)  # the first page comes first
+    time.sleep(0.1)  # the first page has priority
     while not index.extend(STEP_S):
-        time.sleep(0.002)  # a page that waits for the lock gets it here
+        time.sleep(0.002)  # a page waiting for the lock gets it here
 
 
 def clip(text: str, most: int = CLIP) -> str:
-    """``text``, cut where it is longer than ``most`` characters."""
+    """``text``, truncated to ``most`` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

@@ -1,4 +1,4 @@
-"""uvicorn on the loopback address: in the foreground (``thinklab view``), or on a thread beside a training."""
+"""uvicorn on the loopback address: in the foreground (``thinklab view``), or on a thread next to a training run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ START_S = 20.0
 
 
 def view(root: Path, port: int, say: Callable[[str], None]) -> None:
-    """Serve the runs below ``root`` until Ctrl-C.
+    """Serve the runs in ``root`` until Ctrl-C.
 
     Args:
-        say: gets the address, once the page can be opened.
+        say: receives the address when the page is available.
 
     Raises:
-        RunError: when there is no such folder.
-        ConfigError: when the extra is not installed, or the port is taken.
+        RunError: if there is no such folder.
+        ConfigError: if the extra is not installed, or the port is in use.
     """
     check_installed()
     if not Path(root).is_dir():
@@ -37,11 +37,11 @@ def view(root: Path, port: int, say: Callable[[str], None]) -> None:
 
 @contextmanager
 def beside(root: Path, port: int, desk: Any) -> Iterator[str]:
-    """Serve on a thread of its own; gives the address.
+    """Serve on a separate thread; yields the address.
 
     Raises:
-        ConfigError: when the extra is not installed, or the port is taken.
-        RunError: when it does not start.
+        ConfigError: if the extra is not installed, or the port is in use.
+        RunError: if it does not start.
     """
     check_installed()
     server, listening, url = _server(root, port, desk)
@@ -68,13 +68,13 @@ def _server(root: Path, port: int, desk: Any) -> tuple[Any, socket.socket, str]:
     from thinklab.view.access import new_token
     from thinklab.view.app import create_app
 
-    listening = socket.socket(proto=socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle's algorithm on: 40 ms an answer
+    listening = socket.socket(proto=socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle's algorithm on: 40 ms per response
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
     except OSError as error:
         listening.close()
-        raise ConfigError(f"port {port} cannot be used ({error.strerror}); choose another one, or leave it out") from error
+        raise ConfigError(f"port {port} cannot be used ({error.strerror}); choose another one, or omit it") from error
     token, port = new_token(), listening.getsockname()[1]
     app = create_app(root, token, port, desk)
     config = uvicorn.Config(

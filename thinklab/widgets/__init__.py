@@ -1,4 +1,4 @@
-"""Views for notebooks. Each is a view of records that are on disk; none of them is needed to train.
+"""Views for notebooks. Each is a view of records on disk; none is needed for training.
 
 Importing this package imports no widget library: each view is loaded when it is first used.
 """

@@ -1,10 +1,10 @@
-"""The AAS explorer: what c, the floor and the advantage do to a teacher token's gradient, with a batch's real tokens as dots.
+"""The AAS explorer: the effect of c, the floor, and the advantage on a teacher token's gradient, with a batch's real tokens as dots.
 
     AasExplorer(lab.run)       # or AasExplorer() without tokens
 
-Sliders are plain ipywidgets; the curves are SVG that Python draws from ``thinklab.aas``, so there is one formula and no second
-one in JavaScript. Not ``go.FigureWidget`` and not a figure inside an ``Output`` (both fail on Colab), and not plotly's own
-sliders: they step through frames made in advance, and three independent sliders would need every combination of them.
+Sliders are plain ipywidgets; the curves are SVG that Python draws from ``thinklab.aas``, so the formula is not duplicated in
+JavaScript. Not ``go.FigureWidget`` and not a figure inside an ``Output`` (both fail on Colab), and not plotly's own
+sliders: they step through precomputed frames, and three independent sliders would need every combination.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from thinklab.widgets.freezing import Freezing
 from thinklab.widgets.html import css, html
 
 SHOWN = 400
-"""Dots at most: the rarest tokens, where the weight does something; the table counts all."""
+"""Maximum number of dots: the rarest tokens, where the weight matters; the table counts all."""
 LEAST = 1e-7
 """Left edge of the curves; rarer tokens are drawn there."""
 Token = tuple[str, float, float]
@@ -39,7 +39,7 @@ def weights(probability: Iterable[float], advantage: Iterable[float] | float, sh
 
 
 def weighted(tokens: Iterable[Token], shaping: aas.Shaping) -> list[Weighted]:
-    """``tokens``, each with the weight that ``shaping`` would give it."""
+    """``tokens``, each with its weight under ``shaping``."""
     tokens = list(tokens)
     given = weights([t[1] for t in tokens], [t[2] for t in tokens], shaping)
     return [(*token, k) for token, k in zip(tokens, given, strict=True)]
@@ -55,8 +55,8 @@ def aas_html(tokens: Iterable[Token] = (), shaping: aas.Shaping = aas.Shaping(),
     pos, neg = weights(grid, advantage, shaping), weights(grid, -advantage, shaping)
     live = [(p, k) for p, k in zip(grid, neg, strict=True) if p >= shaping.floor]
     top = max(1.2, 1.05 * max(k for _, k in live))
-    weight = Chart("Weight k of a teacher token", "probability that the student gives it", (LEAST, 1), (0, min(top, 3)))
-    grad = Chart("Push on its logit: A · k · (1 − p)", weight.x_label, (LEAST, 1), (-1.3 * advantage, 1.3 * advantage))
+    weight = Chart("Weight k of a teacher token", "probability under the student", (LEAST, 1), (0, min(top, 3)))
+    grad = Chart("Gradient of its logit: A · k · (1 − p)", weight.x_label, (LEAST, 1), (-1.3 * advantage, 1.3 * advantage))
     for chart in (weight, grad):
         chart.band(LEAST, shaping.floor, "below the floor: masked when A < 0")
     weight.line([(LEAST, 1), (1, 1)], "plain")
@@ -92,9 +92,9 @@ class AasExplorer(Freezing, w.VBox):
     """Sliders over ``aas_html``.
 
     Args:
-        source: a run folder or lines of its ``tokens.jsonl``: their teacher tokens become dots. None: curves alone.
-        shaping: where the sliders stand at first; a run's own constants when ``source`` is a run.
-        advantage: of the curves; the dots have their own.
+        source: a run folder or lines of its ``tokens.jsonl``: their teacher tokens become dots. None: curves only. shaping:
+        initial slider values; the run's own constants if ``source`` is a run. advantage: of the curves; the dots have their
+        own.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class AasExplorer(Freezing, w.VBox):
         super().__init__([rules, bar, self.view], layout=w.Layout(max_width="1180px"))
 
     def draw(self) -> None:
-        """Draw again; constants that do not go together are said instead."""
+        """Redraw; for inconsistent constants, show the error instead."""
         try:
             shaping = aas.Shaping(c_max=self.c.value, a_max=self.a_max, floor=self.floor.value)
         except ValueError as error:
@@ -133,5 +133,5 @@ class AasExplorer(Freezing, w.VBox):
         self.view.value = aas_html(self.tokens, shaping, self.advantage.value)
 
     def to_html(self) -> str:
-        """As it stands, without the sliders."""
+        """The current state, without the sliders."""
         return html(self.view.value, "aas_explorer.css")

@@ -1,4 +1,4 @@
-"""Before and after on the same questions, from what the probes wrote down."""
+"""Before and after on the same questions, from the probes' records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def side_by_side(runs: RunFolder | Mapping[str, RunFolder], shown: int = 8) -> H
     """The first ``shown`` probed questions with the answers before and after training, of one run or of several arms.
 
     Raises:
-        RunError: where no run has been probed.
+        RunError: if no run has been probed.
     """
     runs = {runs.path.name: runs} if isinstance(runs, RunFolder) else dict(runs)
     found = run_page.side_by_side(runs, shown)

@@ -1,7 +1,7 @@
-"""The behavior studio: write a behavior file and see, as one types, what it does.
+"""The behavior studio: edit a behavior file and see its effect while typing.
 
     BehaviorStudio("self-check")             # a shipped one: saving writes ./self-check.yaml, a file of your own
-    BehaviorStudio("mine/thanks.yaml")       # made from the commented template where there is none
+    BehaviorStudio("mine/thanks.yaml")       # created from the commented template if missing
 
 Lint by line, the conversation that the teacher would get, the detector on answers of your own and of a run, and the file's own
 tests: what ``thinklab behaviors lint``, ``preview`` and ``test`` say. A button trains what was saved (``studio_train.py``).
@@ -42,10 +42,10 @@ class BehaviorStudio(View):
     (the sentences with which it trains), ``training`` (how that stands), ``runs`` (folders that are near).
 
     Args:
-        name_or_path: a shipped behavior, or a file that is there or will be.
+        name_or_path: a shipped behavior, or an existing or new file.
         samples: answers to try the detector on; the first texts of the file's own tests by default.
-        question, answer: what the rendered prompt is about.
-        save_as: where to save; default the file itself, or ``./NAME.yaml`` for a shipped behavior.
+        question, answer: the example in the rendered prompt. save_as: where to
+        save; default the file itself, or ``./NAME.yaml`` for a shipped behavior.
 
     Raises:
         BehaviorError: there is no such behavior, or the file cannot be read.
@@ -77,7 +77,7 @@ class BehaviorStudio(View):
         shipped = path in shipped_behaviors().values()
         self.path = Path(save_as) if save_as else Path(path.name) if shipped else path
         self.source = path
-        """Where ``extends`` and ``same_as`` look for other files before it is saved."""
+        """The folder in which ``extends`` and ``same_as`` look for other files before the first save."""
         text = _read(path)
         if text is None:
             if shipped or not path.parent.is_dir():
@@ -95,11 +95,11 @@ class BehaviorStudio(View):
 
     @property
     def behavior(self) -> Behavior:
-        """The text as it stands as a behavior; raises BehaviorError with file, line and column while it cannot be used."""
+        """The current text as a behavior; raises BehaviorError with file, line, and column while it is invalid."""
         return Behavior(files.read_text(self.text, str(self.source)), self.path)
 
     def handle(self, message: Mapping[str, Any]) -> None:
-        """``{"kind", "n", "text", "samples", "question", "answer"}``; always answers with the report.
+        """``{"kind", "n", "text", "samples", "question", "answer"}``; always replies with the report.
 
         Kinds: ``check``, ``save``, ``add_test`` (``sample``, ``shows``), ``run`` (``folder``, ``more``), ``sentence`` (``phrase``,
         ``reason``), ``train`` (the same and ``steps``; saves first) and ``stop``. ``{"kind": "progress"}`` asks how the training stands.
@@ -116,7 +116,7 @@ class BehaviorStudio(View):
             answer["error"] = str(error)
         try:
             self.report = self._report()
-        except Exception as error:  # a detector of somebody's own may do anything; the studio must go on
+        except Exception as error:  # a custom detector may raise anything; the studio must keep running
             answer["error"] = f"{type(error).__name__}: {error}"
         self.send({**answer, "report": self.report})
 
@@ -178,10 +178,10 @@ class BehaviorStudio(View):
         super().close()
 
     def save(self) -> str:
-        """Write the file, whole or not at all; returns what to say.
+        """Write the file atomically; returns a message.
 
         Raises:
-            BehaviorError: it cannot be written, or somebody has changed it since it was read; saving once more overwrites it.
+            BehaviorError: it cannot be written, or it has changed since it was read; saving again overwrites it.
         """
         found = _read(self.path)
         if found != self._on_disk:
@@ -199,15 +199,15 @@ class BehaviorStudio(View):
         return f"Saved {self.path}" + (f", with {errors} error{'s' * (errors > 1)} in it" if errors else "")
 
     def to_html(self) -> str:
-        """Text, findings, prompt and detections as they stand."""
+        """The current text, findings, prompt, and detections."""
         return html(studio_html(self.text, self.report, self.samples, self.file), "behavior_studio.css")
 
 
 def studio_report(path: Path, text: str, samples: Sequence[str], question: str, answer: str) -> dict[str, Any]:
-    """What there is to say about a behavior file whose content is ``text``.
+    """The report about a behavior file with the content ``text``.
 
     Returns:
-        ``findings`` (level, line, column, message; line 0 for another file), and where it loads ``messages`` (role, content),
+        ``findings`` (level, line, column, message; line 0 for another file), and, if it loads, ``messages`` (role, content),
         ``tokens`` (in, out), ``hash``, ``samples`` (found, why, spans in UTF-16 units) and ``tests`` (passed, failed, not_run).
     """
     findings = []
@@ -270,7 +270,7 @@ def studio_html(text: str, report: Mapping[str, Any], samples: Sequence[str], fi
     )
     return (
         f"<div class='tl tl-studio'><h3>{escape(file)}</h3>{rows}<details><summary>The file</summary>"
-        f"<pre>{escape(text)}</pre></details><details><summary>What the teacher gets</summary>{prompt}</details>"
+        f"<pre>{escape(text)}</pre></details><details><summary>Prompt for the teacher</summary>{prompt}</details>"
         f"<h4>Detector</h4>{detected}</div>"
     )
 

@@ -1,4 +1,4 @@
-"""Views as static HTML: the shared colors, and an object that shows itself in a notebook and can be saved as a page."""
+"""Views as static HTML: the shared colors, and an object that displays in a notebook and can be saved as a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXPORT = re.compile(r"^export (?=function |const |let |class )", re.MULTILINE)
 
 
 def module(name: str) -> str:
-    """A JavaScript module with those that it imports written in: a notebook loads one text, the viewer loads the files."""
+    """A JavaScript module with its imports inlined: a notebook loads one text, the viewer loads the files."""
     before: list[str] = []
     todo = list(dict.fromkeys(_IMPORT.findall(static(name))))
     while todo:
@@ -41,17 +41,16 @@ def css(name: str) -> str:
 
 
 def html(body: str, name: str) -> str:
-    """``body`` (already escaped) with the rules of the view ``name`` as a piece of HTML that needs no script."""
+    """``body`` (already escaped) with the style sheet of the view ``name``, as HTML without scripts."""
     return f"<style>{css(name)}</style>{body}"
 
 
 class Html:
-    """A piece of HTML that a notebook shows; ``print`` gives its text, ``save`` writes it as a page.
+    """HTML for a notebook; ``print`` gives its text, ``save`` writes it as a page.
 
     Args:
-        body: HTML in which every text from outside is escaped.
-        name: its file of rules in ``static/``.
-        title: of the saved page.
+        body: HTML with all external text escaped. name: its style sheet in ``static/``. title: of the saved
+        page.
     """
 
     def __init__(self, body: str, name: str, title: str):

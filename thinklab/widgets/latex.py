@@ -1,4 +1,4 @@
-"""LaTeX formulas as MathML, which browsers draw by themselves: no script, no font, no network. Made by latex2mathml."""
+"""LaTeX formulas as MathML, which browsers render natively: no script, font, or network. Converted by latex2mathml."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _ALIGNED = re.compile(r"\\(begin|end)\{(?:aligned|align|split|gathered|gather|eq
 
 
 def math(source: str, display: bool) -> list[Any] | None:
-    """A formula as a node of ``rich_text``; None where it cannot be read, so that its source is shown.
+    """A formula as a node of ``rich_text``; None if it cannot be parsed, so that its source is shown.
 
     Args:
-        display: in a line of its own.
+        display: on a line of its own.
     """
     if len(source) > LONGEST:
         return None
@@ -33,14 +33,14 @@ def math(source: str, display: bool) -> list[Any] | None:
         from latex2mathml.converter import convert_to_element
 
         made = _node(convert_to_element(wide, display="block" if display else "inline"))
-    except Exception:  # every fault of a formula has a class of its own, and some are IndexErrors; the source is never wrong
+    except Exception:  # formulas raise many error types, including IndexError; showing the source is always right
         return None
     return [made[0], {**made[1], "title": source.strip()}, made[2]]
 
 
 def _node(element: Element) -> list[Any]:
-    """The element with what is known alone; an unknown one keeps its contents. A box is drawn by a class: no browser but one
-    draws ``menclose``."""
+    """The element with allowed attributes only; an unknown element keeps its contents. Boxes use a CSS class, because only one
+    browser renders ``menclose``."""
     tag = element.tag.rpartition("}")[2]
     children: list[Any] = [_node(child) for child in element]
     if element.text and element.text.strip():

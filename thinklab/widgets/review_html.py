@@ -1,4 +1,4 @@
-"""A review as static HTML: for exports, for viewers without widgets, and what a pane leaves in the saved notebook."""
+"""A review as static HTML: for exports, for viewers without widgets, and for the saved notebook."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from thinklab.review.queue import ReviewQueue
 from thinklab.widgets.html import Html
 
 SHOWN = 60
-"""Items in full; a saved notebook should stay small, and all of them are in the run folder."""
+"""Number of items shown in full; a saved notebook should stay small, and all items are in the run folder."""
 SUMMARY = 3
-"""Edited texts that a review which is over shows at once."""
+"""Number of edited texts that a finished review shows expanded."""
 WORDS = {
     "open": "undecided",
     "skipped": "skipped",
-    "refused": "reply refused",
+    "refused": "reply rejected",
     "accepted": "accepted",
     "edited": "accepted, edited",
     "rejected": "rejected",
@@ -27,7 +27,7 @@ _PIECES = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 def diff(before: str, after: str) -> str:
-    """What became of ``before``, word by word, as escaped HTML with ``<del>`` and ``<ins>``."""
+    """A word-by-word diff of ``before``, as escaped HTML with ``<del>`` and ``<ins>``."""
     a, b = _PIECES.findall(before), _PIECES.findall(after)
     out = []
     for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
@@ -44,7 +44,7 @@ def diff(before: str, after: str) -> str:
 def review_view(queue: ReviewQueue, shown: int = SHOWN) -> Html:
     """Counts, and the first ``shown`` items with question, answer, guidance and decision.
 
-    Where nothing can be decided any more it is short: the counts and what a person wrote, the rest behind one line.
+    After the review it is short: the counts and texts written by a person, with the rest collapsed.
     """
     items = queue.items
     counts = ", ".join(f"{n} {WORDS[state]}" for state, n in queue.counts().items()) or "nothing to review"
@@ -67,7 +67,7 @@ def review_view(queue: ReviewQueue, shown: int = SHOWN) -> Html:
 def _item(item: Item) -> str:
     guidance = item.guidance
     said = {True: "correct", False: "incorrect", None: "nothing"}
-    truth = {True: "correct", False: "incorrect", None: "not known"}
+    truth = {True: "correct", False: "incorrect", None: "unknown"}
     agrees = {
         True: "<span class=tl-good>✓ the teacher is right</span>",
         None: "",
@@ -75,9 +75,9 @@ def _item(item: Item) -> str:
     }[item.agrees]
     text = diff(item.said.text, item.text) if item.state == "edited" else escape(item.said.text)
     if item.state == "refused" or not text:
-        text = f"<span class=tl-soft>The reply was refused: {escape(guidance.detail or guidance.reason or 'no text')}</span>"
+        text = f"<span class=tl-soft>The reply was rejected: {escape(guidance.detail or guidance.reason or 'no text')}</span>"
     who = f" by {escape(item.who)}, {escape(item.when[:16].replace('T', ' '))} UTC" if item.decided else ""
-    draft = f"<span class=tl-label>Draft, not decided on</span><p class=tl-text>{escape(item.draft)}</p>" if item.draft else ""
+    draft = f"<span class=tl-label>Draft, undecided</span><p class=tl-text>{escape(item.draft)}</p>" if item.draft else ""
     return (
         f"<details{' open' if item.number < 3 else ''}><summary><span class='tl-chip tl-{KIND.get(item.state, 'soft')}'>"
         f"{WORDS[item.state]}</span> {escape(item.question)}</summary>"

@@ -1,10 +1,10 @@
-"""The review pane: one guided rollout after the other, every decision by key. A view of a ``ReviewQueue``, which does the rest.
+"""The review pane: one guided rollout at a time, every decision by key. A view of a ``ReviewQueue``, which holds the logic.
 
     pane = ReviewPane(queue)      # the last line of a cell shows it
-    queue.decided()               # in a later cell: what was decided
+    queue.decided()               # in a later cell: decision
 
-The browser shows a decision at once and sends it; Python puts it on disk (``reviews.jsonl``) and answers with the items as
-they are now. So the pane stays quick while a cell runs, and a kernel that is started again loses nothing that was sent.
+The browser shows a decision at once and sends it; Python writes it to disk (``reviews.jsonl``) and replies with the updated
+items. So the pane stays responsive while a cell runs, and a restarted kernel loses no sent decision.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from thinklab.widgets.review_html import review_view
 from thinklab.widgets.rich_text import shown
 
 READS = {"preview", "view", "table", "agreement", "shown"}
-"""Messages that decide nothing."""
+"""Messages that are not decisions."""
 
 
 class ReviewPane(View):
     """Traits (all from Python to the browser): ``items``, ``recent`` (ids, newest first), ``max_tokens``, ``can_ask``, ``me``,
-    ``reasons``, ``left_out`` (words for what *Accept all that pass* leaves out), ``fresh`` (not shown before: may take the focus)."""
+    ``reasons``, ``left_out`` (texts for what *Accept all that pass* leaves out), ``fresh`` (not shown before: may take the focus)."""
 
     _esm = module("review_pane.js")
     _css = css("review_pane.css") + static("rich_text.css")
-    # written out of the queue whenever a browser asks, so that a page that is loaded again sees what holds now
+    # rebuilt from the queue at every request, so that a reloaded page is up to date
     items = traitlets.Any(()).tag(sync=True, to_json=lambda _, pane: [pane.row(i) for i in pane.queue.items])
     recent = traitlets.Any(()).tag(sync=True, to_json=lambda _, pane: pane._recent())
     max_tokens = traitlets.Int().tag(sync=True)
@@ -50,10 +50,10 @@ class ReviewPane(View):
         self._quick: dict[tuple[str, str], Preview] = {}
         super().__init__(max_tokens=queue.guide.max_tokens, can_ask=queue.ask is not None, me=queue.by)
         self.on_msg(lambda _, message, buffers: self.handle(message))
-        queue.when_closed.append(self.close)  # what has been trained on stays in the notebook as static HTML
+        queue.when_closed.append(self.close)  # after training, it stays in the notebook as static HTML
 
     def row(self, item: Item) -> dict[str, Any]:
-        """What the browser knows about an item. ``quick`` is the preview without the reward, which takes longer."""
+        """An item in the form for the browser. ``quick`` omits the reward from the preview, which takes longer."""
         key = item.id, item.current
         if key not in self._quick:
             self._quick[key] = preview(item, item.current, self.queue.behavior_of(item.id), self.queue.guide, None)
@@ -85,9 +85,9 @@ class ReviewPane(View):
         }
 
     def handle(self, message: Mapping[str, Any]) -> None:
-        """Act on one message of the browser: ``{"kind", "n", "id" | "ids", ...}``; always answers, but for ``shown``."""
+        """Process one message of the browser: ``{"kind", "n", "id" | "ids", ...}``; always replies, except to ``shown``."""
         kind: str = message["kind"]
-        id: Any = message.get("id")  # what is missing or of another type is an error further down
+        id: Any = message.get("id")  # missing fields or wrong types raise an error below
         ids: Any = message.get("ids")
         answer: dict[str, Any] = {"kind": "done", "n": message["n"]}
         try:
@@ -100,7 +100,7 @@ class ReviewPane(View):
             changed, answer["said"] = self._act(kind, message)
             if kind in ("undo", "ask") and changed:
                 answer["goto"] = changed[0].id
-        except Exception as error:  # a full disk, a text that does not fit, a teacher that fails: the browser must hear of it
+        except Exception as error:  # a full disk, a text that does not fit, a failing teacher: the browser must be told
             answer["error"] = str(error) if isinstance(error, ThinklabError) else f"{type(error).__name__}: {error}"
             known = {item.id: item for item in self.queue.items}
             changed = [known[i] for i in ids or [id] if i in known]
@@ -124,7 +124,7 @@ class ReviewPane(View):
         }
 
     def _view(self, item: Item) -> dict[str, Any]:
-        """What is needed to read one item: its texts as they are meant, and the others of its group."""
+        """Everything to display one item: its texts as formatted, and the others of its group."""
         groups, states = self.queue.groups, {i.id: i.state for i in self.queue.items}
         others: list[dict[str, Any]] = []
         if groups is not None:
@@ -149,9 +149,9 @@ class ReviewPane(View):
         if kind == "accept_all":
             ids: list[str] = message["ids"]
             if not queue.accept_all(ids):
-                raise ReviewError("none of them passes any more; nothing was accepted")
+                raise ReviewError("none of them passes anymore; nothing was accepted")
             left = sum(not queue[i].decided for i in ids)
-            return [queue[i] for i in ids], f"{left} of them did not pass any more and were left out." if left else ""
+            return [queue[i] for i in ids], f"{left} of them no longer passed and were left out." if left else ""
         if kind == "ask":
             return [queue.ask_again(id)], "The teacher answered again."
         if kind == "reject":
@@ -167,7 +167,7 @@ class ReviewPane(View):
         return [item.id for item in self.queue.recent()]
 
     def to_html(self) -> str:
-        """The review as it stands, as HTML without a script."""
+        """The current review, as HTML without scripts."""
         return review_view(self.queue).to_html()
 
     def __repr__(self) -> str:

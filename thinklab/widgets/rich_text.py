@@ -1,11 +1,11 @@
-"""Markdown, code and LaTeX of a model's text, for views: a tree of allowed elements, never a piece of HTML.
+"""Markdown, code, and LaTeX of a model's text, for views: a tree of allowed elements, never raw HTML.
 
-A node is a text or ``[tag, attributes, children]``. ``shown`` makes the tree; a browser builds elements of it
+A node is a text or ``[tag, attributes, children]``. ``shown`` builds the tree; a browser creates elements from it
 (``static/rich_text.js``), and ``to_html`` writes it with every text escaped. Both know only the tags and attributes below, so
-nothing that a model wrote becomes a script, a link or a request.
+no model text can become a script, a link, or a request.
 
-Answers of small models are no clean Markdown: ``3*4*5`` is a product and no emphasis, ``+ 7`` at the start of a line is a term of a
-sum and no list, four spaces are no code, and a line break is one.
+Answers of small models are not clean Markdown: ``3*4*5`` is a product, not emphasis; ``+ 7`` at the start of a line is a term
+of a sum, not a list; four spaces are not code; and line breaks are kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from thinklab.widgets.latex import math
 
 Node = str | list[Any]
 LONGEST = 30_000
-"""Characters; a longer text is shown as it is."""
+"""Maximum characters; a longer text is shown unformatted."""
 _MARKED = re.compile(r"[*_`#|$\\]|^\s*(>|[-*] |\d+[.)] |~~~|---)", re.MULTILINE)
 _CODE = re.compile(r"^(```|~~~).*?(^\1|\Z)|(`+)[^`\n]+?\3", re.MULTILINE | re.DOTALL)
 _MATH = re.compile(
@@ -35,7 +35,7 @@ _MATH = re.compile(
 _WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
 """Between dollar signs: prose, as in "$5 for apples and $7"."""
 _PLAIN = re.compile(r"(?<=[\w)\]}])\*+(?=[\w(\[{\\])|_+")
-"""The sign of a product, and lines below, which are names more often than emphasis."""
+"""The product sign, and underscores, which are more often names than emphasis."""
 _TERM = re.compile(r"^([ \t]*)\+(?=[ \t])", re.MULTILINE)
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _HELD = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
@@ -67,7 +67,7 @@ _markdown = MarkdownIt("zero", {"breaks": True}).enable(
 
 @lru_cache(1024)
 def shown(text: str) -> list[Node] | None:
-    """``text`` as nodes; None where it reads the same as it is: nothing in it is marked up."""
+    """``text`` as nodes; None if it contains no markup."""
     if len(text) > LONGEST or _OPEN in text or not _MARKED.search(text):
         return None
     held: list[Node] = []
@@ -134,7 +134,7 @@ def _source(text: str, held: list[Node]) -> str:
 
 
 def to_html(nodes: list[Node]) -> str:
-    """The tree as HTML; every text and attribute is escaped."""
+    """The tree as HTML; all texts and attributes are escaped."""
     return "".join(_html(n) for n in nodes)
 
 

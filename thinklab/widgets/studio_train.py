@@ -46,10 +46,10 @@ def suggestion(behavior: Behavior) -> tuple[str, str]:
     spec = behavior.spec
     end = next((e for e in spec.guidance.must_end_with if not set(e) & set("{}")), ".")
     words = [*spec.guidance.must_contain, *(p for d in walk(spec.detector) if isinstance(p := getattr(d, "phrase", None), str))]
-    begun = [f"{w.strip()} {{gold}}{end}" for w in words if not set(w) & set("{}")]
+    started = [f"{w.strip()} {{gold}}{end}" for w in words if not set(w) & set("{}")]
     shots = spec.teacher.few_shots
-    phrases = [*begun, *(_with_gold(behavior._text(shot.phrase)) for shot in shots)]
-    reasons = [REASON, *begun, *(_with_gold(behavior._text(shot.reason)) for shot in shots)]
+    phrases = [*started, *(_with_gold(behavior._text(shot.phrase)) for shot in shots)]
+    reasons = [REASON, *started, *(_with_gold(behavior._text(shot.reason)) for shot in shots)]
     if with_reason := "reason" in spec.splice.fields:
         phrases.insert(0, r"So \boxed{{{gold}}}.")
     for phrase in phrases:
@@ -86,7 +86,7 @@ def sentence_report(behavior: Behavior, phrase: str, reason: str = "") -> dict[s
 
 
 def experiment(behavior: Behavior, file: Path, phrase: str, reason: str, steps: int) -> dict[str, Any]:
-    """The experiment as it stands in YAML."""
+    """The experiment as YAML data."""
     bonus = {} if behavior.reward.bonus else {"reward": {"bonus": {behavior.name: BONUS}}}
     return {
         "name": f"{behavior.name[:50]}-studio",
@@ -113,7 +113,7 @@ def experiment(behavior: Behavior, file: Path, phrase: str, reason: str, steps: 
 
 
 class StudioTraining:
-    """One training at a time. It goes on in its own process; whoever wants to know how it stands asks ``state``."""
+    """One training at a time. It runs in its own process; ``state`` returns its progress."""
 
     def __init__(self) -> None:
         self._child: Child | None = None

@@ -1,4 +1,4 @@
-"""A line chart as SVG, drawn in Python: small, themed by CSS, and the same in a live view, a saved notebook and a page."""
+"""A line chart as SVG, drawn in Python: small, themed by CSS, and identical in a live view, a saved notebook, and a page."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Chart:
         self.parts.append(f"<polyline class='{kind}' points='{path}'/>")
 
     def dots(self, points: Sequence[tuple[float, float, str]], kind: str) -> None:
-        """(x, y, what to say on hover)"""
+        """(x, y, hover text)"""
         self.parts += [
             f"<circle class='{kind}' cx='{self.x(a)}' cy='{self.y(b)}' r='3.2'><title>{escape(tip)}</title></circle>"
             for a, b, tip in points
         ]
 
     def band(self, start: float, stop: float, text: str) -> None:
-        """Shade a part of x, and say what it is."""
+        """Shade a range of x, with a label."""
         a, b = self.x(start), self.x(stop)
         self.parts.insert(
             0,

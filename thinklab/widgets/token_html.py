@@ -3,7 +3,7 @@
     token_view(lab.run)                      # the newest traced rollouts of a run
     token_view(trace, by="weight")           # one line of tokens.jsonl
 
-The switch between colorings is a row of radio buttons and CSS alone, so it works in a saved notebook too.
+The switch between colorings is a row of radio buttons and CSS alone, so it also works in a saved notebook.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from thinklab.widgets.html import Html
 
 COLORINGS = {
     "origin": "The teacher's tokens are tinted, the student's are plain.",
-    "probability": "The stronger the tint, the less likely the student found the token when it was trained on it.",
-    "advantage": "Green: the answer did better than its group and is pushed up; red: worse, and pushed down. One per answer.",
+    "probability": "The stronger the tint, the less likely the token was under the student when it was trained on.",
+    "advantage": "Green: the answer did better than its group and is reinforced; red: worse, and suppressed. One per answer.",
     "weight": "The stronger the tint, the larger the weight of the teacher's token. Pale: hardly any gradient.",
-    "masked": "Struck out: a teacher's token that the loss leaves alone (advantage below 0, probability below the floor).",
+    "masked": "Struck out: a masked teacher token (advantage below 0, probability below the floor), without any gradient.",
 }
 _number = itertools.count()
 
@@ -34,11 +34,11 @@ def token_view(source: RunFolder | Mapping[str, Any] | Iterable[Mapping[str, Any
 
     Args:
         source: a run folder, one line of its ``tokens.jsonl``, or several.
-        by: which coloring is switched on at first: one of ``COLORINGS``.
+        by: the initial coloring: one of ``COLORINGS``.
 
     Raises:
-        ConfigError: for another coloring.
-        RunError: for a run that has traced nothing (it had no teacher, or has not begun).
+        ConfigError: for an unknown coloring.
+        RunError: for a run without traced tokens (it had no teacher, or has not started).
     """
     if by not in COLORINGS:
         raise ConfigError(f"unknown coloring {by!r}{did_you_mean(by, COLORINGS)}; one of {', '.join(COLORINGS)}")
@@ -46,7 +46,7 @@ def token_view(source: RunFolder | Mapping[str, Any] | Iterable[Mapping[str, Any
     if isinstance(source, RunFolder):
         traces = list(deque(source.read("tokens"), maxlen=shown))
         if not traces:
-            raise RunError(f"{source.path} has no traced tokens yet: guided rollouts are traced, once they are trained on")
+            raise RunError(f"{source.path} has no traced tokens yet: guided rollouts are traced when they are trained on")
     else:
         traces = [source] if isinstance(source, Mapping) else list(source)
     name = f"tl-tokens-{next(_number)}"

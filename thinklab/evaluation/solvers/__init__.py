@@ -1,4 +1,4 @@
-"""Prompting baselines by name: ``load_solver("s1", budget=2048)(writer, task, examples)``. One file each."""
+"""Prompting baselines by name: ``load_solver("s1", budget=2048)(writer, task, examples)``. One module each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thinklab.evaluation.solvers.zero_shot import ZeroShot
 
 SOLVERS = {"zero_shot": ZeroShot, "self_verify": SelfVerify, "self_correct": SelfCorrect, "s1": S1}
 COUNTS = {"rounds": 1, "budget": 1, "waits": 0, "answer_tokens": 1}
-"""Options that are whole numbers, and the smallest that makes sense."""
+"""Integer options and their minimum values."""
 
 
 def load_solver(name: str, **options: Any) -> Solver:

@@ -1,7 +1,7 @@
-"""What a solver returns, and the one way in which it makes the student write.
+"""The result type of solvers, and the writer through which they sample from the student.
 
-A solver is a callable ``solver(writer, task, examples) -> [Answer]``. It never touches the model: it hands token ids to
-``Writer.write`` and gets token ids back, so that what a question cost can be counted exactly.
+A solver is a callable ``solver(writer, task, examples) -> [Answer]``. It never uses the model directly: it passes token ids to
+``Writer.write`` and gets token ids back, so that the cost of a question can be counted exactly.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from typing import TYPE_CHECKING, Literal
 from thinklab.tasks.base import Task
 from thinklab.types import Example, Message
 
-if TYPE_CHECKING:  # a config may name solvers before anything heavy is imported, and before Unsloth must be
+if TYPE_CHECKING:  # a config may name solvers before heavy imports, and before Unsloth is imported
     from thinklab.students.base import Student
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some tokens of a turn that were made in the same way."""
+    """Consecutive tokens of a turn with the same origin."""
 
     ids: tuple[int, ...]
     inserted: bool = False
-    """True for words that the solver put into the student's mouth; False for what the student sampled."""
+    """True for text inserted by the solver; False for text sampled by the student."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One thing that the student wrote. ``answer`` turns are graded, ``check`` turns are not."""
+    """One turn of the student. ``answer`` turns are graded, ``check`` turns are not."""
 
     kind: Literal["answer", "check"]
     pieces: tuple[Piece, ...]
     text: str
-    """Decoded from all the pieces together, control tokens left out."""
+    """Decoded from all pieces together, without control tokens."""
     finished: bool
-    """True when it ends in an EOS that the student sampled."""
+    """True if it ends in an EOS sampled by the student."""
     read: int
-    """Prompt tokens over all the calls that wrote it: what had to be read again, without any cache between calls."""
+    """Prompt tokens over all calls for this turn, without any cache between calls."""
     dropped: int = 0
-    """Tokens that were sampled and taken out again: the EOS that a "Wait" replaces."""
+    """Tokens that were sampled and discarded: the EOS that a "Wait" replaces."""
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -56,20 +56,20 @@ class Turn:
 
 @dataclass(frozen=True)
 class Answer:
-    """Everything that one question brought forth."""
+    """The complete result for one question."""
 
     turns: tuple[Turn, ...]
     out_of_room: bool = False
-    """True when a further turn was due and the student's context had no room for it."""
+    """True if another turn was needed but did not fit into the student's context."""
 
     @property
     def text(self) -> str:
-        """What is graded: the last answer turn."""
+        """The graded turn: the last answer turn."""
         return next((t.text for t in reversed(self.turns) if t.kind == "answer"), "")
 
     @property
     def whole_text(self) -> str:
-        """Every turn, a blank line between them: what detectors of behaviors look at."""
+        """Every turn, a blank line between them: the text for behavior detectors."""
         return "\n\n".join(t.text for t in self.turns)
 
     @property
@@ -78,7 +78,7 @@ class Answer:
 
     @property
     def tokens(self) -> int:
-        """Response length: tokens that the student wrote, and those written for it."""
+        """Response length: tokens written by the student or inserted by the solver."""
         return self.sampled + self.inserted
 
     @property
@@ -98,9 +98,9 @@ class Answer:
         return sum(t.read for t in self.turns)
 
     def cut_at(self, tokens: int, decode: Callable[[Sequence[int]], str]) -> str:
-        """What would have been graded, had writing stopped after ``tokens`` tokens of all turns together.
+        """The text to grade if generation had stopped after ``tokens`` tokens over all turns:
 
-        The last answer turn that was whole by then, or what there was of the first one.
+        the last complete answer turn, or the partial first one.
         """
         graded, left = None, tokens
         for turn in self.turns:
@@ -121,17 +121,17 @@ Solver = Callable[["Writer", Task, Sequence[Example]], list[Answer]]
 
 @dataclass
 class Writer:
-    """A student with its decoding settings. Every call draws from a seed of its own, so the same calls give the same ids."""
+    """A student with its decoding settings. Every call has its own seed, so the same calls give the same ids."""
 
     student: Student
     max_new_tokens: int
     """Longest turn."""
     temperature: float = 1.0
     rows: int = 0
-    """At most this many questions at once; 0 = all."""
+    """Maximum number of questions at once; 0 = all."""
     seed: int = 0
     max_context: int | None = None
-    """Longest prompt and answer together; None = the student's own positions."""
+    """Maximum length of prompt plus answer; None = the student's own limit."""
     calls: int = 0
 
     def __post_init__(self) -> None:
@@ -143,10 +143,10 @@ class Writer:
 
         Args:
             prompts: token ids.
-            limits: most new tokens for each; None = ``max_new_tokens``. The room in the context lowers it further.
+            limits: maximum new tokens for each; None = ``max_new_tokens``. The context size may lower it further.
 
         Returns:
-            New ids for each, the EOS included; ``[]`` where there was no room for any.
+            New ids for each, including EOS; ``[]`` if none fit.
         """
         limits = [self.max_new_tokens] * len(prompts) if limits is None else limits
         allowed = [min(limit, self.room - len(prompt)) for limit, prompt in zip(limits, prompts, strict=True)]
@@ -170,8 +170,8 @@ class Writer:
         return list(self.student.encode(list(messages)))
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of words that go on after other ids: no control tokens and no space are added."""
-        from thinklab.guide.splice_ids import continuation_ids  # imports transformers, which Unsloth must come before
+        """Ids of words as a continuation of other ids: no control tokens or spaces are added."""
+        from thinklab.guide.splice_ids import continuation_ids  # imports transformers, which must be imported after Unsloth
 
         return continuation_ids(self.student.tokenizer, text, control=True)
 
@@ -182,7 +182,7 @@ class Writer:
         return bool(ids) and ids[-1] in self.student.eos_ids
 
     def turns(self, kind: Literal["answer", "check"], conversations: Sequence[Sequence[Message]]) -> list[Turn | None]:
-        """One plain turn after each conversation; None where it no longer fits into the context."""
+        """One plain turn after each conversation; None if it no longer fits into the context."""
         prompts = [self.encode(c) for c in conversations]
         return [
             Turn(kind, (Piece(tuple(ids)),), self.decode(ids), self.finished(ids), len(prompt)) if ids else None
@@ -192,13 +192,13 @@ class Writer:
 
 @dataclass
 class Talk:
-    """A conversation about one question while it is going on."""
+    """An ongoing conversation about one question."""
 
     messages: list[Message]
     answer: Answer = Answer(())
 
     def said(self, turn: Turn | None) -> bool:
-        """Note what the student wrote; False when it could not."""
+        """Record the student's turn; False if there is none."""
         if turn is None:
             self.answer = replace(self.answer, out_of_room=True)
             return False
@@ -211,13 +211,13 @@ class Talk:
 
 
 def go_on(writer: Writer, talks: Sequence[Talk], kind: Literal["answer", "check"]) -> list[Talk]:
-    """Let the student write the next turn of every talk; returns those where it could."""
+    """Let the student write the next turn of every conversation; returns those with one."""
     turns = writer.turns(kind, [t.messages for t in talks]) if talks else []
     return [talk for talk, turn in zip(talks, turns, strict=True) if talk.said(turn)]
 
 
 def begin(writer: Writer, task: Task, examples: Sequence[Example]) -> list[Talk]:
-    """A talk per example with its first answer; those whose prompt did not fit are out of room."""
+    """A conversation per example with its first answer; those whose prompt did not fit are marked as out of room."""
     talks = [Talk(list(task.prompt(e))) for e in examples]
     go_on(writer, talks, "answer")
     return talks

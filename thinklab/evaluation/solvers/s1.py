@@ -1,8 +1,8 @@
 """S1 budget forcing (Muennighoff et al. 2025, arXiv 2501.19393): one answer of a chosen length.
 
-A student that ends before the thinking budget has its EOS taken away and "Wait" put there; one that reaches it is cut and
-made to answer. Theirs was written for models with an end-of-thinking mark; a student without one thinks until its EOS.
-Token ids are continued as sampled, never decoded and encoded again.
+If the student ends before the thinking budget, its EOS is replaced by "Wait"; if it reaches the budget, it is cut off and
+forced to answer. The original is for models with an end-of-thinking token; a student without one thinks until its EOS. Token
+ids are continued as sampled, never decoded and re-encoded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Row:
     read: int = 0
     dropped: int = 0
     done: bool = False
-    """Ended by itself and is left so."""
+    """Ended by itself, and stays ended."""
     stuck: bool = False
     """No room in the context."""
 
@@ -39,13 +39,13 @@ class _Row:
 
 @dataclass(frozen=True)
 class S1:
-    """``sampled + "Wait"s <= budget``; the forced answer has ``answer_tokens`` of its own beyond it."""
+    """``sampled + "Wait"s <= budget``; the forced answer has an additional ``answer_tokens``."""
 
     budget: int = 2048
-    """The thinking budget: most tokens before the forced answer."""
+    """The thinking budget: maximum tokens before the forced answer."""
     """Tokens of thinking."""
     waits: int | None = 4
-    """Most "Wait"s for one question; None = until the budget is used up."""
+    """Maximum number of "Wait"s per question; None = until the budget is used up."""
     answer_tokens: int = 64
     wait: str = "\nWait,"
     end: str = "\n\nFinal answer: \\boxed{"
@@ -67,9 +67,9 @@ class S1:
         return [_answer(writer, row) for row in rows]
 
     def _more(self, writer: Writer, row: _Row, ids: Sequence[int], wait: Sequence[int]) -> bool:
-        """Take in what was sampled; True when the row shall go on thinking."""
+        """Process the sampled tokens; True if the row should continue thinking."""
         if not ids:
-            row.stuck = not row.pieces  # else it thought as long as the context let it: cut, and made to answer
+            row.stuck = not row.pieces  # else it reached the context limit: cut off and forced to answer
             return False
         ended = writer.finished(ids)
         left = self.budget - row.used - len(ids) + ended

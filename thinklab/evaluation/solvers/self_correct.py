@@ -1,7 +1,7 @@
 """Self-correct: the student answers, looks for problems in its answer, and always answers again.
 
-After Huang et al. 2023 (arXiv 2310.01798), who call it intrinsic self-correction; the wording is ours. The paper names this
-baseline and its prompts are not published.
+After Huang et al. 2023 (arXiv 2310.01798), who call it intrinsic self-correction; the wording is thinklab's, because the paper
+does not publish the prompts of this baseline.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from thinklab.types import Example
 
 @dataclass(frozen=True)
 class SelfCorrect:
-    """The last answer counts, also where it is worse than the one before."""
+    """The last answer counts, even if it is worse than the one before."""
 
     rounds: int = 1
     review: str = "Review your previous answer and look for problems with it."

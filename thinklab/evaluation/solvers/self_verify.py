@@ -1,6 +1,6 @@
-"""Self-verify: the student answers, judges its own answer, and answers again where it calls it wrong.
+"""Self-verify: the student answers, judges its own answer, and answers again if it considers it wrong.
 
-The wording is ours: the paper names this baseline and its prompts are not published.
+The wording is thinklab's, because the paper does not publish the prompts of this baseline.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _VERDICT = re.compile(r"\bverdict\W{0,5}(correct|right|wrong|incorrect|not corre
 
 
 def verdict(text: str) -> bool | None:
-    """True = called right, False = called wrong, None = it does not say. The last verdict counts."""
+    """True = judged right, False = judged wrong, None = no verdict. The last verdict counts."""
     found = _VERDICT.findall(text)
     return None if not found else found[-1].lower() in ("correct", "right")
 
@@ -27,7 +27,7 @@ class SelfVerify:
     """Ask for a verdict on the answer; only "wrong" leads to a new one. No verdict keeps the answer."""
 
     rounds: int = 1
-    """At most this many verdicts."""
+    """Maximum number of verdicts."""
     verify: str = (
         "Check the answer above step by step against the question. End with a line that says 'Verdict: correct' or "
         "'Verdict: wrong'."

@@ -12,7 +12,7 @@ from thinklab.types import Example
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """Also how trained students are measured: no hint, no second chance."""
+    """Also used to measure trained students: no hint, no retry."""
 
     def __call__(self, writer: Writer, task: Task, examples: Sequence[Example]) -> list[Answer]:
         return [talk.answer for talk in begin(writer, task, examples)]

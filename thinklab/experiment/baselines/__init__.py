@@ -5,9 +5,9 @@ An experiment with a ``baseline`` section trains on texts in place of the policy
     baseline: {kind: sft, texts: gold}             # or texts: guided, with a teacher and behaviors
     baseline: {kind: star, rounds: 3}
 
-Everything else means what it means for GRPO. The questions are those that the GRPO run with the same ``train`` section and
-seed sees, in the same order and as often: ``train.steps / (iterations * minibatches) * train.questions`` of them. GRPO
-itself is ``loss: {method: grpo}`` without a ``baseline`` section. ``usage.json`` says what a run has really used.
+Everything else is as for GRPO. The questions are those of the GRPO run with the same ``train`` section and seed, in the same
+order and number: ``train.steps / (iterations * minibatches) * train.questions`` of them. GRPO
+itself is ``loss: {method: grpo}`` without a ``baseline`` section. ``usage.json`` records the actual usage of a run.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from thinklab.types import Example
 
 
 def train_baseline(session: Session, resume: bool = False) -> int:
-    """Train as ``session.config.baseline`` says; returns the optimizer steps.
+    """Train according to ``session.config.baseline``; returns the number of optimizer steps.
 
     Raises:
-        ThinklabError: when there is nothing to train on, or a text does not fit.
+        ThinklabError: if there is nothing to train on, or a text does not fit.
     """
     questions = questions_used(session)
     train = {"sft": train_sft, "star": train_star}[baseline_of(session.config).kind]
@@ -37,7 +37,7 @@ def train_baseline(session: Session, resume: bool = False) -> int:
 
 
 def questions_used(session: Session) -> list[Example]:
-    """The questions that GRPO would see, with those that it would see twice."""
+    """The questions that GRPO would see, including repetitions."""
     t = session.config.train
     count = -(-t.steps // t.span) * t.questions
     by_id = {e.id: e for e in session.data.train}

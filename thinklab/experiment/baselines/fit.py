@@ -1,4 +1,4 @@
-"""Supervised training on given texts with TRL's ``SFTTrainer``: what SFT does once and STaR does every round."""
+"""Supervised training on given texts with TRL's ``SFTTrainer``: once for SFT, in every round for STaR."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def baseline_of(config: Experiment) -> BaselineSection:
 
 
 def steps_for(config: Experiment, texts: int) -> int:
-    """Optimizer steps for so many texts."""
+    """Number of optimizer steps for this many texts."""
     baseline = baseline_of(config)
     return baseline.epochs * math.ceil(texts / baseline.batch)
 
@@ -44,16 +44,16 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     """Train ``session.student`` on ``texts``, ``baseline.epochs`` times over.
 
     Args:
-        folder: where the checkpoints go; with ``resume`` the last complete one there is continued, a finished one only loaded.
-        before: optimizer steps of earlier rounds; the lines of ``metrics.jsonl`` count on from there.
+        folder: where the checkpoints go; with ``resume`` the last complete one there is resumed; a finished one is only loaded.
+        before: optimizer steps of earlier rounds; the lines of ``metrics.jsonl`` continue counting from there.
 
     Returns:
         Optimizer steps of this training.
 
     Raises:
-        ConfigError: when a text is longer than the student has positions.
+        ConfigError: if a text exceeds the student's maximum length.
         TrainingError: when the loss is not finite.
-        Interrupted: when a signal was heard; a checkpoint is saved.
+        Interrupted: after a signal; a checkpoint is saved.
     """
     config, model = session.config, session.student.model
     room = session.student.max_positions
@@ -61,8 +61,8 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     length = len(longest.prompt_ids) + len(longest.answer_ids)
     if room and length > room:
         raise ConfigError(
-            f"the text for question {longest.example_id!r} has {length} tokens with its prompt but the student has "
-            f"{room} positions; take the question out or use another student"
+            f"the text for question {longest.example_id!r} has {length} tokens including its prompt, but the student's maximum "
+            f"is {room}; remove the question or use another student"
         )
     steps = steps_for(config, len(texts))
     found = checkpoints.newest_whole(folder, True, f"delete {folder} to train this again") if resume else None
@@ -74,7 +74,7 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     order = list(texts)
     random.Random(f"texts {config.train.seed}").shuffle(order)
     inner = without_peft(model)
-    own_forward = inner.__dict__.get("forward")  # TRL puts a forward of its own on the model and leaves it there
+    own_forward = inner.__dict__.get("forward")  # TRL patches the model's forward and does not restore it
     trainer = TextTrainer(
         model=model,
         processing_class=session.student.tokenizer,
@@ -114,11 +114,11 @@ def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
 
 
 class TextTrainer(WarmUpAboveZero, SFTTrainer):
-    """TRL's with the warm-up of every run."""
+    """TRL's trainer with thinklab's warm-up."""
 
 
 class SupervisedRecorder(RunRecorder):
-    """Ends the training at a signal, and where the loss is no number."""
+    """Ends the training at a signal, or if the loss is not finite."""
 
     def on_step_end(self, args, state, control, **_):
         super().on_step_end(args, state, control)

@@ -1,4 +1,4 @@
-"""SFT: imitate one text per question, gold or guided, and nothing else. No answer of the student's own is rewarded."""
+"""SFT: imitate one text per question, gold or guided. No reward is involved."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from thinklab.run.chunks import add_chunk, seed_of, whole_chunks
 from thinklab.types import Example, Rollout, to_json
 
 CHUNK = 64
-"""Questions asked at once."""
+"""Questions per batch."""
 
 
 def train_sft(session: Session, questions: Sequence[Example], resume: bool) -> int:
     """Train on the texts that ``baseline.texts`` names, one per question; returns the optimizer steps.
 
     Raises:
-        TrainingError: when no question has a text, which only guided texts can bring about.
-        TeacherStopped: when the teacher gives out on the way.
+        TrainingError: if no question has a text, which is only possible with guided texts. TeacherStopped: if the teacher
+        fails during the run.
     """
     texts = gold_texts(session, questions) if session.config.supervised.texts == "gold" else guided_texts(session, questions)
     if not texts:
         raise TrainingError(
-            f"none of the {len(questions)} questions got usable guidance, so there is nothing to imitate; "
-            "texts.jsonl says why for each"
+            f"none of the {len(questions)} questions got usable guidance, so there is nothing to imitate; texts.jsonl has the "
+            "reason for each"
         )
     return fit(session, texts, session.run.checkpoints, resume=resume)
 
 
 def gold_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
-    """Gold solutions, or gold answers where there are none; written to ``texts.jsonl``."""
+    """Gold solutions, or gold answers if there are none; written to ``texts.jsonl``."""
     done = whole_chunks(session.run, "texts")
     if ("gold",) not in done:
         lines = [gold(session.student, session.data.task, e).to_json() for e in questions]
@@ -43,9 +43,9 @@ def gold_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
 
 
 def guided_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
-    """One answer of the untrained student to each question with a comment of the teacher behind it, right or wrong.
+    """One answer of the untrained student to each question, followed by a comment of the teacher, right or wrong.
 
-    Questions whose answer did not end, or whose comment was rejected, are left out; ``texts.jsonl`` has them with the reason.
+    Questions whose answer did not end, or whose comment was rejected, are left out; ``texts.jsonl`` contains them with the reason.
     """
     done = whole_chunks(session.run, "texts")
     for k in range(0, len(questions), CHUNK):
@@ -70,7 +70,7 @@ def _guided(session: Session, questions: Sequence[Example], place: int) -> list[
     every = replace(guide, schedule=Schedule(start=1))
     guided = every(rollouts, 0, place)
     if every.failed:
-        raise TeacherStopped(f"the teacher cannot go on: {every.failed}. What it said so far is kept; continue with --resume")
+        raise TeacherStopped(f"the teacher has failed: {every.failed}. Its replies so far are kept; continue with --resume")
     lines = []
     for r in guided:
         imitated = Text(r.example.id, "guided", r.prompt_ids, r.completion_ids if r.guided else (), r.text)

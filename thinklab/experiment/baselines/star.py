@@ -1,8 +1,8 @@
-"""STaR (Zelikman et al. 2022, arXiv 2203.14465): imitate the own answers that came out right.
+"""STaR (Zelikman et al. 2022, arXiv 2203.14465): imitate the student's own correct answers.
 
-Each round: the student as the round before left it answers every question; where none of its answers is right, it answers
-again with the gold answer in sight (rationalisation); what is right is kept, without the hint; the *untrained* student is
-trained on what was kept. Left out: their few-shot prompt, greedy sampling, and 20 % more steps each round.
+Each round: the student from the previous round answers every question; if none of its answers is right, it answers again with
+the gold answer as a hint (rationalization); correct answers are kept, without the hint; the *untrained* student is trained on
+the kept answers. Left out: their few-shot prompt, greedy sampling, and 20 % more steps each round.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from thinklab.run.chunks import Key, add_chunk, seed_of, whole_chunks
 from thinklab.types import Example
 
 CHUNK = 64
-"""Answers sampled at once."""
+"""Answers per batch."""
 
 
 def samples_per_round(config: Experiment) -> int:
-    """Answers to each question in a round: as asked for, else so many that all rounds together sample what GRPO would."""
+    """Answers to each question in a round: as configured, else so many that all rounds together sample as much as GRPO."""
     return config.supervised.samples or max(1, round(config.train.samples / config.supervised.rounds))
 
 
 def train_star(session: Session, questions: Sequence[Example], resume: bool) -> int:
-    """All rounds; the last one's checkpoints are the run's, those of the others lie under ``rounds/``.
+    """All rounds; the last one's checkpoints are the run's, those of the others are in ``rounds/``.
 
     Returns:
         Optimizer steps of all rounds.
 
     Raises:
-        TrainingError: when a round finds no right answer.
+        TrainingError: if a round finds no right answer.
     """
     b, steps = session.config.supervised, 0
     untrained = {n: p.detach().cpu().clone() for n, p in session.student.model.named_parameters() if p.requires_grad}
@@ -53,7 +53,7 @@ def train_star(session: Session, questions: Sequence[Example], resume: bool) -> 
 
 
 def rationales(session: Session, questions: Sequence[Example], number: int) -> list[Text]:
-    """The texts of one round; every answer, kept or not, is in ``rationales.jsonl``. The same text is kept once a question."""
+    """The texts of one round; every answer, kept or not, is in ``rationales.jsonl``. Duplicate texts of a question are kept once."""
     n = samples_per_round(session.config)
     done, size = whole_chunks(session.run, "rationales"), max(1, CHUNK // n)
     kept: dict[tuple, Text] = {}

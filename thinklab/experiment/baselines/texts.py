@@ -1,10 +1,10 @@
 """What a supervised baseline imitates: one record per text, with where it comes from.
 
-gold-solution   the data set's own worked solution, ending in the boxed answer
-gold-answer     only the boxed answer, where the data set has no solution
-guided          the student's own answer with the teacher's comment behind it
+gold-solution   the data set's worked solution, ending in the boxed answer
+gold-answer     only the boxed answer, if the data set has no solution
+guided          the student's own answer followed by the teacher's comment
 rationale       an answer of the student's own that is right (STaR)
-rationalization an answer that is right and was written with the answer in sight; trained on without it (STaR)
+rationalization a correct answer sampled with the gold answer as a hint; trained on without the hint (STaR)
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _CALCULATOR = re.compile(r"<<[^<>]*>>")
 
 @dataclass(frozen=True)
 class Text:
-    """One prompt and the answer that shall follow it. P = prompt tokens, T = answer tokens, EOS included."""
+    """One prompt and its target answer. P = prompt tokens, T = answer tokens, EOS included."""
 
     example_id: str
     source: str
     prompt_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
     text: str
-    """The answer in words."""
+    """The answer as text."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -55,9 +55,9 @@ class Text:
 
 
 def gold(student: Student, task: Task, example: Example) -> Text:
-    """The gold answer as the student should have written it: from ``meta["solution"]`` where the task has one.
+    """The gold answer in the student's format: from ``meta["solution"]`` if the task has one.
 
-    GSM8K's calculator marks (``<<48/2=24>>``) are taken out. A solution without a box gets the gold answer in one.
+    GSM8K's calculator marks (``<<48/2=24>>``) are removed. The gold answer is boxed at the end of a solution without a box.
     """
     solution = _CALCULATOR.sub("", str(example.meta.get("solution") or "")).strip()
     boxed = f"\\boxed{{{example.gold}}}"
@@ -66,6 +66,6 @@ def gold(student: Student, task: Task, example: Example) -> Text:
 
 
 def encoded(student: Student, prompt: list[Message], example_id: str, source: str, text: str) -> Text:
-    """A text that the student did not sample; an EOS is put behind it."""
+    """A text that the student did not sample; an EOS is appended."""
     ids = student.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     return Text(example_id, source, tuple(student.encode(prompt)), (*ids, student.eos_ids[0]), text)

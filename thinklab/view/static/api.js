@@ -1,4 +1,4 @@
-// Data: from the server, or, in an exported folder, from scripts beside the page (a file may not be fetched).
+// Data: from the server, or, in an exported folder, from scripts next to the page (files cannot be fetched).
 const stored = globalThis.thinklabExport;
 
 export const exported = Boolean(stored);
@@ -12,7 +12,7 @@ export function query(params) {
 async function answer(response) {
   let body = null;
   try { body = await response.json(); } catch { /* said below */ }
-  if (!response.ok) throw new Error(body?.error ?? `the viewer answered ${response.status}; open the address that the terminal printed`);
+  if (!response.ok) throw new Error(body?.error ?? `the viewer responded with status ${response.status}; open the address from the terminal`);
   return body;
 }
 
@@ -20,7 +20,7 @@ export async function get(name, params = {}) {
   if (exported) return stored.get(name, params);
   let response;
   try { response = await fetch(`/api/${name}?${query(params)}`, { credentials: "same-origin" }); }
-  catch { throw new Error("the viewer does not answer: it has ended, or the connection is gone"); }
+  catch { throw new Error("the viewer does not respond: it has ended, or the connection was lost"); }
   return answer(response);
 }
 

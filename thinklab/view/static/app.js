@@ -1,4 +1,4 @@
-// The frame of all pages: heading, theme, and which page the address after # names.
+// The frame of all pages: heading, theme, and routing by the address after #.
 import { el, notice } from "thinklab/dom.js";
 import { exported, get } from "thinklab/api.js";
 import { runsPage } from "thinklab/runs.js";

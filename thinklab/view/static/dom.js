@@ -34,7 +34,7 @@ export function ago(seconds) {
   return `${Math.round(s / 86400)} d ago`;
 }
 
-const CHIPS = { running: "tl-run-chip", "in review": "tl-warn", finished: "tl-good", stopped: "tl-soft", "not begun": "tl-soft", damaged: "tl-bad",
+const CHIPS = { running: "tl-run-chip", "in review": "tl-warn", finished: "tl-good", stopped: "tl-soft", "not started": "tl-soft", damaged: "tl-bad",
   accepted: "tl-good", edited: "tl-edited", rejected: "tl-bad", unguided: "tl-soft" };
 export const chip = (text, kind = text) => el("span", { class: `tl-chip ${CHIPS[kind] ?? "tl-soft"}` }, text);
 

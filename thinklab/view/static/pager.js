@@ -1,4 +1,4 @@
-// The foot of a long list: which part is shown, and the way to the others.
+// The footer of a long list: the range shown, and navigation.
 import { count, el } from "thinklab/dom.js";
 
 export function pager(size, go) {
@@ -8,7 +8,7 @@ export function pager(size, go) {
   on.addEventListener("click", () => go(first + size));
   return { node: el("div", { class: "tl-pager" }, back, on, said), show(at, shown, total, more = "") {
     first = at;
-    said.textContent = total ? `${count(at + 1)} to ${count(at + shown)} of ${count(total)}${more}` : more || "nothing fits";
+    said.textContent = total ? `${count(at + 1)} to ${count(at + shown)} of ${count(total)}${more}` : more || "no matches";
     back.disabled = at <= 0; on.disabled = at + shown >= total;
   } };
 }

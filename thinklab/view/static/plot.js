@@ -1,4 +1,4 @@
-// Figures of plotly, loaded when the first one is wanted, in the colors of the theme.
+// Figures of plotly, loaded at the first use, in the colors of the theme.
 let loading = null;
 
 export function plotly() {
@@ -12,7 +12,7 @@ export function plotly() {
   return loading;
 }
 
-// The six colors of the figures, lighter where the ground is dark.
+// The six colors of the figures, lighter on a dark background.
 const DARK = { "#0f766e": "#2dd4bf", "#b45309": "#f59e0b", "#6d28d9": "#c4b5fd", "#be123c": "#fb7185", "#1d4ed8": "#93c5fd", "#4d7c0f": "#a3e635",
   "rgba(15,118,110,0.16)": "rgba(45,212,191,0.18)", "rgba(180,83,9,0.16)": "rgba(245,158,11,0.18)" };
 const repaint = value => typeof value === "string" ? DARK[value] ?? value : Array.isArray(value) ? value : value && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([k, v]) => [k, ["color", "fillcolor", "line", "marker", "font"].includes(k) ? repaint(v) : v])) : value;

@@ -1,10 +1,10 @@
-// The review pane speaks to a notebook's kernel through a model: get, set, on, off, send. This is the same model over HTTP, so
-// that the pane is one component in both places. Others decide as well: what they changed comes in with `merge`.
+// The review pane communicates with a notebook's kernel through a model: get, set, on, off, send. This is the same model over
+// HTTP, so that both places share one component. Changes by other reviewers arrive with `merge`.
 
 /** `deliver(message)` sends one message and gives its answers. */
 export function remoteModel(traits, deliver) {
   const state = { alive: true, ...traits }, listeners = new Map(), flying = new Map();
-  const known = new Map(state.items.map(i => [i.id, i])); // as the server last said: what could not be sent goes back to that
+  const known = new Map(state.items.map(i => [i.id, i])); // the server's last state, restored when a message cannot be sent
   const learn = rows => rows?.forEach(row => known.set(row.id, row));
   const emit = (name, value) => (listeners.get(name) ?? []).forEach(f => f(value));
   let line = Promise.resolve();
@@ -17,14 +17,14 @@ export function remoteModel(traits, deliver) {
     send(message) {
       const ids = message.ids ?? [message.id];
       const reads = ["preview", "view", "table", "agreement"].includes(message.kind);
-      if (message.kind === "shown") return; // who has seen it is a matter of this browser
+      if (message.kind === "shown") return; // "seen" is a property of this browser
       if (!reads) flying.set(message.n, ids);
       const go = async () => {
         try { for (const answer of await deliver(structuredClone(message))) { learn(answer.items); emit("msg:custom", answer); } }
         catch (error) { emit("msg:custom", { kind: "done", n: message.n, error: error.message, items: ids.map(id => known.get(id)).filter(Boolean), recent: state.recent ?? [] }); }
         finally { flying.delete(message.n); }
       };
-      if (reads || message.kind === "ask") go(); else line = line.then(go); // decisions arrive in their order
+      if (reads || message.kind === "ask") go(); else line = line.then(go); // decisions arrive in order
     },
     /** Rows that others have changed; those with an own decision under way keep it. */
     merge(rows) {

@@ -39,8 +39,8 @@ export async function rolloutsTab(body, { id, at, params, whenChanged }, fixed =
     const kinds = facets.status ?? [], rejected = kinds.filter(s => s.startsWith("rejected: "));
     fill(behavior, (facets.behavior ?? []).filter(Boolean));
     fill(status, [...kinds.filter(s => !s.startsWith("rejected: ")), ...(rejected.length ? ["rejected", ...rejected] : [])]);
-    problem.replaceChildren(...(page.damaged.length ? [notice(`rollouts.jsonl: line ${page.damaged.join(", ")} cannot be read and is not shown`, "tl-bad")] : []),
-      ...(page.cut ? [notice(`This export holds the newest ${count(page.all)} of ${count(page.cut)} rollouts.`)] : []));
+    problem.replaceChildren(...(page.damaged.length ? [notice(`rollouts.jsonl: line ${page.damaged.join(", ")} is unreadable and not shown`, "tl-bad")] : []),
+      ...(page.cut ? [notice(`This export contains the newest ${count(page.all)} of ${count(page.cut)} rollouts.`)] : []));
     rows.replaceChildren(...page.rows.map(r => el("tr", { class: "tl-open", "data-id": r.id, onclick: e => { if (!e.target.closest("a")) location.hash = `${at.slice(1)}/rollout/${encodeURIComponent(r.id)}`; } },
       el("td", {}, el("a", { href: `${at}/rollout/${encodeURIComponent(r.id)}` }, r.step, el("small", { class: "tl-block" }, r.id))),
       el("td", { class: "tl-text" }, r.question, el("small", { class: "tl-block" }, `answer: ${r.gold}`)),

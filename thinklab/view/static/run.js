@@ -20,7 +20,7 @@ export async function runPage(place, [id, tab = "curves", detail], params) {
   const body = el("div", { class: "tl-tab" });
   place.append(body);
   let timer = 0, gone = false, changed = () => {}, version = s.version;
-  const shown = summary => status.replaceChildren(chip(summary.status), " ", el("span", { class: "tl-soft" }, `step ${summary.step}${summary.steps ? ` of ${summary.steps}` : ""}`, summary.seconds ? `, ${number(summary.seconds / 60, 2)} min` : "", summary.changed ? `, ${ago(summary.changed)}` : ""), summary.review ? [" ", el("a", { class: "tl-to-review", href: summary.review }, "review it")] : "");
+  const shown = summary => status.replaceChildren(chip(summary.status), " ", el("span", { class: "tl-soft" }, `step ${summary.step}${summary.steps ? ` of ${summary.steps}` : ""}`, summary.seconds ? `, ${number(summary.seconds / 60, 2)} min` : "", summary.changed ? `, ${ago(summary.changed)}` : ""), summary.review ? [" ", el("a", { class: "tl-to-review", href: summary.review }, "open review")] : "");
   if (s.error) { place.append(notice(s.error, "tl-bad")); return; }
   shown(s);
   const left = await (tab === "rollout" ? rolloutTab : (TABS[tab] ?? TABS.curves)[1])(body, { id, at, run, params, detail, whenChanged: f => { changed = f; } });
@@ -58,5 +58,5 @@ async function curvesTab(body, { id, run, whenChanged }) {
 async function configTab(body, { run }) {
   const flat = (value, place = "") => value && typeof value === "object" && Object.keys(value).length ? Object.entries(value).flatMap(([k, v]) => flat(v, place ? `${place}.${k}` : k)) : [[place, Array.isArray(value) || (value && typeof value === "object") ? JSON.stringify(value) : value === null ? "null" : String(value)]];
   const table = rows => el("div", { class: "tl-scroll" }, el("table", { class: "tl-table tl-config" }, el("tbody", {}, rows.map(([k, v]) => el("tr", {}, el("th", { scope: "row" }, k), el("td", { class: "tl-text" }, v))))));
-  body.append(el("h2", {}, "Config"), table(flat(run.config)), el("h2", {}, "Templates of the behaviors"), table(flat(run.hashes)), el("h2", {}, "Versions"), table(flat(run.versions)));
+  body.append(el("h2", {}, "Config"), table(flat(run.config)), el("h2", {}, "Hashes of the behaviors"), table(flat(run.hashes)), el("h2", {}, "Versions"), table(flat(run.versions)));
 }

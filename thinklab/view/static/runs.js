@@ -1,21 +1,21 @@
-// All runs in one table: sorted, filtered, followed while they train.
+// All runs in one table: sorted, filtered, and updated while they train.
 import { ago, chip, el, field, notice, number, percent, rate, searchBox, select, spark } from "thinklab/dom.js";
 import { exported, get } from "thinklab/api.js";
 
-const LIVE = 2000; // ms between two looks
+const LIVE = 2000; // ms between updates
 const last = (v, curve, label) => v === null || v === undefined ? null : el("span", { class: "tl-now" }, percent(v), " ", spark(curve, label));
 const COLUMNS = [
-  ["Run", r => r.id, r => el("span", {}, el("a", { href: `#/run/${encodeURIComponent(r.id)}`, class: "tl-name" }, r.id === "." ? r.name : r.id), r.review && el("a", { class: "tl-to-review", href: r.review }, "review it"), el("small", { class: "tl-block" }, [...(r.behaviors ?? []), r.student].filter(Boolean).join(", ")))],
+  ["Run", r => r.id, r => el("span", {}, el("a", { href: `#/run/${encodeURIComponent(r.id)}`, class: "tl-name" }, r.id === "." ? r.name : r.id), r.review && el("a", { class: "tl-to-review", href: r.review }, "open review"), el("small", { class: "tl-block" }, [...(r.behaviors ?? []), r.student].filter(Boolean).join(", ")))],
   ["Status", r => r.status, r => chip(r.status)],
   ["Steps", r => r.step ?? 0, r => r.error ? null : el("span", { class: "tl-steps-done" }, el("span", { class: "tl-progress-bar" }, el("i", { style: { width: `${100 * Math.min(1, r.steps ? r.step / r.steps : 1)}%` } })), ` ${r.step}${r.steps ? ` / ${r.steps}` : ""}`)],
   ["Method", r => r.method ?? "", r => r.method],
   ["Accuracy", r => r.accuracy?.value ?? r.last_accuracy ?? -1, r => r.accuracy ? el("span", { class: "tl-now" }, rate(r.accuracy), spark(r.curve, "accuracy of unguided answers, by step")) : last(r.last_accuracy, r.curve, "accuracy of unguided answers, by step")],
-  ["Shows it", r => r.behavior?.value ?? r.last_behavior ?? -1, r => r.behavior ? el("span", { class: "tl-now" }, rate(r.behavior), spark(r.curve_behavior, "unguided answers that show the behavior, by step")) : last(r.last_behavior, r.curve_behavior, "unguided answers that show the behavior, by step")],
+  ["Behavior", r => r.behavior?.value ?? r.last_behavior ?? -1, r => r.behavior ? el("span", { class: "tl-now" }, rate(r.behavior), spark(r.curve_behavior, "unguided answers that show the behavior, by step")) : last(r.last_behavior, r.curve_behavior, "unguided answers that show the behavior, by step")],
   ["KL", r => r.kl ?? -1, r => number(r.kl, 2)],
   ["Alarms", r => r.alarms ?? 0, r => r.alarms ? el("span", { class: "tl-warn" }, String(r.alarms)) : ""],
   ["Changed", r => r.changed ?? 0, r => r.changed ? ago(r.changed) : ""],
 ];
-const TITLES = { Run: "its folder, the behaviors that are taught, and the student", Accuracy: "after training, with its 95 % interval; of unguided answers while it trains", "Shows it": "answers that show the behavior, with its 95 % interval", KL: "to the base on neutral text, nats per token" };
+const TITLES = { Run: "its folder, behaviors, and student", Accuracy: "after training, with its 95 % interval; of unguided answers during training", "Behavior": "answers that show the behavior, with its 95 % interval", KL: "to the base on neutral text, nats per token" };
 
 export async function runsPage(place) {
   let runs = [], sort = { column: "Changed", down: true }, text = "", status = "", method = "", timer = 0, gone = false;
@@ -53,7 +53,7 @@ export async function runsPage(place) {
       const same = JSON.stringify(found.runs) === JSON.stringify(runs);
       runs = found.runs;
       title.textContent = found.root === "runs" ? "Runs" : `Runs in ${found.root}`;
-      problem.replaceChildren(...(runs.length ? [] : [notice("There is no run here yet. `thinklab train` and `thinklab demo` make one.")]));
+      problem.replaceChildren(...(runs.length ? [] : [notice("There is no run here yet. Start one with `thinklab train` or `thinklab demo`.")]));
       if (!same) draw();
     } catch (error) { if (!runs.length) throw error; problem.replaceChildren(notice(error.message, "tl-bad")); }
     if (!gone && !exported) timer = setTimeout(look, LIVE);

@@ -1,4 +1,4 @@
-// Before anything is drawn: the theme that was chosen here last; without one, the system's.
+// Before rendering: the last chosen theme, else the system's.
 try {
   const chosen = localStorage.getItem("thinklab-theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.setAttribute("theme", chosen);

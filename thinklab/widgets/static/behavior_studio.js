@@ -4,7 +4,7 @@ import { runSection } from "thinklab/studio_run.js";
 import { trainSection } from "thinklab/studio_train.js";
 
 // The behavior studio: an editor, and what Python says about its content.
-const PAUSE = 300; // ms without typing before Python is asked
+const PAUSE = 300; // ms without typing before Python is called
 
 function render({ model, el }) {
   let report = model.get("report"), sent = 0, heardOf = 0, timer = 0, unsaved = false;
@@ -27,9 +27,9 @@ function render({ model, el }) {
     later();
   });
   const findings = make(left, "div", "tl-findings");
-  const tests = section("Its own tests"), detector = section("Detector on answers of yours"), samples = make(detector, "div");
+  const tests = section("The file's tests"), detector = section("Detector on your own answers"), samples = make(detector, "div");
   button(detector, "Add an answer", () => { addSample(""); ask(); });
-  const prompt = section("What the teacher gets");
+  const prompt = section("Prompt for the teacher");
   const question = field(prompt, "question", model.get("question")), answer = field(prompt, "student's answer", model.get("answer"));
   const size = make(prompt, "p", "tl-soft"), messages = make(prompt, "div");
   const addTest = (sample, shows) => ask("add_test", { sample, shows });
@@ -52,7 +52,7 @@ function render({ model, el }) {
   }
   function addSample(text) {
     const card = make(samples, "div", "tl-sample"), input = make(card, "textarea", "tl-small");
-    input.value = text; input.rows = 2; input.spellcheck = false; input.setAttribute("aria-label", "an answer to try the detector on");
+    input.value = text; input.rows = 2; input.spellcheck = false; input.setAttribute("aria-label", "an answer to test the detector on");
     input.addEventListener("input", later);
     const remove = button(card, "✕", () => { card.remove(); ask(); }, "tl-remove");
     remove.title = "remove this answer"; remove.setAttribute("aria-label", "remove this answer");
@@ -71,7 +71,7 @@ function render({ model, el }) {
     }
     tests.querySelectorAll("p").forEach(p => p.remove());
     for (const part of [samples, messages]) part.classList.toggle("tl-stale", !report.tests);
-    if (!report.tests) { make(tests, "p", "tl-soft", "The file cannot be used yet; below is what it last did."); return; }
+    if (!report.tests) { make(tests, "p", "tl-soft", "The file is not valid yet; the last valid results are below."); return; }
     make(tests, "p", report.tests.failed.length ? "tl-bad" : "tl-good",
       `${report.tests.failed.length ? "✗" : "✓"} ${report.tests.passed} passed, ${report.tests.failed.length} failed`
       + (report.tests.not_run ? `, ${report.tests.not_run} not run (they need a judge)` : ""));
@@ -89,7 +89,7 @@ function render({ model, el }) {
     messages.replaceChildren();
     const shots = make(null, "details"), last = report.messages.length - 1;
     shots.open = open ?? false;
-    make(shots, "summary", "", `${(last - 1) / 2} examples before the turn to answer`);
+    make(shots, "summary", "", `${(last - 1) / 2} examples before the final turn`);
     report.messages.forEach((m, k) => {
       if (k === 1 && last > 1) messages.append(shots);
       const holder = k > 0 && k < last ? shots : messages;
@@ -126,7 +126,7 @@ function render({ model, el }) {
     if (event.key === "s" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); ask("save"); }
   });
   for (const kind of ["keyup", "keypress", "copy", "cut", "paste"]) root.addEventListener(kind, event => event.stopPropagation());
-  // JupyterLab's own shortcuts stay out of the boxes; see review_pane.js
+  // JupyterLab's shortcuts do not apply in the boxes; see review_pane.js
   const guard = event => { if (root.contains(event.target)) event.target.setAttribute("data-lm-suppress-shortcuts", ""); };
   window.addEventListener("keydown", guard, true);
   model.on("msg:custom", heard);

@@ -1,11 +1,11 @@
-// The column beside the text: verdict, advantage, reward, detector, tokens and doubts; and the same in one line above the buttons.
+// The column beside the text: verdict, advantage, reward, detector, tokens and doubts; and a one-line summary above the buttons.
 import { make } from "thinklab/rich_text.js";
 import { against } from "thinklab/review_filters.js";
 import { drawAdvantage, signed } from "thinklab/review_group.js";
 
-const JUDGED = { true: "correct", false: "incorrect", null: "no verdict" }, TRUTH = { true: "correct", false: "incorrect", null: "not known" };
+const JUDGED = { true: "correct", false: "incorrect", null: "no verdict" }, TRUTH = { true: "correct", false: "incorrect", null: "unknown" };
 const NAMES = [["verdict", "Verdict on the student's answer"], ["advantage", "Advantage of this answer"], ["reward", "Reward"],
-  ["detector", "Detector, with this text"], ["behavior", "Behavior asked for"], ["tokens", "Tokens"], ["doubts", "Against taking it unseen"]];
+  ["detector", "Detector, with this text"], ["behavior", "Requested behavior"], ["tokens", "Tokens"], ["doubts", "Reasons not to accept it unread"]];
 
 function put(node, ...lines) {
   node.replaceChildren();
@@ -14,7 +14,7 @@ function put(node, ...lines) {
 
 /** `draw(item, text, preview, effect, here)`: here is the place of this answer in its group. */
 export function factsColumn(parent, line, maxTokens) {
-  const facts = make(parent, "div", "tl-facts"), fact = {}; // no dl: notebooks have rules of their own for dt
+  const facts = make(parent, "div", "tl-facts"), fact = {}; // not a dl: notebooks style dt
   for (const [key, name] of NAMES) {
     const row = make(facts, "div");
     make(row, "span", "tl-label", name);
@@ -27,8 +27,8 @@ export function factsColumn(parent, line, maxTokens) {
     const parts = r => Object.entries(r).map(([k, v]) => `${k} ${v}`).join(", ");
     const sum = r => +Object.values(r).reduce((a, b) => a + b, 0).toFixed(4);
     put(fact.reward, p?.rewards ? ["", `${sum(p.rewards_before)} alone, ${sum(p.rewards)} with it`]
-      : ["tl-soft", p && p.rewards === null && p.found === null ? "not known" : "…"], p?.rewards ? ["tl-soft", `with it: ${parts(p.rewards)}`] : null);
-    put(fact.detector, !p ? ["tl-soft", "…"] : p.found === null ? ["tl-warn", "? not decided here"]
+      : ["tl-soft", p && p.rewards === null && p.found === null ? "unknown" : "…"], p?.rewards ? ["tl-soft", `with it: ${parts(p.rewards)}`] : null);
+    put(fact.detector, !p ? ["tl-soft", "…"] : p.found === null ? ["tl-warn", "? undecided"]
       : p.found ? ["tl-good", "✓ found"] : ["tl-bad", "✗ not found"], p && ["tl-soft", p.why], p?.warning ? ["tl-warn", p.warning] : null);
     put(fact.behavior, ["", item.behavior]);
     put(fact.tokens, !p ? ["tl-soft", `… of ${maxTokens}`] : p.left < 0 ? ["tl-bad", `${p.tokens} of ${maxTokens}, ${-p.left} too many`]
@@ -42,7 +42,7 @@ export function factsColumn(parent, line, maxTokens) {
     make(line, "span", item.agrees === null ? "tl-soft" : item.agrees ? "tl-good" : "tl-bad",
       `${item.agrees === null ? "" : item.agrees ? "✓ " : "✗ "}teacher: ${JUDGED[item.verdict]}, rule: ${TRUTH[item.truth]}`);
     make(line, "span", !p ? "tl-soft" : p.found ? "tl-good" : p.found === null ? "tl-warn" : "tl-bad",
-      !p ? "…" : p.found ? "✓ behavior found" : p.found === null ? "? behavior not decided" : "✗ behavior not found");
+      !p ? "…" : p.found ? "✓ behavior found" : p.found === null ? "? behavior undecided" : "✗ behavior not found");
     if (text && effect && !effect.imitates) {
       const short = make(line, "span", "tl-soft", `advantage ${signed(effect.rejected[here])} → `);
       make(short, "strong", "", signed(effect.accepted[here]));

@@ -1,4 +1,4 @@
-// Which items are shown, and in which order; and what "accept all that pass" takes.
+// Filters and order of the items; and what "accept all that pass" accepts.
 import { make } from "thinklab/rich_text.js";
 
 const ORDERS = { doubt: i => -i.doubts.length, long: i => -i.student.length };
@@ -22,12 +22,12 @@ export function filterRow(parent, items, states, me, changed) {
   const found = choice("detector", [["", "any detection"], ["yes", "detected"], ["no", "not detected"]]);
   const state = choice("decision", [["", "any decision"], ["todo", "undecided"], ["mine", "not by you"], ...states]);
   const order = choice("order", [["", "in order"], ["doubt", "most doubtful first"], ["long", "longest answer first"]]);
-  state.title = "“not by you”: what you have not decided; what others decided about it stays hidden";
+  state.title = "“not by you”: items that you have not decided; the decisions of others stay hidden";
   const search = make(place, "input", "tl-search");
   search.type = "search"; search.placeholder = "search all"; search.setAttribute("aria-label", "search in everything");
   search.addEventListener("input", changed);
 
-  const blind = () => state.value === "mine"; // a second reader, who must not see what the first has decided
+  const blind = () => state.value === "mine"; // a second reviewer, who must not see the first one's decisions
   const mine = i => i.by.includes(me);
   const hidden = i => blind() && !mine(i);
   const todo = i => blind() ? i.state !== "refused" && !mine(i) : i.state === "open" || i.state === "skipped";
@@ -44,13 +44,13 @@ export function filterRow(parent, items, states, me, changed) {
     },
     ordered(all) {
       const by = ORDERS[order.value];
-      return by ? [...all].sort((a, b) => by(a) - by(b)) : all; // sort keeps the order of equals
+      return by ? [...all].sort((a, b) => by(a) - by(b)) : all; // sort is stable
     },
   };
 }
 
 /** What speaks against taking an item unseen; a draft that Python has not heard of yet included. */
-export const against = i => [...(i.draft !== null && !i.doubts.some(d => d.kind === "draft") ? [{ kind: "draft", what: "a text was begun and nobody has decided on it" }] : []), ...i.doubts];
+export const against = i => [...(i.draft !== null && !i.doubts.some(d => d.kind === "draft") ? [{ kind: "draft", what: "there is an undecided draft" }] : []), ...i.doubts];
 
 /** Of undecided items: those that pass, and how many are left out and why, in words. */
 export function sorted(items, words) {

@@ -1,4 +1,4 @@
-// The other answers to the question, and what a decision does to the advantages of all of them.
+// The other answers to the question, and the effect of a decision on all advantages.
 import { fill, make } from "thinklab/rich_text.js";
 
 export const signed = v => `${v > 0.005 ? "+" : v < -0.005 ? "−" : ""}${Math.abs(v).toFixed(2)}`;
@@ -8,12 +8,12 @@ const worth = v => String(+v.toFixed(4));
 /** One or two lines: this answer's advantage if it is accepted, and if it is rejected. */
 export function drawAdvantage(place, effect, here) {
   place.replaceChildren();
-  if (!effect) { make(place, "div", "tl-soft", effect === null ? "not known here" : "…"); return; }
-  if (effect.imitates) { make(place, "div", "tl-soft", "this method imitates accepted texts with weight 1, whatever they earn"); return; }
+  if (!effect) { make(place, "div", "tl-soft", effect === null ? "unknown here" : "…"); return; }
+  if (effect.imitates) { make(place, "div", "tl-soft", "this method imitates accepted texts with weight 1, regardless of their reward"); return; }
   for (const [what, values] of [["accepted", effect.accepted], ["rejected", effect.rejected]]) {
     const line = make(place, "div", `tl-if-${what}`, `if ${what}: `);
     colored(line, values[here]);
-    if (values.every(v => v === 0)) make(line, "span", "tl-soft", " (the group earns the same, so it teaches nothing)");
+    if (values.every(v => v === 0)) make(line, "span", "tl-soft", " (all rewards are equal, so there is no gradient)");
   }
 }
 
@@ -41,9 +41,9 @@ export function drawGroup(place, rows, effect, words) {
     make(line, "td", "", effect ? worth(effect.rewards[k]) : "…");
     for (const values of [effect?.accepted, effect?.rejected]) {
       const cell = make(line, "td");
-      if (values) colored(cell, values[k]); else make(cell, "span", "tl-soft", effect === null ? "not known" : "…");
+      if (values) colored(cell, values[k]); else make(cell, "span", "tl-soft", effect === null ? "unknown" : "…");
     }
   });
-  make(place, "p", "tl-soft", "Advantages as training would compute them, with every other answer as it stands now: what is undecided counts as the "
-    + "teacher wrote it. Rewards of this answer are with the text in the box; a judge earns nothing here.");
+  make(place, "p", "tl-soft", "Advantages as training would compute them, with every other answer in its current state: undecided guidance counts as the "
+    + "teacher wrote it. Rewards of this answer are with the text in the box; judges are not included.");
 }

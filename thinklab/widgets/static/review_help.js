@@ -1,9 +1,9 @@
-// All keys, for people.
+// All keyboard shortcuts.
 import { make } from "thinklab/rich_text.js";
 
 const HELP = [
-  ["a", "accept the text as it stands in the box"], ["x", "reject: the answer stays as it was sampled"], ["X", "reject and say why"],
-  ["e", "edit the text; of a refused reply, rescue it"], ["w", "write it yourself, from an empty box"], ["space", "skip, leave for later"],
+  ["a", "accept the text in the box"], ["x", "reject: the answer stays as sampled"], ["X", "reject with a reason"],
+  ["e", "edit the text, also of a rejected reply"], ["w", "write it yourself, from an empty box"], ["space", "skip for now"],
   ["⌫", "undo the last decision"], ["A", "accept all that pass"], ["r", "ask the teacher again"], ["j n ↓ →", "next"], ["k p ↑ ←", "previous"],
   ["/", "search in everything"], ["t", "tags"], ["c", "a note"], ["o", "the whole answer or its end"], ["m", "formulas and Markdown, or the source"],
   ["g", "the other answers to this question"], ["d", "export, and agreement of reviewers"], ["?", "this help"],

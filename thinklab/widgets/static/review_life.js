@@ -1,4 +1,4 @@
-// Whether the keys and the kernel are there: who has the focus, and is anybody listening.
+// Tracks whether the pane has the keyboard focus and a connection to the kernel.
 
 const ENDS = ["restarting", "autorestarting", "dead", "terminating", "unknown"];
 

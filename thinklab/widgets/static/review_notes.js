@@ -5,12 +5,12 @@ import { make } from "thinklab/rich_text.js";
 export function notesPanel(parent, save) {
   const place = make(parent, "div", "tl-notes");
   const id = Math.random().toString(36).slice(2);
-  const labelled = (name, tag, className) => {
+  const labeled = (name, tag, className) => {
     const label = make(place, "label", "tl-label", name), field = make(place, tag, className);
     label.htmlFor = field.id = `${className}-${id}`;
     return field;
   };
-  const tags = labelled("Tags, with commas", "input", "tl-tags"), known = make(place, "datalist"), note = labelled("Note", "textarea", "tl-note");
+  const tags = labeled("Tags, with commas", "input", "tl-tags"), known = make(place, "datalist"), note = labeled("Note", "textarea", "tl-note");
   known.id = `tl-known-${id}`;
   tags.setAttribute("list", known.id);
   tags.autocomplete = "off";
@@ -80,12 +80,12 @@ export function decisionsPanel(parent, ask) {
     toggle() { place.hidden = !place.hidden; if (!place.hidden) { agreement.textContent = "…"; ask("agreement", {}); } },
     agreement(pairs) {
       agreement.replaceChildren();
-      if (!pairs.length) { make(agreement, "p", "tl-soft", "Agreement: no two people have decided about the same guidance yet. The filter “not by you” lets a second person decide without seeing what the first has done."); return; }
+      if (!pairs.length) { make(agreement, "p", "tl-soft", "Agreement: no two reviewers have decided on the same guidance yet. The filter “not by you” lets a second reviewer decide without seeing the first one's decisions."); return; }
       const table = make(agreement, "table", "tl-group-table"), head = make(make(table, "thead"), "tr"), body = make(table, "tbody");
-      for (const name of ["agreement", "by both", "both take", "both leave", "first alone takes", "second alone takes", "Cohen’s kappa"]) make(head, "th", "", name);
+      for (const name of ["agreement", "by both", "both accept", "both reject", "only first accepts", "only second accepts", "Cohen’s kappa"]) make(head, "th", "", name);
       for (const p of pairs) {
         const row = make(body, "tr");
-        for (const v of [`${p.a}, ${p.b}`, p.n, p.both_take, p.both_leave, p.only_a, p.only_b, p.kappa === null ? "not defined" : p.kappa.toFixed(2).replace("-", "−")]) make(row, "td", "", String(v));
+        for (const v of [`${p.a}, ${p.b}`, p.n, p.both_take, p.both_leave, p.only_a, p.only_b, p.kappa === null ? "undefined" : p.kappa.toFixed(2).replace("-", "−")]) make(row, "td", "", String(v));
       }
     },
     download(name, text, type) {

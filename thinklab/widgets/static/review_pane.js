@@ -1,6 +1,6 @@
 // The review pane: one decision at a time, by key. A decision shows at once and is sent to Python, which writes it to disk and
-// answers with the items as they now are; until then it counts as "not saved yet". Nothing here ever parses model text as HTML:
-// it only goes through textContent, the value of a text box, and a tree of known elements (rich_text.js).
+// replies with the updated items; until then it counts as "not saved yet". Model text is never parsed as HTML: it only goes
+// through textContent, the value of a text box, and a tree of known elements (rich_text.js).
 import { diff } from "thinklab/text_diff.js";
 import { fill, make } from "thinklab/rich_text.js";
 import { factsColumn } from "thinklab/review_facts.js";
@@ -12,16 +12,16 @@ import { takeFocus, watchKernel } from "thinklab/review_life.js";
 
 const DECIDED = ["accepted", "edited", "rejected"];
 const WORDS = {
-  open: "open", skipped: "skipped", refused: "reply refused", accepted: "accepted", edited: "accepted, edited", rejected: "rejected",
+  open: "open", skipped: "skipped", refused: "reply rejected", accepted: "accepted", edited: "accepted, edited", rejected: "rejected",
 };
 const SIGNS = { accepted: "✓", edited: "✎", rejected: "✗", skipped: "→", open: "·", refused: "!" };
-const READS = ["preview", "view", "table", "agreement", "shown"]; // messages that decide nothing
+const READS = ["preview", "view", "table", "agreement", "shown"]; // messages that are not decisions
 const growsByItself = CSS.supports("field-sizing", "content");
-const PAUSE = 300; // ms without typing before Python is asked for a preview
+const PAUSE = 300; // ms without typing before Python is called for a preview
 
 function render({ model, el }) {
   let items = [...model.get("items")], recent = [...model.get("recent")], history = [], current = null, writing = false, helped = false;
-  let sent = 0, timer = 0, asked = null; // asked: the number of the preview that is on its way
+  let sent = 0, timer = 0, asked = null; // asked: the number of the pending preview request
   let alive = true, rich = true, whole = false;
   const waiting = new Map(), previews = new Map(), views = new Map();
   const maxTokens = model.get("max_tokens"), canAsk = model.get("can_ask"), me = model.get("me") ?? "", leftOut = model.get("left_out") ?? {};
@@ -49,13 +49,13 @@ function render({ model, el }) {
   const steps = make(where, "span", "tl-steps");
   const question = section("Question", "tl-text tl-question"), student = section("The student's answer", "tl-text tl-quote");
   const studentLabel = student.previousSibling, unfold = button(studentLabel, "", "o", unfolded, "tl-small"), source = button(studentLabel, "", "m", sourced, "tl-small");
-  const refused = section("The raw reply, refused", "tl-text tl-quote tl-raw-reply");
+  const refused = section("The raw reply, rejected", "tl-text tl-quote tl-raw-reply");
   button(refused.previousSibling, "Edit it", "e", edit, "tl-small tl-rescue");
   const boxLabel = make(make(main, "div"), "label", "tl-label"), box = make(boxLabel.parentNode, "textarea", "tl-box");
   boxLabel.htmlFor = box.id = `tl-box-${Math.random().toString(36).slice(2)}`;
   box.spellcheck = false;
   const two = make(main, "div", "tl-two-texts"), changes = section("", "tl-text tl-diff", two), changesLabel = changes.previousSibling;
-  const reads = section("As it reads", "tl-text tl-reads", two);
+  const reads = section("Rendered", "tl-text tl-reads", two);
   const others = make(main, "details", "tl-others"), othersLabel = make(others, "summary", "tl-label"), group = make(others, "div", "tl-group-box");
   const verdict = make(null, "div", "tl-now-bar"), facts = factsColumn(side, verdict, maxTokens);
   const notes = notesPanel(side, (id, tags, note) => { replace({ ...get(id), tags, note }); send({ kind: "note", id, tags, note }); draw(); });
@@ -70,7 +70,7 @@ function render({ model, el }) {
     r: button(keys, "Ask again", "r", askAgain), undo: button(keys, "Undo", "⌫", undo, "tl-push"),
     k: button(steps, "Previous", "k", () => move(-1)), j: button(steps, "Next", "j", () => move(1)),
   };
-  buttons.X.title = "reject and say why";
+  buttons.X.title = "reject with a reason";
   const log = make(root, "div", "tl-log");
   make(log, "span", "tl-soft", "Last decisions");
   const recentList = make(log, "span", "tl-recent");
@@ -86,7 +86,7 @@ function render({ model, el }) {
     node.type = "button";
     make(node, "span", "", text);
     if (key) make(node, "kbd", "", key);
-    node.addEventListener("click", event => { // after a click the keys work; who came by keyboard stays where he is
+    node.addEventListener("click", event => { // after a click the keys work; keyboard users keep their focus
       action();
       if (event.detail && document.activeElement !== box) root.focus({ preventScroll: true });
     });
@@ -107,7 +107,7 @@ function render({ model, el }) {
     const n = state => items.filter(i => i.state === state).length;
     const done = items.filter(i => DECIDED.includes(i.state)).length, cannot = n("refused");
     progress.textContent = `${done} of ${items.length} decided${cannot ? `, ${cannot} refused` : ""}`;
-    progress.title = cannot ? "a refused reply is left out unless you rescue it" : "";
+    progress.title = cannot ? "a rejected reply is dropped unless you edit it" : "";
     bar.replaceChildren(...["accepted", "edited", "rejected"].map(state => {
       const part = make(null, "i", state);
       part.style.width = `${100 * n(state) / Math.max(1, items.length)}%`;
@@ -119,7 +119,7 @@ function render({ model, el }) {
     drawKeys();
     const seen = visible(), { passing, left } = bulkNow(), good = passing.length;
     bulk.firstChild.textContent = `Accept all that pass (${good})`;
-    bulk.title = ["undecided ones that nothing speaks against; one undo takes all of it back", left].filter(Boolean).join(". ");
+    bulk.title = ["undecided ones without any doubt; one undo reverts all of it", left].filter(Boolean).join(". ");
     bulk.disabled = !good;
     recentList.replaceChildren(...(blind() ? [] : recent).slice(0, 10).map(get).filter(Boolean).map(i => {
       const b = make(null, "button", "", `${SIGNS[i.state]} ${i.id}`);
@@ -135,7 +135,7 @@ function render({ model, el }) {
     for (const key of ["a", "x", "e", "w", "k", "j", "X", "space"]) buttons[key].disabled = !get(current);
     const item = get(current);
     verdict.hidden = !item;
-    if (!item) { if (alive) tell(items.length ? "Nothing fits these filters." : "There is no guidance to review."); still(); return; }
+    if (!item) { if (alive) tell(items.length ? "No items match these filters." : "There is no guidance to review."); still(); return; }
     const at = seen.findIndex(i => i.id === current);
     const filtered = seen.length < items.length ? ` shown, ${items.length} in all` : "";
     place.textContent = `${at < 0 ? "not one" : at + 1} of ${seen.length}${filtered}  ·  rollout ${item.id}`;
@@ -152,14 +152,14 @@ function render({ model, el }) {
     keysOn.textContent = !alive ? "" : field ? "typing: Esc for keys" : on ? "keys on" : "keys off: click here";
     keysOn.className = `tl-keys-on ${on ? "tl-soft" : "tl-warn"}`;
   }
-  function drawText() { // what hangs on the text in the box
+  function drawText() { // parts that depend on the text in the box
     const item = get(current);
     if (!item) return;
     const text = typed(), p = previewOf(item, text), same = text === item.said, known = previews.get(`${item.id}\n${text}`);
     boxLabel.textContent = item.said ? "The teacher's guidance, as it would be trained on" : "Guidance, written by you";
     changesLabel.textContent = DECIDED.includes(item.state) && !blind() && text !== item.text ? `Changed since it was ${item.state}: accept again to use it`
-      : !item.said ? "What the detector matched is marked"
-      : same ? "As the teacher said it; what the detector matched is marked" : "What you changed";
+      : !item.said ? "The detector's matches are marked"
+      : same ? "As the teacher wrote it; the detector's matches are marked" : "Your changes";
     changes.replaceChildren();
     let at = 0;
     for (const [kind, piece] of diff(item.said, text)) {
@@ -168,16 +168,16 @@ function render({ model, el }) {
       marked(holder, piece, at, p?.spans ?? []);
       at += piece.length;
     }
-    if (!text) make(changes, "span", "tl-soft", item.refusal ? `The reply was refused: ${item.refusal}.` : "There is no text.");
+    if (!text) make(changes, "span", "tl-soft", item.refusal ? `The reply was rejected: ${item.refusal}.` : "There is no text.");
     const markup = rich && known?.preview.rich;
     reads.parentNode.hidden = !markup;
     if (markup) fill(reads, text, known.preview.rich);
     const view = views.get(item.id), here = view ? view.group.findIndex(r => r.this) : -1, effect = known && here >= 0 ? known.effect : undefined;
     if (others.open) drawGroup(group, view?.group, effect, WORDS);
-    othersLabel.replaceChildren(`The other answers to this question${view ? ` (${Math.max(0, view.group.length - 1)})` : ""}, and what this decision does to them `);
+    othersLabel.replaceChildren(`The other answers to this question${view ? ` (${Math.max(0, view.group.length - 1)})` : ""}, and the effect of this decision on them `);
     make(othersLabel, "kbd", "", "g");
     facts.draw(item, text, p, effect, here);
-    if (!growsByItself) { // asking for the height makes the browser lay out the whole notebook
+    if (!growsByItself) { // reading the height makes the browser lay out the whole notebook
       box.style.height = "auto";
       box.style.height = `${box.scrollHeight + 2}px`;
     }
@@ -216,23 +216,23 @@ function render({ model, el }) {
     fill(student, item.student, view?.student, rich);
     studentLabel.firstChild.textContent = words > 120 ? `The student's answer, ${words.toLocaleString("en")} words${whole ? "" : ", its end"}` : "The student's answer";
     student.classList.toggle("tl-whole", whole);
-    student.scrollTop = student.scrollHeight; // the guidance goes on from its end
+    student.scrollTop = student.scrollHeight; // the guidance continues from its end
     unfold.firstChild.textContent = whole ? "Only its end" : "Show all";
     unfold.hidden = !whole && student.scrollHeight <= student.clientHeight + 2;
     student.classList.toggle("tl-cut", !unfold.hidden && !whole);
-    source.firstChild.textContent = rich ? "Source" : "As it reads";
+    source.firstChild.textContent = rich ? "Source" : "Rendered";
     source.hidden = !view?.student && !view?.question;
     refused.parentNode.hidden = !item.refusal;
-    refused.previousSibling.firstChild.textContent = `The raw reply, refused: ${item.refusal}`;
-    refused.textContent = item.raw || "(nothing came)";
+    refused.previousSibling.firstChild.textContent = `The raw reply, rejected: ${item.refusal}`;
+    refused.textContent = item.raw || "(empty)";
   }
   function unfolded() { if (get(current)) { whole = !whole; drawReading(); } }
   function sourced() { if (get(current)) { rich = !rich; drawReading(); drawText(); } }
   others.addEventListener("toggle", () => drawText());
 
-  // ---- is anybody there
+  // ---- connection
 
-  function still() { // nobody listens: nothing can be done here but to copy the text
+  function still() { // no connection: only copying the text is possible
     root.classList.toggle("tl-dead", !alive);
     box.readOnly = !alive;
     for (const node of root.querySelectorAll("select, input, .tl-note")) node.disabled = !alive;
@@ -247,8 +247,8 @@ function render({ model, el }) {
     if (alive) { tell(""); keepDraft(); draw(); wish(); look(); return; }
     clearTimeout(timer);
     const item = get(current), unsaved = waiting.size + (item && typed() !== textOf(item) ? 1 : 0);
-    make(banner, "strong", "", model.get("several") ? "The training does not answer: it has ended, or the connection is gone." : "The kernel behind this pane is gone.");
-    make(banner, "span", "", ` ${model.get("several") ? "This page goes on by itself when it answers again." : "Run the notebook from the top, this cell included: a new pane stands where this one stood."} Every decision that was saved is on disk${unsaved ? `; ${unsaved} ${unsaved === 1 ? "was" : "were"} not` : ""}.`);
+    make(banner, "strong", "", model.get("several") ? "The training run does not respond: it has ended, or the connection was lost." : "The kernel behind this pane is gone.");
+    make(banner, "span", "", ` ${model.get("several") ? "This page resumes automatically when it responds again." : "Run the notebook from the top, including this cell: a new pane replaces this one."} Every saved decision is on disk${unsaved ? `; ${unsaved} ${unsaved === 1 ? "was" : "were"} not` : ""}.`);
     if (item && typed()) {
       const copy = make(banner, "button", "tl-copy", "Copy the text in the box");
       copy.type = "button";
@@ -267,19 +267,19 @@ function render({ model, el }) {
     if (!READS.includes(message.kind)) waiting.set(message.n, message);
     try { model.send(message); } catch { living(false); } // JupyterLab: the kernel's end of the line is closed
   }
-  function wish() { // a preview of the text in the box, one question at a time
+  function wish() { // a preview of the text in the box, one request at a time
     const item = get(current), text = typed();
     if (!alive || !item || asked || previews.has(`${item.id}\n${text}`)) return;
     asked = sent + 1;
     send({ kind: "preview", id: item.id, text });
   }
-  function look() { // how this item reads, its group, and then the next one's
+  function look() { // the rendering of this item, its group, and then the next one's
     const want = i => { if (alive && i && !views.has(i.id)) { views.set(i.id, null); send({ kind: "view", id: i.id }); } };
     const seen = visible(), at = seen.findIndex(i => i.id === current);
     want(get(current));
     if (views.get(current)) want(seen[at + 1]);
   }
-  function forget(changed) { // the advantages of a group hang on the decisions about all of it
+  function forget(changed) { // the advantages of a group depend on the decisions about all of it
     for (const id of changed) for (const other of items) if (other.group === get(id)?.group) {
       for (const key of previews.keys()) if (key.startsWith(`${other.id}\n`)) previews.delete(key);
       if (views.get(other.id)) for (const row of views.get(other.id).group) if (row.id === id) row.state = get(id).state;
@@ -309,7 +309,7 @@ function render({ model, el }) {
     if (message.kind === "table") { decisions.download(message.name, message.text, message.type); return; }
     waiting.delete(message.n);
     if (asked === message.n) asked = null;
-    const behind = new Set([...waiting.values()].flatMap(m => m.ids ?? [m.id])); // newer decisions about these are on their way
+    const behind = new Set([...waiting.values()].flatMap(m => m.ids ?? [m.id])); // newer decisions about these are pending
     for (const item of message.items) if (!behind.has(item.id)) replace(item, document.activeElement === box && item.id === current);
     forget(message.items.map(i => i.id));
     if (!waiting.size) recent = message.recent;
@@ -324,7 +324,7 @@ function render({ model, el }) {
   }
   function replace(item, keepBox = true) {
     items = items.map(i => i.id === item.id ? item : i);
-    model.set("items", items); // another view of the same pane begins here; never sent to Python
+    model.set("items", items); // another view of the same pane starts here; never sent to Python
     if (item.id === current && !keepBox) box.value = textOf(item);
   }
 
@@ -350,18 +350,18 @@ function render({ model, el }) {
     const item = get(current), text = typed();
     if (!item) return;
     const p = previewOf(item, text);
-    if (!text && item.state === "refused") { onward("A refused reply is left out: nothing to accept there. Go back with k, then e rescues it."); return; }
-    if (!text) { tell(item.said ? "There is no text; reject it instead, or write one." : "There is nothing to accept; write it yourself or ask again.", true); return; }
+    if (!text && item.state === "refused") { onward("A rejected reply is dropped: there is nothing to accept. Go back with k and press e to edit it."); return; }
+    if (!text) { tell(item.said ? "There is no text; reject it, or write one." : "There is nothing to accept; write it yourself or ask again.", true); return; }
     if (p && !p.fits) { tell(`This cannot be used: ${p.problem}.`, true); return; }
     settle(writing ? "write" : text === item.said ? "accept" : "edit", text);
   }
-  function onward(said) { // to the next undecided item that is shown, round the corner if need be; refused replies wait for nobody
+  function onward(said) { // to the next undecided item shown, wrapping around; rejected replies need no decision
     const order = ordered(), at = order.findIndex(i => i.id === current), after = [...order.slice(at + 1), ...order.slice(0, at)];
     const next = after.find(i => todo(i) && i.state !== "skipped" && fits(i)) ?? after.find(i => todo(i) && fits(i));
     current = null;
     show(next?.id ?? order[at].id);
     if (items.every(i => !todo(i))) tell(`${said} Everything is decided; undo and changes still work.`);
-    else tell(next ? said : `${said} Nothing undecided is left among the shown.`);
+    else tell(next ? said : `${said} Nothing undecided is left among the items shown.`);
   }
   function move(by) {
     const seen = visible(), at = seen.findIndex(i => i.id === current);
@@ -370,7 +370,7 @@ function render({ model, el }) {
   }
   function edit() {
     const item = get(current);
-    if (item?.refusal && !typed()) { box.value = item.rescue; writing = true; drawText(); wish(); tell("Mend the refused reply; Ctrl ⏎ accepts it."); }
+    if (item?.refusal && !typed()) { box.value = item.rescue; writing = true; drawText(); wish(); tell("Edit the rejected reply; Ctrl ⏎ accepts it."); }
     box.focus(); box.setSelectionRange(box.value.length, box.value.length);
   }
   function why() { if (get(current)) { reasons.open(); reasons.place.querySelector("button").focus({ preventScroll: true }); } }
@@ -384,7 +384,7 @@ function render({ model, el }) {
       recent = recent.filter(id => !before.some(i => i.id === id) || !todo(before.find(i => i.id === id)));
       current = null;
       show(before[0].id);
-      tell(before.length > 1 ? `Took back ${before.length} decisions.` : "Took the last decision back.");
+      tell(before.length > 1 ? `Undid ${before.length} decisions.` : "Undid the last decision.");
     }
     send({ kind: "undo", ids: before?.map(i => i.id) ?? [] });
     draw();
@@ -398,7 +398,7 @@ function render({ model, el }) {
     forget(good.map(i => i.id));
     recent = [...good.map(i => i.id).reverse(), ...recent.filter(id => !good.some(i => i.id === id))];
     send({ kind: "accept_all", ids: good.map(i => i.id) });
-    onward(`Accepted ${good.length}; one undo takes all of them back. ${out ? `${out[0].toUpperCase()}${out.slice(1)}.` : ""}`.trim());
+    onward(`Accepted ${good.length}; one undo reverts all of them. ${out ? `${out[0].toUpperCase()}${out.slice(1)}.` : ""}`.trim());
   }
   function askAgain() {
     const item = get(current);
@@ -441,8 +441,8 @@ function render({ model, el }) {
     action();
   });
   for (const kind of ["keyup", "keypress", "copy", "cut", "paste"]) root.addEventListener(kind, event => event.stopPropagation());
-  // JupyterLab looks for shortcuts before any listener of ours, from the focused element upwards, and stops at this attribute.
-  // Shortcuts with Ctrl, Cmd or Alt stay its own (save, for instance), except Ctrl Enter, which the box needs.
+  // JupyterLab handles shortcuts before our listeners, from the focused element upward, and stops at this attribute. Shortcuts
+  // with Ctrl, Cmd, or Alt remain JupyterLab's (save, for instance), except Ctrl Enter, which the box needs.
   const guard = event => {
     if (!root.contains(event.target)) return;
     const theirs = (event.ctrlKey || event.metaKey || event.altKey) && event.key !== "Enter";
@@ -456,7 +456,7 @@ function render({ model, el }) {
     timer = setTimeout(() => { keepDraft(); wish(); }, PAUSE);
   });
   model.on("msg:custom", heard);
-  const fresh = () => { // another view, or somebody else who decides with us
+  const fresh = () => { // another view, or another reviewer
     if (model.get("items") === items) return;
     const before = get(current), untouched = before && typed() === textOf(before);
     const old = new Map(items.map(i => [i.id, i.state + i.text]));
@@ -477,10 +477,10 @@ function render({ model, el }) {
     model.set("fresh", false);
     takeFocus(root, taken => {
       send({ kind: "shown" });
-      if (items.length) tell(taken ? "The keys work here: a accepts, x rejects, ? lists them all. Every decision is on disk at once." : "Keys are off while you type elsewhere: click into the pane, then use them; ? lists them.");
+      if (items.length) tell(taken ? "The keys work here: a accepts, x rejects, ? lists them all. Every decision is saved to disk at once." : "Keys are off while you type elsewhere: click into the pane, then use them; ? lists them.");
       if (get(current)) drawReading();
     });
-  } else if (items.length) tell("Click into the pane, then use the keys; ? lists them. Every decision is on disk at once.");
+  } else if (items.length) tell("Click into the pane, then use the keys; ? lists them. Every decision is saved to disk at once.");
   requestAnimationFrame(() => { if (get(current)) drawReading(); }); // heights are known once it is in the page
   return () => {
     keepDraft();

@@ -1,5 +1,5 @@
-// Markdown and formulas that Python has taken apart (thinklab/widgets/rich_text.py): a tree of texts and [tag, attributes, children].
-// Elements are made one by one, of known names alone; nothing is ever parsed as HTML.
+// Markdown and formulas parsed by Python (thinklab/widgets/rich_text.py): a tree of texts and [tag, attributes, children].
+// Elements are made one by one, with allowed names only; nothing is ever parsed as HTML.
 
 const MATHML = "http://www.w3.org/1998/Math/MathML";
 const HTML_TAGS = new Set("p ul ol li blockquote pre code strong em hr br table thead tbody tr th td h5".split(" "));

@@ -1,4 +1,4 @@
-// What became of a text, word by word.
+// Word-by-word diff of a text.
 
 /** Words, spaces and signs of `before` and `after` as [kind, text], kind "=", "-" or "+". */
 export function diff(before, after) {
@@ -13,7 +13,7 @@ export function diff(before, after) {
   while (end < a.length - start && end < b.length - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
   add("=", a.slice(0, start).join(""));
   const x = a.slice(start, a.length - end), y = b.slice(start, b.length - end), width = y.length + 1;
-  if (x.length * y.length > 250000) { // a long text replaced as a whole: no use in looking for common words
+  if (x.length * y.length > 250000) { // a long text replaced as a whole: skip searching for common words
     add("-", x.join("")); add("+", y.join(""));
   } else {
     const table = new Uint16Array((x.length + 1) * width); // longest common subsequence of x[i:], y[j:]

@@ -1,4 +1,4 @@
-// In place of the server: answers that were written down, each a script of its own that is loaded when it is asked for.
+// Replaces the server: prewritten responses, each a separate script that is loaded on request.
 globalThis.thinklabExport = {
   index: {}, kept: new Map(), waiting: new Map(),
   take(number, answer) { this.waiting.get(number)(answer); },
@@ -15,7 +15,7 @@ globalThis.thinklabExport = {
   stored(name, params) {
     const text = JSON.stringify([name, Object.fromEntries(Object.entries(params).map(([k, v]) => [k, Array.isArray(v) ? (v.length === 1 ? v[0] : v) : String(v)]).sort(([a], [b]) => a < b ? -1 : 1))]);
     const number = this.index[text];
-    if (number === undefined) throw new Error("this export does not hold that; it was made with few runs or rollouts (thinklab view --export)");
+    if (number === undefined) throw new Error("this is not in the export; it was written with few runs or rollouts (thinklab view --export)");
     return this.load(number);
   },
   async get(name, params) {
@@ -40,7 +40,7 @@ globalThis.thinklabExport = {
   },
   async rollout({ run, id }) {
     const found = await this.stored("rollouts", { run }), place = found.rows.findIndex(r => r.id === id);
-    if (place < 0) throw new Error(`rollout ${id} is not among those of this export`);
+    if (place < 0) throw new Error(`rollout ${id} is not in this export`);
     return (await this.stored("rollout", { run, chunk: Math.floor(place / 200) }))[id];
   },
 };
