@@ -406,7 +406,7 @@ def test_a_refused_reply_is_seen_rescued_and_sticks_nobody(opened, mixed, run): 
     page.keyboard.press("k")
     assert page.locator(".tl-raw-reply").inner_text() == RAW and "<opinion> is missing" in page.locator(".tl-main").inner_text()
     page.keyboard.press("a")
-    assert states(page)[2] == "refused" and "rollout 0-3" in place(page) and "left out" in page.locator(".tl-say").inner_text()
+    assert states(page)[2] == "refused" and "rollout 0-3" in place(page) and "is dropped" in page.locator(".tl-say").inner_text()
     page.keyboard.press("e")
     assert page.input_value(".tl-box") == GOOD and page.evaluate("document.activeElement.className") == "tl-box"
     page.keyboard.press("Control+Enter")
