@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support.run_cases import in_this_process
+from tests.support.warm_start import start
 
 DEMO = ROOT / "examples" / "demo-self-check.yaml"
 
@@ -129,6 +130,25 @@ def test_resuming_with_another_config_is_refused(thinklab, tmp_path):
     assert done.returncode == 1 and "--resume" in done.stderr
 
 
+def with_little_room_at_step_2():
+    """``thinklab`` in a process that may write no large file once it saves its second checkpoint."""
+    import resource
+
+    from transformers import Trainer
+
+    from thinklab.cli.app import main
+
+    real = Trainer._save_optimizer_and_scheduler
+
+    def tight(self, folder):
+        if self.state.global_step == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+        real(self, folder)
+
+    Trainer._save_optimizer_and_scheduler = tight
+    main()
+
+
 def test_a_checkpoint_that_cannot_be_written_keeps_the_one_before(tmp_path):
     """A limit on the size of files stands for the full disk: the optimizer's state does not fit under it."""
     arguments = [
@@ -144,17 +164,10 @@ def test_a_checkpoint_that_cannot_be_written_keeps_the_one_before(tmp_path):
         "--out",
         "run",
     ]
-    code = (
-        "import resource, sys; from thinklab.cli.app import main\n"
-        "from transformers import Trainer; real = Trainer._save_optimizer_and_scheduler\n"
-        "def tight(self, folder):\n"
-        "    if self.state.global_step == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
-        "    real(self, folder)\n"
-        "Trainer._save_optimizer_and_scheduler = tight; main()"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "cannot write the checkpoint" in done.stderr and "--resume" in done.stderr
+    process = start(*arguments, entry=f"{__name__}:with_little_room_at_step_2", cwd=tmp_path)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 1 and "Traceback" not in said, said
+    assert "cannot write the checkpoint" in said and "--resume" in said
     assert [p.name for p in (tmp_path / "run" / "checkpoints").glob("checkpoint-*")] == ["checkpoint-1"]
 
 

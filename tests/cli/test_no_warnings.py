@@ -24,10 +24,26 @@ TRAIN = [
 ]
 NOISE = re.compile(r"^.*(?:\w+Warning\b|deprecat|will be removed|no longer supported).*$", re.MULTILINE | re.IGNORECASE)
 
+ONE_BY_ONE = """
+import json, sys
+
+for name, words in json.loads(sys.argv[1]).items():
+    for stream in (sys.stdout, sys.stderr):
+        print(f"== {name} ==", file=stream, flush=True)
+    sys.argv = ["thinklab", *words]
+    try:
+        from thinklab.cli.app import main
+
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """All that the four commands print, each in a process of its own."""
+    """All that the four commands print, one after the other in one new interpreter: what is said on import is said once."""
     folder = tmp_path_factory.mktemp("commands")
     (folder / "answers.jsonl").write_text(json.dumps({"question": "2+3?", "response": "5", "gold": "5"}) + "\n")
     (folder / "grid.yaml").write_text(
@@ -41,18 +57,16 @@ def said(tmp_path_factory):
         "guide": ["guide", "answers.jsonl", "--behavior", "self-check", "--teacher", "local", "-o", f"model={TINY}"],
         "eval": ["eval", "grid.yaml"],
     }
-    printed = {}
-    for name, words in commands.items():
-        done = subprocess.run(
-            [sys.executable, "-m", "thinklab", *words],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            env={k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"} | {"PYTHONPATH": str(ROOT)},
-        )
-        assert done.returncode == 0, f"{name}: {done.stderr[-1500:]}"
-        printed[name] = done.stdout + done.stderr
-    return printed
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_BY_ONE, json.dumps(commands)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"} | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+    out, err = (re.split(r"^== \w+ ==\n", stream, flags=re.MULTILINE)[1:] for stream in (done.stdout, done.stderr))
+    return {name: a + b for name, a, b in zip(commands, out, err, strict=True)}
 
 
 @pytest.mark.slow

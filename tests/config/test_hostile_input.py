@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 
 import pytest
 
+from tests.support.warm_start import start
 from thinklab.behavior.behavior import load_behavior
 from thinklab.config import experiment
 from thinklab.config.load import load_config
@@ -318,9 +317,8 @@ def test_strict_json_takes_what_is_json():
 )
 def test_the_command_line_says_it_in_a_line(tmp_path, words):
     (tmp_path / "a.yaml").write_text("loss: {method: grpo}\n")
-    command = [sys.executable, "-m", "thinklab", *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    said = done.stdout + done.stderr
-    assert done.returncode in (1, 2) and "Traceback" not in said and said.strip()
+    process = start(*words, cwd=tmp_path)
+    said = "".join(process.communicate(timeout=120))
+    assert process.returncode in (1, 2) and "Traceback" not in said and said.strip()
     assert max(map(len, said.splitlines())) < 700
     assert [p.name for p in tmp_path.iterdir()] == ["a.yaml"]

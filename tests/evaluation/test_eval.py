@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.warm_start import start
 from thinklab.errors import ConfigError, RunError, TaskError
 from thinklab.evaluation.grid import evaluate
 from thinklab.evaluation.page import write_results
@@ -96,10 +95,7 @@ def _seed(run, place):
 
 def test_killed_it_goes_on_and_ends_with_the_same_answers(done, tmp_path):
     config, file, out = done
-    command = [sys.executable, "-m", "thinklab", "eval", str(file), "--out", str(tmp_path / "out"), "--quiet"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    process = start("eval", file, "--out", tmp_path / "out", "--quiet", OMP_NUM_THREADS=1)
     answers, deadline = tmp_path / "out" / "zero-shot" / "sums" / "answers.jsonl", time.time() + 300
     while not (answers.exists() and answers.read_bytes().count(b"\n") >= 4):
         assert process.poll() is None and time.time() < deadline, "it ended before it could be killed"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from safetensors.torch import load_file
 
+from tests.support.warm_start import run_to_end, start
 from thinklab.run.folder import RunFolder
 
 CONFIG = """
@@ -27,7 +26,7 @@ probe: {questions: 8, every: 3, every_questions: 8}
 
 
 def command(config, out, *more):
-    return [sys.executable, "-m", "thinklab", "train", str(config), "--out", str(out), "--quiet", *more]
+    return ["train", config, "--out", out, "--quiet", *more]
 
 
 def final_weights(run):
@@ -42,9 +41,9 @@ def test_sigkill_then_resume_gives_the_same_weights(tmp_path, iterations, kill_a
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG % (3, iterations))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(command(config, whole), check=True, capture_output=True)
+    run_to_end(*command(config, whole))
 
-    process = subprocess.Popen(command(config, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start(*command(config, killed))
     metrics, deadline = killed / "metrics.jsonl", time.time() + 120
     while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= kill_after):
         assert process.poll() is None and time.time() < deadline, "it ended before it could be killed"
@@ -52,7 +51,7 @@ def test_sigkill_then_resume_gives_the_same_weights(tmp_path, iterations, kill_a
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert 3 <= RunFolder(killed).last_checkpoint()[1] < 9
-    subprocess.run(command(config, killed, "--resume"), check=True, capture_output=True)
+    run_to_end(*command(config, killed, "--resume"))
 
     runs = RunFolder.open(whole), RunFolder.open(killed)
     theirs, mine = map(final_weights, runs)

@@ -12,7 +12,8 @@ import sys
 
 import pytest
 
-from tests.support.run_cases import CONFIG, SLOW_RULES, in_this_process, start, wait_until
+from tests.support.run_cases import CONFIG, SLOW_RULES, in_this_process, wait_until
+from tests.support.warm_start import run_to_end, start
 from thinklab.errors import RunError
 from thinklab.run.folder import RunFolder
 from thinklab.run.lock import LOCK, FolderLock, held_elsewhere
@@ -24,8 +25,7 @@ FORGOTTEN = ["train.learning_rate=0.0005", "loss.c_max=0.002"]
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     (folder / "small.yaml").write_text(CONFIG)
-    command = [sys.executable, "-m", "thinklab", "train", "small.yaml", "--out", "run", "--quiet", *FORGOTTEN]
-    subprocess.run(command, cwd=folder, check=True)
+    run_to_end("train", "small.yaml", "--out", "run", "--quiet", *FORGOTTEN, cwd=folder)
     return folder / "run"
 
 

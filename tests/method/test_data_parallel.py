@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +10,7 @@ import torch
 
 from tests.conftest import ROOT
 from tests.method.test_trainer_formula import SHAPING, lora, written_formula
+from tests.support.warm_start import start
 from thinklab.through_wrapper import through_wrapper
 
 
@@ -21,16 +19,14 @@ def test_two_processes_take_the_step_of_the_formula(model, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    env = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "CUDA_VISIBLE_DEVICES": ""}
-    logs = [tmp_path / f"{rank}.log" for rank in (0, 1)]
-    ranks = []
-    for rank, log in enumerate(logs):
-        with log.open("w") as file:
-            command = [sys.executable, "-m", "tests.support.one_rank", str(tmp_path / f"{rank}.pt")]
-            place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            ranks.append(subprocess.Popen(command, env=env | place, cwd=ROOT, stdout=file, stderr=file))
-    for log, process in zip(logs, ranks, strict=True):
-        assert process.wait(timeout=300) == 0, log.read_text()[-2000:]
+    env = {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "CUDA_VISIBLE_DEVICES": ""}
+    ranks = [
+        start(tmp_path / f"{rank}.pt", entry="tests.support.one_rank:main", cwd=ROOT, **env, RANK=rank, LOCAL_RANK=rank)
+        for rank in (0, 1)
+    ]
+    for process in ranks:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said[-2000:]
     said = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
     gradients, guided = [], 0
     for one in said:
@@ -50,10 +46,10 @@ def test_two_processes_take_the_step_of_the_formula(model, tmp_path):
         model = plain
     assert guided == 2 and not all(torch.allclose(gradients[0][n], gradients[1][n]) for n in gradients[0])
     moved = 0.0
-    for name, start in said[0]["calls"][0][1].items():
-        assert torch.equal(start, said[1]["calls"][0][1][name]) and torch.equal(said[0]["after"][name], said[1]["after"][name])
+    for name, first in said[0]["calls"][0][1].items():
+        assert torch.equal(first, said[1]["calls"][0][1][name]) and torch.equal(said[0]["after"][name], said[1]["after"][name])
         step = said[0]["rate"] * (gradients[0][name] + gradients[1][name]) / 2
-        torch.testing.assert_close(said[0]["after"][name] - start, -step, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(said[0]["after"][name] - first, -step, rtol=1e-3, atol=1e-5)
         moved = max(moved, step.abs().max().item())
     assert moved > 1e-3
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from importlib import metadata
 
 import pytest
 from safetensors.torch import load_file
 
 from tests.support.run_cases import CONFIG, in_this_process
+from tests.support.warm_start import run_to_end
 from thinklab.config import resolved
 from thinklab.errors import RunError, RunWarning
 from thinklab.run import config_of_run
@@ -29,8 +28,7 @@ def trained(tmp_path_factory):
     """A run of four steps with the checkpoints 2 and 4, probed."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "small.yaml").write_text(CONFIG)
-    command = [sys.executable, "-m", "thinklab", "train", "small.yaml", "--out", "run", "--quiet"]
-    subprocess.run(command, cwd=folder, check=True)
+    run_to_end("train", "small.yaml", "--out", "run", "--quiet", cwd=folder)
     return folder / "run"
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from safetensors.torch import load_file
 
-from tests.support.run_cases import CONFIG, SLOW_RULES, lines, start, wait_until
+from tests.support.run_cases import CONFIG, SLOW_RULES, lines, wait_until
+from tests.support.warm_start import run_to_end, start
 from thinklab.run.folder import RunFolder
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -32,7 +31,7 @@ def finish(said):
     """Give the command that an interrupted process named."""
     command = shlex.split(next(line for line in said.splitlines() if line.startswith("stopped")).split("Continue with: ")[1])
     assert command[0] == "thinklab"
-    subprocess.run([sys.executable, "-m", "thinklab", *command[1:]], check=True, capture_output=True)
+    run_to_end(*command[1:])
 
 
 def weights(run):
@@ -45,7 +44,7 @@ def weights(run):
 )
 def test_a_signal_ends_the_generation_saves_and_says_how_to_go_on(tmp_path, number, more):
     config, run = write(tmp_path), tmp_path / "run"
-    process = start("train", config, "--out", run, "--quiet", *more)
+    process = start("train", config, "--out", run, "--quiet", *more, fresh=not more)  # one of them as a shell starts it
     wait_until(lambda: lines(run / "metrics.jsonl") >= 5, process)
     process.send_signal(number)
     time.sleep(0.01)
@@ -57,8 +56,7 @@ def test_a_signal_ends_the_generation_saves_and_says_how_to_go_on(tmp_path, numb
     assert f"{number.name}: finishing and saving the current generation" in said and "Traceback" not in said
     assert f"stopped at step {step} of 12, which is saved. Continue with: thinklab train --resume {run}" in said
     finish(said)
-    command = [sys.executable, "-m", "thinklab", "train", config, "--out", tmp_path / "whole", "--quiet", *more]
-    subprocess.run(command, check=True)
+    run_to_end("train", config, "--out", tmp_path / "whole", "--quiet", *more)
     mine, theirs = weights(run), weights(tmp_path / "whole")
     assert mine.keys() == theirs.keys() and all((mine[k] == theirs[k]).all() for k in theirs)
     assert [[line["step"] for line in RunFolder(run).read(n)] for n in PER_STEP] == [
@@ -157,7 +155,7 @@ def test_both_arms_of_the_demo_save(tmp_path):
 @pytest.mark.slow
 def test_an_interrupted_persistence_is_saved_and_the_probe_before_it_kept(tmp_path):
     run = tmp_path / "run"
-    subprocess.run([sys.executable, "-m", "thinklab", "train", write(tmp_path, CONFIG), "--out", run, "--quiet"], check=True)
+    run_to_end("train", write(tmp_path, CONFIG), "--out", run, "--quiet")
     process = start("probe", run, "--persistence", "40")
     wait_until(lambda: lines(run / "persistence" / "metrics.jsonl") >= 2, process)
     process.send_signal(signal.SIGTERM)

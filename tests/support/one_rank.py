@@ -1,4 +1,4 @@
-"""One process of tests/method/test_data_parallel.py: ``python -m tests.support.one_rank OUT``, with torchrun's variables set.
+"""One process of tests/method/test_data_parallel.py: ``main`` with OUT, with torchrun's variables set.
 
 One step of the trainer with guided rollouts; what its loss saw and gave, and the weights before and after, go into ``OUT``.
 """
@@ -33,7 +33,7 @@ def weights(model):
     return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
 
 
-if __name__ == "__main__":
+def main():
     torch.set_num_threads(1)
     formula.Spy = Kept
     model = LlamaForCausalLM.from_pretrained(TINY, dtype=torch.float32)

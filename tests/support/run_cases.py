@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -58,19 +56,6 @@ def in_this_process(monkeypatch, capfd, *args) -> Done:
     out, err = capfd.readouterr()
     assert "Traceback" not in out + err
     return Done(code, out, err)
-
-
-def start(*args, **env) -> subprocess.Popen:
-    """``thinklab ARGS`` as the leader of a group of its own, as a shell starts it."""
-    command = [sys.executable, "-m", "thinklab", *map(str, args)]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, **{k: str(v) for k, v in env.items()}},
-    )
 
 
 def wait_until(true, process, seconds=120.0) -> None:

@@ -15,7 +15,8 @@ from http.cookiejar import CookieJar
 import pytest
 
 from tests.review.test_review import GOOD, make, proposal, run  # noqa: F401
-from tests.support.run_cases import CONFIG, in_this_process, start, wait_until
+from tests.support.run_cases import CONFIG, in_this_process, wait_until
+from tests.support.warm_start import start
 from thinklab.errors import ReviewError
 from thinklab.run.folder import RunFolder
 
