@@ -13,7 +13,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -42,6 +44,9 @@ class Forked:
         self._process = context.Process(target=_main, args=(entry, [*words], dict(environment), str(folder), to_out, to_err))
         self._process.start()
         atexit.register(self.kill)  # a test that failed may have left it at work, and multiprocessing waits for its children
+        with suppress(ProcessLookupError):
+            while os.getpgid(self._process.pid) != self._process.pid:  # who signals its group must not signal ours
+                time.sleep(0.001)
         to_out.close(), to_err.close()
         self.stdout, self.stderr = _text(out), _text(err)
         self.args, self.pid = [*words], self._process.pid
