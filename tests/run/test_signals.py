@@ -44,7 +44,7 @@ def weights(run):
 )
 def test_a_signal_ends_the_generation_saves_and_says_how_to_go_on(tmp_path, number, more):
     config, run = write(tmp_path), tmp_path / "run"
-    process = start("train", config, "--out", run, "--quiet", *more, fresh=not more)  # one of them as a shell starts it
+    process = start("train", config, "--out", run, "--quiet", *more, fresh=True)
     wait_until(lambda: lines(run / "metrics.jsonl") >= 5, process)
     process.send_signal(number)
     time.sleep(0.01)
@@ -87,7 +87,7 @@ def test_a_second_signal_ends_at_once(tmp_path, first, second):
 @pytest.mark.slow
 def test_before_the_first_step_there_is_nothing_to_save_and_that_is_said(tmp_path):
     config, run = write(tmp_path, **{"probe: {questions: 4,": "probe: {questions: 400, samples: 8,"}), tmp_path / "run"
-    process = start("train", config, "--out", run, "--quiet")
+    process = start("train", config, "--out", run, "--quiet", fresh=True)
     wait_until((run / "config.yaml").exists, process)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
@@ -101,7 +101,7 @@ def test_a_baseline_saves_too(tmp_path, baseline):
     text = LONG.replace("teacher: {backend: scripted, rule: sums-check}\n", "")
     config = write(tmp_path, text.replace("steps: 12", "steps: 40") + f"baseline: {baseline[:-1]}, batch: 2, epochs: 3}}\n")
     run = tmp_path / "run"
-    process = start("train", config, "--out", run, "--quiet")
+    process = start("train", config, "--out", run, "--quiet", fresh=True)
     wait_until(lambda: lines(run / "metrics.jsonl") >= 3, process)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
@@ -123,7 +123,7 @@ def test_a_study_hands_the_signal_on_once_and_goes_on_later(tmp_path, number):
         f"name: s\nbases: {{a: {config}}}\nseeds: [1]\narms:\n  aas: {{loss.method: aas}}\n"
         "  grpo: {loss.method: grpo}\ncontrol: grpo\n"
     )
-    process = start("experiment", tmp_path / "study.yaml", "--out", tmp_path / "out", "--jobs", "1")
+    process = start("experiment", tmp_path / "study.yaml", "--out", tmp_path / "out", "--jobs", "1", fresh=True)
     wait_until(lambda: any(lines(p) >= 3 for p in (tmp_path / "out").rglob("metrics.jsonl")), process)
     os.killpg(process.pid, number)
     said = "".join(process.communicate(timeout=120))
@@ -140,7 +140,7 @@ def test_a_study_hands_the_signal_on_once_and_goes_on_later(tmp_path, number):
 
 @pytest.mark.slow
 def test_both_arms_of_the_demo_save(tmp_path):
-    process = start("demo", "--out", tmp_path / "demo", "--steps", "400", "--questions", "8")
+    process = start("demo", "--out", tmp_path / "demo", "--steps", "400", "--questions", "8", fresh=True)
     arms = tmp_path / "demo" / "aas", tmp_path / "demo" / "grpo"
     wait_until(lambda: all(lines(arm / "metrics.jsonl") >= 2 for arm in arms), process, 300)
     os.killpg(process.pid, signal.SIGINT)
@@ -156,7 +156,7 @@ def test_both_arms_of_the_demo_save(tmp_path):
 def test_an_interrupted_persistence_is_saved_and_the_probe_before_it_kept(tmp_path):
     run = tmp_path / "run"
     run_to_end("train", write(tmp_path, CONFIG), "--out", run, "--quiet")
-    process = start("probe", run, "--persistence", "40")
+    process = start("probe", run, "--persistence", "40", fresh=True)
     wait_until(lambda: lines(run / "persistence" / "metrics.jsonl") >= 2, process)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
@@ -171,7 +171,7 @@ def test_an_evaluation_keeps_every_finished_answer(tmp_path):
         "name: e\nthreads: 1\nstudent: embedded\nrows: 4\nmax_prompt_tokens: 40\nmax_new_tokens: 40\n"
         "benchmarks: {sums: {task: {name: sums}, questions: 400}}\nmethods: {zero: {}}\nreference: zero\n"
     )
-    process = start("eval", tmp_path / "e.yaml", "--out", tmp_path / "out")
+    process = start("eval", tmp_path / "e.yaml", "--out", tmp_path / "out", fresh=True)
     answers = tmp_path / "out" / "zero" / "sums" / "answers.jsonl"
     wait_until(lambda: lines(answers) >= 8, process)
     process.send_signal(signal.SIGTERM)
