@@ -194,8 +194,8 @@ def _state(run: RunFolder, steps: int) -> dict[str, Any]:
         lines = []
     shares = [m["own/behavior"] for m in lines if m.get("own/behavior") is not None]
     measured = "before" in (run.read_json("probe.json") or {}) if run.path.exists() else False
-    begun = "training" if measured else "measuring the student before training" if run.path.exists() else "starting"
-    say = "measuring the student after training" if len(lines) >= steps else begun
+    started = "training" if measured else "measuring the student before training" if run.path.exists() else "starting"
+    say = "measuring the student after training" if len(lines) >= steps else started
     return {"phase": "running", "step": len(lines), "steps": steps, "behavior": shares, "say": say}
 
 
