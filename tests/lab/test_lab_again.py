@@ -152,7 +152,10 @@ def test_a_guard_is_one_line_that_points_at_the_dashboard(capsys, monkeypatch):
     monkeypatch.setattr(guard_lines, "in_notebook", lambda: True)
     monkeypatch.setattr("IPython.display.display", lambda html: shown.append(html.data))
     guard_lines.show_guard(ALARM.replace("KL", "<b>KL"))
-    assert "<summary>guard: step 5: &lt;b&gt;KL rises by 5e-4</summary>" in shown[0] and "<details>" in shown[0]
+    assert (
+        '<summary>guard: step 5: &lt;b&gt;KL rises by 5e-4 <a href="#thinklab-dashboard">dashboard</a></summary>' in shown[0]
+        and "<details>" in shown[0]
+    )
     assert "lab.dashboard()" in shown[0] and "a lower learning rate" in shown[0]
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from html import escape
 
-from thinklab.lab.results import box, folded, in_notebook
+from thinklab.lab.results import box, in_notebook
 
 GUARD = "guard: "
 CAUSE = ". Likely cause: "
 SEE = "lab.dashboard() marks the step"
+DASHBOARD = "thinklab-dashboard"
+"""Id of the place in the page where a dashboard is shown."""
 
 
 def is_guard(text: str) -> bool:
@@ -29,4 +31,14 @@ def show_guard(text: str) -> None:
 
     rest = text.split(CAUSE, 1)[1:]
     why = "".join(f"<p>Likely cause: {escape(part)}</p>" for part in rest)
-    display(HTML(box(folded(short(text), why, f"<p><code>{SEE.split(' ')[0]}</code> {SEE.split(' ', 1)[1]}.</p>"))))
+    link = f'<a href="#{DASHBOARD}">dashboard</a>'
+    see = f"<p><code>{SEE.split(' ')[0]}</code> {SEE.split(' ', 1)[1]}.</p>"
+    display(HTML(box(f"<details><summary>{escape(short(text))} {link}</summary>{why}{see}</details>")))
+
+
+def mark_dashboard() -> None:
+    """Called where a dashboard is shown: the place in a notebook to which a guard's line links."""
+    if in_notebook():
+        from IPython.display import HTML, display
+
+        display(HTML(f'<span id="{DASHBOARD}"></span>'))

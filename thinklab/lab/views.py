@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinklab.errors import LabError
+from thinklab.lab.guard_lines import mark_dashboard
 from thinklab.lab.opening import OpenRun
 from thinklab.run.folder import RunFolder
 
@@ -44,6 +45,7 @@ class LabViews(OpenRun):
         lines = list(self.run.read("metrics"))
         if not lines:
             raise LabError("there is no step to draw yet: lab.train() or lab.update() first")
+        mark_dashboard()
         return dashboard(lines, theme, {alarm["step"] for alarm in self.run.read("alarms") if alarm["step"]})
 
     def tokens(self, by: str = "origin", step: int | None = None, shown: int = 3) -> Html:
