@@ -15,9 +15,11 @@ from tests.support.jupyter_page import Notebook, server, write_notebook
 from tests.support.widget_page import _CONTRASTS, browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+ALARM = "guard: step 2: the KL to the base rises fast. Likely cause: updates too large. What to do: a lower learning rate"
 CELLS = {
     "train": f"from thinklab import Lab\nlab = Lab({json.dumps(SMALL)}, out='run', by='ann')\n"
     "lab.train(3)\nlab.run.append('alarms', [{'step': 2, 'guard': 'kl', 'text': 'kl'}])",
+    "guard": f"from thinklab.lab.guard_lines import show_guard\nshow_guard({json.dumps(ALARM)})",
     "light": "lab.dashboard()",
     "dark": "lab.dashboard(theme='dark')",
     "probe": "lab.probe()",
@@ -106,6 +108,22 @@ def test_all_text_of_the_dashboard_can_be_read_and_none_overlaps(lab, theme):
                 assert "step 2: " in " ".join(t.text for t in told) and "step step" not in " ".join(t.text for t in told)
                 assert [t for t in told if t.ratio < 4.5] == [] and overlaps(told) == []
         shoot(lab, f"{theme}-{width}")
+
+
+def test_a_guard_is_one_line_whose_link_leads_to_the_dashboard(lab):
+    page = lab.page
+    page.set_viewport_size({"width": 1000, "height": 400})
+    line, mark = cell(lab, "guard").locator("summary"), page.locator("#thinklab-dashboard").first
+    assert "the KL to the base rises fast" in line.inner_text() and not cell(lab, "guard").locator("details p").first.is_visible()
+    line.scroll_into_view_if_needed()
+    line.click(position={"x": 4, "y": 4})
+    assert "a lower learning rate" in cell(lab, "guard").locator("details p").first.inner_text()
+    cell(lab, "train").scroll_into_view_if_needed()
+    top = "mark => mark.getBoundingClientRect().top"
+    assert mark.evaluate(top) > 300
+    line.get_by_role("link", name="dashboard").click()
+    page.wait_for_function(f"mark => ({top})(mark) < 200", arg=mark.element_handle())
+    page.set_viewport_size({"width": 900, "height": TALL})
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
