@@ -163,7 +163,7 @@ def test_on_cap_says_whether_to_stop(ask):
             assert teacher.should_stop == ""
             teacher.reply(ask(4))
             assert bool(teacher.should_stop) is stops
-    assert "2 calls refused" in teacher.should_stop and "no reply: cap 2" in teacher.summary()
+    assert "2 calls blocked" in teacher.should_stop and "no reply: cap 2" in teacher.summary()
 
 
 def test_totals_go_into_a_run_folder_and_back(ask):

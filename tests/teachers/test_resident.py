@@ -112,7 +112,7 @@ def test_greedy_replies_repeat_and_do_not_depend_on_the_seed(student, ask):
 def test_what_does_not_fit_is_said(student, ask):
     teacher = load_teacher("self", student=student[0], max_tokens=4000)
     reply = teacher.reply(ask(1))[0]
-    assert reply.error == "prompt-too-long" and "room for 4096" in reply.detail
+    assert reply.error == "prompt-too-long" and "limit is 4096" in reply.detail
 
 
 def test_a_merged_adapter_or_a_bare_tokenizer_is_refused(student, tokenizer):
