@@ -97,7 +97,7 @@ def test_a_prompt_longer_than_the_kernels_are_ready_for_is_rejected(name, option
     student.model.max_seq_length = 450
     assert student.max_positions == 450
     long, short = load_teacher(name, student=student, **options).reply(two_requests("1+2 " * 200))
-    assert long.error == "prompt-too-long" and "room for 450" in long.detail and short.error != "prompt-too-long"
+    assert long.error == "prompt-too-long" and "limit is 450" in long.detail and short.error != "prompt-too-long"
 
 
 @pytest.mark.parametrize("teacher", [{"backend": "self"}, {"backend": "continuation", "template": "x {response} " * 50}])

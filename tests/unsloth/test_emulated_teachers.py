@@ -52,4 +52,4 @@ def test_a_prompt_that_the_kernels_would_cut_off_is_refused(student):
     """The kernels are ready for 500 tokens here; Unsloth drops the rest of a longer prompt with no more than a warning."""
     assert student.max_positions == 500
     long, short = load_teacher("self", student=student, max_tokens=6).reply(two_requests("1+2 " * 200, behavior="short-check"))
-    assert long.error == "prompt-too-long" and "room for 500" in long.detail and short.error != "prompt-too-long"
+    assert long.error == "prompt-too-long" and "limit is 500" in long.detail and short.error != "prompt-too-long"
