@@ -99,9 +99,9 @@ REFUSED = {
     "corrupt line of metrics": (
         line("metrics.jsonl", 2, b'{"step": 2, "lo'),
         (RESUME, REPORT),
-        r"metrics\.jsonl:2: is damaged .*take",
+        r"metrics\.jsonl:2: is damaged .*remove",
     ),
-    "NUL line of metrics": (line("metrics.jsonl", 2, b"\0" * 40), (RESUME,), r"metrics\.jsonl:2: holds NUL bytes only; take"),
+    "NUL line of metrics": (line("metrics.jsonl", 2, b"\0" * 40), (RESUME,), r"metrics\.jsonl:2: holds NUL bytes only; remove"),
     "null line of metrics": (
         line("metrics.jsonl", 3, b"null"),
         (RESUME,),
@@ -112,38 +112,46 @@ REFUSED = {
         (RESUME,),
         r"metrics\.jsonl:1: holds \[1\], which is not a record; remove",
     ),
-    "empty line of metrics": (line("metrics.jsonl", 2, b""), (RESUME,), r"metrics\.jsonl:2: is empty; take"),
-    "metrics without step": (line("metrics.jsonl", 2, b"{}"), (RESUME,), r"metrics\.jsonl:2: there is no 'step'.*take"),
-    "metrics not UTF-8": (line("metrics.jsonl", 2, b'{"step": "\xff"}'), (RESUME,), r"metrics\.jsonl:2: is damaged .*take"),
+    "empty line of metrics": (line("metrics.jsonl", 2, b""), (RESUME,), r"metrics\.jsonl:2: is empty; remove"),
+    "metrics without step": (line("metrics.jsonl", 2, b"{}"), (RESUME,), r"metrics\.jsonl:2: 'step' is missing.*remove"),
+    "metrics not UTF-8": (line("metrics.jsonl", 2, b'{"step": "\xff"}'), (RESUME,), r"metrics\.jsonl:2: is damaged .*remove"),
     "corrupt line of rollouts": (
         line("rollouts.jsonl", 7, b"}{"),
         (RESUME, PROBE, REPORT),
-        r"rollouts\.jsonl:7: is damaged .*take",
+        r"rollouts\.jsonl:7: is damaged .*remove",
     ),
     "null line of rollouts": (
         line("rollouts.jsonl", 1, b"null"),
         (RESUME, PROBE, REPORT),
-        r"rollouts\.jsonl:1: holds null.*take",
+        r"rollouts\.jsonl:1: holds null.*remove",
     ),
-    "corrupt line of tokens": (line("tokens.jsonl", 1, b"\0"), (RESUME, REPORT), r"tokens\.jsonl:1: holds NUL bytes only; take"),
+    "corrupt line of tokens": (
+        line("tokens.jsonl", 1, b"\0"),
+        (RESUME, REPORT),
+        r"tokens\.jsonl:1: holds NUL bytes only; remove",
+    ),
     "corrupt probe samples": (
         line("probe_samples.jsonl", 3, b"{"),
         (RESUME, PROBE, REPORT),
-        r"probe_samples\.jsonl:3: is damaged.*take",
+        r"probe_samples\.jsonl:3: is damaged.*remove",
     ),
     "probe samples without a stage": (
         line("probe_samples.jsonl", 1, b"{}"),
         (PROBE, REPORT),
-        r"probe_samples\.jsonl:1: there is no '",
+        r"probe_samples\.jsonl:1: '\w+' is missing",
     ),
-    "corrupt alarms": (line("alarms.jsonl", 2, b"{"), (RESUME, REPORT, SAVE), r"alarms\.jsonl:[12]: (is damaged|there is no)"),
+    "corrupt alarms": (
+        line("alarms.jsonl", 2, b"{"),
+        (RESUME, REPORT, SAVE),
+        r"alarms\.jsonl:[12]: (is damaged|'step' is missing)",
+    ),
     "torn probe.json": (cut("probe.json"), ALL, r"probe\.json:\d+: is damaged .*thinklab probe \S+run` measures"),
     "empty probe.json": (whole("probe.json", b""), ALL, r"probe\.json: is empty; .*thinklab probe"),
     "null probe.json": (whole("probe.json", b"null"), ALL, r"probe\.json: holds null, .*thinklab probe"),
     "probe.json without rates": (
         whole("probe.json", b'{"before": {}, "after": {}}'),
         (PROBE, REPORT),
-        r"probe\.json: there is no 'T=1'",
+        r"probe\.json: 'T=1' is missing",
     ),
     "torn teacher.json": (whole("teacher.json", b'{"spent": '), (RESUME,), r"teacher\.json: is damaged .*cap"),
     "empty config": (whole("config.yaml", b""), ALL, r"config\.yaml:1: is empty; restore it"),
@@ -256,7 +264,7 @@ def test_a_torn_last_line_and_missing_records_are_said(run, monkeypatch, capfd):
     (run / "rollouts.jsonl").unlink()
     done = in_this_process(monkeypatch, capfd, "report", run)
     assert done.returncode == 0
-    assert re.search(r"metrics\.jsonl:5: this last line is incomplete .* taken out \(15 bytes\)", done.stderr), done.stderr
+    assert re.search(r"metrics\.jsonl:5: this last line is incomplete .* is removed \(15 bytes\)", done.stderr), done.stderr
     assert re.search(r"rollouts\.jsonl is missing although there is a checkpoint at step 4", done.stderr)
 
 
