@@ -163,7 +163,7 @@ def test_the_page_the_table_and_the_figures_agree_with_the_answers(done, tmp_pat
     for said in (
         "The table",
         "Against zero-shot",
-        "Response length?",
+        "Response length",
         "Do longer answers help?",
         "Inference scaling",
         "Which behaviors appear?",

@@ -1,6 +1,9 @@
 """``train.report_to``: what reaches TensorBoard and Trackio is read back from their own files; nothing goes over a network."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 import time
 
 import pytest
@@ -29,11 +32,10 @@ def reported(tmp_path_factory):
     """One run that reports to both; the folder of the run and that of Trackio's files."""
     folder = tmp_path_factory.mktemp("reported")
     (folder / "c.yaml").write_text(CONFIG)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRACKIO_DIR", str(folder / "trackio"))
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        config = load_config(folder / "c.yaml", [*SETTINGS, "train.report_to=[tensorboard, trackio]"])
-        run_experiment(config, folder / "run")
+    settings = [*SETTINGS, "train.report_to=[tensorboard, trackio]"]
+    environment = {**os.environ, "TRACKIO_DIR": str(folder / "trackio"), "HF_HUB_OFFLINE": "1"}  # Trackio reads it when imported
+    command = [sys.executable, "-m", "thinklab", "train", "c.yaml", "--out", "run", *settings]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     return folder
 
 

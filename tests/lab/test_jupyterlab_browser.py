@@ -56,7 +56,7 @@ def test_edit_accept_undo_restart_find_update(tmp_path, tokenizer):
 
         notebook.restart()
         text = notebook.run(0)
-        assert "continues run at step 0" in text and "2 of 4 pieces of guidance undecided" in text
+        assert "resuming run at step 0" in text and "2 of 4 pieces of guidance undecided" in text
         assert "the pending batch" in notebook.run(1)
         assert [line["rollout_id"] for line in RunFolder(tmp_path / "run").read("proposals")] == ids  # nobody was asked again
         notebook.run(2)

@@ -117,7 +117,7 @@ def test_a_second_stop_does_not_wait(make, undisturbed, tmp_path):
     batch = lab.rollout()
     with pytest.raises(KeyboardInterrupt):
         lab.guide(batch)
-    assert lab._engine.worker.busy and "at work" in repr(lab)
+    assert lab._engine.worker.busy and "busy" in repr(lab)
     gate.set()
     assert len(lab.guide(batch)) == 4 and len(lab._engine.session.teaching.teacher.asked) == 4
     finish(lab, tmp_path / "run", undisturbed)
