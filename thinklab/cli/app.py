@@ -52,9 +52,9 @@ Out = Annotated[Optional[Path], typer.Option("--out", help="Run folder; default 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        import thinklab
+        from importlib.metadata import version
 
-        print(f"thinklab {thinklab.__version__}")
+        print("thinklab", version("thinklab"))
         raise typer.Exit
 
 
