@@ -1,6 +1,7 @@
 """The house: every import runs down, no files import each other in a circle, and docs/architecture.md shows the tree as it is."""
 
 import ast
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,18 @@ def test_no_circle(graph):
         for m in leaves:
             del left[m]
     assert not left, {m: sorted(b & set(left)) for m, b in left.items()}
+
+
+def test_nothing_inside_starts_the_command_line():
+    """A process of thinklab's own runs a module made for it (``child_run``); the command line is for people."""
+    started = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.List):
+                words = [e.value if isinstance(e, ast.Constant) else None for e in node.elts]
+                started += [(file.name, b) for a, b in pairwise(words) if a == "-m"]
+    assert ("training_run.py", "thinklab.experiment.child_run") in started
+    assert not [where for where in started if where[1] in (None, "thinklab")]
 
 
 def test_the_page_shows_every_file():

@@ -216,6 +216,7 @@ def test_a_saved_behavior_is_trained_at_once_without_a_key_or_python(page, short
     assert page.locator(".tl-before-after tr").count() == 5 and page.locator(".tl-train svg").count() == 1
     run = RunFolder.open(tmp_path / "runs" / "short-check-studio-1")
     assert len(list(run.read("metrics"))) == 3 and run.resolved()["config"]["teacher"]["phrase"] == "I check: {gold}."
+    assert "replies:" in (run.path / "log.txt").read_text("utf-8")
     monkeypatch.chdir(tmp_path)
     page.get_by_label("steps").fill("2000")
     page.get_by_role("button", name="Train this on the embedded student").click()

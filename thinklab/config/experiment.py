@@ -2,105 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from thinklab.config import yaml_model
 from thinklab.config.names import FolderName
 from thinklab.config.profiles import apply_profile
 from thinklab.config.schedule import Schedule
+from thinklab.config.section import Section as Section
 from thinklab.config.sentence import check_sentence
+from thinklab.config.student_section import LoraSection as LoraSection
+from thinklab.config.student_section import StudentSection as StudentSection
+from thinklab.config.train_section import TrainSection as TrainSection
+from thinklab.config.train_section import VllmSection as VllmSection
 from thinklab.errors import ConfigError
 from thinklab.shaping import Shaping
 
-TEMPLATE_ARGUMENTS = frozenset(
-    (
-        "add_generation_prompt",
-        "chat_template",
-        "continue_final_message",
-        "conversation",
-        "documents",
-        "max_length",
-        "messages",
-        "padding",
-        "processor_kwargs",
-        "return_assistant_tokens_mask",
-        "return_dict",
-        "return_tensors",
-        "tokenize",
-        "tokenizer_kwargs",
-        "tools",
-        "truncation",
-    )
-)
-"""Names that ``apply_chat_template`` reserves, and what thinklab passes to every template."""
-
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _finite(self) -> Self:
-        """Options that another component checks later; for fields declared here, ``allow_inf_nan`` rejects non-finite numbers."""
-        for key, value in (self.model_extra or {}).items():
-            if not _is_finite(value):
-                raise ValueError(f"{key} must be a finite number, not {value}")
-        return self
-
-
-def _is_finite(value: Any) -> bool:
-    if isinstance(value, dict | list):
-        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-class LoraSection(Section):
-    r: int = Field(16, ge=1)
-    alpha: float = Field(32, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    targets: str | list[str] = "all-linear"
-    gaussian_init: bool = False
-
-
-class StudentSection(Section):
-    """Who learns."""
-
-    kind: str = "embedded"
-    """``embedded``, ``transformers``, ``unsloth``, or the name of an entry point."""
-    path: str | None = None
-    """Model folder or Hugging Face id."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    quantize: Literal["none", "nf4"] = "none"
-    lora: LoraSection | None = LoraSection()
-    """``null`` trains all weights."""
-    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Variables of the model's chat template, for every prompt of training, probe and evaluation: ``{enable_thinking: false}``
-    switches Qwen3's thinking off."""
-    fast_inference: bool = False
-    """``unsloth`` only: sample with vLLM, which shares the weights; requires vllm."""
-    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)
-    """``fast_inference`` only: the share of GPU memory that vLLM may use."""
-
-    @field_validator("chat_template_kwargs")
-    @classmethod
-    def _template_variables(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if taken := sorted(TEMPLATE_ARGUMENTS & set(value)):
-            raise ValueError(
-                f"{', '.join(taken)} is set by thinklab; pass only variables of the chat template, such as enable_thinking"
-            )
-        return value
-
-    @model_validator(mode="after")
-    def _fast_inference(self) -> Self:
-        if self.fast_inference and self.kind != "unsloth":
-            raise yaml_model.fault(
-                "fast_inference belongs to kind unsloth; for other students set train.vllm", "fast_inference", "kind"
-            )
-        return self
 
 
 class TaskSection(Section):
@@ -218,117 +137,6 @@ class LossSection(Section):
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
     epsilon: float = Field(0.2, gt=0)
     beta: float = Field(0.0, ge=0)
-
-
-class VllmSection(Section):
-    """Sample with vLLM through TRL instead of thinklab's sampler; for 16- or 32-bit weights. Unverified on a real vLLM:
-    docs/run-on-a-gpu.md."""
-
-    mode: Literal["colocate", "server"] = "colocate"
-    """``colocate``: in this process, on the same GPU; ``server``: your own ``vllm serve`` on another GPU."""
-    gpu_memory_utilization: float = Field(0.3, gt=0, le=1)
-    """``colocate``: the share of GPU memory that vLLM may use."""
-    max_model_length: int | None = Field(None, ge=1)
-    """``colocate``: None is prompt + answer."""
-    sleep: bool = False
-    """``colocate``: free vLLM's memory while training."""
-    server: str | None = None
-    """``server``: its base URL, such as http://localhost:8000."""
-    timeout: float = Field(240.0, gt=0)
-    """``server``: seconds to wait for it."""
-    correction: Literal["off", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = "token_truncate"
-    """TRL's importance-sampling correction for the student's own tokens; never applied to teacher tokens."""
-
-    @model_validator(mode="after")
-    def _server(self) -> Self:
-        if self.mode == "server" and not self.server:
-            raise yaml_model.fault(
-                "mode server needs the server's base URL under 'server', such as http://localhost:8000", "mode"
-            )
-        return self
-
-
-class TrainSection(Section):
-    model_config = ConfigDict(validate_by_name=True)
-
-    steps: int = Field(100, ge=1)
-    questions: int = Field(12, ge=1)
-    """Questions per generation."""
-    samples: int = Field(8, ge=2)
-    """Answers per question (group size n)."""
-    learning_rate: float = Field(1e-3, gt=0)
-    warmup_steps: int = Field(8, ge=0)
-    """Warmup step s uses (s + 1) / (warmup_steps + 1) of the learning rate, so even the first one updates the weights."""
-    decay: Literal["constant", "linear", "cosine"] = "constant"
-    """How the learning rate decays from its full value to 0 at the last step; ``constant``: no decay."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    skip_empty_steps: bool = True
-    """Skip the optimizer step when there is no gradient, for instance when all rewards within each group are equal. ``false`` is
-    TRL's behavior: AdamW still applies its momentum and weight decay."""
-    iterations: int = Field(1, ge=1)
-    """Passes over each generation."""
-    minibatches: int = Field(1, ge=1)
-    """Optimizer steps per pass over a generation."""
-    micro_batch: int | None = Field(None, ge=1)
-    """Rollouts per forward pass; None: the whole minibatch."""
-    report_to: list[Literal["wandb", "trackio", "tensorboard", "mlflow"]] = Field(default_factory=list)
-    """Services that get every figure and a table of guided rollouts as well; see docs/logging.md. Empty: nothing leaves the run."""
-    temperature: float = Field(1.0, gt=0)
-    max_prompt_tokens: int = Field(512, ge=1)
-    max_completion_tokens: int = Field(256, ge=1)
-    sample_rows: int = Field(0, ge=0)
-    """Maximum number of answers sampled at once; 0 = all."""
-    vllm: VllmSection | None = None
-    """Sample with vLLM; None: use thinklab's own sampler, or Unsloth's for Unsloth students."""
-    gradient_checkpointing: bool = False
-    autocast: bool = False
-    """On a GPU, compute in 16 bit although ``student.dtype`` keeps the weights in ``float32``: needed to train all weights at
-    a small learning rate, because 16-bit weights would round its updates away."""
-    longest_batch_first: bool | None = Field(None, validation_alias=AliasChoices("longest_batch_first", "dry_run"))
-    """Run forward and backward on the longest possible batch first, so that an out-of-memory error comes at once; None: on GPUs only.
-    Its former name, ``dry_run``, is still accepted."""
-    checkpoint_every: int = Field(50, ge=0)
-    """Steps between checkpoints; 0 = only at the end."""
-    seed: int = 0
-    threads: int | None = Field(None, ge=1)
-    """CPU threads; None: PyTorch's default."""
-
-    @property
-    def span(self) -> int:
-        """Optimizer steps per generation; a checkpoint within one could not be continued."""
-        return self.iterations * self.minibatches
-
-    @model_validator(mode="after")
-    def _shapes(self) -> Self:
-        rollouts = self.questions * self.samples
-        if rollouts % self.minibatches:
-            raise yaml_model.fault(
-                f"minibatches ({self.minibatches}) must divide questions x samples ({rollouts})",
-                "minibatches",
-                "samples",
-                "questions",
-            )
-        if self.micro_batch and (rollouts // self.minibatches) % self.micro_batch:
-            raise yaml_model.fault(
-                f"micro_batch ({self.micro_batch}) must divide the rollouts per optimizer step ({rollouts // self.minibatches})",
-                "micro_batch",
-                "minibatches",
-                "samples",
-                "questions",
-            )
-        span = self.span
-        if self.checkpoint_every % span:
-            raise yaml_model.fault(
-                f"checkpoint_every ({self.checkpoint_every}) must be a multiple of iterations x minibatches "
-                f"({span}): a run can only be resumed between two generations",
-                "checkpoint_every",
-                "iterations",
-                "minibatches",
-            )
-        return self
 
 
 class ProbeSection(Section):

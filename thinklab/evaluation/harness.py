@@ -18,7 +18,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from thinklab.config.experiment import StudentSection
+from thinklab.config.student_section import StudentSection
 from thinklab.errors import RunError
 from thinklab.evaluation.plan import Evaluation
 from thinklab.evaluation.questions import Questions, draw_questions

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thinklab.config.experiment import StudentSection
+from thinklab.config.student_section import StudentSection
 from thinklab.errors import RunError
 from thinklab.evaluation.plan import Evaluation
 from thinklab.experiment.children import Children

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,4 +71,5 @@ class TrainingRun:
             return ForkedRun(self.file, self.overrides, self.folder, resume, self.log)
         asked = {"file": str(self.file), "overrides": self.overrides, "folder": str(self.folder), "resume": resume}
         command = [sys.executable, "-m", "thinklab.experiment.child_run", json.dumps(asked)]
-        return spawn(command, self.log, {"OMP_NUM_THREADS": "1"})
+        path = os.pathsep.join(filter(None, sys.path))  # a notebook may have added to it
+        return spawn(command, self.log, {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "NO_COLOR": "1"})

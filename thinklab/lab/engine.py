@@ -24,9 +24,9 @@ from thinklab.experiment.questions import answer_limit
 from thinklab.experiment.session import Session
 from thinklab.guide.guide import Guide
 from thinklab.guide.one_by_one import ask, ask_again
-from thinklab.lab.as_it_was import random_state, set_random_state, trained_weights
 from thinklab.lab.learned import Learned, LearnedText
 from thinklab.lab.results import LabProbe, LabReach
+from thinklab.lab.snapshots import random_state, set_random_state, trained_weights
 from thinklab.lab.worker import Worker
 from thinklab.probing import reach
 from thinklab.probing.result import ProbeResult

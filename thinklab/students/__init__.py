@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from thinklab.config.experiment import StudentSection
 from thinklab.config.profiles import apply_profile
+from thinklab.config.student_section import StudentSection
 from thinklab.errors import ConfigError, StudentError, did_you_mean
 from thinklab.students import unsloth_first
 

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, TemplateError, meta
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from thinklab.config.experiment import TEMPLATE_ARGUMENTS
+from thinklab.config.student_section import TEMPLATE_ARGUMENTS
 from thinklab.errors import StudentError, did_you_mean
 from thinklab.interop.plugins import check_shape
 from thinklab.sampler import Sampler, max_positions

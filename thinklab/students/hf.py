@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging
 
 from thinklab.config.devices import DTYPES, default_dtype
-from thinklab.config.experiment import LoraSection, StudentSection
+from thinklab.config.student_section import LoraSection, StudentSection
 from thinklab.errors import StudentError
 from thinklab.interop.renamed_arguments import upstream_warnings_off
 from thinklab.students.base import Student, check

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from thinklab.config.experiment import LoraSection, StudentSection
+from thinklab.config.student_section import LoraSection, StudentSection
 from thinklab.errors import StudentError
 from thinklab.students.base import Student, check
 from thinklab.students.unsloth_first import import_first

@@ -1,14 +1,12 @@
 """The studio's training: the behavior that was just saved, the embedded student, a teacher of one sentence; no key, no Python.
 
-An ordinary ``thinklab train`` in a process of its own, of an experiment file that stays beside the run folder.
+A ``TrainingRun``, as in a study: its own process, its own run folder, and its experiment file beside the folder.
 """
 
 from __future__ import annotations
 
 import atexit
-import os
 import re
-import sys
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -18,9 +16,9 @@ from ruamel.yaml import YAML
 
 from thinklab.behavior.behavior import Behavior
 from thinklab.behavior.detector_spec import walk
-from thinklab.config.load import load_config
 from thinklab.errors import BehaviorError, ThinklabError
-from thinklab.experiment.children import Child, spawn, stop
+from thinklab.experiment.children import Child, stop
+from thinklab.experiment.training_run import TrainingRun
 from thinklab.guide.sentence_fits import tried, why_not
 from thinklab.run.folder import RunFolder
 from thinklab.tasks import load_task
@@ -134,7 +132,8 @@ class StudioTraining:
         name = f"{behavior.name[:50]}-studio"
         number = next(n for n in range(1, 100_000) if not any((folder / f"{name}-{n}{end}").exists() for end in ("", ".yaml")))
         shown = folder / f"{name}-{number}"
-        plan, out, log = (Path(f"{shown.absolute()}{end}") for end in (".yaml", "", ".log"))  # a notebook may change its folder
+        plan = Path(f"{shown.absolute()}.yaml")  # a notebook may change its folder
+        run = TrainingRun(plan, (), shown.absolute(), seed=0)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with plan.open("w", encoding="utf-8") as stream:
@@ -142,16 +141,15 @@ class StudioTraining:
                     f"# Made by the behavior studio. Again from a terminal: thinklab train {shown}.yaml --out ANOTHER-FOLDER\n"
                 )
                 YAML(typ="safe", pure=True).dump(experiment(behavior, file, phrase, reason, steps), stream)
-            load_config(plan)  # says now, in words, what the process would say in its log
-            command = [sys.executable, "-m", "thinklab", "train", str(plan), "--out", str(out)]
-            process = spawn(command, log, {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NO_COLOR": "1"})
+            run.config()  # says now, in words, what the process would say in its log
+            process = run.start(fork=False)  # a notebook's kernel has threads, and no use for the fork server afterwards
         except ThinklabError as error:
             raise BehaviorError(str(error)) from error
         except OSError as error:
             raise BehaviorError(f"cannot write into {folder}: {error.strerror or error}") from error
         self._child, self._run, self._steps, self._name = (
-            Child("the training", process, log),
-            RunFolder(out),
+            Child("the training", process, run.log),
+            RunFolder(run.folder),
             steps,
             behavior.name,
         )
@@ -193,13 +191,16 @@ def _state(run: RunFolder, steps: int) -> dict[str, Any]:
     except ThinklabError:  # it is being written
         lines = []
     shares = [m["own/behavior"] for m in lines if m.get("own/behavior") is not None]
-    measured = "before" in (run.read_json("probe.json") or {}) if run.path.exists() else False
-    started = "training" if measured else "measuring the student before training" if run.path.exists() else "starting"
+    begun = run.config_file.exists()
+    measured = begun and "before" in (run.read_json("probe.json") or {})
+    started = "training" if measured else "measuring the student before training" if begun else "starting"
     say = "measuring the student after training" if len(lines) >= steps else started
     return {"phase": "running", "step": len(lines), "steps": steps, "behavior": shares, "say": say}
 
 
 def _end(child: Child, run: RunFolder, stopped: bool, name: str) -> dict[str, Any]:
+    if stopped and not run.config_file.exists():
+        return {"phase": "stopped", "say": "stopped before anything was trained"}
     if stopped:
         return {
             "phase": "stopped",

@@ -1,4 +1,5 @@
-import { make, button, testButtons } from "thinklab/studio_dom.js";
+import { make } from "thinklab/element.js";
+import { button, testButtons } from "thinklab/studio_dom.js";
 import { makeEditor } from "thinklab/studio_editor.js";
 import { runSection } from "thinklab/studio_run.js";
 import { trainSection } from "thinklab/studio_train.js";

@@ -1,5 +1,5 @@
 // The column beside the text: verdict, advantage, reward, detector, tokens and doubts; and a one-line summary above the buttons.
-import { make } from "thinklab/rich_text.js";
+import { make } from "thinklab/element.js";
 import { against } from "thinklab/review_filters.js";
 import { drawAdvantage, signed } from "thinklab/review_group.js";
 

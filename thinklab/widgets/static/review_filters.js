@@ -1,5 +1,5 @@
 // Filters and order of the items; and what "accept all that pass" accepts.
-import { make } from "thinklab/rich_text.js";
+import { make } from "thinklab/element.js";
 
 const ORDERS = { doubt: i => -i.doubts.length, long: i => -i.student.length };
 const VERDICTS = {

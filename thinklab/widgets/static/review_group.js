@@ -1,5 +1,6 @@
 // The other answers to the question, and the effect of a decision on all advantages.
-import { fill, make } from "thinklab/rich_text.js";
+import { make } from "thinklab/element.js";
+import { fill } from "thinklab/rich_text.js";
 
 export const signed = v => `${v > 0.005 ? "+" : v < -0.005 ? "−" : ""}${Math.abs(v).toFixed(2)}`;
 const colored = (parent, v) => make(parent, "span", v > 0.005 ? "tl-good" : v < -0.005 ? "tl-bad" : "tl-soft", signed(v));

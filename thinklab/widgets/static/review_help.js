@@ -1,5 +1,5 @@
 // All keyboard shortcuts.
-import { make } from "thinklab/rich_text.js";
+import { make } from "thinklab/element.js";
 
 const HELP = [
   ["a", "accept the text in the box"], ["x", "reject: the answer stays as sampled"], ["X", "reject with a reason"],

@@ -1,5 +1,5 @@
 // Tags, a note and the reason for a rejection; and the panel with agreement and export.
-import { make } from "thinklab/rich_text.js";
+import { make } from "thinklab/element.js";
 
 /** Tags and note of the current item. `save(tags, note)` is called when a field is left. */
 export function notesPanel(parent, save) {

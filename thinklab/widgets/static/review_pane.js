@@ -2,7 +2,8 @@
 // replies with the updated items; until then it counts as "not saved yet". Model text is never parsed as HTML: it only goes
 // through textContent, the value of a text box, and a tree of known elements (rich_text.js).
 import { diff } from "thinklab/text_diff.js";
-import { fill, make } from "thinklab/rich_text.js";
+import { make } from "thinklab/element.js";
+import { fill } from "thinklab/rich_text.js";
 import { factsColumn } from "thinklab/review_facts.js";
 import { filterRow, sorted } from "thinklab/review_filters.js";
 import { drawGroup } from "thinklab/review_group.js";

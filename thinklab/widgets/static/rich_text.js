@@ -9,14 +9,6 @@ const ATTRIBUTES = new Set(("start title display mathvariant stretchy fence form
   + "linethickness displaystyle scriptlevel width height depth lspace rspace minsize maxsize movablelimits largeop").split(" "));
 const CLASSES = new Set(["tl-boxed", "tl-struck"]);
 
-export function make(parent, tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  parent?.append(node);
-  return node;
-}
-
 function built(node) {
   if (typeof node === "string") return document.createTextNode(node);
   const [tag, attributes, children] = node;

@@ -1,12 +1,6 @@
 // Small pieces of the behavior studio. Model and file text only ever goes through textContent, the value of a box, or the editor.
 
-export function make(parent, tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  parent?.append(node);
-  return node;
-}
+import { make } from "thinklab/element.js";
 
 export function button(parent, text, action, className = "") {
   const node = make(parent, "button", className);

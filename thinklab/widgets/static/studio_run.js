@@ -1,4 +1,5 @@
-import { make, button, testButtons, marked } from "thinklab/studio_dom.js";
+import { make } from "thinklab/element.js";
+import { button, testButtons, marked } from "thinklab/studio_dom.js";
 
 // The detector on the answers of a run: how many show the behavior as the file stands, which, and which do not.
 

@@ -1,4 +1,5 @@
-import { make, button } from "thinklab/studio_dom.js";
+import { make } from "thinklab/element.js";
+import { button } from "thinklab/studio_dom.js";
 
 // "Train this on the embedded student": a sentence, a button, how it goes, and what came of it. Python is asked again while it runs.
 

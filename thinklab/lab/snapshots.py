@@ -1,4 +1,4 @@
-"""Saved state for the Lab: random states across a pause, and the weights before the first step."""
+"""Snapshots of a Lab: random-number states (Python, NumPy, PyTorch) across a pause, and the weights before the first step."""
 
 from __future__ import annotations
 

@@ -1,0 +1,77 @@
+"""``StudentSection`` and ``LoraSection``: the keys under ``student:`` (kind, path, dtype, quantize, lora, chat template)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from thinklab.config import yaml_model
+from thinklab.config.section import Section
+
+TEMPLATE_ARGUMENTS = frozenset(
+    (
+        "add_generation_prompt",
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "documents",
+        "max_length",
+        "messages",
+        "padding",
+        "processor_kwargs",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "tokenize",
+        "tokenizer_kwargs",
+        "tools",
+        "truncation",
+    )
+)
+"""Names that ``apply_chat_template`` reserves, and what thinklab passes to every template."""
+
+
+class LoraSection(Section):
+    r: int = Field(16, ge=1)
+    alpha: float = Field(32, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: str | list[str] = "all-linear"
+    gaussian_init: bool = False
+
+
+class StudentSection(Section):
+    """Who learns."""
+
+    kind: str = "embedded"
+    """``embedded``, ``transformers``, ``unsloth``, or the name of an entry point."""
+    path: str | None = None
+    """Model folder or Hugging Face id."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantize: Literal["none", "nf4"] = "none"
+    lora: LoraSection | None = LoraSection()
+    """``null`` trains all weights."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Variables of the model's chat template, for every prompt of training, probe and evaluation: ``{enable_thinking: false}``
+    switches Qwen3's thinking off."""
+    fast_inference: bool = False
+    """``unsloth`` only: sample with vLLM, which shares the weights; requires vllm."""
+    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)
+    """``fast_inference`` only: the share of GPU memory that vLLM may use."""
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _template_variables(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(TEMPLATE_ARGUMENTS & set(value)):
+            raise ValueError(
+                f"{', '.join(taken)} is set by thinklab; pass only variables of the chat template, such as enable_thinking"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fast_inference(self) -> Self:
+        if self.fast_inference and self.kind != "unsloth":
+            raise yaml_model.fault(
+                "fast_inference belongs to kind unsloth; for other students set train.vllm", "fast_inference", "kind"
+            )
+        return self
