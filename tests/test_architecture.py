@@ -131,11 +131,25 @@ def test_no_two_public_classes_of_one_name():
     assert not twice, f"one name, one thing: {twice}"
 
 
+def holds_files(folder: Path) -> bool:
+    """False for what git leaves of a folder that was moved: nothing, or caches."""
+    return any(p.is_file() and "__pycache__" not in p.relative_to(folder.parent).parts for p in folder.rglob("*"))
+
+
+def test_a_folder_with_nothing_but_caches_holds_no_files(tmp_path):
+    cache = tmp_path / "gone" / "__pycache__"
+    cache.mkdir(parents=True)
+    (cache / "test_x.cpython-311.pyc").touch()
+    assert not holds_files(tmp_path / "gone") and not holds_files(cache)
+    (tmp_path / "gone" / "test_x.py").touch()
+    assert holds_files(tmp_path / "gone")
+
+
 def test_tests_lie_in_rooms_of_the_same_names():
     """``tests/method`` holds those of the files at the root of ``thinklab/``; what has no room of its own is named here."""
     others = {"method", "support", "data", "golden", "docs", "gpu", "unsloth"}
     rooms = {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
-    tests = {p.name for p in (ROOT / "tests").iterdir() if p.is_dir() and p.name != "__pycache__"}
+    tests = {p.name for p in (ROOT / "tests").iterdir() if p.is_dir() and holds_files(p)}
     assert tests - rooms == others and rooms <= tests
     empty = {room for room in rooms if not list((ROOT / "tests" / room).glob("test_*.py"))}
     assert not empty

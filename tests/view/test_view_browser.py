@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 import time
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.support.figure_texts import faults, hovered, overlaps, texts
 from tests.support.view_runs import EVIL, evaluation, make_run, rollout, some_rollouts, study
 from tests.support.view_server import go, served, watched
@@ -211,6 +215,28 @@ def test_an_export_replaces_an_export_and_nothing_else(root, tmp_path):
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
     with pytest.raises(RunError, match="contains no run"):
         export_folder(tmp_path / "mine", tmp_path / "other")
+
+
+def test_what_a_killed_export_has_left_goes_with_the_next_one_and_nothing_else(root, tmp_path):
+    """Killed by the system, so that no ``finally`` runs; what another export is writing, and what others own, stays."""
+    from thinklab.view.export import export_folder
+
+    folder = tmp_path / "out"
+    killed = "import os; from pathlib import Path; from thinklab.view.export import export_folder as e; "
+    killed += f"e(Path({str(root)!r}), Path({str(folder / 'share')!r}), 5, lambda text: os.kill(os.getpid(), 9))"
+    assert subprocess.run([sys.executable, "-c", killed], cwd=ROOT).returncode == -9
+    (left,) = folder.iterdir()
+    assert re.fullmatch(r"share\.[0-9a-f]{8}\.part", left.name) and (left / "data").is_dir()
+    left.with_suffix(".old").mkdir()
+    kept = ["share.0123abcd.part", "share.4567abcd.part", "share.x.part", "other.0123abcd.part"]
+    for name in kept:
+        (folder / name).mkdir()
+    for name in kept[2:]:
+        (folder / name / "run.lock").touch()
+    with FolderLock(folder / kept[0]):  # another export at work; the second is about to be put in place
+        export_folder(root, folder / "share", 5)
+    assert sorted(p.name for p in folder.iterdir()) == sorted(["share", *kept])
+    assert not list((folder / "share").rglob("run.lock"))
 
 
 def test_exports_at_the_same_time_into_one_folder_leave_one_whole_export(root, tmp_path):

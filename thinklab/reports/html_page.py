@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from thinklab.probing.stats import Rate
+from thinklab.reports.plots import dark_colors
 
 PAGE = Path(__file__).parent / "report_page.html"
 
@@ -24,6 +25,7 @@ def write_page(out: Path, title: str, parts: Sequence[str]) -> Path:
     text = PAGE.read_text("utf-8")
     text = (
         text.replace("__TITLE__", escape(title))
+        .replace("__DARK_COLORS__", json.dumps(dark_colors()))
         .replace("__PLOTLY__", _plotly())
         .replace("__BODY__", "\n".join(p for p in parts if p))
     )

@@ -41,6 +41,12 @@ LOOKS: Mapping[Theme, Look] = {
 LIGHT = LOOKS["light"]
 
 
+def dark_colors() -> dict[str, str]:
+    """Each color of the lines and of their bands in a light figure -> the one for a dark page, for pages that know their theme."""
+    pairs = list(zip(COLORS, LOOKS["dark"].lines, strict=True))
+    return {**dict(pairs), **{_faded(light): _faded(dark) for light, dark in pairs}}
+
+
 def curves(arms: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str, behavior: str | None = None) -> go.Figure:
     """One rate over the training steps, a line and a 95 % band per arm.
 

@@ -14,6 +14,7 @@ import base64
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.errors import ConfigError, RunError, ThinklabError
+from thinklab.run.lock import LOCK, FolderLock
 from thinklab.view import assets
 from thinklab.view.app import Data, finite
 from thinklab.view.library import ListedRun
@@ -52,8 +54,12 @@ def export_folder(root: Path, out: Path, rollouts: int = 2000, say: Callable[[st
     mine = secrets.token_hex(4)  # another export may be writing for the same folder
     part, old = (out.with_name(f"{out.name}.{mine}.{end}") for end in ("part", "old"))
     try:
-        _Writer(part, data, rollouts, say).write()
-        _put(part, out, old)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(out)
+        part.mkdir()
+        with FolderLock(part):  # says to other exports that it is not left over
+            _Writer(part, data, rollouts, say).write()
+            _put(part, out, old)
     except OSError as error:
         if isinstance(error, ThinklabError):
             raise
@@ -66,6 +72,20 @@ def export_folder(root: Path, out: Path, rollouts: int = 2000, say: Callable[[st
 def _check_replaceable(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise ConfigError(f"{folder} is not empty and not an export of the viewer; choose another folder")
+
+
+def _remove_leftovers(out: Path) -> None:
+    """What killed exports to ``out`` have left. A locked folder is at work; one without a lock file is about to be put in place."""
+    for part in out.parent.iterdir():
+        if not re.fullmatch(rf"{re.escape(out.name)}\.[0-9a-f]{{8}}\.part", part.name) or not (part / LOCK).is_file():
+            continue
+        try:
+            lock = FolderLock(part)
+        except RunError:
+            continue
+        with lock:
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(part.with_suffix(".old"), ignore_errors=True)
 
 
 def _put(part: Path, out: Path, old: Path) -> None:
@@ -82,6 +102,7 @@ def _put(part: Path, out: Path, old: Path) -> None:
                 os.rename(old, out)
                 raise
             shutil.rmtree(old)
+        (part / LOCK).unlink(missing_ok=True)
         try:
             os.rename(part, out)
             return

@@ -12,9 +12,10 @@ export function plotly() {
   return loading;
 }
 
-// The six colors of the figures, lighter on a dark background.
+// The colors of lines and their bands, lighter on a dark background: reports/plots.py dark_colors().
 const DARK = { "#0f766e": "#2dd4bf", "#b45309": "#f59e0b", "#6d28d9": "#c4b5fd", "#be123c": "#fb7185", "#1d4ed8": "#93c5fd", "#4d7c0f": "#a3e635",
-  "rgba(15,118,110,0.16)": "rgba(45,212,191,0.18)", "rgba(180,83,9,0.16)": "rgba(245,158,11,0.18)" };
+  "rgba(15,118,110,0.16)": "rgba(45,212,191,0.16)", "rgba(180,83,9,0.16)": "rgba(245,158,11,0.16)", "rgba(109,40,217,0.16)": "rgba(196,181,253,0.16)",
+  "rgba(190,18,60,0.16)": "rgba(251,113,133,0.16)", "rgba(29,78,216,0.16)": "rgba(147,197,253,0.16)", "rgba(77,124,15,0.16)": "rgba(163,230,53,0.16)" };
 const repaint = value => typeof value === "string" ? DARK[value] ?? value : Array.isArray(value) ? value : value && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([k, v]) => [k, ["color", "fillcolor", "line", "marker", "font"].includes(k) ? repaint(v) : v])) : value;
 
 function dressed(figure, place) {
