@@ -38,6 +38,8 @@ class Usage:
     cache_read_tokens: int = 0
     """Part of the input that the backend read from its own prompt cache."""
     cache_write_tokens: int = 0
+    thinking_tokens: int = 0
+    """Part of the output that was reasoning: as reported, or else by its share of the text, where the text shows it."""
 
 
 GuidanceStatus = Literal["proposed", "accepted", "edited", "rejected"]
@@ -57,7 +59,7 @@ class Guidance:
     detail: str = ""
     """The same in words, for people."""
     raw: str = ""
-    """The teacher's reply, verbatim."""
+    """The teacher's reply, verbatim, without the thinking of a reasoning model."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """The parsed tags of the reply."""
     verdict: bool | None = None

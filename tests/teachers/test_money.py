@@ -112,7 +112,7 @@ def test_prices_are_exact_and_the_long_prompt_costs_more():
     assert price.cost(Usage(100_000, 1000)) == (100_000 * 10 + 1000 * 50) * PICO // 10**8
     assert price.cost(Usage(1000, 0, 400, 600)) == (400 * 1 + int(600 * 12.5)) * PICO // 10**8
     assert facts("claude-haiku-4-5-20251001").price == facts("claude-haiku-4-5").price and facts("unheard-of").price is None
-    assert price.date == "2026-11-24"
+    assert price.date == "2026-11-28"
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_the_estimate_is_not_passed(ask):
     assert teacher.cap.spent.picodollars / PICO <= estimate.usd and estimate.calls == 10
     assert teacher.used.output_tokens <= estimate.output_tokens_at_most
     assert teacher.estimate(batch, calls=1000).usd == pytest.approx(estimate.usd * 100)
-    assert "prices of 2026-11-24" in str(estimate) and "perhaps" not in str(estimate)  # no few-shots to go by
+    assert "prices of 2026-11-28" in str(estimate) and "perhaps" not in str(estimate)  # no few-shots to go by
     shots = [{"role": role, "content": GOOD} for role in ("user", "assistant")]
     shot = [replace(r, messages=(r.messages[0], *shots, r.messages[1])) for r in batch]
     free = teacher.estimate(shot)

@@ -187,4 +187,6 @@ def _usage(usage: Any) -> Usage | None:
     parts = [getattr(usage, f"{kind}input_tokens", None) for kind in ("", "cache_read_", "cache_creation_")]
     plain, read, written = parts[0], *(part or 0 for part in parts[1:])
     counts = [n for part in (plain, read, written) if (n := counted(part)) is not None]
-    return reported(sum(counts) if len(counts) == len(parts) else None, getattr(usage, "output_tokens", None), read, written)
+    sent = sum(counts) if len(counts) == len(parts) else None
+    thinking = getattr(getattr(usage, "output_tokens_details", None), "thinking_tokens", 0)
+    return reported(sent, getattr(usage, "output_tokens", None), read, written, thinking)

@@ -41,13 +41,16 @@ def counted(value: object) -> int | None:
     return value if type(value) is int and 0 <= value < MOST_TOKENS else None
 
 
-def reported(input_tokens: object, output_tokens: object, cache_read: object = 0, cache_write: object = 0) -> Usage | None:
+def reported(
+    input_tokens: object, output_tokens: object, cache_read: object = 0, cache_write: object = 0, thinking: object = 0
+) -> Usage | None:
     """``Usage`` from a reply's own numbers; None unless both billed counts are numbers."""
     sent, written = counted(input_tokens), counted(output_tokens)
     if sent is None or written is None:
         return None
     from_cache = min(sent, counted(cache_read) or 0)
-    return Usage(sent, written, from_cache, min(sent - from_cache, counted(cache_write) or 0))
+    to_cache = min(sent - from_cache, counted(cache_write) or 0)
+    return Usage(sent, written, from_cache, to_cache, min(written, counted(thinking) or 0))
 
 
 def _bytes(request: TeacherRequest) -> int:

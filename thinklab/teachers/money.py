@@ -134,6 +134,7 @@ class CapKeeper:
             output_tokens_at_most=round(sum(o for _, o in sent) * scale),
             usd=usd,
             price_date=price.date if price else "",
+            price_source=price.source if price else "",
             usd_likely=usd_likely,
             cap_usd=None if caps.usd is None else max(0.0, caps.usd - spent.picodollars / PICO),
             output_tokens_likely=written,
@@ -169,6 +170,7 @@ class CostEstimate:
     usd: float | None
     """Upper bound: every reply of maximum length, nothing cached. None if the price is unknown."""
     price_date: str
+    """Date of the price table; empty for a price from the config."""
     usd_likely: float | None = None
     """Likely cost: replies 1.5 times as long as those in the few-shots; None without few-shots or a price."""
     cap_usd: float | None = None
@@ -176,6 +178,8 @@ class CostEstimate:
     output_tokens_likely: int | None = None
     cap_tokens: int | None = None
     cap_calls: int | None = None
+    price_source: str = ""
+    """Where the table's figures are from."""
 
     @property
     def above_cap(self) -> str:
@@ -195,6 +199,7 @@ class CostEstimate:
         if self.usd_likely is not None:
             money = f"perhaps {dollars(round(self.usd_likely * PICO))}, {money}"
         dated = f", prices of {self.price_date}" if self.price_date else ""
+        dated += f" ({self.price_source})" if self.price_date and self.price_source else ""
         capped = ""
         if self.usd is not None and self.cap_usd is not None and self.usd > self.cap_usd:
             likely = self.usd_likely is not None and self.usd_likely > self.cap_usd

@@ -19,6 +19,7 @@ from thinklab.teachers.measure import reported
 from thinklab.teachers.options import remote_options
 from thinklab.teachers.remote import RemoteTeacher
 from thinklab.teachers.secrets import Secret, checked_url, find_key
+from thinklab.teachers.thinking import without_thinking
 from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 try:
@@ -26,6 +27,8 @@ try:
 except ImportError as error:
     raise TeacherError("the teacher 'openai' needs the package openai: pip install 'thinklab[openai]'") from error
 
+THINKING_APART = ("reasoning_content", "reasoning")
+"""Where servers put a model's thinking, if they take it out of the text."""
 OPENAI_HOST = "api.openai.com"
 OWN_OPTIONS = ("model", "base_url", "temperature", "key_env")
 
@@ -107,10 +110,12 @@ class OpenAIBackend:
         if message is None:
             raise Fault("bad-reply", "the reply has no choice with a message", again=True, usage=usage)
         text, refused = plain_text(getattr(message, "content", None)), getattr(message, "refusal", None)
+        apart = next((t for name in THINKING_APART if isinstance(t := getattr(message, name, None), str) and t), "")
         ended = getattr(choice, "finish_reason", None)
         if text is None:
             raise Fault("bad-reply", "the content of the reply is not text", again=True, usage=usage)
         found = TeacherReply(request.id, text, model=str(reply.model or self.model), usage=usage or Usage())
+        found = without_thinking(found, apart)
         if refused or ended == "content_filter":
             said = refused if isinstance(refused, str) else "the content filter stopped it"
             return replace(found, error="refusal", detail=said)
@@ -141,10 +146,11 @@ class OpenAIBackend:
 
 def _usage(usage: Any) -> Usage | None:
     """None if the server does not report it as numbers."""
-    details = getattr(usage, "prompt_tokens_details", None)
+    details, written = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
     return reported(
         getattr(usage, "prompt_tokens", None),
         getattr(usage, "completion_tokens", None),
         getattr(details, "cached_tokens", 0),
         getattr(details, "cache_write_tokens", 0),
+        getattr(written, "reasoning_tokens", 0),
     )

@@ -16,33 +16,45 @@ from thinklab.teachers.money import Caps
 class RemoteOptions(BaseModel):
     """Limits, caps, cache, and retries of a network teacher."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     max_tokens: int | None = Field(None, ge=1)
     """Maximum reply length in tokens; None: as set by each request. Thinking tokens count as well."""
     timeout_s: float = Field(60.0, gt=0)
     """Timeout of one attempt, from sending to the last byte."""
     attempts: int = Field(5, ge=1)
+    """Number of attempts at one request."""
     first_wait_s: float = Field(0.5, ge=0)
     """Wait before the second attempt; doubles with each further attempt, unless the service specifies a wait."""
     longest_wait_s: float = Field(60.0, ge=0)
+    """Longest wait between two attempts; a request whose service asks for more has failed."""
     rest_after: int = Field(16, ge=0)
     """Failed requests in a row before requests pause for a minute, then for two ...; 0: never."""
     concurrency: int = Field(16, ge=1)
+    """Concurrent calls."""
     requests_per_minute: int = Field(0, ge=0)
+    """Most calls in every window of 60 seconds; 0: no limit."""
     tokens_per_minute: int = Field(0, ge=0)
+    """Most tokens, input and output together, in every window of 60 seconds; 0: no limit."""
     cap_usd: float | None = Field(None, ge=0)
+    """Hard limit on the cost in dollars; needs a price, from the table or from ``price``. None: no limit."""
     cap_tokens: int | None = Field(None, ge=0)
+    """Hard limit on input and output tokens together; None: no limit."""
     cap_calls: int | None = Field(None, ge=0)
+    """Hard limit on calls, counting each attempt; None: no limit."""
     on_cap: Literal["plain", "stop"] | None = None
     """``plain``: continue without guidance; ``stop``: ``should_stop`` makes the run save and end. None: as ``plain``, but a
     run whose estimate exceeds a cap is rejected before it starts."""
     price: dict[str, Any] | None = None
     """Dollars per million tokens, ``{input: 1.0, output: 5.0}``; None: from the table."""
+    prices: str | None = None
+    """Path of a price table of your own, whose models count before those of THINKLAB_PRICES and of the shipped table."""
     cache: bool | str = True
     """Cache replies on disk: True (in the user's cache folder), a path, or False."""
     max_student_chars: int = Field(12_000, ge=100)
+    """Longer answers of the student are cut in the middle."""
     max_reply_chars: int = Field(64_000, ge=100)
+    """Longer replies are rejected; thinking does not count."""
 
     @field_validator("cache")
     @classmethod

@@ -1,11 +1,14 @@
-"""Token prices. The table is ``prices.yaml`` in this folder: a dated copy that can be overridden.
+"""Token prices: from the newest dated table in this folder (``prices-2026-11.json``), or from a file of the user's own.
 
 Money is counted in whole picodollars (1e-12 USD), so sums are exact and rounding never exceeds a cap.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,13 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from thinklab.errors import ConfigError, did_you_mean
 from thinklab.types import Usage
 
 PICO = 10**12
-TABLE = Path(__file__).with_name("prices.yaml")
+SHIPPED = max(Path(__file__).parent.glob("prices-*.json"))
+VARIABLE = "THINKLAB_PRICES"
+"""Environment variable with the path of a table whose models count before the shipped ones."""
 RATES = ("input", "output", "cache_read", "cache_write")
+_DATE = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d|default)$")
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,14 @@ class Price:
     above: int = 0
     """Prompts with more tokens than this cost ``long``; 0 = never."""
     long: Price | None = None
+    batch: Price | None = None
+    """In a batch; None: not known, so the full price counts."""
+    source: str = ""
+    """Where the table's figures are from."""
+
+    def in_batch(self) -> Price:
+        """The price of calls in a batch."""
+        return self.batch or self
 
     def cost(self, usage: Usage) -> int:
         """Picodollars for one call."""
@@ -68,50 +83,101 @@ class ModelFacts:
     thinking_off: bool = False
 
 
+@dataclass(frozen=True)
+class _Table:
+    name: str
+    date: str
+    source: str
+    models: Mapping[str, Any]
+    unknown: tuple[str, ...]
+    """Models that the table names without a price."""
+
+
 @lru_cache
-def _table() -> Mapping[str, Any]:
-    return YAML(typ="safe").load(TABLE.read_text(encoding="utf-8"))
+def _table(path: Path, changed: float) -> _Table:
+    """The table in ``path``, read again when the file has ``changed``."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text) if path.suffix == ".json" else YAML(typ="safe").load(text)  # JSON reads a hundred times faster
+    except (OSError, UnicodeDecodeError, ValueError, YAMLError) as error:
+        raise ConfigError(f"the price table {path} cannot be read: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("models"), dict) or not data.get("date"):
+        raise ConfigError(f"the price table {path} needs the keys date and models; {SHIPPED} is an example")
+    for name, row in data["models"].items():
+        if not isinstance(row, Mapping):
+            raise ConfigError(f"{path}, {name}: expected rates such as {{input: 1.0, output: 5.0}}, not {row!r}")
+    return _Table(path.name, str(data["date"]), str(data.get("source", path)), data["models"], tuple(data.get("unknown") or ()))
 
 
-def facts(model: str) -> ModelFacts:
-    """The entry for ``model``; a dated name such as ``claude-haiku-4-5-20251001`` uses its alias."""
-    table = _table()
-    known = table["models"]
-    name = model if model in known else next((n for n in known if model.startswith(f"{n}-2")), None)
-    if name is None:
-        return ModelFacts()
-    row = known[name]
-    return ModelFacts(
-        _price(row, f"{TABLE.name}, {name}", str(table["date"])), row.get("cache_from"), bool(row.get("thinking_off"))
-    )
+def tables(prices: str | None = None) -> list[_Table]:
+    """The price tables, the one that counts first: ``prices``, the one in THINKLAB_PRICES, the shipped one.
+
+    Raises:
+        ConfigError: if one of them cannot be read.
+    """
+    own = [Path(path).expanduser() for path in (prices, os.environ.get(VARIABLE)) if path]
+    return [_table(path, path.stat().st_mtime if path.exists() else 0.0) for path in (*own, SHIPPED)]
+
+
+def facts(model: str, prices: str | None = None) -> ModelFacts:
+    """The entry for ``model``; a dated name such as ``claude-haiku-4-5-20251001`` without its own uses its alias.
+
+    Args:
+        prices: path of a table that counts before the others.
+
+    Raises:
+        ConfigError: if a table cannot be read, or the entry is not valid.
+    """
+    for table in tables(prices):
+        if model in table.unknown:
+            return ModelFacts()
+        name = model if model in table.models else _DATE.sub("", model)
+        if (row := table.models.get(name)) is not None:
+            price = _price(row, f"{table.name}, {name}", table.date, table.source)
+            return ModelFacts(price, row.get("cache_from"), bool(row.get("thinking_off")))
+    return ModelFacts()
 
 
 def price_from_config(given: Mapping[str, Any]) -> Price:
-    """A price from a config: ``{input: 1.0, output: 5.0}``, in dollars per million tokens.
+    """A price from a config: ``{input: 1.0, output: 5.0}``, in dollars per million tokens; ``batch: 0.5`` for batches.
 
     Raises:
         ConfigError: for a missing, unknown or negative rate.
     """
-    return _price(given, "price", "")
+    return _price(given, "price", "", "")
 
 
-def _price(row: Mapping[str, Any], where: str, date: str) -> Price:
-    allowed = (*RATES, "long", "above", "cache_from", "thinking_off")
+def _price(row: Mapping[str, Any], where: str, date: str, source: str) -> Price:
+    allowed = (*RATES, "long", "above", "batch", "cache_from", "thinking_off")
     for key in row:
         if key not in allowed:
-            raise ConfigError(f"{where}: unknown entry {key!r}{did_you_mean(key, RATES)}; it takes {', '.join(RATES)} and long")
+            raise ConfigError(
+                f"{where}: unknown entry {key!r}{did_you_mean(key, RATES)}; it takes {', '.join(RATES)}, long, and batch"
+            )
     rates: dict[str, int] = {}
     for key in RATES:
         value = row.get(key, row.get("input") if key.startswith("cache") else None)
         if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value < 1e6):
             raise ConfigError(f"{where}: {key} must be dollars per million tokens, 0 or more, not {value!r}")
         rates[key] = math.ceil(value * 10**6 - 1e-6)  # up, where a rate is finer than a picodollar per token
-    if not (longer := row.get("long")):
-        return Price(rates["input"], rates["output"], rates["cache_read"], rates["cache_write"], date)
-    if not isinstance(longer, Mapping) or type(longer.get("above")) is not int:
-        raise ConfigError(f"{where}: long must contain rates and above (a number of tokens), not {longer!r}")
-    inner = {k: v for k, v in longer.items() if k != "above"}
-    return Price(**rates, date=date, above=int(longer["above"]), long=_price(inner, f"{where}, long", date))
+    found = Price(**rates, date=date, source=source)
+    if longer := row.get("long"):
+        if not isinstance(longer, Mapping) or type(longer.get("above")) is not int:
+            raise ConfigError(f"{where}: long must contain rates and above (a number of tokens), not {longer!r}")
+        inner = {k: v for k, v in longer.items() if k != "above"}
+        found = replace(found, above=int(longer["above"]), long=_price(inner, f"{where}, long", date, source))
+    if (batch := row.get("batch")) is not None:
+        found = replace(found, batch=_batch(found, batch, where))
+    return found
+
+
+def _batch(price: Price, batch: Any, where: str) -> Price:
+    if isinstance(batch, Mapping):
+        return _price(batch, f"{where}, batch", price.date, price.source)
+    if isinstance(batch, bool) or not isinstance(batch, int | float) or not (0 <= batch <= 1):
+        raise ConfigError(f"{where}: batch must be a share of the price from 0 to 1, or rates of its own, not {batch!r}")
+    rates = {key: math.ceil(getattr(price, key) * batch - 1e-6) for key in RATES}
+    return replace(price, **rates, long=price.long and _batch(price.long, batch, where))
 
 
 def dollars(picodollars: int) -> str:

@@ -28,6 +28,7 @@ from thinklab.teachers.options import RemoteOptions
 from thinklab.teachers.prices import PICO, dollars, facts, price_from_config
 from thinklab.teachers.safety import shielded
 from thinklab.teachers.secrets import Secret
+from thinklab.teachers.thinking import ONLY_THINKING, without_thinking
 from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 T = TypeVar("T")
@@ -71,7 +72,15 @@ class MarksUnknown(Protocol):
     """A backend whose service caches marked prefixes of any model."""
 
     cache_from_unknown: int
-    """Tokens from which a prefix of a model without an entry in ``prices.yaml`` is cached."""
+    """Tokens from which a prefix of a model without an entry in the price table is cached."""
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A backend whose model has another name in the price table than at its service."""
+
+    priced_as: str
+    """The name there; empty: the price is not known."""
 
 
 class RemoteTeacher:
@@ -79,7 +88,7 @@ class RemoteTeacher:
 
     def __init__(self, backend: Backend, options: RemoteOptions | None = None) -> None:
         options = options or RemoteOptions()
-        known = facts(backend.model)
+        known = facts(backend.priced_as if isinstance(backend, Priced) else backend.model, options.prices)
         self.name, self.backend, self.options = backend.name, backend, options
         price = known.price if options.price is None else price_from_config(options.price)
         self.cap = CapKeeper(options.caps, price)
@@ -196,7 +205,7 @@ class RemoteTeacher:
         """Restores an earlier run's ``totals``, so that a cap covers both together."""
         self.cap.restore(totals["spent"])
         self.outcomes, self.faults = Counter(totals["outcomes"]), Counter(totals["faults"])
-        self.used = Usage(**{f.name: int(totals[f.name]) for f in fields(Usage)})
+        self.used = Usage(**{f.name: int(totals.get(f.name, 0)) for f in fields(Usage)})
 
     def brief(self) -> str:
         """For a progress line: ``teacher $0.010 of $0.05, 70 calls, 90% cached, 6 without reply``."""
@@ -221,7 +230,7 @@ class RemoteTeacher:
             money,
             _calls(spent.calls),
             f"{used.input_tokens:,} tokens in ({used.cache_read_tokens:,} cached)",
-            f"{used.output_tokens:,} out",
+            f"{used.output_tokens:,} out" + (f" ({used.thinking_tokens:,} thinking)" if used.thinking_tokens else ""),
         ]
         parts += [f"{self.outcomes['cached']} already known"] if self.outcomes["cached"] else []
         failed = {k: n for k, n in self.outcomes.items() if k not in ("ok", "cached")}
@@ -387,6 +396,7 @@ class RemoteTeacher:
                 self.cap.settle(reserved, usage)
                 if usage is not None:
                     ticket.tokens = usage.input_tokens + usage.output_tokens
+        reply = without_thinking(reply)
         self.used, self._answered, self._refused_in_a_row = add(self.used, reply.usage), True, 0
         if self._worth_marking(prefix):
             served = reply.usage.cache_read_tokens + reply.usage.cache_write_tokens
@@ -402,6 +412,9 @@ class RemoteTeacher:
             detail=secret.redact(_storable(reply.detail)),
             model=secret.redact(_storable(reply.model))[:200],
         )
+        if reply.error == "max-tokens" and reply.usage.thinking_tokens:
+            thought, all_of_it = reply.usage.thinking_tokens, reply.usage.output_tokens
+            reply = replace(reply, detail=f"{reply.detail}, {thought:,} of {all_of_it:,} tokens of it thinking")
         if len(reply.text) > self.options.max_reply_chars:
             return replace(
                 reply,
@@ -410,7 +423,8 @@ class RemoteTeacher:
                 detail=f"{len(reply.text):,} characters; at most {self.options.max_reply_chars:,} are read",
             )
         if not reply.error and not reply.text.strip():
-            raise Fault("empty", "the reply has no text", again=True, usage=reply.usage)
+            why = ONLY_THINKING if reply.usage.thinking_tokens else "the reply has no text"
+            raise Fault("empty", why, again=True, usage=reply.usage)
         return reply
 
     def _failed(
@@ -443,7 +457,9 @@ def _readable(reply: Any) -> TeacherReply:
     if not isinstance(reply, TeacherReply) or not all(isinstance(part, str) for part in (reply.text, reply.error, reply.detail)):
         raise Fault("bad-reply", f"the backend returned {type(reply).__name__} instead of a reply with text", again=True)
     u = reply.usage
-    known = reported(u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens) if isinstance(u, Usage) else None
+    known = None
+    if isinstance(u, Usage):
+        known = reported(u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens, u.thinking_tokens)
     return replace(reply, usage=known or Usage(), model=str(reply.model))
 
 

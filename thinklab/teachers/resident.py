@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +20,7 @@ from thinklab.sampler import Sampler, max_positions
 from thinklab.sampler.static import sampler_for
 from thinklab.teachers.safety import MAX_CHARS, shielded
 from thinklab.teachers.self_test import prove
+from thinklab.teachers.thinking import ONLY_THINKING, without_thinking
 from thinklab.teachers.unpatched import unpatched
 from thinklab.types import Example, Message, TeacherReply, TeacherRequest, Usage
 
@@ -233,12 +235,14 @@ def _generate(
             usage = Usage(len(prompts[k]), len(ids))
             text = tokenizer.decode(ids, skip_special_tokens=True)
             assert isinstance(text, str), "the ids of one text decode to one text"
-            error, detail = "", ""
+            reply = without_thinking(TeacherReply(requests[k].id, text, model=what, usage=usage))
+            thought = reply.usage.thinking_tokens
             if not sampler.finished(ids):
-                error, detail = "max-tokens", f"no end after {longest} tokens"
-            elif not text.strip():
-                error, detail = "empty", "the reply has no text"
-            replies[k] = TeacherReply(requests[k].id, text, error, detail, what, usage)
+                some = f", about {thought} of them thinking" if thought else ""
+                reply = replace(reply, error="max-tokens", detail=f"no end after {longest} tokens{some}")
+            elif not reply.text.strip():
+                reply = replace(reply, error="empty", detail=ONLY_THINKING if thought else "the reply has no text")
+            replies[k] = reply
     return [r for r in replies if r is not None]
 
 
