@@ -80,9 +80,7 @@ def wanted(table: Mapping[str, Any], claude: list[str], gpt: list[str]) -> Itera
         provider = table[name].get("litellm_provider") or ""
         base = re.sub(r"-v\d+(:\d+)?$", "", name.rpartition("/")[2].rpartition("anthropic.")[2])
         if DATED.sub("", base) in claude:
-            if provider == "bedrock_converse" and "/" not in name:
-                yield name
-            elif name.startswith(("vertex_ai/claude-", "azure_ai/claude-")):
+            if (provider == "bedrock_converse" and "/" not in name) or name.startswith(("vertex_ai/claude-", "azure_ai/claude-")):
                 yield name
         if re.fullmatch(r"gemini/gemini-[\d.]+-(?!.*(tts|computer))[\w.-]+", name) and table[name].get("mode") == "chat":
             yield name

@@ -160,7 +160,7 @@ def _price(row: Mapping[str, Any], where: str, date: str, source: str) -> Price:
         if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value < 1e6):
             raise ConfigError(f"{where}: {key} must be dollars per million tokens, 0 or more, not {value!r}")
         rates[key] = math.ceil(value * 10**6 - 1e-6)  # up, where a rate is finer than a picodollar per token
-    found = Price(**rates, date=date, source=source)
+    found = Price(rates["input"], rates["output"], rates["cache_read"], rates["cache_write"], date=date, source=source)
     if longer := row.get("long"):
         if not isinstance(longer, Mapping) or type(longer.get("above")) is not int:
             raise ConfigError(f"{where}: long must contain rates and above (a number of tokens), not {longer!r}")
@@ -177,7 +177,15 @@ def _batch(price: Price, batch: Any, where: str) -> Price:
     if isinstance(batch, bool) or not isinstance(batch, int | float) or not (0 <= batch <= 1):
         raise ConfigError(f"{where}: batch must be a share of the price from 0 to 1, or rates of its own, not {batch!r}")
     rates = {key: math.ceil(getattr(price, key) * batch - 1e-6) for key in RATES}
-    return replace(price, **rates, long=price.long and _batch(price.long, batch, where))
+    longer = price.long and _batch(price.long, batch, where)
+    return replace(
+        price,
+        input=rates["input"],
+        output=rates["output"],
+        cache_read=rates["cache_read"],
+        cache_write=rates["cache_write"],
+        long=longer,
+    )
 
 
 def dollars(picodollars: int) -> str:

@@ -38,7 +38,7 @@ def share_of(thinking: str, text: str, output_tokens: int) -> int:
 
 
 def without_thinking(reply: TeacherReply, apart: str = "") -> TeacherReply:
-    """The reply without its thinking, which is counted in ``usage``; as it was where there is none.
+    """The reply without its thinking, which is counted in ``usage``; unchanged if it has none.
 
     Args:
         apart: thinking that the service sent next to the text.
