@@ -79,9 +79,10 @@ def wanted(table: Mapping[str, Any], claude: list[str], gpt: list[str]) -> Itera
     for name in sorted(table):
         provider = table[name].get("litellm_provider") or ""
         base = re.sub(r"-v\d+(:\d+)?$", "", name.rpartition("/")[2].rpartition("anthropic.")[2])
-        if DATED.sub("", base) in claude:
-            if (provider == "bedrock_converse" and "/" not in name) or name.startswith(("vertex_ai/claude-", "azure_ai/claude-")):
-                yield name
+        at_a_cloud = provider == "bedrock_converse" and "/" not in name
+        at_a_cloud |= name.startswith(("vertex_ai/claude-", "azure_ai/claude-"))
+        if at_a_cloud and DATED.sub("", base) in claude:
+            yield name
         if re.fullmatch(r"gemini/gemini-[\d.]+-(?!.*(tts|computer))[\w.-]+", name) and table[name].get("mode") == "chat":
             yield name
 
