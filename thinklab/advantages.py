@@ -32,7 +32,9 @@ def equal_groups(rewards: torch.Tensor, weights: torch.Tensor, size: int, each: 
     return ~(highest - lowest >= SAME).any(1).repeat_interleave(size)
 
 
-def advantages(rewards: torch.Tensor, weights: torch.Tensor, size: int, scale: str = "group") -> torch.Tensor:
+def advantages(
+    rewards: torch.Tensor, weights: torch.Tensor, size: int, scale: str = "group", instead: torch.Tensor | None = None
+) -> torch.Tensor:
     """(N,) advantages of the weighted sum of rewards, operation by operation as TRL computes them; exactly 0 in a group that
     earned equal rewards.
 
@@ -41,11 +43,12 @@ def advantages(rewards: torch.Tensor, weights: torch.Tensor, size: int, scale: s
         weights: (F,) of the functions.
         size: rollouts per group; groups lie side by side, so ``size`` divides N.
         scale: what a group's difference from its mean is divided by: the deviation of the ``group`` or ``batch``, or ``none``.
+        instead: (N, F) rewards to compare with the groups of ``rewards`` instead of these themselves.
     """
-    total = (rewards * weights.to(rewards.device).unsqueeze(0)).nansum(dim=1)
-    total[rewards.isnan().all(1)] = torch.nan
+    total = _total(rewards, weights)
     groups = total.view(-1, size)
-    found = total - torch.nanmean(groups, dim=1).repeat_interleave(size, dim=0)
+    found = total if instead is None else _total(instead, weights)
+    found = found - torch.nanmean(groups, dim=1).repeat_interleave(size, dim=0)
     if scale == "group":
         spread = _deviation(groups).repeat_interleave(size, dim=0) if size > 1 else torch.zeros_like(total)
     elif scale == "batch":
@@ -53,6 +56,12 @@ def advantages(rewards: torch.Tensor, weights: torch.Tensor, size: int, scale: s
     if scale != "none":
         found = found / (spread + 1e-4)
     return torch.nan_to_num(found, nan=0.0).masked_fill(equal_groups(rewards, weights, size), 0.0)
+
+
+def _total(rewards: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """(N,) weighted sums; NaN where no function returned a reward."""
+    total = (rewards * weights.to(rewards.device).unsqueeze(0)).nansum(dim=1)
+    return total.masked_fill(rewards.isnan().all(1), torch.nan)
 
 
 def _deviation(rows: torch.Tensor) -> torch.Tensor:

@@ -64,7 +64,19 @@ class Rewards:
         checks = {**rollout.checks, "correct": correct, "student_correct": self.verify(rollout.student_text, example)}
         if any(shown.values()) or None not in shown.values():  # otherwise it takes a judge
             checks["behavior"] = any(shown.values())
-        return replace(rollout, rewards={"correct": self.weight * counts, "behavior": float(bonus)}, checks=checks)
+        return replace(
+            rollout,
+            rewards={"correct": self.weight * counts, "behavior": float(bonus)},
+            own_rewards=self._own(rollout, checks["student_correct"]) if rollout.guided else {},
+            checks=checks,
+        )
+
+    def _own(self, rollout: Rollout, correct: bool) -> dict[str, float]:
+        """The rewards of the student's part of a guided rollout, as if nothing had been spliced behind it."""
+        text, counts = rollout.student_text, correct and (rollout.finished or not self.require_finished)
+        earns = [b.unasked for b in self.behaviors]  # a judge earns no bonus
+        bonus = sum(self.bonus[b.name] * bool(b.shown([text])[0]) if b.name in self.bonus else b.bonus_for(text) for b in earns)
+        return {"correct": self.weight * counts, "behavior": float(bonus)}
 
 
 def reward_function(part: str) -> Callable[..., list[float]]:

@@ -18,7 +18,7 @@ class Shaping:
     a_max: float = 4.0
     """The advantage at which c reaches c_max. A group of n rewards never exceeds (n - 1) / sqrt(n)."""
     floor: float = 0.01
-    """Teacher tokens below this probability are masked when A < 0; must exceed c_max, or k could blow up."""
+    """Teacher tokens below this probability are masked when A < 0; 0 masks none, 1 masks all. With c it must exceed ``c_max``."""
     luffy_gamma: float = 0.1
     """The constant of the ``luffy`` variant."""
 
@@ -27,10 +27,17 @@ class Shaping:
             raise ValueError(f"unknown AAS variant {self.variant!r}; one of {', '.join(get_args(Variant))}")
         if self.c_max < 0 or self.a_max <= 0:
             raise ValueError(f"c_max must be at least 0 and a_max above 0, not {self.c_max} and {self.a_max}")
-        if not self.c_max < self.floor < 1:
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"floor is a probability, from 0 to 1, not {self.floor}")
+        if not self.floor_excludes_pole(self.variant, self.c_max, self.floor):
             raise ValueError(
-                f"floor ({self.floor}) must lie between c_max ({self.c_max}) and 1: with A < 0 the weight pi / (pi - c) has a "
-                "pole at pi = c, which the floor must exclude"
+                f"floor ({self.floor}) must exceed c_max ({self.c_max}): with A < 0 the weight pi / (pi - c) has a "
+                "pole at pi = c, which the floor must exclude; c_max = 0 has none"
             )
         if self.luffy_gamma <= 0:
             raise ValueError(f"luffy_gamma must be above 0, not {self.luffy_gamma}")
+
+    @staticmethod
+    def floor_excludes_pole(variant: str, c_max: float, floor: float) -> bool:
+        """True unless c can cancel pi above the floor, which only the variants with a c in the denominator allow."""
+        return variant not in ("aas", "authors") or c_max == 0 or floor > c_max

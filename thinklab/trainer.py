@@ -47,6 +47,7 @@ from thinklab import aas, stage2
 from thinklab.advantages import advantages, equal_groups
 from thinklab.batch_metrics import batch_metrics, over_batches
 from thinklab.config.devices import one_gpu
+from thinklab.credit import own_advantages
 from thinklab.empty_steps import skip_empty_steps as skip_in
 from thinklab.errors import ConfigError, RunError, TeacherError, TrainingError
 from thinklab.generation import Generation
@@ -77,6 +78,9 @@ class ThinkTuningTrainer(GRPOTrainer):
         shaping: the weight on the teacher's tokens.
         scope: which tokens of a guided rollout count as the teacher's: the spliced ``guidance`` with its EOS, or the
             whole ``trajectory`` as in the authors' code.
+        credit: what the student's own tokens of a guided rollout are credited with: the reward of the whole ``trajectory``, as
+            in the paper, or what the student's ``own`` part alone would have earned, which takes a ``score`` that fills in
+            ``own_rewards``.
         imitate: train on the guided texts alone with weight 1 (supervised fine-tuning), whatever their advantage.
         sampler: stage 1; None leaves sampling to TRL (``generate`` or vLLM).
         examples: the questions by the id that each dataset row carries in ``example_id``. A row without one is a separate
@@ -117,6 +121,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         score: Score | None = None,
         shaping: aas.Shaping = aas.Shaping(),
         scope: Literal["guidance", "trajectory"] = "guidance",
+        credit: Literal["trajectory", "own"] = "trajectory",
         imitate: bool = False,
         skip_empty_steps: bool = True,
         sampler: Sampler | None = None,
@@ -129,6 +134,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         if guide is not None:
             check_shape(guide, "the guide", ConfigError, stage2.Guides, stage2.OPTIONAL)
         self.guide, self.score, self.shaping, self.scope, self.imitate = guide, score, shaping, scope, imitate
+        self.credit = credit
         self.sampler, self.examples, self.on_batch = sampler, examples or {}, on_batch
         self.on_tokens, self.skip_empty_steps = on_tokens, skip_empty_steps
         self.recall: Callable[[int], list[list[int]] | None] | None = None
@@ -144,6 +150,13 @@ class ThinkTuningTrainer(GRPOTrainer):
             one_gpu(given)  # the loss does not work with nn.DataParallel
         super().__init__(*args, **kwargs)
         refuse_what_breaks(self.args)
+        if credit == "own" and (
+            score is None or scope == "trajectory" or self.multi_objective_aggregation != "sum_then_normalize"
+        ):
+            raise ConfigError(
+                "credit='own' needs a score function that fills in own_rewards, scope='guidance', and "
+                "multi_objective_aggregation='sum_then_normalize'"
+            )
         self.raise_on_teacher_failure = raise_on_teacher_failure
         if raise_on_teacher_failure:
             self.add_callback(TeacherWatch(self))
@@ -193,6 +206,10 @@ class ThinkTuningTrainer(GRPOTrainer):
         out["teacher_mask"] = teacher_mask * out["completion_mask"]  # TRL shuffles and splits both with the rest
         share = self._equal_rewards_earn_nothing(out)
         out["rollout_row"] = torch.arange(len(self._rollouts), device=teacher_mask.device)
+        if self.credit == "own":
+            first, size = self.accelerator.process_index * len(self._rollouts), self._group_size
+            own = (self._all_rewards, self.reward_func_names, self.reward_weights, size, self.scale_rewards, first)
+            out["student_advantages"] = own_advantages(self._rollouts, *own).to(out["advantages"])
         if self.imitate:
             out["advantages"] = torch.tensor([float(r.guided) for r in self._rollouts]).to(out["advantages"])
         first = self.accelerator.process_index * len(self._rollouts)
@@ -212,8 +229,7 @@ class ThinkTuningTrainer(GRPOTrainer):
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         out = list(super()._generate(prompts))
         prompt_ids, completion_ids, completions, logprobs, extra = out[0], out[1], out[3], out[4], out[5]
-        n = self.num_generations if self.model.training else self.num_generations_eval
-        rollouts = self._this_generation(len(completion_ids), n).rollouts(prompt_ids, completion_ids)
+        rollouts = self._this_generation(len(completion_ids), self._group_size).rollouts(prompt_ids, completion_ids)
         if self.guide is not None and self.model.training:
             rollouts = self.guide(rollouts, self.state.global_step, self.generation)
         if self.score is not None:
@@ -284,6 +300,10 @@ class ThinkTuningTrainer(GRPOTrainer):
         return self._rewards
 
     @property
+    def _group_size(self) -> int:
+        return self.num_generations if self.model.training else self.num_generations_eval
+
+    @property
     def _all_rewards(self) -> torch.Tensor:
         """(N, F) of this generation, over all processes."""
         assert self._rewards is not None, "TRL asks for the rewards of every generation"
@@ -292,7 +312,7 @@ class ThinkTuningTrainer(GRPOTrainer):
     def _equal_rewards_earn_nothing(self, out: dict[str, Any]) -> float:
         """Set the advantage to 0 where TRL's is a rounding error, in the loss and in the logs; returns the share of such rollouts."""
         mode = "train" if self.model.training else "eval"
-        size = self.num_generations if mode == "train" else self.num_generations_eval
+        size = self._group_size
         each = self.multi_objective_aggregation == "normalize_then_sum"
         equal = equal_groups(self._all_rewards, self.reward_weights, size, each=each)
         first = self.accelerator.process_index * len(out["advantages"])
@@ -379,7 +399,7 @@ class ThinkTuningTrainer(GRPOTrainer):
         if inputs is None or self.beta != 0.0 or not torch.is_grad_enabled():
             logps, entropies = forward(every)
         else:  # rows without an advantage have no gradient: a forward pass is enough for their metrics
-            live = inputs["advantages"].reshape(len(every), -1).ne(0).any(1)
+            live = inputs["advantages"].ne(0) | inputs.get("student_advantages", inputs["advantages"]).ne(0)
             logps, entropies = graph_for(live, forward)
         if inputs is not None and "teacher_mask" in inputs:
             self._shape(inputs, logps, entropies)
@@ -389,6 +409,9 @@ class ThinkTuningTrainer(GRPOTrainer):
         """Put the weights into ``inputs`` before TRL reads them, and record them."""
         teacher, now = inputs["teacher_mask"].bool(), logps.detach()
         advantage = inputs["advantages"][:, None].expand_as(now)
+        if "student_advantages" in inputs:
+            advantage = torch.where(teacher, advantage, inputs["student_advantages"][:, None])
+            inputs["advantages"] = advantage
         metrics = self._metrics["train" if self.model.training else "eval"]
         for name, value in by_origin(inputs, teacher, now, entropies, advantage, self.shaping).items():
             metrics[name].append(value)

@@ -113,6 +113,8 @@ class Rollout:
     """(G,) ids of the spliced guidance and its EOS; empty where nothing was spliced."""
     rewards: Mapping[str, float] = field(default_factory=dict)
     """Named parts of the reward; filled in when the batch is scored."""
+    own_rewards: Mapping[str, float] = field(default_factory=dict)
+    """Those that the student's part alone would have earned, for a guided rollout; empty for others."""
     advantage: float | None = None
     checks: Mapping[str, bool] = field(default_factory=dict)
     """Facts about ``text`` that metrics need: ``correct``, ``behavior``, ``student_correct`` for the part before, and

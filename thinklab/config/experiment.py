@@ -130,13 +130,30 @@ class LossSection(Section):
     """``grpo`` uses no teacher; ``sft`` imitates the guided texts; the others differ in the weight on teacher tokens."""
     c_max: float = Field(Shaping.c_max, ge=0)
     a_max: float = Field(Shaping.a_max, gt=0)
-    floor: float = Field(Shaping.floor, gt=0, lt=1)
+    floor: float = Field(Shaping.floor, ge=0, le=1)
+    """Teacher tokens below this probability are masked when the advantage is negative; 0 masks none, 1 masks all."""
     luffy_gamma: float = Field(Shaping.luffy_gamma, gt=0)
     scope: Literal["guidance", "trajectory"] | None = None
     """Which tokens count as the teacher's; None: the whole trajectory for ``authors``, the guidance otherwise."""
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
     epsilon: float = Field(0.2, gt=0)
+    delta: float | None = Field(None, gt=1)
+    """Dual clip: an upper bound on the ratio to the old policy, also where the advantage is negative (TRL's ``delta``); larger than
+    1 + ``epsilon``. None: no bound there. With ``aas``, ``luffy`` and ``authors`` it concerns the student's tokens only."""
+    credit: Literal["trajectory", "own"] = "trajectory"
+    """What the student's own tokens of a guided rollout are credited with: the reward of the whole ``trajectory``, as in the paper,
+    or the reward that the student's ``own`` part earns without the guidance."""
     beta: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _dual_clip(self) -> Self:
+        if self.delta is not None and self.delta <= 1 + self.epsilon:
+            raise yaml_model.fault(
+                f"delta ({self.delta:g}) must be larger than 1 + epsilon ({1 + self.epsilon:g}): it bounds the ratio beyond the clip",
+                "delta",
+                "epsilon",
+            )
+        return self
 
 
 class ProbeSection(Section):
@@ -281,7 +298,7 @@ class Experiment(Section):
             )
         if self.loss.method != "grpo":
             self.guidance.whole_schedule().check_group(self.train.samples)
-        if self.loss.method != "grpo" and self.loss.floor <= self.loss.c_max:
+        if not Shaping.floor_excludes_pole(self.loss.method, self.loss.c_max, self.loss.floor):
             raise yaml_model.fault(
                 f"loss.floor ({self.loss.floor}) must be larger than loss.c_max ({self.loss.c_max})", "loss.c_max", "loss.floor"
             )

@@ -138,6 +138,7 @@ def build(
         guide=guide,
         score=rewards,
         shaping=shaping(config),
+        credit=config.loss.credit,
         scope=config.loss.scope or ("trajectory" if config.loss.method == "authors" else "guidance"),
         imitate=config.loss.method == "sft",
         skip_empty_steps=config.train.skip_empty_steps,

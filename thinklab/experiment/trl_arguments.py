@@ -44,7 +44,7 @@ def grpo_config(config: Experiment, folder: Path) -> GRPOConfig:
             loss_type=loss.loss_type,
             epsilon=loss.epsilon,
             epsilon_high=loss.epsilon,
-            delta=None,
+            delta=loss.delta,
             beta=loss.beta,
             use_bias_correction_kl=True,
             sync_ref_model=False,

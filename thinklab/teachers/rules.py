@@ -41,9 +41,19 @@ def chance(request: TeacherRequest, share: float, purpose: str, seed: int = 0) -
     return random.Random(f"{seed} {purpose} {request.id}").random() < share
 
 
-def sums_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
-    """Adds the numbers up one by one and compares: ``I check: 12+7=19. 19+6=25. ... So \\boxed{30}.``"""
-    return _worked_again(request, "sums-check", REFLECTIONS["self-check"], wrong_share, seed)
+def sums_check(
+    request: TeacherRequest, *, wrong_share: float = 0.0, long_wrong_share: float | None = None, aside: str = "", seed: int = 0
+) -> str:
+    """Adds the numbers up one by one and compares: ``I check: 12+7=19. 19+6=25. ... So \\boxed{30}.``
+
+    Args:
+        long_wrong_share: replaces ``wrong_share`` for sums of more than two numbers: a teacher that fails where it is hard.
+        aside: words behind ``I check:``, before the steps, for guidance that is long and unlikely.
+    """
+    if long_wrong_share is not None and len(_operands(request, "sums-check")) > 2:
+        wrong_share = long_wrong_share
+    begin = f"{REFLECTIONS['self-check']} {aside}".rstrip()
+    return _worked_again(request, "sums-check", begin, wrong_share, seed)
 
 
 def sums_reflect(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
