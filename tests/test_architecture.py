@@ -12,7 +12,19 @@ from tools import make_architecture
 PACKAGE = ROOT / "thinklab"
 FLOORS = (
     ("errors", "types", "interop", "shaping", "logprobs", "advantages", "empty_steps", "through_wrapper"),
-    ("config", "stage2", "vllm_sync", "aas", "credit", "token_metrics", "sampler", "batch_metrics", "trl_options", "generation", "tasks"),
+    (
+        "config",
+        "stage2",
+        "vllm_sync",
+        "aas",
+        "credit",
+        "token_metrics",
+        "sampler",
+        "batch_metrics",
+        "trl_options",
+        "generation",
+        "tasks",
+    ),
     ("run", "teacher_watch", "students", "teachers", "behavior"),
     ("trainer", "guide", "rewards", "probing"),
     ("review", "experiment", "reports", "export"),

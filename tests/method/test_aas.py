@@ -90,7 +90,19 @@ def test_luffy_weight_is_the_derivative_of_its_loss():
     assert torch.allclose(w, -logp.grad)
 
 
-@pytest.mark.parametrize("constants", [{"c_max": 0.02}, {"floor": 1.5}, {"a_max": 0}, {"variant": "aaa"}, {"luffy_gamma": 0}])
+def test_without_c_the_floor_may_be_anything_because_there_is_no_pole():
+    for floor in (0.0, 1e-6, 1.0):
+        shaping = aas.Shaping(c_max=0, floor=floor)
+        logp, negative = torch.tensor([1e-9, 1e-3, 0.5, 0.999]).log(), torch.full((4,), -1.0)
+        expected = torch.tensor([float(p >= floor) for p in (1e-9, 1e-3, 0.5, 0.999)])
+        torch.testing.assert_close(aas.gradient_weight(logp, negative, shaping), expected)
+        torch.testing.assert_close(aas.gradient_weight(logp, -negative, shaping), torch.ones(4))
+
+
+@pytest.mark.parametrize(
+    "constants",
+    [{"c_max": 0.02}, {"floor": 1.5}, {"floor": -0.1}, {"floor": 0}, {"a_max": 0}, {"variant": "aaa"}, {"luffy_gamma": 0}],
+)
 def test_constants_that_cannot_work_are_refused(constants):
     with pytest.raises(ValueError):
         aas.Shaping(**constants)

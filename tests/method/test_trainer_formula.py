@@ -16,6 +16,8 @@ from peft import LoraConfig, get_peft_model
 
 from tests.support.grpo import cpu_config, question_rows
 from thinklab.aas import Shaping
+from thinklab.credit import own_advantages
+from thinklab.errors import ConfigError
 from thinklab.sampler import Sampler
 from thinklab.trainer import ThinkTuningTrainer
 
@@ -97,7 +99,7 @@ def check_against_the_formula(trainer, shaping):
     return found
 
 
-def run(model, tokenizer, shaping, scope="guidance", reward=noisy_reward, **args):
+def run(model, tokenizer, shaping, scope="guidance", reward=noisy_reward, credit=None, **args):
     settings = {
         "max_steps": 4,
         "per_device_train_batch_size": 8,
@@ -123,6 +125,7 @@ def run(model, tokenizer, shaping, scope="guidance", reward=noisy_reward, **args
         guide=fixed_guide(tokenizer),
         shaping=shaping,
         scope=scope,
+        **({"credit": "own", "score": credit} if credit else {}),
         sampler=Sampler(48, (tokenizer.eos_token_id,), tokenizer.pad_token_id, temperature=settings["temperature"]),
     )
     trainer.train()
@@ -143,12 +146,18 @@ def written_formula(model, seen, args, shaping, accumulation, found):
         prompt = seen["prompt_ids"][row][seen["prompt_mask"][row].bool()].tolist()
         completion = seen["completion_ids"][row][seen["completion_mask"][row].bool()].tolist()
         found["left padded"] += int(len(prompt) < seen["prompt_ids"].shape[1])
-        logps, advantage = token_logps(model, prompt, completion, args.temperature), seen["advantages"][row].item()
+        logps = token_logps(model, prompt, completion, args.temperature)
+        of_trajectory = seen["advantages"][row].item()
+        of_own_part = seen["student_advantages"][row].item() if "student_advantages" in seen else of_trajectory
         old, sampled = seen.get("old_per_token_logps"), seen.get("importance_sampling_ratio")  # the latter: vLLM's correction
         losses = []
         for t, logp in enumerate(logps):
             pi = logp.exp()
-            if seen["teacher_mask"][row, t]:
+            advantage = of_trajectory if seen["teacher_mask"][row, t] else of_own_part
+            if seen["teacher_mask"][row, t] and shaping.variant == "ratio":
+                ratio = (logp - (logp.detach() if old is None else old[row, t].double())).exp()
+                losses.append(-_clipped(ratio, advantage, args, found, "teacher"))
+            elif seen["teacher_mask"][row, t]:
                 c = max(-shaping.c_max, min(shaping.c_max, shaping.c_max * advantage / shaping.a_max))
                 if advantage < 0 and pi.item() < shaping.floor:
                     found["masked teacher"] += 1
@@ -159,16 +168,26 @@ def written_formula(model, seen, args, shaping, accumulation, found):
                     losses.append(-advantage * pi / (pi.detach() + c))
             else:
                 ratio = (logp - (logp.detach() if old is None else old[row, t].double())).exp()
-                clipped = ratio.clamp(1 - args.epsilon, 1 + args.epsilon)
-                found["clipped student"] += int(advantage * clipped.item() < advantage * ratio.item() - 1e-12)
                 weight = 1.0 if sampled is None else sampled[row, min(t, sampled.shape[1] - 1)].item()
-                losses.append(-weight * torch.minimum(ratio * advantage, clipped * advantage))
+                losses.append(-weight * _clipped(ratio, advantage, args, found, "student"))
         total = total + sum(losses)
         sequence_means.append(sum(losses) / len(losses))
     if args.loss_type == "grpo":
         return sum(sequence_means) / len(sequence_means) / accumulation
     normalizer = seen["num_items_in_batch"].item() * accumulation / args.steps_per_generation
     return total / normalizer
+
+
+def _clipped(ratio, advantage, args, found, origin):
+    """min(r A, clip(r) A), with r at most ``delta`` in the first (Ye et al. 2019, arXiv 1912.09729)."""
+    bounded = ratio if args.delta is None else ratio.clamp(max=args.delta)
+    if args.delta is not None and ratio.item() > args.delta and advantage < 0:
+        found[f"dually clipped {origin}"] = found.get(f"dually clipped {origin}", 0) + 1
+    clipped = ratio.clamp(1 - args.epsilon, 1 + args.epsilon)
+    found[f"clipped {origin}"] = found.get(f"clipped {origin}", 0) + int(
+        advantage * clipped.item() < advantage * ratio.item() - 1e-12
+    )
+    return torch.minimum(bounded * advantage, clipped * advantage)
 
 
 CASES = {
@@ -196,6 +215,77 @@ def test_loss_and_gradients_equal_the_written_formula(case, model, tokenizer):
         assert found[what] > 0, f"no {what} token in this case: {found}"
     if trainer.num_iterations > 1 or trainer.args.steps_per_generation > trainer.args.gradient_accumulation_steps:
         assert found["clipped student"] > 0, found
+
+
+MINIBATCHES = {"steps_per_generation": 4, "gradient_accumulation_steps": 1, "per_device_train_batch_size": 4, "max_steps": 8}
+
+
+def test_the_plain_ratio_on_teacher_tokens_has_the_dual_clip(model, tokenizer):
+    trainer = run(model, tokenizer, Shaping("ratio"), delta=1.3, **MINIBATCHES)
+    found = check_against_the_formula(trainer, Shaping("ratio"))
+    assert found["dually clipped teacher"] > 0 and found["dually clipped student"] > 0, found
+
+
+@pytest.mark.parametrize("shaping", [Shaping(c_max=0, floor=0), Shaping(c_max=0, floor=1), Shaping(c_max=0)], ids=str)
+def test_without_c_the_floor_masks_none_all_or_the_improbable_negative_tokens(shaping, model, tokenizer):
+    found = check_against_the_formula(run(model, tokenizer, shaping, **MINIBATCHES), shaping)
+    assert found["positive teacher"] > 0 and (found["masked teacher"] > 0) == (shaping.floor > 0)
+    assert (found["negative teacher"] > 0) == (shaping.floor < 1)
+
+
+def test_with_one_update_dual_clip_and_the_ratio_are_the_same_computation(model, tokenizer):
+    plain, *others = (
+        run(copy.deepcopy(model), tokenizer, shaping, delta=delta)
+        for shaping, delta in ((Shaping("ratio"), None), (Shaping("ratio"), 1.3), (Shaping(c_max=0, floor=0), None))
+    )
+    for other in others:
+        for mine, theirs in zip(other.model.parameters(), plain.model.parameters(), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def own_part_scored(rollouts):
+    """Like ``noisy_reward``, for the whole and for the student's part."""
+    own = noisy_reward(None, [replace(r, text=r.student_text, teacher_ids=()) for r in rollouts])
+    whole = noisy_reward(None, rollouts)
+    return [
+        replace(r, rewards={"noisy_reward": w}, own_rewards={"noisy_reward": o} if r.guided else {})
+        for r, w, o in zip(rollouts, whole, own, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("shaping", [Shaping(), Shaping("ratio")], ids=str)
+def test_with_own_credit_the_students_tokens_answer_for_their_own_part_only(shaping, model, tokenizer):
+    trainer = run(model, tokenizer, shaping, credit=own_part_scored, num_iterations=2)
+    check_against_the_formula(trainer, shaping)
+    differ = 0
+    for _, seen, *_ in trainer.calls:
+        guided = seen["teacher_mask"].bool().any(1)
+        same = seen["advantages"] == seen["student_advantages"]
+        assert same[~guided].all()
+        differ += (~same[guided]).sum().item()
+    assert differ > 0
+
+
+def test_own_credit_measures_the_own_part_against_the_groups_actual_rewards(model, tokenizer):
+    trainer = run(model, tokenizer, SHAPING, credit=own_part_scored)
+    rollouts, rewards = trainer._rollouts, torch.tensor([r.rewards["noisy_reward"] for r in trainer._rollouts])
+    found = own_advantages(rollouts, rewards[:, None], ["noisy_reward"], torch.ones(1), 4, "group", 0)
+    for k, r in enumerate(rollouts):
+        group = rewards[k // 4 * 4 : k // 4 * 4 + 4]
+        own = r.own_rewards["noisy_reward"] if r.guided else r.rewards["noisy_reward"]
+        assert found[k].item() == pytest.approx((own - group.mean().item()) / (group.std().item() + 1e-4), abs=1e-4)
+
+
+def test_own_credit_without_a_score_is_refused(model, tokenizer):
+    with pytest.raises(ConfigError, match="own_rewards"):
+        ThinkTuningTrainer(
+            model=model,
+            args=cpu_config(per_device_train_batch_size=4, num_generations=4),
+            processing_class=tokenizer,
+            train_dataset=question_rows(QUESTIONS, 4),
+            reward_funcs=[noisy_reward],
+            credit="own",
+        )
 
 
 def test_groups_without_spread_cost_no_backward_pass_and_change_no_gradient(model, tokenizer, monkeypatch):

@@ -43,6 +43,7 @@ def train(cls, model, tokenizer, **settings):
         {},
         {"loss_type": "grpo", "num_iterations": 2},
         {"beta": 0.1},
+        {"delta": 1.3, "num_iterations": 2},
         {"steps_per_generation": 4, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 4},
     ],
     ids=str,
