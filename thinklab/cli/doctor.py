@@ -24,7 +24,7 @@ def doctor(
     from thinklab.config.experiment import Experiment
     from thinklab.config.load import load_config
     from thinklab.config.profiles import apply_profile
-    from thinklab.experiment.run_judge import check_lines
+    from thinklab.experiment.check_lines import check_lines
 
     experiment = None
     if config is not None:

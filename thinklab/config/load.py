@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from thinklab.config import yaml_model
+from thinklab.config import own_parts, yaml_model
 from thinklab.config.experiment import Experiment, Section, TrainSection
 from thinklab.config.own_code import look_beside
 from thinklab.config.resolved import RENAMED, read_document
@@ -41,6 +41,7 @@ def load_config(
     if profile is not None:
         document.data["profile"] = profile
         document.overrides["profile",] = f"--profile {profile}"
+    check_own_files(document, Path.cwd())
     config = yaml_model.validate(Experiment, document, ConfigError)
     _find_behaviors(config, document)
     check(config, document.at)
@@ -60,8 +61,25 @@ def read_config(path: str | Path) -> yaml_model.Document:
     return document
 
 
+def check_own_files(document: yaml_model.Document, folder: Path) -> None:
+    """Complete the paths of own files that are not in the config's folder, and report one that is missing at its line.
+
+    Args:
+        folder: where to look; what an override names is relative to it.
+
+    Raises:
+        ConfigError: naming the file.
+    """
+    own_parts.complete(document.data, [folder])
+    for path, file in own_parts.missing(document.data):
+        raise ConfigError(
+            f"{document.at(path)}: {'.'.join(map(str, path))}: there is no file {file} (looked in the config's folder and in {folder})"
+        )
+
+
 def paths_beside(data: dict[str, Any], folder: Path) -> None:
-    """Complete, in place, the paths in ``data`` (data, models, behaviors, records) that exist only in the config's folder.
+    """Complete, in place, the paths in ``data`` (data, models, behaviors, records) that exist only in the config's folder, and those
+    of own functions (``./my.py:f``), which are looked for in that folder first.
 
     Args:
         data: a config as in YAML, or a part of it.
@@ -77,6 +95,7 @@ def paths_beside(data: dict[str, Any], folder: Path) -> None:
                 section[name] = beside(value, folder)
             elif isinstance(value, dict):
                 section[name] = {k: beside(v, folder) if isinstance(v, str) else v for k, v in value.items()}
+    own_parts.complete(data, [folder])
     behaviors = data.get("behaviors")
     if not isinstance(behaviors, list):
         return

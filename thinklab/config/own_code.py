@@ -1,26 +1,31 @@
-"""``module:function`` as written in a config: a user's file in the config's folder or in the working directory.
+"""``./file.py:name`` or ``module:name`` as written in a config: a user's file in the config's folder or in the working directory.
 
 A console script does not look for modules where it was started, and putting that folder on ``sys.path`` for good would let any
 file or folder in it shadow a package that is not installed. So the module that is named is loaded from there by name; during
-its import the folder is searched last, so that it finds its neighbors but cannot shadow installed packages.
+its import the folder is searched last, so that it finds its neighbors but cannot shadow installed packages. A file that is named
+by its path may have any name: it is loaded under a name made of its path and its content, so an edited file is loaded again.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from thinklab.errors import ConfigError
+from thinklab.errors import ConfigError, did_you_mean
 
 _config_folders: list[Path] = []
+_FILE = re.compile(r"(.+\.py):([^:/\\]*)", re.S)
+"""``PATH.py:NAME``."""
 
 
 def look_beside(config: Path) -> None:
@@ -29,8 +34,28 @@ def look_beside(config: Path) -> None:
     _config_folders[:] = [folder, *(f for f in _config_folders if f != folder)]
 
 
-def find_function(name: str, what: str) -> Callable[..., Any]:
-    """The function called ``module:function``; from an installed module if no user file has that name.
+def file_of(name: str) -> str | None:
+    """The path in ``./file.py:name``; None for ``module:name`` and everything else."""
+    found = _FILE.fullmatch(name)
+    return found[1] if found else None
+
+
+def completed(name: str, folders: Sequence[Path]) -> str:
+    """``./file.py:name`` with the absolute path of the file, from the first of ``folders`` that has it, so that it means the same
+    from everywhere; anything else unchanged."""
+    file = file_of(name)
+    for folder in folders if file is not None else ():
+        try:
+            if (there := folder / Path(str(file)).expanduser()).is_file():
+                return f"{there.resolve()}{name[len(str(file)) :]}"
+        except (OSError, ValueError, RuntimeError):  # no valid file name, an unknown ~user
+            return name
+    return name
+
+
+def find(name: str, what: str) -> Any:
+    """What is called ``name`` in a file (``./file.py:name``) or a module (``module:name``; an installed one if no user file has
+    that name).
 
     Args:
         what: what it is for, such as "the rule"; for the error.
@@ -38,16 +63,19 @@ def find_function(name: str, what: str) -> Callable[..., Any]:
     Raises:
         ConfigError: with the folders that were searched, or with file and line of the error inside the module.
     """
-    module, _, attribute = name.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
-        raise ConfigError(f"{what} {name!r}: write module:function, such as myrules:f for the function f in myrules.py")
+    file = file_of(name)
+    module, _, attribute = name.rpartition(":") if file is not None else name.partition(":")
+    if not all(part.isidentifier() for part in (*(() if file is not None else module.split(".")), attribute)):
+        raise ConfigError(f"{what} {name!r}: write FILE:NAME, such as ./my.py:f for the function f in my.py, or module:function")
     folders = list(dict.fromkeys([*_config_folders, Path.cwd()]))
     try:
-        loaded = _load(module, folders)
-    except ConfigError:
-        raise
+        loaded = _load(module, folders) if file is None else _load_file(file, folders)
+    except ConfigError as error:
+        raise ConfigError(f"{what} {name!r}: {error}") from None
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):  # a module that the user's module imports
+        if (
+            file is not None or error.name is None or not f"{module}.".startswith(f"{error.name}.")
+        ):  # an import in the user's module
             raise ConfigError(f"{what} {name!r} cannot be imported: {_where(error)}{error}") from error
         looked = ", ".join(map(str, folders))
         raise ConfigError(
@@ -55,11 +83,59 @@ def find_function(name: str, what: str) -> Callable[..., Any]:
         ) from error
     except Exception as error:  # a user's module may raise anything during import
         raise ConfigError(f"{what} {name!r} cannot be imported: {_where(error)}{type(error).__name__}: {error}") from error
-    found = getattr(loaded, attribute, None)
+    if not hasattr(loaded, attribute):
+        near = did_you_mean(attribute, [n for n in vars(loaded) if not n.startswith("_")])
+        raise ConfigError(f"{what} {name!r}: {attribute} does not exist in {getattr(loaded, '__file__', None) or module}{near}")
+    return getattr(loaded, attribute)
+
+
+def find_function(name: str, what: str) -> Callable[..., Any]:
+    """``find`` for a function, or another callable.
+
+    Raises:
+        ConfigError: as ``find``, or if it cannot be called.
+    """
+    found = find(name, what)
     if not callable(found):
-        state = "is not a function" if hasattr(loaded, attribute) else "does not exist"
-        raise ConfigError(f"{what} {name!r}: {attribute} {state} in {getattr(loaded, '__file__', None) or module}")
-    return found
+        module, _, attribute = name.rpartition(":")
+        raise ConfigError(f"{what} {name!r}: {attribute} is not a function in {module}")
+    return found  # type: ignore[no-any-return]
+
+
+def content_hash(name: str) -> str | None:
+    """12 hex digits over the content of the user's file that ``name`` refers to; None for what is installed, or where there is no
+    such file. Files that it imports are not included."""
+    file, folders = file_of(name), list(dict.fromkeys([*_config_folders, Path.cwd()]))
+    if file is not None:
+        found = file_of(completed(name, folders))
+    else:
+        tail = Path(*name.partition(":")[0].split("."))
+        found = next((str(f) for folder in folders if (f := (folder / tail).with_suffix(".py")).is_file()), None)
+    try:
+        return None if found is None else sha256(Path(found).read_bytes()).hexdigest()[:12]
+    except OSError:
+        return None
+
+
+def _load_file(file: str, folders: list[Path]) -> ModuleType:
+    path = next((p for folder in folders if (p := folder / Path(file).expanduser()).is_file()), None)
+    if path is None:
+        looked = "" if Path(file).expanduser().is_absolute() else f" in {', '.join(map(str, folders))}"
+        raise ConfigError(f"there is no file {file}{looked}")
+    path = path.resolve()
+    source = path.read_bytes()
+    stem = re.sub(r"\W", "_", path.stem)
+    name = f"thinklab_own_{stem}_{sha256(str(path).encode() + source).hexdigest()[:12]}"
+    if name not in sys.modules:
+        loaded = sys.modules[name] = ModuleType(name)
+        loaded.__file__ = str(path)
+        try:
+            with _searched_last(path.parent):  # not by importlib: its cached bytecode can be that of the file a second ago
+                exec(compile(source, str(path), "exec"), loaded.__dict__)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 def _load(module: str, folders: list[Path]) -> ModuleType:
@@ -121,6 +197,7 @@ def _where(error: BaseException) -> str:
 
 def place_in(error: BaseException, function: Callable[..., Any]) -> str:
     """``file:line: `` of the last line of ``function``'s own file that ``error`` came through; empty where there is none."""
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    code = getattr(function, "__code__", None) or getattr(vars(type(function)).get("__call__"), "__code__", None)
+    file = getattr(code, "co_filename", None)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     return f"{file}:{lines[-1]}: " if lines else ""

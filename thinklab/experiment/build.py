@@ -10,7 +10,7 @@ import torch
 from transformers import PrinterCallback
 
 from thinklab.behavior.behavior import Behavior, load_behavior
-from thinklab.config import cpu_allocator
+from thinklab.config import cpu_allocator, own_code, own_parts
 from thinklab.config.devices import refuse_several_processes
 from thinklab.config.experiment import Experiment
 from thinklab.config.ready_made import ReadyMade, check_ready_made
@@ -118,6 +118,7 @@ def build(
             config.model_dump(mode="json"),
             {b.name: b.hash for b in behaviors},
             parts.ready_made(("student", "task", *(["teacher"] if teacher is not None else []), *(["judge"] if judge else []))),
+            own_parts.hashes(config.model_dump(mode="json")),
         )
     )
     if resume:
@@ -246,3 +247,7 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
     for behavior in behaviors:
         if then["behaviors"].get(behavior.name) != behavior.hash:
             raise RunError(f"the behavior {behavior.name!r} has changed since {run.path} was started; start a new run instead")
+    for name, hash_then in then.get("own_code", {}).items():
+        if (found := own_code.content_hash(name)) != hash_then:
+            what = "is not there now" if found is None else f"has changed since {run.path} was started"
+            raise RunError(f"the file of {name!r} {what}; restore it, or start a new run instead")

@@ -17,8 +17,9 @@ from typing import Any
 from thinklab.behavior.behavior import load_behavior
 from thinklab.config.experiment import Experiment
 from thinklab.config.load import load_config
+from thinklab.config.own_code import content_hash
 from thinklab.errors import ConfigError, RunError, RunWarning, TeacherStopped
-from thinklab.experiment.run_judge import check_lines
+from thinklab.experiment.check_lines import check_lines
 from thinklab.guide.rejections import outcomes, sentence
 from thinklab.run.config_of_run import of_a_run, run_of
 from thinklab.run.folder import RunFolder
@@ -91,18 +92,25 @@ def request(
             raise of_a_run(error, run) from None
         raise
     if not resume:
-        _compare_behaviors(run, config)
+        _compare_files(run, config)
     if resume and out is not None and out.resolve() != run.path.resolve():
         raise ConfigError(f"--resume {source} continues in that folder: omit --out {out}")
     return config, run.path if resume else out or Path("runs") / config.name
 
 
-def _compare_behaviors(run: RunFolder, config: Experiment) -> None:
+def _compare_files(run: RunFolder, config: Experiment) -> None:
     then = run.resolved()["behaviors"]
     for behavior in (load_behavior(section.name) for section in config.behaviors):
         if then.get(behavior.name, behavior.hash) != behavior.hash:
             warnings.warn(
                 f"the behavior {behavior.name!r} has changed since {run.path} was started: the new run uses the current version",
+                RunWarning,
+                stacklevel=2,
+            )
+    for name, found in run.resolved().get("own_code", {}).items():
+        if content_hash(name) != found:
+            warnings.warn(
+                f"the file of {name!r} has changed since {run.path} was started: the new run uses the current version",
                 RunWarning,
                 stacklevel=2,
             )

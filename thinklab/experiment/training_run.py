@@ -12,9 +12,9 @@ from typing import Literal
 from thinklab.config.experiment import Experiment
 from thinklab.config.load import load_config
 from thinklab.errors import RunError
+from thinklab.experiment.check_lines import check_lines
 from thinklab.experiment.children import Process, spawn
 from thinklab.experiment.forked_run import ForkedRun, can_fork
-from thinklab.experiment.run_judge import check_lines
 from thinklab.run.config_of_run import experiment_of
 from thinklab.run.folder import RunFolder
 

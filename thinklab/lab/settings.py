@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from thinklab.behavior.behavior import Behavior
-from thinklab.config import yaml_model
+from thinklab.config import own_parts, yaml_model
 from thinklab.config.experiment import Experiment
 from thinklab.config.explain import Explainer
-from thinklab.config.load import apply_override, read_config
+from thinklab.config.load import apply_override, check_own_files, read_config
 from thinklab.config.ready_made import ReadyMade
 from thinklab.config.resolved import document_of
 from thinklab.errors import ConfigError
@@ -57,7 +57,9 @@ def experiment(
     for text in overrides:
         apply_override(document, text)
     if isinstance(config, str | Path):
+        check_own_files(document, Path.cwd())
         return yaml_model.validate(Experiment, document, ConfigError), parts
+    own_parts.complete(document.data, [Path.cwd()])
     try:
         return Experiment.model_validate(document.data), parts
     except ValidationError as why:

@@ -79,12 +79,18 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, path: Path, config: Mapping[str, Any], behaviors: Mapping[str, str], ready_made: Mapping[str, str] | None = None
+        cls,
+        path: Path,
+        config: Mapping[str, Any],
+        behaviors: Mapping[str, str],
+        ready_made: Mapping[str, str] | None = None,
+        own_code: Mapping[str, str] | None = None,
     ) -> RunFolder:
         """Create the folder and write ``config.yaml``.
 
         Args:
             ready_made: parts that came as objects from Python; see ``thinklab/config/ready_made.py``.
+            own_code: hashes of the user's files that the config names; see ``thinklab/config/own_parts.py``.
 
         Raises:
             RunError: if there already is a run, or the folder is not writable.
@@ -98,6 +104,7 @@ class RunFolder:
                 "behaviors": dict(behaviors),
                 "versions": versions(),
                 **({} if ready_made is None else {"ready_made": dict(ready_made)}),
+                **({"own_code": dict(own_code)} if own_code else {}),
             }
         )
         return run

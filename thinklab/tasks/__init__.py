@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.errors import TaskError, did_you_mean
+from thinklab.tasks import _own_code
 from thinklab.tasks._rows import SUFFIXES, Where
 from thinklab.tasks.base import Task, check
 
@@ -37,8 +38,8 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
     """A task by name, or from a file of your own.
 
     Args:
-        name_or_file: one of ``task_names()``, or a ``.jsonl``, ``.json`` or ``.parquet`` file of your own with the
-            columns ``question`` and ``answer`` (the task ``own``).
+        name_or_file: one of ``task_names()``; a ``.jsonl``, ``.json`` or ``.parquet`` file of your own with the columns ``question``
+            and ``answer`` (the task ``own``); or a function or class in a Python file of your own, ``./my.py:MyTask``.
         path: questions on disk in the columns of the data set's Hub copy, in place of the Hub. One file serves every
             split name, so ``task.load("train")`` and ``task.load("test")`` are then the *same* questions with the same
             ids; ``{"train": file, "test": file}`` or a folder with ``train.jsonl`` and ``test.jsonl`` keeps them apart.
@@ -50,6 +51,7 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
     the real Hub.
 
     Raises:
+        ConfigError: a file of your own that cannot be imported.
         TaskError: an unknown name or option; from ``load``, questions that are not in the expected format.
     """
     name = str(name_or_file)
@@ -68,13 +70,15 @@ def load_task(name_or_file: str | Path, *, path: Where = None, split: Where = No
                     f"the task {name!r} has no option {option!r}{did_you_mean(option, known)}; "
                     f"it takes {', '.join(known) or 'none'}"
                 )
-    task = factory(**options)
+    task = factory(**options) if ":" not in name else _own_code.made(factory, name, options)
     if not isinstance(task, Task):
         raise TaskError(f"the task {name!r} comes from a function that returned {type(task).__name__}, which is not a Task")
     return check(task, f"the task {name!r}")
 
 
 def _factory(name: str) -> Any:
+    if ":" in name:
+        return _own_code.factory(name)
     if name in BUILT_IN:
         return import_module(f"thinklab.tasks.{name}").task
     for entry in entry_points(group="thinklab.tasks"):

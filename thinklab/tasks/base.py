@@ -15,6 +15,9 @@ from thinklab.types import Example, Message
 class Task:
     """Plain functions under one name. ``load(split)`` gives the examples, ``verify(response, example)`` judges.
 
+    ``grade(response, example)``, if given, is a number that takes the place of right (1) and wrong (0) in the reward, for answers
+    that are partly right; rates of right answers are always ``verify``'s.
+
     ``instruction`` is appended to every question (after a space, or a blank line where the question has several lines);
     it says how to write the answer and never hints at a behavior.
     """
@@ -23,6 +26,7 @@ class Task:
     instruction: str
     load: Callable[[str], Sequence[Example]]
     verify: Callable[[str, Example], bool]
+    grade: Callable[[str, Example], float] | None = None
 
     def prompt(self, example: Example) -> list[Message]:
         """The student's prompt as chat messages: one user turn."""
@@ -55,4 +59,6 @@ def check(task: object, what: str) -> Task:
     check_shape(task, what, TaskError, Task)
     check_call(task.load, "load", ["split"], what, TaskError)
     check_call(task.verify, "verify", ["response", "example"], what, TaskError)
+    if task.grade is not None:
+        check_call(task.grade, "grade", ["response", "example"], what, TaskError)
     return task

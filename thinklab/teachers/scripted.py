@@ -23,7 +23,7 @@ class ScriptedTeacher:
     """Replies by rule, with one sentence, or from a table of replies to known questions.
 
     Args:
-        rule: a name from ``rules.RULES``, ``"module:function"`` (see ``thinklab/config/own_code.py``), or any
+        rule: a name from ``rules.RULES``, ``"./my.py:function"`` or ``"module:function"`` (see ``thinklab/config/own_code.py``), or any
             callable ``rule(request, **parameters)``.
         table: path of a JSONL file with ``question``, ``reply`` and perhaps ``response`` on each line (a line with a
             ``response`` applies only to that student answer), or of a YAML file: a list of the same, or a mapping
@@ -53,7 +53,7 @@ class ScriptedTeacher:
     ) -> None:
         if [rule, table, phrase].count(None) != 2:
             raise ConfigError(
-                f"the scripted teacher takes either a rule ({', '.join(RULES)}, or module:function), or a phrase (the sentence that "
+                f"the scripted teacher takes either a rule ({', '.join(RULES)}, or ./my.py:function), or a phrase (the sentence that "
                 'it says, such as "Arr: {gold}."), or a table'
             )
         self.phrase = phrase
@@ -126,7 +126,7 @@ def _resolve(rule: str | Callable[..., str | None]) -> tuple[Rule, str]:
     if rule in RULES:
         return RULES[rule], rule
     if ":" not in rule:
-        raise ConfigError(f"unknown rule {rule!r}{did_you_mean(rule, RULES)}; one of {', '.join(RULES)}, or module:function")
+        raise ConfigError(f"unknown rule {rule!r}{did_you_mean(rule, RULES)}; one of {', '.join(RULES)}, or ./my.py:function")
     return find_function(rule, "the rule"), rule
 
 

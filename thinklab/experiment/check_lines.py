@@ -1,0 +1,28 @@
+"""What only a whole config can get wrong, checked while its lines are known: judges, and functions of the user's own. For ``load_config``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from thinklab.config.experiment import Experiment
+from thinklab.config.explain import Keys
+from thinklab.config.own_code import find, find_function
+from thinklab.config.own_parts import own_parts
+from thinklab.errors import ConfigError
+from thinklab.experiment import run_judge
+
+
+def check_lines(config: Experiment, at: Callable[[Keys], str]) -> None:
+    """Imports the own functions, so this is for commands that will call them.
+
+    Raises:
+        ConfigError: with the line of the config that names what is wrong.
+    """
+    run_judge.check_lines(config, at)
+    if config.student.kind == "unsloth":  # what the user's file imports must come after Unsloth; the run reports its errors
+        return
+    for path, name, what in own_parts(config.model_dump(mode="json")):
+        try:
+            (find if path[0] == "task" else find_function)(name, what)
+        except ConfigError as error:
+            raise ConfigError(f"{at(path)}: {error}") from None
