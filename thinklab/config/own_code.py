@@ -99,7 +99,7 @@ def find_function(name: str, what: str) -> Callable[..., Any]:
     if not callable(found):
         module, _, attribute = name.rpartition(":")
         raise ConfigError(f"{what} {name!r}: {attribute} is not a function in {module}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def content_hash(name: str) -> str | None:

@@ -29,7 +29,7 @@ def made(factory: Callable[..., Any], name: str, options: Mapping[str, Any]) -> 
     Raises:
         TaskError: when it fails, with file and line.
     """
-    code = factory if not isinstance(factory, type) else factory.__init__
+    code = getattr(factory, "__init__") if isinstance(factory, type) else factory  # noqa: B009
     try:
         return as_task(factory(**options), f"the task {name!r}")
     except ThinklabError:
