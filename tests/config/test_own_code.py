@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from thinklab.config import own_code
 from thinklab.config.load import load_config
-from thinklab.config.own_code import find_function, look_beside
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.experiment.check_lines import check_lines
+from thinklab.interop import own_code
+from thinklab.interop.own_code import find_function, look_beside
 from thinklab.lab.settings import experiment as lab_experiment
 from thinklab.teachers import TeacherRequest, load_teacher
 from thinklab.types import Example
@@ -56,7 +56,10 @@ def test_beside_the_config_comes_before_the_working_folder(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path / "here")
     look_beside(tmp_path / "there" / "c.yaml")
     before = list(sys.path)
-    assert find_function("mine_a:f", "the rule")() == "there" and find_function("mine_b:f", "the rule")() == "b"
+    assert (
+        find_function("mine_a:f", "the rule", ConfigError)() == "there"
+        and find_function("mine_b:f", "the rule", ConfigError)() == "b"
+    )
     assert sys.path == before
 
 
@@ -65,18 +68,18 @@ def test_a_module_finds_its_neighbors_and_packages(tmp_path, monkeypatch):
     (tmp_path / "pack" / "inner.py").write_text("import neighbor_c\ndef f(): return neighbor_c.value\n")
     (tmp_path / "neighbor_c.py").write_text("value = 3\n")
     monkeypatch.chdir(tmp_path)
-    assert find_function("pack.inner:f", "the rule")() == 3
+    assert find_function("pack.inner:f", "the rule", ConfigError)() == 3
 
 
 def test_a_file_with_the_name_of_an_installed_module_replaces_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "json.py").write_text("def loads(): return 'mine'\n")
     with pytest.raises(ConfigError, match="give the file another name"):
-        find_function("json:loads", "the rule")
+        find_function("json:loads", "the rule", ConfigError)
     (tmp_path / "wandb_d").mkdir()  # a folder of results is no package
-    assert find_function("math:sqrt", "the rule")(4) == 2
+    assert find_function("math:sqrt", "the rule", ConfigError)(4) == 2
     with pytest.raises(ConfigError, match=r"no module 'wandb_d(\.x)?'"):
-        find_function("wandb_d.x:f", "the rule")
+        find_function("wandb_d.x:f", "the rule", ConfigError)
 
 
 @pytest.mark.parametrize(
@@ -125,19 +128,19 @@ def test_a_file_by_its_path_may_have_any_name_and_finds_its_neighbors(tmp_path, 
         (tmp_path / folder / "neighbor_f.py").write_text("value = '!'\n")
     monkeypatch.chdir(tmp_path / "a")
     before = list(sys.path)
-    assert find_function("./my-own.json.py:f", "the rule")() == "a!"
-    assert find_function("../b/my-own.json.py:f", "the rule")() == "b!"
-    assert find_function(f"{tmp_path}/b/json.py:loads", "the rule")() == "b" and json.loads("1") == 1
+    assert find_function("./my-own.json.py:f", "the rule", ConfigError)() == "a!"
+    assert find_function("../b/my-own.json.py:f", "the rule", ConfigError)() == "b!"
+    assert find_function(f"{tmp_path}/b/json.py:loads", "the rule", ConfigError)() == "b" and json.loads("1") == 1
     assert sys.path == before
     look_beside(tmp_path / "b" / "c.yaml")
-    assert find_function("json.py:loads", "the rule")() == "b", "the config's folder comes before the working folder"
+    assert find_function("json.py:loads", "the rule", ConfigError)() == "b", "the config's folder comes before the working folder"
 
 
 def test_an_edited_file_is_loaded_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for value in (1, 2, 1):  # of one size, within one second
         (tmp_path / "mine.py").write_text(f"def f(): return {value}\n")
-        assert find_function("mine.py:f", "the rule")() == value
+        assert find_function("mine.py:f", "the rule", ConfigError)() == value
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from ruamel.yaml.error import YAMLError
 
 from thinklab.config import own_parts, yaml_model
 from thinklab.config.experiment import Experiment, Section, TrainSection
-from thinklab.config.own_code import look_beside
 from thinklab.config.resolved import RENAMED, read_document
 from thinklab.config.shipped import beside, find_config
 from thinklab.config.strict_yaml import clip
 from thinklab.errors import BehaviorError, ConfigError, did_you_mean
+from thinklab.interop.own_code import look_beside
 
 Check = Callable[[Experiment, Callable[[tuple[str | int, ...]], str]], None]
 """``check(config, at)`` raises a ``ConfigError``; ``at(("behaviors", 0))`` is the position of that key, such as ``e.yaml:3:13``."""

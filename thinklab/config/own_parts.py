@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.config.explain import Keys
-from thinklab.config.own_code import completed, content_hash, file_of
 from thinklab.config.shipped import beside
+from thinklab.interop.own_code import completed, content_hash, file_of
 
 PLACES: tuple[tuple[Keys, str], ...] = (
     (("task",), "the task"),

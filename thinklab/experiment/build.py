@@ -10,7 +10,7 @@ import torch
 from transformers import PrinterCallback
 
 from thinklab.behavior.behavior import Behavior, load_behavior
-from thinklab.config import cpu_allocator, own_code, own_parts
+from thinklab.config import cpu_allocator, own_parts
 from thinklab.config.devices import refuse_several_processes
 from thinklab.config.experiment import Experiment
 from thinklab.config.ready_made import ReadyMade, check_ready_made
@@ -28,6 +28,7 @@ from thinklab.experiment.trl_arguments import grpo_config, shaping
 from thinklab.experiment.warm_up import ExperimentTrainer
 from thinklab.guide.guide import Guide
 from thinklab.guide.sentence_fits import check_fits
+from thinklab.interop import own_code
 from thinklab.rewards import REWARD_PARTS, Rewards, reward_function
 from thinklab.run.config_of_run import differences, experiment_of
 from thinklab.run.folder import RunFolder

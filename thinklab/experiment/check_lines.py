@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from thinklab.config.experiment import Experiment
 from thinklab.config.explain import Keys
-from thinklab.config.own_code import find, find_function
 from thinklab.config.own_parts import own_parts
 from thinklab.errors import ConfigError
 from thinklab.experiment import run_judge
+from thinklab.interop.own_code import find, find_function
 
 
 def check_lines(config: Experiment, at: Callable[[Keys], str]) -> None:
@@ -23,6 +23,6 @@ def check_lines(config: Experiment, at: Callable[[Keys], str]) -> None:
         return
     for path, name, what in own_parts(config.model_dump(mode="json")):
         try:
-            (find if path[0] == "task" else find_function)(name, what)
+            (find if path[0] == "task" else find_function)(name, what, ConfigError)
         except ConfigError as error:
             raise ConfigError(f"{at(path)}: {error}") from None

@@ -17,10 +17,10 @@ from typing import Any
 from thinklab.behavior.behavior import load_behavior
 from thinklab.config.experiment import Experiment
 from thinklab.config.load import load_config
-from thinklab.config.own_code import content_hash
 from thinklab.errors import ConfigError, RunError, RunWarning, TeacherStopped
 from thinklab.experiment.check_lines import check_lines
 from thinklab.guide.rejections import outcomes, sentence
+from thinklab.interop.own_code import content_hash
 from thinklab.run.config_of_run import of_a_run, run_of
 from thinklab.run.folder import RunFolder
 from thinklab.run.lock import FolderLock

@@ -7,8 +7,8 @@ from copy import copy
 from numbers import Integral, Real
 from typing import Any
 
-from thinklab.config.own_code import find, find_function, place_in
-from thinklab.errors import TaskError, ThinklabError
+from thinklab.errors import ConfigError, TaskError, ThinklabError
+from thinklab.interop.own_code import find, find_function, place_in
 from thinklab.tasks.base import Task
 from thinklab.types import Example
 
@@ -19,8 +19,8 @@ def factory(name: str) -> Callable[..., Any]:
     Raises:
         ConfigError: when there is none.
     """
-    found = find(name, "the task")
-    return find_function(name, "the task") if not isinstance(found, Task) else lambda: found
+    found = find(name, "the task", ConfigError)
+    return find_function(name, "the task", ConfigError) if not isinstance(found, Task) else lambda: found
 
 
 def made(factory: Callable[..., Any], name: str, options: Mapping[str, Any]) -> Any:

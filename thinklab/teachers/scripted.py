@@ -11,9 +11,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from thinklab.config.own_code import find_function, place_in
 from thinklab.config.sentence import check_sentence
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
+from thinklab.interop.own_code import find_function, place_in
 from thinklab.interop.strict_json import loads
 from thinklab.teachers.rules import REASON, RULES, Rule, chance, say, sentences
 from thinklab.types import TeacherReply, TeacherRequest
@@ -23,7 +23,7 @@ class ScriptedTeacher:
     """Replies by rule, with one sentence, or from a table of replies to known questions.
 
     Args:
-        rule: a name from ``rules.RULES``, ``"./my.py:function"`` or ``"module:function"`` (see ``thinklab/config/own_code.py``), or any
+        rule: a name from ``rules.RULES``, ``"./my.py:function"`` or ``"module:function"`` (see ``thinklab/interop/own_code.py``), or any
             callable ``rule(request, **parameters)``.
         table: path of a JSONL file with ``question``, ``reply`` and perhaps ``response`` on each line (a line with a
             ``response`` applies only to that student answer), or of a YAML file: a list of the same, or a mapping
@@ -127,7 +127,7 @@ def _resolve(rule: str | Callable[..., str | None]) -> tuple[Rule, str]:
         return RULES[rule], rule
     if ":" not in rule:
         raise ConfigError(f"unknown rule {rule!r}{did_you_mean(rule, RULES)}; one of {', '.join(RULES)}, or ./my.py:function")
-    return find_function(rule, "the rule"), rule
+    return find_function(rule, "the rule", ConfigError), rule
 
 
 def _check_parameters(rule: Rule, what: str, parameters: Mapping[str, Any]) -> None:

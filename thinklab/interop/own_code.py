@@ -8,6 +8,7 @@ by its path may have any name: it is loaded under a name made of its path and it
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import re
 import sys
@@ -21,9 +22,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from thinklab.errors import ConfigError, did_you_mean
-
 _config_folders: list[Path] = []
+
+
+class _Unusable(Exception):
+    """Why a file cannot be used under its name."""
+
+
 _FILE = re.compile(r"(.+\.py):([^:/\\]*)", re.S)
 """``PATH.py:NAME``."""
 
@@ -53,52 +58,51 @@ def completed(name: str, folders: Sequence[Path]) -> str:
     return name
 
 
-def find(name: str, what: str) -> Any:
+def find(name: str, what: str, error: type[Exception]) -> Any:
     """What is called ``name`` in a file (``./file.py:name``) or a module (``module:name``; an installed one if no user file has
     that name).
 
     Args:
-        what: what it is for, such as "the rule"; for the error.
+        what: what it is for, such as "the rule"; every message starts with it.
 
     Raises:
-        ConfigError: with the folders that were searched, or with file and line of the error inside the module.
+        error: with the folders that were searched, or with file and line of the error inside the module.
     """
     file = file_of(name)
     module, _, attribute = name.rpartition(":") if file is not None else name.partition(":")
     if not all(part.isidentifier() for part in (*(() if file is not None else module.split(".")), attribute)):
-        raise ConfigError(f"{what} {name!r}: write FILE:NAME, such as ./my.py:f for the function f in my.py, or module:function")
+        raise error(f"{what} {name!r}: write FILE:NAME, such as ./my.py:f for the function f in my.py, or module:function")
     folders = list(dict.fromkeys([*_config_folders, Path.cwd()]))
     try:
         loaded = _load(module, folders) if file is None else _load_file(file, folders)
-    except ConfigError as error:
-        raise ConfigError(f"{what} {name!r}: {error}") from None
-    except ModuleNotFoundError as error:
-        if (
-            file is not None or error.name is None or not f"{module}.".startswith(f"{error.name}.")
-        ):  # an import in the user's module
-            raise ConfigError(f"{what} {name!r} cannot be imported: {_where(error)}{error}") from error
+    except _Unusable as why:
+        raise error(f"{what} {name!r}: {why}") from None
+    except ModuleNotFoundError as why:
+        if file is not None or why.name is None or not f"{module}.".startswith(f"{why.name}."):  # an import in the user's module
+            raise error(f"{what} {name!r} cannot be imported: {_where(why)}{why}") from why
         looked = ", ".join(map(str, folders))
-        raise ConfigError(
-            f"{what} {name!r} cannot be imported: there is no module {error.name!r} in {looked}, and none is installed"
-        ) from error
-    except Exception as error:  # a user's module may raise anything during import
-        raise ConfigError(f"{what} {name!r} cannot be imported: {_where(error)}{type(error).__name__}: {error}") from error
+        raise error(
+            f"{what} {name!r} cannot be imported: there is no module {why.name!r} in {looked}, and none is installed"
+        ) from why
+    except Exception as why:  # a user's module may raise anything during import
+        raise error(f"{what} {name!r} cannot be imported: {_where(why)}{type(why).__name__}: {why}") from why
     if not hasattr(loaded, attribute):
-        near = did_you_mean(attribute, [n for n in vars(loaded) if not n.startswith("_")])
-        raise ConfigError(f"{what} {name!r}: {attribute} does not exist in {getattr(loaded, '__file__', None) or module}{near}")
+        close = difflib.get_close_matches(attribute, [n for n in vars(loaded) if not n.startswith("_")], n=1)
+        near = f" (did you mean {close[0]!r}?)" if close else ""
+        raise error(f"{what} {name!r}: {attribute} does not exist in {getattr(loaded, '__file__', None) or module}{near}")
     return getattr(loaded, attribute)
 
 
-def find_function(name: str, what: str) -> Callable[..., Any]:
+def find_function(name: str, what: str, error: type[Exception]) -> Callable[..., Any]:
     """``find`` for a function, or another callable.
 
     Raises:
-        ConfigError: as ``find``, or if it cannot be called.
+        error: as ``find``, or if it cannot be called.
     """
-    found = find(name, what)
+    found = find(name, what, error)
     if not callable(found):
         module, _, attribute = name.rpartition(":")
-        raise ConfigError(f"{what} {name!r}: {attribute} is not a function in {module}")
+        raise error(f"{what} {name!r}: {attribute} is not a function in {module}")
     return found
 
 
@@ -121,7 +125,7 @@ def _load_file(file: str, folders: list[Path]) -> ModuleType:
     path = next((p for folder in folders if (p := folder / Path(file).expanduser()).is_file()), None)
     if path is None:
         looked = "" if Path(file).expanduser().is_absolute() else f" in {', '.join(map(str, folders))}"
-        raise ConfigError(f"there is no file {file}{looked}")
+        raise _Unusable(f"there is no file {file}{looked}")
     path = path.resolve()
     source = path.read_bytes()
     stem = re.sub(r"\W", "_", path.stem)
@@ -150,7 +154,7 @@ def _load(module: str, folders: list[Path]) -> ModuleType:
             if known is None:
                 _execute(top, spec)
             elif _files(known) != _files(spec):
-                raise ConfigError(
+                raise _Unusable(
                     f"{folder / top} cannot be used under the name {top!r}: another module of that name is already "
                     f"loaded ({next(iter(_files(known)), 'built in')}); give the file another name"
                 )
