@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import tarfile
 import time
 from dataclasses import replace
 
@@ -18,10 +19,11 @@ from thinklab.errors import ConfigError, RunError
 from thinklab.experiment.forked_run import can_fork
 from thinklab.probing.stats import Rate
 from thinklab.run.folder import RunFolder
+from thinklab.studies.archive import pack, unpack
 from thinklab.studies.page import write_study
 from thinklab.studies.runner import run_study
 from thinklab.studies.study import cells, load_study
-from thinklab.studies.table import across, against_control, as_csv, finished_rows, markdown
+from thinklab.studies.table import across, against_control, as_csv, finished_rows, markdown, onset
 
 STUDY = """
 name: small
@@ -71,7 +73,20 @@ def finish(cell, right, shown, total=50, others=()):
         for d in ("T=1", "greedy")
     }
     run.write_json("probe.json", {"before": result, "after": result, "steps": 4})
-    run.append("metrics", [{"step": s, "seconds": s * 1.5, "guided_fraction": 0.5, "neutral_kl": s / 1000} for s in (1, 2, 3, 4)])
+    run.append(
+        "metrics",
+        [
+            {
+                "step": s,
+                "seconds": s * 1.5,
+                "guided_fraction": 0.5,
+                "neutral_kl": s / 1000,
+                "own/behavior": s / 6,
+                "grad_norm": 7.5 / s,
+            }
+            for s in (1, 2, 3, 4)
+        ],
+    )
     run.append("alarms", [{"step": 2, "kind": "silent", "sign": "frozen"}, {"step": 3, "kind": "collapse", "sign": "kl"}])
     run.append("probes", [{"step": s, **result["T=1"]} for s in (0, 2)])
     run.append(
@@ -170,7 +185,7 @@ def test_table_and_page_hold_every_seed_and_every_answer(file):
     line = next(x for x in markdown(study, rows).splitlines() if x.startswith("| aas"))
     assert ".80 .92" in line and "0.86" in line and "1.00 .96" in line and "+44.0" in line
     assert as_csv(rows).count("\n") == 5 and "sums,aas,4,4,6.0,12" in as_csv(rows)
-    assert as_csv(rows).splitlines()[1].endswith(",0.004000,kl at 3") and line.endswith("| 0.0040 | 2 |")
+    assert as_csv(rows).splitlines()[1].endswith(",0.004000,kl at 3,2,7.5") and line.endswith("| 2 2 | 7.5 7.5 | 0.0040 | 2 |")
     _, page = write_study(study, every[:3], out)
     text = page.read_text()
     assert "onerror=alert(1)>" not in text and len(text) < 5_000_000
@@ -224,3 +239,62 @@ def test_a_killed_run_is_resumed_and_a_failing_one_does_not_stop_the_others(file
     failed = run_study(study, [broken, every[1]], out, 1, said.append)
     assert len(failed) == 1 and "broken" not in every[1].name and "log.txt" in failed[0]
     assert every[1].state() == "finished" and RunFolder(every[1].folder).read_json("probe.json")["steps"] == 4
+
+
+def test_the_table_is_built_again_from_the_packed_raw_files(file, tmp_path):
+    out = tmp_path / "runs"
+    made = cells(load_study(file), file, out)
+    for k, cell in enumerate(made):
+        finish(cell, 30 + k, k)
+    (made[0].folder / "rollouts.jsonl").write_text("large\n")
+    write_study(load_study(file), made, out)
+    archive = tmp_path / "raw" / "small.tar.xz"
+    assert pack(made, out, archive) == 4
+    again = tmp_path / "elsewhere"
+    unpack(archive, again)
+    write_study(load_study(file), cells(load_study(file), file, again), again)
+    for name in ("table.md", "table.csv"):
+        assert (again / name).read_text() == (out / name).read_text()
+    assert not list(again.rglob("rollouts.jsonl"))
+    second = tmp_path / "second.tar.xz"
+    pack(made, out, second)
+    assert second.read_bytes() == archive.read_bytes(), "the same runs give the same bytes"
+    with pytest.raises(RunError, match="not empty"):
+        unpack(archive, again)
+
+
+def test_an_archive_whose_file_was_changed_is_refused(file, tmp_path):
+    made = cells(load_study(file), file, tmp_path / "runs")
+    finish(made[0], 30, 1)
+    archive = tmp_path / "small.tar.xz"
+    pack(made, tmp_path / "runs", archive)
+    (tmp_path / "x").mkdir()
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "x", filter="data")
+    probe = next((tmp_path / "x").rglob("probe.json"))
+    probe.write_text(probe.read_text().replace("30", "49", 1))
+    with tarfile.open(archive, "w:xz") as tar:
+        for part in sorted((tmp_path / "x").iterdir()):
+            tar.add(part, part.name)
+    with pytest.raises(RunError, match=r"probe\.json is not the file that was packed"):
+        unpack(archive, tmp_path / "y")
+    archive.write_bytes(archive.read_bytes()[:200])
+    with pytest.raises(RunError, match="damaged"):
+        unpack(archive, tmp_path / "z")
+
+
+def test_a_packed_config_names_the_studys_students_in_the_new_folder(tmp_path):
+    (tmp_path / "base.yaml").write_text(BASE)
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY.replace("arms:", "students: {other: {seed: 1}}\narms:").replace("aas: {", 'aas: {student: "@other", '))
+    made = cells(load_study(file), file, tmp_path / "runs")
+    for cell in made:
+        finish(cell, 30, 1)
+    pack(made, tmp_path / "runs", tmp_path / "raw.tar.xz")
+    unpack(tmp_path / "raw.tar.xz", tmp_path / "new")
+    assert [cell.state() for cell in cells(load_study(file), file, tmp_path / "new")] == ["finished"] * 4
+
+
+@pytest.mark.parametrize("rates, first", [([0.0, 0.4, 0.5, 0.1], 2), ([0.0, 0.49], None), ([], None), ([1.0], 0)])
+def test_the_onset_is_the_first_generation_with_half(rates, first):
+    assert onset(rates) == first

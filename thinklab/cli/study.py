@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from thinklab.config.shipped import find_config
-from thinklab.errors import RunError
+from thinklab.errors import ConfigError, RunError
 from thinklab.run.signals import Interrupted
 
 
@@ -23,8 +23,19 @@ def study(
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Only write the table and the page of the finished runs.")
     ] = False,
+    pack: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="Run nothing; write the raw files of the finished runs (metrics, every probed answer) to this .tar.xz."
+        ),
+    ] = None,
+    unpack: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Run nothing; unpack such an archive into the folder --out, and build the table from it."),
+    ] = None,
 ) -> None:
     """Run every arm of FILE with every seed; run again to resume."""
+    from thinklab.studies import archive
     from thinklab.studies.runner import run_study
     from thinklab.studies.study import cells, load_study
 
@@ -33,6 +44,14 @@ def study(
     plan = load_study(file)
     out = out or Path("runs") / plan.name
     planned = cells(plan, file, out, only)
+    if pack is not None and unpack is not None:
+        raise ConfigError("--pack and --unpack exclude each other")
+    if pack is not None:
+        number = archive.pack(planned, out, pack)
+        console.print(f"{pack}: {number} finished runs of {out}, {pack.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+        return
+    if unpack is not None:
+        archive.unpack(unpack, out)
     if dry_run:
         for cell in planned:
             console.print(f"{cell.state():<9} {cell.name}", markup=False)
@@ -40,7 +59,7 @@ def study(
     from thinklab.studies.page import write_study
 
     failed = []
-    if not report_only:
+    if not report_only and unpack is None:
         try:
             failed = run_study(plan, planned, out, jobs, lambda text: console.print(text, markup=False, soft_wrap=True))
         except KeyboardInterrupt as error:

@@ -33,6 +33,12 @@ class StudyRow:
     """KL to the base on neutral text, in nats per token, at its last measurement in training; None if no guard measured it."""
     alarm: str | None = ""
     """The first sign of collapse and its step, according to the guards; empty if there was none, None if no guard was active."""
+    generations: int = 0
+    """Generations with measured unguided rollouts."""
+    onset: int | None = None
+    """The first generation, counted from 0, in which at least half of the unguided rollouts show the behavior; None: never."""
+    largest_gradient: float | None = None
+    """Largest gradient norm of an optimizer step, before clipping."""
     any_shown: Mapping[tuple[str, str], Rate] = field(default_factory=dict)
     """(stage, decoding) -> answers that show at least one behavior, in a run that has several."""
 
@@ -64,10 +70,18 @@ def finished_rows(cells: Sequence[Cell]) -> list[StudyRow]:
                 _guided(run, metrics, config),
                 kls[-1] if kls else None,
                 (alarms[0] if alarms else "") if watched else None,
+                len(own := [m["own/behavior"] for m in metrics if m.get("own/behavior") is not None]),
+                onset(own),
+                max((m["grad_norm"] for m in metrics if m.get("grad_norm") is not None), default=None),
                 _any_shown(run) if len(config.behaviors) > 1 else {},
             )
         )
     return rows
+
+
+def onset(rates: Sequence[float]) -> int | None:
+    """The first place at which a rate of unguided rollouts reaches one half; None if it never does."""
+    return next((k for k, rate in enumerate(rates) if rate >= 0.5), None)
 
 
 def _guided(run: RunFolder, metrics: Sequence[Mapping[str, Any]], config: Experiment) -> int:
@@ -139,10 +153,7 @@ def before_line(rows: Sequence[StudyRow], base: str) -> list[str]:
         f"{at.behavior('before', 'T=1').value:.2f} / {at.behavior('before', 'greedy').value:.2f}",
         "",
         f"{b['T=1'].mean_tokens:.0f}",
-        "",
-        "",
-        "",
-        "",
+        *[""] * 6,
     ]
 
 
@@ -156,6 +167,8 @@ HEAD = [
     "tokens",
     "accuracy T=1 against control",
     "guided rollouts",
+    "onset: first generation in which half of the unguided answers show it, each seed",
+    "largest gradient norm, each seed",
     "KL on neutral text",
     "runs with an alarm of collapse",
 ]
@@ -235,6 +248,8 @@ def arm_line(study: Study, rows: Sequence[StudyRow], base: str, arm: str, found:
         span([MEASURES["tokens T=1"](r) for r in found], 0),
         shown,
         str(round(sum(r.guided for r in found) / len(found))),
+        " ".join("never" if r.onset is None else str(r.onset) for r in found if r.generations),
+        " ".join(f"{r.largest_gradient:.3g}" for r in found if r.largest_gradient is not None),
         _kl(found),
         "" if found[0].alarm is None else str(sum(bool(r.alarm) for r in found)),
     ]
@@ -250,13 +265,20 @@ def _kl(found: Sequence[StudyRow]) -> str:
     return f"{sum(values) / len(values):.4f}" if values else ""
 
 
+LATER = ("onset", "largest gradient norm")
+"""Columns that tables written by earlier versions lack."""
+
+
 def as_csv(rows: Sequence[StudyRow]) -> str:
     """One line per run with every measure, for other programs."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["base", "arm", "seed", "steps", "seconds", "guided", *MEASURES, "KL on neutral text", "first alarm"])
+    writer.writerow(["base", "arm", "seed", "steps", "seconds", "guided", *MEASURES, "KL on neutral text", "first alarm", *LATER])
     for r in rows:
         measured = [f"{m(r):.4f}" for m in MEASURES.values()]
         kl = "" if r.kl is None else f"{r.kl:.6f}"
-        writer.writerow([r.cell.base, r.cell.arm, r.cell.seed, r.steps, r.seconds, r.guided, *measured, kl, r.alarm or ""])
+        later = ["" if x is None else f"{x:.6g}" for x in (r.onset, r.largest_gradient)]
+        writer.writerow(
+            [r.cell.base, r.cell.arm, r.cell.seed, r.steps, r.seconds, r.guided, *measured, kl, r.alarm or "", *later]
+        )
     return out.getvalue()
