@@ -201,6 +201,8 @@ class TeacherRequest:
     behavior_hash: str = ""
     max_tokens: int = 1024
     """Longest reply to ask for."""
+    reply_tags: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The tags of a reply in their order, each with its allowed values (none: any text); for structured outputs."""
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,7 @@ class Server:
             }
             return await self._send(writer, 200, model if anthropic else {"object": "list", "data": [model]})
         number = len(self.calls)
+        self.now = {"path": path, "headers": headers}
         action = self.script(number, body)
         self.calls.append({"path": path, "headers": headers, "body": body, "at": time.monotonic()})
         self.done.append(action)

@@ -47,7 +47,8 @@ class Judge:
         content = f"Behavior asked for: {self.question}\n\n[{marker}]\n{text}\n[{marker}]"
         messages = ({"role": "system", "content": _SYSTEM}, {"role": "user", "content": content})
         example = Example(id=f"judge-{marker}", question=self.question, gold="")
-        return TeacherRequest(example.id, messages, example, text, behavior=BEHAVIOR, max_tokens=300)
+        tags = (("found", ("yes", "no")), ("quote", ()))
+        return TeacherRequest(example.id, messages, example, text, behavior=BEHAVIOR, max_tokens=300, reply_tags=tags)
 
     def __call__(self, text: str) -> Detection:
         """

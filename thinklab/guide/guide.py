@@ -39,6 +39,8 @@ REJECT_REASONS = {
     "review": "a person or a policy rejected it",
 }
 TAGS = ("opinion", "reason", "phrase")
+REPLY_TAGS = (("opinion", ("correct", "incorrect")), ("reason", ()), ("phrase", ()))
+"""The same with their values, for a service with structured outputs."""
 _REPLY = re.compile(r"\s*" + r"\s*".join(rf"<{tag}>(?P<{tag}>.*?)</{tag}>" for tag in TAGS) + r"\s*", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 MAX_REPLY_CHARACTERS = 20_000
@@ -116,7 +118,7 @@ def refuse_bad(behavior: Behavior, text: str, response: str) -> None:
 def request_for(id: str, example: Example, response: str, behavior: Behavior) -> TeacherRequest:
     """The teacher request for ``behavior`` about ``response``."""
     messages = tuple(behavior.messages(example.question, response))
-    return TeacherRequest(id, messages, example, response, behavior.name, behavior.hash)
+    return TeacherRequest(id, messages, example, response, behavior.name, behavior.hash, reply_tags=REPLY_TAGS)
 
 
 def as_guidance(

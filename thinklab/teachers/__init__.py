@@ -21,6 +21,12 @@ GROUP = "thinklab.teachers"
 BUILT_IN = {
     "anthropic": "thinklab.teachers.anthropic:anthropic_teacher",
     "openai": "thinklab.teachers.openai:openai_teacher",
+    "openrouter": "thinklab.teachers.openai:openrouter",
+    "gemini": "thinklab.teachers.openai:gemini",
+    "azure": "thinklab.teachers.openai:azure",
+    "ollama": "thinklab.teachers.openai:ollama",
+    "llamacpp": "thinklab.teachers.openai:llamacpp",
+    "vllm": "thinklab.teachers.openai:vllm",
     "self": "thinklab.teachers.resident:SelfTeacher",
     "local": "thinklab.teachers.resident:LocalTeacher",
     "continuation": "thinklab.teachers.continuation:ContinuationTeacher",

@@ -46,10 +46,15 @@ def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _what(error: ValidationError) -> str:
-    first = error.errors()[0]
-    if first["type"] == "literal_error":
-        return "one of " + first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-    return first["msg"].removeprefix("Input should be ")
+    """What is expected instead; of a union every part that takes a text or a number."""
+    wanted = []
+    for part in error.errors()[:2]:
+        if part["type"] == "literal_error":
+            choices = part["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+            wanted.append(f"one of {choices}" if "," in choices else choices)
+        else:
+            wanted.append(part["msg"].removeprefix("Input should be "))
+    return " or ".join(dict.fromkeys(wanted if len(error.errors()) == 2 else wanted[:1]))
 
 
 def _fix(value: Any, hint: Any) -> str:

@@ -11,8 +11,9 @@ it only for an older model that still supports it; the call then goes out with t
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import anthropic
@@ -20,19 +21,31 @@ from anthropic import AsyncAnthropic
 from anthropic.types import MessageParam, TextBlockParam
 
 from thinklab.errors import ConfigError
+from thinklab.teachers import structured as json_replies
 from thinklab.teachers.faults import Fault, error_inside, from_sdk, page, plain_text
 from thinklab.teachers.measure import counted, reported
 from thinklab.teachers.options import remote_options
 from thinklab.teachers.prices import facts
 from thinklab.teachers.remote import RemoteTeacher
 from thinklab.teachers.secrets import at_home, checked_url, find_key
+from thinklab.teachers.wire import checked_body, checked_headers
 from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 DEFAULT_MODEL = "claude-haiku-5-5"
 """The default model, named only here: small, current, and cheap."""
 VERSION_WITH_TEMPERATURE = "2023-06-01"
 KEY_NAME, URL_NAME, HOST = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "api.anthropic.com"
-OWN_OPTIONS = ("model", "temperature", "effort", "thinking", "base_url", "key_env")
+OWN_OPTIONS = ("model", "temperature", "effort", "thinking", "base_url", "key_env", "structured", "extra_body", "headers")
+RESERVED = {
+    "model": "use the option model",
+    "messages": "the behavior writes them",
+    "system": "the behavior writes it",
+    "stream": "replies are not streamed",
+    "max_tokens": "use the option max_tokens",
+    "temperature": "use the option temperature",
+    "thinking": "use the option thinking",
+    "output_config": "use the options effort and structured",
+}
 STOPPED = {"refusal": "refusal", "max_tokens": "max-tokens", "model_context_window_exceeded": "prompt-too-long"}
 
 
@@ -43,6 +56,9 @@ def anthropic_teacher(
     thinking: Literal["auto", "adaptive", "disabled", "default"] = "auto",
     base_url: str | None = None,
     key_env: str | None = None,
+    structured: bool = False,
+    extra_body: dict[str, Any] | None = None,
+    headers: dict[str, Any] | None = None,
     **options: Any,
 ) -> RemoteTeacher:
     """A Claude model as the teacher. The key: ANTHROPIC_API_KEY, or a Colab secret of that name, or a prompt.
@@ -56,6 +72,10 @@ def anthropic_teacher(
         base_url: another address with the same protocol; None: the service's own, or ANTHROPIC_BASE_URL.
         key_env: name of the environment variable (or Colab secret) with the key. Required if ``base_url`` is neither the
             service's own address nor on this machine: another person's config must not send them your key.
+        structured: decode along a JSON schema, so that no tag can be missing; a model that rejects it is asked in words from then
+            on.
+        extra_body: more fields of each request.
+        headers: more headers of each request, such as ``anthropic-beta``; never a key.
         options: see ``options.RemoteOptions``.
 
     Raises:
@@ -65,7 +85,17 @@ def anthropic_teacher(
     settings = remote_options("anthropic", options, OWN_OPTIONS)
     if thinking not in ("auto", "adaptive", "disabled", "default"):
         raise ConfigError(f"teacher option thinking: one of auto, adaptive, disabled, default, not {thinking!r}")
-    return RemoteTeacher(AnthropicBackend(model, temperature, effort, thinking, base_url, key_env), settings)
+    more = Wire(structured, extra_body, headers)
+    return RemoteTeacher(AnthropicBackend(model, temperature, effort, thinking, base_url, key_env, more), settings)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """Options of ``anthropic_teacher`` about the form of a request."""
+
+    structured: bool = False
+    extra_body: Mapping[str, Any] | None = None
+    headers: Mapping[str, Any] | None = None
 
 
 class AnthropicBackend:
@@ -83,47 +113,80 @@ class AnthropicBackend:
         thinking: str = "auto",
         base_url: str | None = None,
         key_env: str | None = None,
+        wire: Wire = Wire(),
     ) -> None:
         if base_url is not None and not key_env and not at_home(checked_url(base_url), HOST):
             raise ConfigError(
                 f"{KEY_NAME} is not sent to {base_url}: name the environment variable with the key for that address with key_env"
             )
         checked_url(base_url or os.environ.get(URL_NAME) or f"https://{HOST}")
-        self.model, self.secret = model, find_key((key_env or KEY_NAME,), "Anthropic" if not key_env else str(base_url or HOST))
-        self._client = AsyncAnthropic(api_key=self.secret.reveal(), base_url=base_url, max_retries=0)
+        self.model = self.priced_as = model
+        self.secret = find_key((key_env or KEY_NAME,), "Anthropic" if not key_env else str(base_url or HOST))
+        self._client: Any = AsyncAnthropic(api_key=self.secret.reveal(), base_url=base_url, max_retries=0)
+        self._arrange(model, temperature, effort, thinking, wire)
+
+    def _arrange(self, model: str, temperature: float | None, effort: str | None, thinking: str, wire: Wire) -> None:
+        """What each request contains besides its text."""
         if thinking == "auto":
-            off = facts(model).thinking_off and effort not in ("xhigh", "max")  # these models cannot switch it off
+            off = facts(self.priced_as).thinking_off and effort not in ("xhigh", "max")  # these models cannot switch it off
             thinking = "disabled" if off else "default"
+        self._structured, body, headers = wire.structured, checked_body(wire.extra_body, RESERVED), checked_headers(wire.headers)
         self._extra: dict[str, Any] = {}
         if thinking != "default":
             self._extra["thinking"] = {"type": thinking}
         if effort is not None:
             self._extra["output_config"] = {"effort": effort}
         if temperature is not None:
-            self._extra["extra_body"] = {"temperature": float(temperature)}
-            self._extra["extra_headers"] = {"anthropic-version": VERSION_WITH_TEMPERATURE}
-        self.settings: Mapping[str, Any] = {"url": str(self._client.base_url), "model": model, "extra": self._extra}
+            body["temperature"] = float(temperature)
+            headers["anthropic-version"] = VERSION_WITH_TEMPERATURE
+        if body:
+            self._extra["extra_body"] = body
+        if headers:
+            self._extra["extra_headers"] = headers
+        self.settings: Mapping[str, Any] = {
+            "url": str(self._client.base_url),
+            "model": model,
+            "extra": self._extra,
+            **({"structured": True} if wire.structured else {}),
+        }
 
     def __repr__(self) -> str:
         return f"<Anthropic, {self.model}>"
 
     async def call(self, request: TeacherRequest, timeout_s: float, mark_prefix: bool) -> TeacherReply:
         """One attempt at the Messages API, not streamed."""
-        system, messages = _blocks(request, mark_prefix)
         try:
-            message = await self._client.messages.create(
-                model=self.model,
-                max_tokens=request.max_tokens,
-                system=system,
-                messages=messages,
-                timeout=timeout_s,
-                **self._extra,
-            )
+            try:
+                message = await self._client.messages.create(timeout=timeout_s, **self.arguments(request, mark_prefix))
+            except anthropic.BadRequestError as error:
+                if not self.unstructured(str(error.message)):
+                    raise
+                message = await self._client.messages.create(timeout=timeout_s, **self.arguments(request, mark_prefix))
             return self._read(message, request)
         except Fault:
             raise
         except Exception as error:
             raise from_sdk(error, anthropic) from None
+
+    def arguments(self, request: TeacherRequest, mark_prefix: bool = False) -> dict[str, Any]:
+        """What ``messages.create`` takes for ``request``."""
+        extra = self._extra
+        if self._structured and request.reply_tags:
+            request = json_replies.asking_for_json(request)
+            form = {"type": "json_schema", "schema": json_replies.schema(request)}
+            extra = {**extra, "output_config": {**extra.get("output_config", {}), "format": form}}
+        system, messages = _blocks(request, mark_prefix)
+        return {"model": self.model, "max_tokens": request.max_tokens, "system": system, "messages": messages, **extra}
+
+    def unstructured(self, said: str) -> bool:
+        """Whether a request was rejected because of its schema; if so, the next ones ask in words."""
+        if not self._structured or not json_replies.refused(said):
+            return False
+        self._structured = False
+        warnings.warn(
+            f"{self.model} rejects structured outputs, so the teacher is asked in words: leave structured out", stacklevel=2
+        )
+        return True
 
     def _read(self, message: Any, request: TeacherRequest) -> TeacherReply:
         """The service's reply. The SDK does not check types, so every field may be anything.
@@ -141,6 +204,8 @@ class AnthropicBackend:
         if text is None:
             raise Fault("bad-reply", "the content of the reply is not text", again=True, usage=usage)
         found = TeacherReply(request.id, text, model=str(message.model or self.model), usage=usage or Usage())
+        if request.reply_tags and self.settings.get("structured"):
+            found = replace(found, text=json_replies.as_tags(found.text, request))
         if isinstance(stopped, str) and stopped in STOPPED:
             said = getattr(getattr(message, "stop_details", None), "explanation", None)
             return replace(
