@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UNSLOTH := .venv-unsloth
+DOCS := .venv-docs
 
-.PHONY: demo test test-unsloth unsloth-trainer unsloth-model unsloth-runs test-matrix coverage lint clean
+.PHONY: demo test test-unsloth unsloth-trainer unsloth-model unsloth-runs test-matrix coverage lint docs clean
 
 # The CPU build of torch is asked for first where pip can find one; the range is the one in pyproject.toml.
 $(STAMP): pyproject.toml
@@ -54,5 +55,17 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --num-workers 2
 
+# The documentation as a site, in build/site. Its tools are the extra `docs`, in an environment without thinklab: the Python reference
+# is read from the sources.
+$(DOCS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --upgrade pip
+	$(DOCS)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > $(DOCS)/requirements.txt
+	$(DOCS)/bin/python -m pip install --quiet -r $(DOCS)/requirements.txt
+	@touch $@
+
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/python tools/make_site.py
+
 clean:
-	rm -rf $(VENV) $(UNSLOTH) build dist *.egg-info
+	rm -rf $(VENV) $(UNSLOTH) $(DOCS) build dist *.egg-info

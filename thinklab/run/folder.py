@@ -133,8 +133,8 @@ class RunFolder:
         Raises:
             RunError: when there is no run.
 
-        Warns: RunWarning: about every torn line, and about records that are missing although there is a
-            checkpoint.
+        Warns:
+            RunWarning: about every torn line, and about records that are missing although there is a checkpoint.
         """
         run = cls(Path(path))
         if not os.path.exists(run.config_file):
@@ -192,8 +192,8 @@ class RunFolder:
     def append(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Append lines to ``<name>.jsonl``: all of them or, if the disk is full, none.
 
-        Raises: RunError: with the system's error
-            message.
+        Raises:
+            RunError: with the system's error message.
         """
         data = "".join(map(_line, records)).encode("utf-8", "replace")
         file = self.path / f"{name}.jsonl"

@@ -151,11 +151,14 @@ class RemoteTeacher:
         return self.cap.estimate(sent, [shot_tokens(r) for r in requests], len(requests) if calls is None else calls)
 
     def refuse_above_cap(self, estimate: CostEstimate, less: str) -> None:
-        """Raises:
-            ConfigError: if the estimate exceeds a cap and ``on_cap`` is not set.
+        """Reject a run that would probably reach a cap before its end.
 
-        Args: less: advice on how to reduce the number of requests, such as "lower
-            train.steps".
+        Args:
+            estimate: what the run will probably cost.
+            less: advice on how to reduce the number of requests, such as "lower train.steps".
+
+        Raises:
+            ConfigError: if the estimate exceeds a cap and ``on_cap`` is not set.
         """
         if self.options.on_cap is None and (above := estimate.above_cap):
             raise ConfigError(

@@ -92,9 +92,9 @@ class AasExplorer(Freezing, w.VBox):
     """Sliders over ``aas_html``.
 
     Args:
-        source: a run folder or lines of its ``tokens.jsonl``: their teacher tokens become dots. None: curves only. shaping:
-        initial slider values; the run's own constants if ``source`` is a run. advantage: of the curves; the dots have their
-        own.
+        source: a run folder or lines of its ``tokens.jsonl``: their teacher tokens become dots. None: curves only.
+        shaping: initial slider values; the run's own constants if ``source`` is a run.
+        advantage: of the curves; the dots have their own.
     """
 
     def __init__(

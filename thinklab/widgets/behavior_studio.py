@@ -44,8 +44,9 @@ class BehaviorStudio(View):
     Args:
         name_or_path: a shipped behavior, or an existing or new file.
         samples: answers to try the detector on; the first texts of the file's own tests by default.
-        question, answer: the example in the rendered prompt. save_as: where to
-        save; default the file itself, or ``./NAME.yaml`` for a shipped behavior.
+        question: of the example in the rendered prompt.
+        answer: the student's attempt in that example.
+        save_as: where to save; default the file itself, or ``./NAME.yaml`` for a shipped behavior.
 
     Raises:
         BehaviorError: there is no such behavior, or the file cannot be read.
