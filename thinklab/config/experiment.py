@@ -28,6 +28,7 @@ class TaskSection(Section):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = "sums"
+    """One of the tasks in docs/tasks.md, the name of an entry point, or a file of questions."""
     path: str | dict[str, str] | None = None
     """A local file, or one per split: ``{train: FILE, test: FILE}``."""
 
@@ -37,9 +38,12 @@ class TaskSection(Section):
 
 
 class BehaviorSection(Section):
+    """One behavior, and its share."""
+
     name: str
     """A shipped behavior, or a path to a YAML file."""
     weight: float = Field(1.0, gt=0)
+    """How often this behavior is asked for, relative to the others."""
 
 
 class TeacherSection(Section):
@@ -48,6 +52,7 @@ class TeacherSection(Section):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     backend: str = "scripted"
+    """One of the backends in docs/choose-a-teacher.md, or the name of an entry point."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -88,7 +93,10 @@ class JudgeSection(Section):
 
 
 class ScheduleSection(Section):
+    """How gamma changes by step."""
+
     kind: Literal["constant", "linear", "cosine", "exp"] = "constant"
+    """How gamma moves from ``guidance.gamma`` to ``end``."""
     end: int | float | None = Field(None, ge=0)
     """The final value of gamma, a number or a share like gamma; needs ``steps`` and a ``kind`` other than ``constant``."""
     steps: int = Field(0, ge=0)
@@ -103,9 +111,13 @@ class GuidanceSection(Section):
     gamma: int | float = Field(0.25, ge=0)
     """Guided rollouts per group: an int is a number, a float (at most 1.0) a share, halves rounded up."""
     schedule: ScheduleSection = ScheduleSection()
+    """How gamma changes during the run, and when guidance ends."""
     policy: Literal["random", "wrong_first"] = "random"
+    """Which rollouts of a group are guided; ``wrong_first`` prefers wrong answers."""
     max_tokens: int = Field(256, ge=2)
+    """Longest guidance in tokens; a longer one is rejected as ``does-not-fit``."""
     skip_if_shown: bool = True
+    """Leave out rollouts that already show the behavior."""
 
     def whole_schedule(self) -> Schedule:
         """How gamma changes during the run."""
@@ -119,24 +131,35 @@ class GuidanceSection(Section):
 
 
 class RewardSection(Section):
+    """What an answer earns."""
+
     correct: float = 1.0
+    """Reward of a correct answer."""
     bonus: dict[str, float] = Field(default_factory=dict)
     """Bonus by behavior name, overriding the behavior file."""
     require_finished: bool = True
+    """An answer that was cut off at ``train.max_completion_tokens`` earns nothing for being correct."""
 
 
 class LossSection(Section):
+    """How teacher tokens are weighted in the loss."""
+
     method: Method = "aas"
     """``grpo`` uses no teacher; ``sft`` imitates the guided texts; the others differ in the weight on teacher tokens."""
     c_max: float = Field(Shaping.c_max, ge=0)
+    """AAS: the size of c at the largest advantage; teacher tokens far less likely than that are out of reach."""
     a_max: float = Field(Shaping.a_max, gt=0)
+    """AAS: the advantage at which c reaches ``c_max``."""
     floor: float = Field(Shaping.floor, ge=0, le=1)
     """Teacher tokens below this probability are masked when the advantage is negative; 0 masks none, 1 masks all."""
     luffy_gamma: float = Field(Shaping.luffy_gamma, gt=0)
+    """``luffy`` only: its constant."""
     scope: Literal["guidance", "trajectory"] | None = None
     """Which tokens count as the teacher's; None: the whole trajectory for ``authors``, the guidance otherwise."""
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
+    """TRL's way to average the loss over tokens and rollouts."""
     epsilon: float = Field(0.2, gt=0)
+    """Clipping range of the student's own tokens, on both sides."""
     delta: float | None = Field(None, gt=1)
     """Dual clip: an upper bound on the ratio to the old policy, also where the advantage is negative (TRL's ``delta``); larger than
     1 + ``epsilon``. None: no bound there. With ``aas``, ``luffy`` and ``authors`` it concerns the student's tokens only."""
@@ -144,6 +167,7 @@ class LossSection(Section):
     """What the student's own tokens of a guided rollout are credited with: the reward of the whole ``trajectory``, as in the paper,
     or the reward that the student's ``own`` part earns without the guidance."""
     beta: float = Field(0.0, ge=0)
+    """Weight of the KL penalty to the base model; 0: none."""
 
     @model_validator(mode="after")
     def _dual_clip(self) -> Self:
@@ -160,12 +184,15 @@ class ProbeSection(Section):
     """Evaluation on held-out questions, without guidance or hints."""
 
     questions: int = Field(500, ge=1)
+    """Held-out questions of the probes before and after training."""
     samples: int = Field(1, ge=1)
     """Sampled answers per question at temperature 1."""
     every: int = Field(0, ge=0)
     """Steps between small probes during training; 0 = none."""
     every_questions: int = Field(150, ge=1)
+    """Held-out questions of a small probe."""
     seed: int = 4242
+    """Seed of the choice of questions, and of the sampling."""
 
 
 class GuardSection(Section):
@@ -200,6 +227,7 @@ class BaselineSection(Section):
     ``thinklab/experiment/baselines``."""
 
     kind: Literal["sft", "star"]
+    """Supervised fine-tuning on texts, or STaR on the own correct answers."""
     texts: Literal["gold", "guided"] = "gold"
     """What SFT imitates: gold solutions, or the student's answers with the teacher's comments appended."""
     epochs: int = Field(1, ge=1)
@@ -249,17 +277,27 @@ class Experiment(Section):
     profile: str | None = None
     """``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in keys that are not set here; see ``thinklab/config/profiles.py``."""
     student: StudentSection = StudentSection()
+    """Who learns."""
     task: TaskSection = TaskSection()
+    """The questions, and how answers are verified."""
     behaviors: list[BehaviorSection] = Field(default_factory=list)
+    """What the teacher is asked for; required by every method except ``grpo``."""
     teacher: TeacherSection = TeacherSection()
+    """Who comments on the answers."""
     judge: JudgeSection | None = None
     """Required if a behavior's detector uses a judge; see ``thinklab/experiment/run_judge.py``."""
     guidance: GuidanceSection = GuidanceSection()
+    """How many rollouts are guided, and which."""
     reward: RewardSection = RewardSection()
+    """What an answer earns."""
     loss: LossSection = LossSection()
+    """How teacher tokens are weighted."""
     train: TrainSection = TrainSection()
+    """Batches, optimizer, and limits of the training."""
     probe: ProbeSection = ProbeSection()
+    """Measurements on held-out questions."""
     guards: GuardSection = GuardSection()
+    """When a run counts as unhealthy."""
     baseline: BaselineSection | None = None
     """None: train with policy gradient as configured in ``loss``."""
     review: ReviewSection | None = None

@@ -17,8 +17,8 @@ _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.I)  # name
 def folder_name(name: str) -> str:
     """``name``, if it is a valid folder name on every system.
 
-    Raises: ValueError: it is
-        not; the message says why. Inside a config this becomes a ``ConfigError`` with file and line.
+    Raises:
+        ValueError: it is not; the message says why. Inside a config this becomes a ``ConfigError`` with file and line.
     """
     shown = repr(name if len(name) <= 60 else name[:57] + "...")
     if len(name) > LONGEST_NAME or len(name.encode("utf-8", "replace")) > 2 * LONGEST_NAME:

@@ -82,8 +82,8 @@ def resolved(path: Path) -> dict[str, Any] | None:
 def document_of(file: Path, resolved: Mapping[str, Any]) -> yaml_model.Document:
     """The config inside ``file``, with the position of each key; overrides can be set on it.
 
-    Warns: RunWarning: about renamed
-        keys.
+    Warns:
+        RunWarning: about renamed keys.
     """
     found, said = migrated(resolved["config"], version_of(resolved))
     if said:

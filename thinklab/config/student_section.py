@@ -33,11 +33,18 @@ TEMPLATE_ARGUMENTS = frozenset(
 
 
 class LoraSection(Section):
+    """The adapter that is trained on a frozen base."""
+
     r: int = Field(16, ge=1)
+    """Rank of the adapter."""
     alpha: float = Field(32, gt=0)
+    """Scale: the adapter is multiplied by ``alpha / r``."""
     dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the input of the adapter."""
     targets: str | list[str] = "all-linear"
+    """Names of the modules that get an adapter; ``all-linear``: every linear layer except the output head."""
     gaussian_init: bool = False
+    """Initialize A from a normal distribution instead of PEFT's default (Kaiming uniform); B is 0 either way."""
 
 
 class StudentSection(Section):
@@ -48,7 +55,9 @@ class StudentSection(Section):
     path: str | None = None
     """Model folder or Hugging Face id."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the weights; ``auto``: bf16 on GPUs that have it, fp16 on other GPUs, float32 on a CPU."""
     quantize: Literal["none", "nf4"] = "none"
+    """``nf4``: the frozen base in 4 bits, by bitsandbytes."""
     lora: LoraSection | None = LoraSection()
     """``null`` trains all weights."""
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)

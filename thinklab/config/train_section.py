@@ -39,22 +39,30 @@ class VllmSection(Section):
 
 
 class TrainSection(Section):
+    """Batches, optimizer, and limits of the training."""
+
     model_config = ConfigDict(validate_by_name=True)
 
     steps: int = Field(100, ge=1)
+    """Optimizer steps of the whole run."""
     questions: int = Field(12, ge=1)
     """Questions per generation."""
     samples: int = Field(8, ge=2)
     """Answers per question (group size n)."""
     learning_rate: float = Field(1e-3, gt=0)
+    """The full learning rate, after warmup. The default suits the embedded student; the GPU profiles set 2e-5."""
     warmup_steps: int = Field(8, ge=0)
     """Warmup step s uses (s + 1) / (warmup_steps + 1) of the learning rate, so even the first one updates the weights."""
     decay: Literal["constant", "linear", "cosine"] = "constant"
     """How the learning rate decays from its full value to 0 at the last step; ``constant``: no decay."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's two betas."""
     weight_decay: float = Field(0.0, ge=0)
+    """AdamW's weight decay."""
     max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients with a larger norm are scaled down to it."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
+    """The optimizer; ``sgd`` has neither momentum nor state."""
     skip_empty_steps: bool = True
     """Skip the optimizer step when there is no gradient, for instance when all rewards within each group are equal. ``false`` is
     TRL's behavior: AdamW still applies its momentum and weight decay."""
@@ -67,13 +75,17 @@ class TrainSection(Section):
     report_to: list[Literal["wandb", "trackio", "tensorboard", "mlflow"]] = Field(default_factory=list)
     """Services that get every figure and a table of guided rollouts as well; see docs/logging.md. Empty: nothing leaves the run."""
     temperature: float = Field(1.0, gt=0)
+    """Sampling temperature of the training rollouts."""
     max_prompt_tokens: int = Field(512, ge=1)
+    """Longest prompt in tokens; a longer question is an error before the run."""
     max_completion_tokens: int = Field(256, ge=1)
+    """Longest answer in tokens, without guidance."""
     sample_rows: int = Field(0, ge=0)
     """Maximum number of answers sampled at once; 0 = all."""
     vllm: VllmSection | None = None
     """Sample with vLLM; None: use thinklab's own sampler, or Unsloth's for Unsloth students."""
     gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
     autocast: bool = False
     """On a GPU, compute in 16 bit although ``student.dtype`` keeps the weights in ``float32``: needed to train all weights at
     a small learning rate, because 16-bit weights would round its updates away."""
@@ -83,6 +95,7 @@ class TrainSection(Section):
     checkpoint_every: int = Field(50, ge=0)
     """Steps between checkpoints; 0 = only at the end."""
     seed: int = 0
+    """Seed of the question order, the sampling, and the initial adapter."""
     threads: int | None = Field(None, ge=1)
     """CPU threads; None: PyTorch's default."""
 

@@ -38,8 +38,9 @@ class ProbeRow:
     ) -> tuple[str, ...]:
         """The cells under ``columns`` (of ``WIDE``).
 
-        Args: show: formats a rate. behaviors: joins the formatted rates of all behaviors, by
-            name.
+        Args:
+            show: formats a rate.
+            behaviors: joins the formatted rates of all behaviors, by name.
             digits: of the mean number of tokens.
         """
         r = self.result

@@ -49,9 +49,9 @@ def report_folder(folder: Path, out: Path | None = None) -> Path:
 def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: Sequence[str] = ()) -> Path:
     """Write the page.
 
-    Args: runs: arms by display name; the first is the treatment, the others are controls. summary: sentences for the top of
-        the page, plain text; derived from the figures when
-        empty.
+    Args:
+        runs: arms by display name; the first is the treatment, the others are controls.
+        summary: sentences for the top of the page, plain text; derived from the figures when empty.
 
     Returns:
         ``out``.

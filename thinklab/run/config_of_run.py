@@ -20,8 +20,8 @@ def experiment_of(run: RunFolder) -> Experiment:
     Raises:
         RunError: if its ``config.yaml`` is invalid, with one line per error that names file and line.
 
-    Warns: RunWarning: about renamed
-        keys.
+    Warns:
+        RunWarning: about renamed keys.
     """
     document = document_of(run.config_file, run.resolved())
     try:

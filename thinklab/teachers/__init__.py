@@ -57,7 +57,7 @@ def load_teacher(backend: str, student: Any = None, **options: Any) -> Teacher:
         TeacherError: when the backend cannot be used, for instance because a package is missing, or does not match the
             declarations in ``thinklab/teachers/protocols.py``.
     """
-    factory: Callable[..., Teacher] = _factory(backend)
+    factory: Callable[..., Teacher] = teacher_factory(backend)
     if student is not None and "student" in inspect.signature(factory).parameters:
         options["student"] = student
     _check_options(backend, factory, options)
@@ -68,7 +68,8 @@ def load_teacher(backend: str, student: Any = None, **options: Any) -> Teacher:
     return teacher
 
 
-def _factory(backend: str) -> Any:
+def teacher_factory(backend: str) -> Any:
+    """The callable behind ``backend``, imported now. Its parameters are the options of the backend."""
     if backend in BUILT_IN:
         module, _, name = BUILT_IN[backend].partition(":")
         return getattr(importlib.import_module(module), name)

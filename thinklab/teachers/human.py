@@ -34,8 +34,8 @@ class HumanTeacher:
 
     Args:
         folder: the folder of both files; created if missing.
-        wait_s: how long a batch waits for missing comments; 0: no wait. poll_s: seconds between checks of the file while
-        waiting.
+        wait_s: how long a batch waits for missing comments; 0: no wait.
+        poll_s: seconds between checks of the file while waiting.
 
     Raises:
         ConfigError: for a negative time.

@@ -32,8 +32,8 @@ class ScriptedTeacher:
             ``{question}``, ``{gold}`` (the right answer), ``{answer}`` (the student's final answer; no reply if there is
             none), and ``{response}`` (the student's full response). Double literal braces.
         reason: with ``phrase``, the same for the ``<reason>``, for behaviors that also splice it.
-        mute_share: share of the requests, chosen by id, that get no reply. seed: selects
-        them.
+        mute_share: share of the requests, chosen by id, that get no reply.
+        seed: selects them.
         parameters: passed on to the rule.
 
     Raises:
