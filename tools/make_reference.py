@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import json
 import re
 import textwrap
@@ -84,7 +85,7 @@ def descriptions(model: type[BaseModel]) -> dict[str, str]:
     found = {}
     for kind in reversed([c for c in model.__mro__ if issubclass(c, BaseModel) and c is not BaseModel]):
         body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body
-        for key, text in zip(body, body[1:]):
+        for key, text in itertools.pairwise(body):
             if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
                 found[ast.unparse(key.target)] = str(text.value.value)
     return found
@@ -149,7 +150,9 @@ def key_rows(model: type[BaseModel], at: str) -> list[tuple[str, ...]]:
 def config_page() -> str:
     """Every key of a config."""
     text = (
-        "# Config keys\n\n" + BY + "Every key of an experiment's YAML file (`thinklab train CONFIG`). A key is written with its section, such as "
+        "# Config keys\n\n"
+        + BY
+        + "Every key of an experiment's YAML file (`thinklab train CONFIG`). A key is written with its section, such as "
         "`train.steps=40`, on the command line and in `Lab(overrides=...)`. Unknown keys are errors. *Profiles* names the profiles "
         "(`--profile`) that set another default; what the file sets wins over them.\n\n"
     )
@@ -193,7 +196,9 @@ def teacher_rows(backend: str) -> list[tuple[str, ...]]:
 def teachers_page() -> str:
     """Every option of every built-in teacher."""
     text = (
-        "# Teacher options\n\n" + BY + "The keys under `teacher:` besides `backend`, which are also those of `-o KEY=VALUE` of `thinklab guide` and of "
+        "# Teacher options\n\n"
+        + BY
+        + "The keys under `teacher:` besides `backend`, which are also those of `-o KEY=VALUE` of `thinklab guide` and of "
         "`load_teacher(backend, ...)`. Which backend to choose: [Choose a teacher](../choose-a-teacher.md).\n\n"
     )
     for backend in BUILT_IN:
@@ -239,7 +244,9 @@ def cli_page() -> str:
     """Every command with its arguments and options."""
     root = typer.main.get_command(app)
     text = (
-        "# Command line\n\n" + BY + "`thinklab COMMAND --help` prints the same. A config's keys may follow its name as `dotted.key=value`: "
+        "# Command line\n\n"
+        + BY
+        + "`thinklab COMMAND --help` prints the same. A config's keys may follow its name as `dotted.key=value`: "
         "[Config keys](config.md).\n\n"
     )
     for name, command in commands(root, "thinklab"):

@@ -72,8 +72,8 @@ def demo(
     out: Annotated[Path, typer.Option(help="Output folder for the runs and the report.")] = Path("runs/demo"),
     behavior: Annotated[str, typer.Option(help="self-check or thalapathy-vijay.")] = "self-check",
     method: Annotated[str, typer.Option(help="aas, grpo, luffy, ratio, authors or sft.")] = "aas",
-    seed: Annotated[int, typer.Option()] = 0,
-    steps: Annotated[Optional[int], typer.Option(min=1)] = None,  # noqa: UP045
+    seed: Annotated[int, typer.Option(help="Seed of both runs.")] = 0,
+    steps: Annotated[Optional[int], typer.Option(min=1, help="Optimizer steps; default: the behavior's demo config.")] = None,  # noqa: UP045
     questions: Annotated[Optional[int], typer.Option(min=1, help="Number of held-out questions in the final probe.")] = None,  # noqa: UP045
 ) -> None:
     """Teach the embedded student a behavior, train plain GRPO as the control, and write a report."""
@@ -145,7 +145,7 @@ def train(
 @app.command()
 def probe(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    questions: Annotated[Optional[int], typer.Option(min=1)] = None,  # noqa: UP045
+    questions: Annotated[Optional[int], typer.Option(min=1, help="Number of held-out questions.")] = None,  # noqa: UP045
     samples: Annotated[Optional[int], typer.Option(min=1, help="Sampled answers per question at temperature 1.")] = None,  # noqa: UP045
     persistence: Annotated[
         int, typer.Option(min=0, help="Additional steps of plain GRPO, to measure how much of the behavior persists.")
