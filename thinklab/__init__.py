@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # a type checker does not run __getattr__
     from thinklab import aas as aas
     from thinklab.behavior.behavior import Behavior as Behavior
     from thinklab.behavior.behavior import load_behavior as load_behavior
-    from thinklab.experiment.probe_api import probe as probe
+    from thinklab.experiment.probe_run import probe as probe
     from thinklab.lab.lab import Lab as Lab
     from thinklab.students import load_student as load_student
     from thinklab.tasks import load_task as load_task
@@ -31,7 +31,7 @@ _NAMES = {
     "Lab": "thinklab.lab.lab",
     "load_student": "thinklab.students",
     "ThinkTuningTrainer": "thinklab.trainer",
-    "probe": "thinklab.experiment.probe_api",
+    "probe": "thinklab.experiment.probe_run",
 }
 __all__ = [
     "Behavior",

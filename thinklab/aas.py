@@ -1,4 +1,6 @@
-"""Stage 3: Advantage-Aware Shaping, the weight of teacher tokens. Pure functions, no trainer.
+"""The AAS weight of teacher tokens, as pure functions: ``coefficient``, ``masked``, ``weight``, ``gradient_weight``.
+
+Pure functions, no trainer.
 
     c(A)  = c_max * clamp(A / a_max, -1, 1)
     k     = sg( pi / (pi + c(A)) )                        0 where A < 0 and pi < floor (masked)

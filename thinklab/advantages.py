@@ -1,4 +1,4 @@
-"""GRPO's advantages, for the trainer and for the preview of a review decision; exactly 0 where rewards are equal.
+"""GRPO's advantages of a group of rewards (``advantages``); exactly 0 where rewards are equal (``equal_groups``).
 
 GRPO's advantage is ``(r - mean) / (std + 1e-4)``. In fp32 the mean of n equal rewards can differ from them by one rounding, and
 dividing by 1e-4 makes up to 1e-3 of that: eight times 1.3 gives 6e-4. Adam divides by the size of the gradient, so a batch of

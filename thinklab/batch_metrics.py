@@ -1,4 +1,7 @@
-"""Metrics of one scored batch, for ``metrics.jsonl`` and the progress line. Plain functions over records."""
+"""``batch_metrics``: one scored batch as figures for ``metrics.jsonl``: rewards, verdicts, rejections, lengths.
+
+Plain functions over records.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credit of the student's own tokens in a guided rollout: what its part alone would have earned, instead of the whole trajectory's reward.
+"""``own_advantages``: ``loss.credit: own``: the student's tokens of a guided rollout earn what they alone would have.
 
 In the paper every token of a guided rollout gets the trajectory's advantage, so a wrong comment behind a right answer punishes the
 right answer. With ``loss.credit: own`` only the teacher's tokens answer for the comment.

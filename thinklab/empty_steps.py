@@ -1,4 +1,4 @@
-"""Skips optimizer steps without any gradient.
+"""``skip_empty_steps``: an optimizer step without any gradient leaves weights and momentum as they are.
 
 When every group of a step earned equal rewards, or nobody was guided in a step of pure imitation, every gradient is 0. Adam
 would still move the weights by momentum and weight decay, without any evidence.

@@ -1,4 +1,6 @@
-"""Every error that thinklab raises on purpose. Each is also a built-in error, so plain ``except ValueError`` works.
+"""All error classes: ``ThinklabError``, ``ConfigError``, ``RunError``, ...; ``did_you_mean`` suggests a similar name.
+
+Each class is also a built-in error, so plain ``except ValueError`` works.
 
 A message says what is wrong, where, and how to fix it. On the command line a ``ThinklabError`` becomes one line on
 stderr and the exit code of its class; a traceback there is a bug.

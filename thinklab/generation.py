@@ -1,4 +1,4 @@
-"""From TRL's lists to rollouts: what the answers of one generation are to, who they belong to, and whether they ended."""
+"""``Generation``: turns TRL's lists of prompts, columns, and token ids into ``Rollout`` records with their ``Example``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log-probabilities of chosen tokens, without ever building [B, T, V] logits.
+"""``chosen_logprobs``: log-probs and entropies, tile by tile from the LM head, without [B, T, V] logits.
 
 The backbone gives hidden states; the head turns them into log-probs and entropies some hundred tokens at a time, so only
 ``TILE`` logits exist at once. Where the head's weights are frozen (LoRA) the gradient needs no second pass over the

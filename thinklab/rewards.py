@@ -1,4 +1,4 @@
-"""The reward of a rollout: correctness by the task's verifier, and the behavior's bonus, if any."""
+"""``Rewards``: the reward of a rollout, from the task's verifier and the behavior's bonus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The constants of the weight on teacher tokens, with their bounds and defaults; ``aas`` computes with them."""
+"""``Shaping``: the loss variant and its constants (c_max, a_max, floor, luffy_gamma), with bounds and defaults."""
 
 from __future__ import annotations
 

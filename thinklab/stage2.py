@@ -1,4 +1,4 @@
-"""The interface of stage 2 to the trainer: a function, and optional protocols of an object, detected with ``isinstance``."""
+"""What the trainer may call on a guide: protocols ``Guides``, ``Begins``, ``HasGamma``, ``CanFail``, ``Detects`` ..."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells a script that uses ``ThinkTuningTrainer`` directly that its teacher failed or reached its cap."""
+"""``TeacherWatch``: for your own TRL script, a callback that stops when the teacher fails or reaches its cap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls a function from within a data-parallel wrapper's forward pass, so that the wrapper's gradient hooks are set."""
+"""``through_wrapper``: a function called inside a data-parallel wrapper's forward, so that its gradient hooks are set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics about the tokens of a loss: by origin (student or teacher), and a few rollouts token by token."""
+"""Entropy, probability, and KL of a loss's tokens ``by_origin`` (student, teacher), and some rollouts ``traced``."""
 
 from __future__ import annotations
 

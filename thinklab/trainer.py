@@ -1,4 +1,4 @@
-"""ThinkTuning inside TRL: ``GRPOTrainer`` with guidance between sampling and scoring, and shaped teacher tokens.
+"""``ThinkTuningTrainer``: TRL's ``GRPOTrainer`` with guidance after sampling and shaped teacher tokens in the loss.
 
 The order of calls, which is the order of the methods below; TRL calls those marked with *:
 

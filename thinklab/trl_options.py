@@ -1,4 +1,4 @@
-"""TRL options that would silently treat teacher tokens wrongly in the loss."""
+"""``refuse_what_breaks``: refuses TRL options that would silently treat teacher tokens wrongly in the loss."""
 
 from __future__ import annotations
 

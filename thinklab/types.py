@@ -1,4 +1,4 @@
-"""The records that flow through thinklab, and nothing else: ``Example -> Rollout -> Guidance -> Batch -> loss``.
+"""The records ``Example``, ``Rollout``, ``Guidance``, ``Batch``, ``TeacherRequest``, ``TeacherReply``, and their JSON.
 
 Every record is frozen. A stage takes records and returns new ones, so whatever was written to disk stays true.
 Shapes: P = prompt tokens, T = tokens that the student sampled, G = tokens that the teacher added (its EOS included).

@@ -1,4 +1,4 @@
-"""Sends merged weights to vLLM without ever writing to the student's frozen base.
+"""``keep_base_frozen``: sends merged LoRA weights to vLLM without ever writing to the student's frozen base.
 
 TRL merges the adapter into the base at every weight sync, sends the result and subtracts the adapter again. In 16 bit the
 subtraction does not give back what was there: the base that the method keeps frozen drifts a little with every step (0.3 %

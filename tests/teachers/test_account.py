@@ -7,7 +7,7 @@ import pytest
 from tests.support.fake_server import KEY, Raw, Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import TeacherError
-from thinklab.teachers.base import ERRORS
+from thinklab.teachers.faults import ERRORS
 from thinklab.teachers.money import Amount
 
 

@@ -10,7 +10,8 @@ from tests.support.fake_server import GOOD, KEY, Server
 from thinklab.errors import TeacherError
 from thinklab.guide.guide import Rejected, parse_reply
 from thinklab.teachers import load_teacher
-from thinklab.teachers.base import ERRORS, check, submit
+from thinklab.teachers.base import check, submit
+from thinklab.teachers.faults import ERRORS
 from thinklab.types import Usage
 
 # what is done with the first call -> (error of the reply, calls made, reason counted)

@@ -11,7 +11,7 @@ from tests.support.fake_server import GOOD, KEY, Raw, Server
 from tests.teachers.test_faults import remote
 from thinklab.errors import TeacherError
 from thinklab.teachers import TeacherReply
-from thinklab.teachers.base import ERRORS
+from thinklab.teachers.faults import ERRORS
 from thinklab.teachers.money import Amount
 from thinklab.teachers.options import RemoteOptions
 from thinklab.teachers.remote import RemoteTeacher

@@ -1,4 +1,4 @@
-"""Puts one more text into the tests of a behavior file, as a person would: the rest of the file stays byte for byte as it is."""
+"""``with_test``: adds a text to the ``tests:`` of a behavior file and leaves every other byte as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A behavior: what a teacher should add to a student's answer, and how to tell that the student does it by itself.
+"""``Behavior``: the prompt for the teacher, the checks of its guidance, detection, the bonus; ``load_behavior``.
 
     behavior = load_behavior("self-check")
     behavior.messages(question, response)      # the conversation for the teacher

@@ -1,4 +1,4 @@
-"""What a detector reports about a text."""
+"""What a detector returns (``Detection``, ``Span``); protocols of those that read many texts or ask a teacher."""
 
 from __future__ import annotations
 

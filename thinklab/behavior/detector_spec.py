@@ -1,4 +1,4 @@
-"""The detector section of a behavior file, as pydantic models without logic.
+"""Pydantic models of the ``detector:`` section: phrase, regex, all, any, not, same_as, judge, python.
 
 A detector is a mapping with exactly one of the keys ``phrase``, ``regex``, ``all``, ``any``, ``not``, ``same_as``,
 ``judge`` and ``python``; that key determines which other keys are allowed. ``detect.py`` turns these models into functions.

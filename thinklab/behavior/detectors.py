@@ -1,4 +1,4 @@
-"""Does a text show a behavior? Detectors compose, explain themselves, and cannot hang a run.
+"""Detectors at work: phrase, regex, ``all``, ``any``, ``not``, regions and quotes of a text; ``build``, ``detect_all``.
 
     detector = build(PhraseSpec(phrase="I check:", where="between_answers"))
     found = detector("So \\boxed{31}. I check: 12+7=19. So \\boxed{30}.")

@@ -1,4 +1,4 @@
-"""Errors specific to behavior files: detector keys, names, a judge in the reward."""
+"""``BehaviorExplainer``: error sentences that only behavior files need: detector keys, names, a judge in the reward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A detector that asks a teacher a yes/no question about a text. For probes only: it costs calls and can be wrong."""
+"""``Judge``: the detector that asks a teacher a yes/no question: its prompt, and the ``verdict`` read from the reply.
+
+For probes only: it costs calls and can be wrong.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lint and test of behavior files: what `thinklab behaviors lint` and `thinklab behaviors test` run.
+"""``lint`` (findings about style, few-shots, templates, missing tests) and ``run_tests`` for a behavior file.
 
 Lint reads; test runs the detector over the file's own texts, over its few-shots, and looks into the rendered prompt.
 """

@@ -1,4 +1,4 @@
-"""From a file to a validated ``BehaviorSpec``: reading, ``extends``, and errors with file, line, and column.
+"""Reads a behavior file into a ``BehaviorSpec``: ``extends`` and merging, limits, templates and patterns checked.
 
 ``read`` never raises anything but ``BehaviorError``, whatever the file contains.
 """

@@ -1,4 +1,7 @@
-"""What a teacher would be sent, how many tokens that is, and what a run would cost. No key, no network."""
+"""``preview``: the messages that a teacher would be sent, with estimated tokens and dollars of a run.
+
+No key, no network.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""User-written patterns, compiled by the ``regex`` module with a time limit, and limited in size."""
+"""``compile_pattern``: patterns written by users, with a time limit (the ``regex`` module) and a limit of size."""
 
 from __future__ import annotations
 

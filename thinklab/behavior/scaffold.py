@@ -1,4 +1,7 @@
-"""The commented file that `thinklab behaviors new NAME` writes. It passes lint and its own tests unchanged."""
+"""The commented file that ``thinklab behaviors new`` writes (``new_file``), and the JSON ``schema`` of behavior files.
+
+The new file passes lint and its own tests unchanged.
+"""
 
 from __future__ import annotations
 

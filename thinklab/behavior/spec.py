@@ -1,4 +1,7 @@
-"""The contents of a behavior file, as pydantic models. ``behaviors/schema.json`` is generated from ``BehaviorSpec``."""
+"""Pydantic models of a behavior file (``BehaviorSpec``): teacher, few-shots, splice, guidance, reward, tests.
+
+``behaviors/schema.json`` is generated from ``BehaviorSpec``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text fields of a behavior file: Jinja in an immutable sandbox, restricted to a safe subset.
+"""Jinja in a behavior's text fields, in a sandbox with a safe subset: ``check`` and ``render``.
 
 Allowed: ``{{ variable }}``, a few filters without arguments, and ``{% if %}`` on variables and constants. No loops,
 calls, attributes or arithmetic, so an untrusted text can neither execute code nor take long. Variables are strings and are

@@ -1,5 +1,8 @@
-"""The command line. Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run,
-3 a run that its teacher ended early."""
+"""The Typer app: ``thinklab demo``, ``train``, ``probe``, ``report``; registers the other commands; ``main``.
+
+Errors that thinklab raises on purpose become one line and an exit code: 2 usage, 1 a failed run,
+3 a run that its teacher ended early.
+"""
 
 from __future__ import annotations
 

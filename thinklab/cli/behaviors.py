@@ -1,4 +1,4 @@
-"""`thinklab behaviors list | show | new | lint | test | preview`: write a behavior without any Python.
+"""``thinklab behaviors list, show, new, lint, test, preview, schema``: arguments and printing.
 
 Exit codes: 0 success, 1 a check failed, 2 invalid arguments or an unusable file.
 """

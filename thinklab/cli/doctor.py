@@ -1,4 +1,4 @@
-"""``thinklab doctor``: what is installed, what a run would use, and how to fix each problem."""
+"""``thinklab doctor``: arguments and printing; the checks themselves are in ``experiment/doctor.py``."""
 
 from __future__ import annotations
 

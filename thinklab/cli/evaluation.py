@@ -1,4 +1,4 @@
-"""``thinklab eval``: methods x benchmarks x runs from one file, resumable, with one table and one page at the end."""
+"""``thinklab eval``: arguments, progress, and printing; the work is done in ``evaluation/grid.py``."""
 
 from __future__ import annotations
 

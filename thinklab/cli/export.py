@@ -1,4 +1,4 @@
-"""``thinklab save`` and ``thinklab push``: export a trained student and upload it."""
+"""``thinklab save`` and ``thinklab push``: arguments and printing; the work is done in ``export/export.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``thinklab guide``: guidance for a file of answers, without any training."""
+"""``thinklab guide``: arguments, progress bar, and printed table; the work is done in ``guide/answers_file.py``."""
 
 from __future__ import annotations
 

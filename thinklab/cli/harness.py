@@ -1,4 +1,4 @@
-"""``thinklab harness``: export a student and its questions to lm-evaluation-harness, and compare the scores."""
+"""``thinklab harness export, check``: arguments and printing; the work is done in ``evaluation/harness.py``."""
 
 from __future__ import annotations
 

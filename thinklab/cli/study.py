@@ -1,4 +1,4 @@
-"""``thinklab study``: arms x seeds from one file, resumable, with one table and one page at the end."""
+"""``thinklab study``: arguments and printing; the work is done in ``studies/runner.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``thinklab view``: the runs in a folder, in a browser or as one static folder."""
+"""``thinklab view``: arguments; starts ``view/serve.py``, or writes a folder with ``view/export.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep glibc's allocator from handing memory back between training steps.
+"""``tune``: glibc's allocator keeps freed memory between training steps instead of handing it back.
 
 On a CPU, small training steps free and map the same large tensors over and over; returning the pages to the system each time
 was measured at ten times the cost of the step itself (2.6 s against 0.3 s). Same effect as the environment

@@ -1,4 +1,4 @@
-"""One process, one GPU: what happens where several are visible or several processes were started, and what to do instead.
+"""GPUs of a process: ``one_gpu`` of several, several processes refused, ``default_dtype`` by card.
 
 transformers' ``Trainer`` wraps the model in ``nn.DataParallel`` when a plain launch sees several GPUs. TRL's loss does not
 work with that wrapper, and the first batch, for which a teacher may have been paid, would be lost. Under ``torchrun`` every process

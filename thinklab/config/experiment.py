@@ -1,4 +1,7 @@
-"""One experiment = one YAML file. Every key is checked, and unknown keys are errors."""
+"""``Experiment`` and its YAML sections: task, teacher, judge, guidance, reward, loss, probe, guards, baseline, review.
+
+Every key is checked, and unknown keys are errors.
+"""
 
 from __future__ import annotations
 

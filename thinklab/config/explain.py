@@ -1,4 +1,7 @@
-"""Turns pydantic's errors about a YAML file into one sentence each. Shared by configs and behavior files."""
+"""``Explainer``: validation errors of pydantic, each as one sentence that names the key and suggests a fix.
+
+Shared by configs and behavior files.
+"""
 
 from __future__ import annotations
 

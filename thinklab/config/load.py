@@ -1,4 +1,4 @@
-"""Read an experiment from YAML, with overrides; errors name file and line."""
+"""``load_config``: reads an experiment, applies ``key=value`` overrides, completes paths that lie beside the config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Names that become folders: of a run, a study, its arms, a benchmark. One rule for all, so that none can escape its parent."""
+"""``folder_name``: which names (of a run, a study, an arm, a benchmark) may become a folder.
+
+One rule for all, so that none can escape its parent.
+"""
 
 from __future__ import annotations
 

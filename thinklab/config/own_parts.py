@@ -1,4 +1,4 @@
-"""The user's own functions that a config names: rewards, task, verifier and rule, by key, and the hashes of their files."""
+"""``own_parts``: which keys of a config name the user's own functions (rewards, task, verifier, rule); their paths, hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Profiles: settings that fit a kind of hardware, under one name. ``thinklab train CONFIG --profile t4`` and ``Lab(profile="t4")``.
+"""``PROFILES`` (tiny, t4, 16gb, 24gb, 80gb): the settings that fit a kind of hardware; ``apply_profile``.
+
+``thinklab train CONFIG --profile t4`` and ``Lab(profile="t4")``.
 
 A profile is a fragment of a config; every key that the config itself sets wins over it. So the same cells and the same
 YAML run on a laptop, a T4 and a 24 GB card. The lengths, batches and n of the GPU profiles follow from arithmetic

@@ -1,4 +1,6 @@
-"""Ready-made parts of an experiment. Imports nothing heavy, so that reading a config does not load PyTorch.
+"""``ReadyMade``: Python objects in place of what a config names; a run records them and requires them again.
+
+Imports nothing heavy, so that reading a config does not load PyTorch.
 
 An object that was passed from Python is not in the config. A run therefore records in ``config.yaml`` which of its parts were
 ready-made (``ready_made: {task: Rows}``), and opening it again requires the same objects: what the config names in their place

@@ -1,4 +1,4 @@
-"""The ``config.yaml`` of a run folder as a config for a new run, including one written by another version of thinklab.
+"""A run's ``config.yaml`` read by another version: renamed keys (``RENAMED``, ``migrated``), and the line of each key.
 
 The file records that version. Keys renamed since then are migrated (``RENAMED``); an unknown key is an error with its
 line.

@@ -1,4 +1,4 @@
-"""In a notebook: detects packages that pip replaced after the kernel loaded them, which requires a restart.
+"""``stop_if_needed``: in a notebook, detects packages that pip replaced after the kernel loaded them.
 
 Colab's kernel starts with numpy and others imported. After ``%pip install`` the old module stays in memory while the new files
 are on disk, and later failures are hard to diagnose. Imports only the standard library, ``packaging``, and the errors.

@@ -1,4 +1,4 @@
-"""How much is guided, by step: a pure function, so resuming needs no stored state."""
+"""``Schedule``: gamma, how many rollouts of a group are guided, at each step (constant, linear, cosine, exp)."""
 
 from __future__ import annotations
 

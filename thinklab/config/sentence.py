@@ -1,4 +1,4 @@
-"""A sentence with placeholders, such as ``Arr: {gold}.``: a teacher defined in one line of YAML."""
+"""The one-sentence teacher, such as ``Arr: {gold}.``: its ``{placeholders}``, how they are filled, and checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locates the files that ship with thinklab: in the wheel under ``thinklab/data``, in a checkout at its root."""
+"""Finds shipped configs and behaviors by name: ``find_config``, ``locate``, ``resource_dir``, ``beside``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strict YAML with the position of every value: text -> ``Node``, for behavior files.
+"""A strict YAML parser, text -> ``Node`` with line and column: numbers, escapes, duplicate keys, limits.
 
 Stricter than YAML itself, because a behavior file is written by hand and passed around: no duplicate keys, no anchors
 or aliases (so no "billion laughs"), no tags (so no objects), one document, words that YAML 1.1 reads as booleans

@@ -1,4 +1,7 @@
-"""A YAML file as a pydantic model, with errors that point at file, line and column. For configs; behavior files have their own loader."""
+"""Validates a YAML ``Document`` against a pydantic model: where each key stands, and ``fault`` for wrong combinations.
+
+For configs; behavior files have their own loader.
+"""
 
 from __future__ import annotations
 

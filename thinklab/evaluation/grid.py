@@ -1,4 +1,4 @@
-"""Runs an evaluation: trains what must be trained, asks every question, and records every answer. ``thinklab eval``.
+"""``evaluate``: the loop of ``thinklab eval``: trains students, asks every question, appends to ``answers.jsonl``.
 
     OUT/METHOD/BENCHMARK/answers.jsonl    every answer of every run, with its turns, tokens and verdict
     OUT/METHOD/BENCHMARK/config.yaml      the config of its answers; a different config is rejected

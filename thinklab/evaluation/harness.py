@@ -1,4 +1,4 @@
-"""Exports a student and its questions to lm-evaluation-harness, and checks that both score the same.
+"""lm-evaluation-harness: writes the model and its task files, and compares the scores (``Agreement``).
 
     thinklab harness export runs/mine examples/eval/tiny-grid.yaml --out runs/harness       # prints the next line
     lm-eval run --model hf --model_args pretrained=runs/harness/model,dtype=float32 --include_path runs/harness/tasks ...

@@ -1,4 +1,4 @@
-"""The page of an evaluation, in the shape of the slides: the table, differences, lengths, behaviors, every answer."""
+"""The HTML page of an evaluation: headline, table, differences, inference scaling, behaviors, samples, provenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics of an evaluation: everything is paired by question, because all methods answer the same ones.
+"""Statistics paired by question: ``sign_flip`` test, ``holm``, bootstrap ``average``, ``average_gap``, ``ratio``.
 
 Values come as ``{question: [value of run 1, value of run 2, ...]}``. Averages weight all benchmarks equally.
 """

@@ -1,4 +1,4 @@
-"""The file format of ``thinklab eval``: methods x benchmarks x runs.
+"""``Evaluation``: the YAML file of ``thinklab eval``: methods, solvers, benchmarks, runs; ``load_evaluation``.
 
     name: my-table
     student: {kind: transformers, path: DIR, lora: null}      # the student before any training

@@ -1,4 +1,4 @@
-"""The questions of a grid: drawn by seed, and which of them a student has seen in training."""
+"""``draw_questions``: the questions of an evaluation, by seed, and which of them a student has seen in training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Computes the table from answers on disk: accuracy, differences, lengths, behaviors. No model is loaded."""
+"""``Results``: accuracies, gaps, lengths, and behaviors computed from the answers on disk; as JSON, Markdown, CSV.
+
+No model is loaded.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The students of a grid, and their training runs."""
+"""``Students``: the trained student behind each method of an evaluation, and the ``training_runs`` that make them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a config to a session: loads every part once and wires them together."""
+"""``build``: loads student, task, teacher, judge, and behaviors of a config once and wires them to a ``Session``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a whole config can get wrong, checked while its lines are known: judges, and functions of the user's own. For ``load_config``."""
+"""``check_lines``: what only a whole config can get wrong, said with its line: judges, and the user's own functions."""
 
 from __future__ import annotations
 

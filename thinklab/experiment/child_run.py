@@ -1,4 +1,4 @@
-"""What the process of a ``TrainingRun`` does, forked or started anew: train, with errors in one line. Not the command line.
+"""``train_here``: what a training process started by thinklab itself runs; not the command line.
 
 python -m thinklab.experiment.child_run '{"file": ..., "overrides": [...], "folder": ..., "resume": false}'
 """

@@ -1,4 +1,4 @@
-"""Child processes that train: start one, watch several, stop them cleanly, and quote the log of a failed one.
+"""Child processes: ``spawn``, ``Child``, ``Children``, ``stop``, and the last words of a failed one's log.
 
     with Children() as children:
         children.add("aas, seed 0", spawn(command, log), log)

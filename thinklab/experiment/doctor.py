@@ -1,4 +1,4 @@
-"""What is installed, what a run would use, and how to fix each problem. ``thinklab doctor`` prints it.
+"""``examine``: the checks of ``thinklab doctor``: packages, GPU, memory, disk, student, teacher, speed.
 
 With a config or a profile, everything is built as for a run, in a temporary folder: behaviors, task, teacher,
 student, trainer, and the longest possible batch forward and backward; then a short probe counts tokens per second.

@@ -1,4 +1,4 @@
-"""One run in a process forked from a server that has already loaded the libraries.
+"""``ForkedRun``: a training run forked from a server that has already loaded torch, transformers, and TRL.
 
 Loading torch, transformers, trl, and peft takes about 8 CPU seconds, as much as twenty steps of the embedded
 student. Only without a GPU: CUDA does not survive a fork, and it is unknown whether a library initialized it on import.

@@ -1,4 +1,4 @@
-"""Runs the guards inside a training run: measures what ``guards.Watch`` needs, records alarms, and acts on a collapse."""
+"""``Guards``: the callback that measures KL and entropy, records alarms, and warns, lowers the rate, or stops."""
 
 from __future__ import annotations
 

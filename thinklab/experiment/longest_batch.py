@@ -1,4 +1,4 @@
-"""Runs the longest possible batch first: an out-of-memory error comes in the first minute, with advice, and not at the first long sample.
+"""``try_longest_batch``: samples and trains the longest possible batch first; advice when memory runs out.
 
 Two stages, each as large as the config allows: the cache of the largest batch of answers, and one micro-batch of the
 longest prompts, answers and guidance forward and backward, in addition to the optimizer's states. Everything is restored

@@ -1,4 +1,4 @@
-"""Checks ready-made parts (objects from Python) like those that a package registers, before anything is built from them."""
+"""``check_part``: type and members of a student, task, teacher, or judge that was passed as a Python object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules that the fork server of ``forked_run`` loads once, without the libraries' import messages."""
+"""The imports that the fork server of ``forked_run`` does once."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The whole measurement of a finished run: ``thinklab probe RUN`` and ``probe.json``.
+"""``probe``, ``thinklab probe RUN``: everything measured on a finished run, persistence too, into ``probe.json``.
 
 before, after   {decoding: rates}         several answers per question at T=1, and greedy
 difference      {decoding: ...}           paired by question, 95 % bootstrap interval
@@ -11,19 +11,20 @@ persistence     how much persists after additional plain GRPO (only on request, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from thinklab.behavior.behavior import Behavior
 from thinklab.config.experiment import Experiment
 from thinklab.config.ready_made import ReadyMade
 from thinklab.errors import RunError
 from thinklab.experiment.build import build
 from thinklab.experiment.prober import kept
 from thinklab.experiment.session import Audience
-from thinklab.probing import probe
+from thinklab.probing.probe import DECODINGS, differences
 from thinklab.probing.retention import Retention, base_model
 from thinklab.run.config_of_run import experiment_of
 from thinklab.run.folder import RunFolder
@@ -36,16 +37,48 @@ PERSIST_RATE = 0.3
 
 def paired(run: RunFolder) -> dict[str, Any]:
     """After minus before by decoding, from the answers on disk; a decoding without both is left out."""
-    answers: dict[tuple[str, str], list[dict]] = {}
+    answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in run.read("probe_samples"):
         answers.setdefault((line["decoding"], line["stage"]), []).append(line)
     return {
         d: gap
-        for d in probe.DECODINGS
+        for d in DECODINGS
         if (d, "before") in answers
         and (d, "after") in answers
-        and (gap := probe.differences(answers[d, "before"], answers[d, "after"]))
+        and (gap := differences(answers[d, "before"], answers[d, "after"]))
     }
+
+
+def probe(
+    run: str | Path,
+    *,
+    questions: int | None = None,
+    samples: int | None = None,
+    persistence: int = 0,
+    student: Any = None,
+    task: Any = None,
+    behaviors: Iterable[Behavior] = (),
+    judge: Any = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """The function behind ``thinklab probe RUN``: measure the last checkpoint of ``run`` and write its ``probe.json``.
+
+    Args:
+        questions: number of held-out questions; None: as in the run's config. samples: sampled answers per question at T=1;
+        None: as in the run's config.
+        persistence: additional steps of plain GRPO, to measure how much of the behavior persists; 0 = none.
+        student, task, behaviors, judge: the ready-made objects that the run was started with (``Lab(task=...)``); its
+            ``config.yaml`` lists them, and without them the run cannot be measured. Pass the student in its state before training.
+        say: receives messages for the user.
+
+    Returns:
+        The content of ``probe.json``; the top of this file describes its layout.
+
+    Raises:
+        RunError: if there is no run or no checkpoint in it, or an object is missing.
+    """
+    parts = ReadyMade(student=student, task=task, judge=judge, behaviors={b.name: b for b in behaviors})
+    return probe_run(Path(run), questions, samples, persistence, say, parts)
 
 
 def probe_run(

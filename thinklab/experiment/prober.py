@@ -1,4 +1,4 @@
-"""Measures the current student of a session: answers to the held-out questions, reach, spill-over, retention."""
+"""``Prober``: asks the student of a session the held-out questions; reach, spill-over, and retention on it."""
 
 from __future__ import annotations
 

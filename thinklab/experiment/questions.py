@@ -1,4 +1,4 @@
-"""Selects the training questions and their order, and checks that they fit."""
+"""Training and held-out questions of a run: their ``split`` and order, and whether prompts and answers fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records the training of a run: metrics, small probes, checkpoint marks."""
+"""``RunRecorder``: the callback that writes each step to ``metrics.jsonl``, small probes, and checkpoint marks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends a run's metrics to W&B, Trackio, TensorBoard or MLflow, through transformers' own callbacks, and guided rollouts as a table.
+"""``train.report_to``: figures and a table of guided rollouts to W&B, Trackio, TensorBoard, or MLflow.
 
 The callbacks are transformers': each sends every figure that is logged. What the guards measure joins those figures, and
 ``GuidedTable`` adds a few guided rollouts of each generation. The records in the run folder stay the complete ones.

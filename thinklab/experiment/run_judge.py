@@ -1,4 +1,4 @@
-"""The judge of a run: calls in batches, never twice about one text, records every verdict, and enforces its caps.
+"""``RunJudge``: asks a run's judge in batches, records ``judge.jsonl``, keeps its caps; which configs need one.
 
     judge.jsonl    one line per judged text: the question, the text, the judge's reply, the verdict, the cost
     judge.json     the cost of a paid judge so far and the outcomes of its requests; a cap also covers a resumed run

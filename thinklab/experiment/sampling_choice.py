@@ -1,4 +1,6 @@
-"""Chooses the sampler of a run if the config does not. Sampling is the larger part of a step on a GPU.
+"""``best``: fills in vLLM or ``fast_inference`` for a run whose config does not choose how to sample.
+
+Sampling is the larger part of a step on a GPU.
 
 The order of preference, if installed and exact: vLLM within Unsloth (16-bit weights, which both share), vLLM next
 to training (``colocate``, a second copy of the weights, so only on a large GPU), and without vLLM Unsloth's generation or

@@ -1,4 +1,4 @@
-"""One experiment, ready to train: its parts, its listeners, and reasons for an early end."""
+"""``Session``: one experiment ready to train: its parts, messages, listeners, signals, and early ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The teacher and the judge of a run, their cost limits, and how they may end it early."""
+"""``Teaching``: guide, teacher, and judge of a run together: cost estimates, totals, why they end it early."""
 
 from __future__ import annotations
 

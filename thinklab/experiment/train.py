@@ -1,4 +1,4 @@
-"""One run from beginning to end: probe the student, train it, probe it again. Implements ``thinklab train``.
+"""``train`` and ``run_experiment``: one whole run: probe, train, probe; resuming, interrupting, ending.
 
 What loads PyTorch is imported once the student is known: it must be imported after Unsloth.
 """

@@ -1,4 +1,4 @@
-"""Weights of a checkpoint into a student, and the student that a finished run has made."""
+"""``trained_student``: the student of a finished run; ``load_weights`` of a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run in a separate process: its config, its progress, and how to start or resume it."""
+"""``TrainingRun``: a run in a process of its own: config, state (new, started, finished), start or resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a config to the arguments of TRL and of the weight on teacher tokens."""
+"""From a config to TRL's ``GRPOConfig``: training arguments, ``precision``, vLLM options, and ``Shaping``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The learning rate of a run: warm-up starts above 0, so that the first step, which a person may have reviewed, updates the weights.
+"""``WarmUpAboveZero``: a learning-rate schedule whose first warm-up step already updates the weights.
+
+The learning rate of a run: warm-up starts above 0, so that the first step, which a person may have reviewed, updates the weights.
 
 transformers starts at 0 and reaches the full rate after W steps, so its first step has no effect. Here step s of W warm-up
 steps has (s + 1) / (W + 1) of it; from step W on, the schedule is that of transformers.

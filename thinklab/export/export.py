@@ -1,4 +1,4 @@
-"""Export a trained student: an adapter, a merged model, or a GGUF file, each with a model card.
+"""``save`` (adapter, merged model, or GGUF) and ``push`` of a trained student.
 
     adapter   the LoRA weights alone, a few MB; also needs the base model
     merged    a plain model folder: ``AutoModelForCausalLM.from_pretrained`` needs neither PEFT nor thinklab

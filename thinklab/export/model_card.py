@@ -1,4 +1,4 @@
-"""The model card of an export: how it was trained, what was measured, and what was not; from the run folder only."""
+"""``model_card``: an export's README: how it was trained, what was measured, limits, config."""
 
 from __future__ import annotations
 

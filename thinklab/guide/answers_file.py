@@ -1,4 +1,4 @@
-"""Guidance for a file of answers, without any training: the teacher's comments, and whether its verdicts are right.
+"""``guide_answers``: guidance for a file of answers without training, and a ``Tally`` of right verdicts.
 
 Lines of the input (JSONL): ``question`` and ``response`` (or ``student_text``, ``completion``); perhaps ``id``, ``gold`` (or
 ``reference``, ``answer``, whose last number counts) and ``is_correct``. All other fields go into the example's

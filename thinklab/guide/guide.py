@@ -1,4 +1,4 @@
-"""Stage 2: choose gamma rollouts of each group, ask the teacher, parse its reply strictly, append it as token ids.
+"""``Guide``: selects rollouts, asks the teacher, parses replies (``parse_reply``, ``Rejected``), checks, splices.
 
 A rollout whose guidance is rejected stays exactly as sampled; the reason is recorded with
 it. Nothing here depends on the time or on global random state: the same seed, step and rollouts give the same guidance.

@@ -1,4 +1,4 @@
-"""Asks the teacher one request at a time: every reply is stored as it arrives, and an interrupt takes effect in between.
+"""``ask`` and ``ask_again`` of the Lab: one request at a time, each reply stored as it arrives.
 
 ``Guide.propose`` asks about a whole batch in one call, which suits an unattended run. Here each reply of a network teacher is
 passed on at once, so an interrupt or a failure loses no paid reply.

@@ -1,4 +1,4 @@
-"""A one-line summary of a teacher's replies at the end of a run: how many were rejected, and why; a warning if most were."""
+"""The sentence about all replies at the end of a run: how many were rejected, and why."""
 
 from __future__ import annotations
 

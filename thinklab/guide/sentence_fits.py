@@ -1,4 +1,4 @@
-"""Checks before sampling whether a teacher with one fixed sentence can teach a behavior."""
+"""``why_not``: whether a teacher's fixed sentence passes a behavior's checks, before anything is sampled."""
 
 from __future__ import annotations
 

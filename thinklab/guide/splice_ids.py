@@ -1,4 +1,4 @@
-"""Encodes a text as a continuation of other ids, such as guidance after an answer, and reports what a vocabulary loses.
+"""``continuation_ids``: the token ids of a text that continues other ids; control ids; characters ``lost``.
 
 Tokenizers are made for whole texts. Encoded separately, a continuation can get an extra space (Llama 2 puts ``▁`` before every
 text), words such as ``<think>`` become the control tokens of a thinking model, and characters outside the vocabulary become

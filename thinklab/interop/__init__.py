@@ -1,1 +1,1 @@
-"""Input from outside, checked at the boundary: JSON from other programs, objects from other packages, renamed library arguments."""
+"""Input from outside, checked at the boundary: JSON, objects of other packages, renamed arguments of libraries."""

@@ -1,4 +1,4 @@
-"""``./file.py:name`` or ``module:name`` as written in a config: a user's file in the config's folder or in the working directory.
+"""``file.py:name`` or ``module:name`` in a config: finds, imports, and hashes the user's own Python file (``find``).
 
 A console script does not look for modules where it was started, and putting that folder on ``sys.path`` for good would let any
 file or folder in it shadow a package that is not installed. So the module that is named is loaded from there by name; during

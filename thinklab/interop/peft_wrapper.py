@@ -1,4 +1,4 @@
-"""The transformers model inside PEFT's wrapper."""
+"""``without_peft``: the transformers model inside PEFT's wrapper."""
 
 from __future__ import annotations
 

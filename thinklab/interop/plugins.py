@@ -1,4 +1,4 @@
-"""Checks plugin objects when they are loaded: every name and signature must match its declaration.
+"""``check_shape``: are the names and signatures of a plugin object those of its protocol? When it is loaded.
 
 A ``Protocol`` declares what thinklab may call; ``isinstance`` tells what an object offers of it. This check catches a
 misspelled method, which would otherwise silently never be called.

@@ -1,5 +1,8 @@
-"""Arguments that transformers renamed in version 5.24; the old names are removed in 5.40 and 6. To support the whole range in
-pyproject.toml, each function checks which name the installed library accepts."""
+"""Arguments that transformers renamed in 5.24: the KV cache, activation checkpointing; upstream warnings off.
+
+To support the whole range in
+pyproject.toml, each function checks which name the installed library accepts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard JSON from files written by people and other programs.
+"""``loads``: standard JSON; ``NaN``, infinite or endless numbers are errors with a position.
 
 Python's ``json`` also accepts ``NaN`` and ``Infinity``, reads ``1e999`` as infinity, and raises a plain ``ValueError`` on
 integers of over 4,300 digits. Here all of these are errors with a position.

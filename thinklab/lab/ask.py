@@ -1,4 +1,4 @@
-"""Your own question, answered by the student before and after training."""
+"""``lab.ask``: your own question, answered by the student before and after training."""
 
 from __future__ import annotations
 

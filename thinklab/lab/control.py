@@ -1,4 +1,4 @@
-"""The control of a Lab's run: plain GRPO with the same reward, questions, seeds, and number of steps, in a separate process.
+"""``Comparison`` and ``run_control``: the plain GRPO control of ``lab.compare``: config, process, table, curves.
 
     python -m thinklab.lab.control_process FOLDER STEP     # what ``lab.compare()`` starts; FOLDER/plan.json is the config
 

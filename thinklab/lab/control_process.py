@@ -1,4 +1,4 @@
-"""The child process that trains the control run of ``Lab.compare``."""
+"""The child process that trains the control run of ``lab.compare``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curves of one metric over the steps of several runs, as SVG without scripts, so that they also show in a saved notebook."""
+"""``chart``: rates over the steps of several runs as SVG, for ``lab.compare``; ``smoothed``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions about the pending batch: its review queue, and the resulting guidance."""
+"""``Decisions``: the review queue of the pending batch, opened once, and the guidance that results from it."""
 
 from __future__ import annotations
 

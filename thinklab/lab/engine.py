@@ -1,4 +1,4 @@
-"""Runs the trainer step by step: where it pauses, how it handles interrupts, and how it resumes after a failure.
+"""``Engine``: drives the trainer in pieces (sample, propose, learn): pauses, interrupts, failures, saved state.
 
 The training runs on the worker's thread and pauses at two places: ``generation``, before a generation is sampled, and
 ``batch``, between sampling and guidance. An early end (an interrupt, a teacher failure, a non-finite loss, a full disk)

@@ -1,4 +1,4 @@
-"""A Lab that is opened on a finished run: its calls show the records, so that a notebook runs from the top again.
+"""A Lab opened on a finished run: its batch, queue, and metrics come from the records.
 
 The batch is the last one that was open in a Lab (``waiting.json`` keeps it); in a run that trained unattended, the first.
 """

@@ -1,4 +1,4 @@
-"""A guard's warning in a Lab: one line, with the cause and the remedy in a collapsed section in a notebook."""
+"""``show_guard``: a guard's warning in a Lab: one line, with cause and remedy folded."""
 
 from __future__ import annotations
 

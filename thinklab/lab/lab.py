@@ -1,4 +1,4 @@
-"""``Lab``: ThinkTuning one step at a time, with a person between the teacher and the student; or all at once.
+"""``Lab``: the user's methods: rollout, guide, review, update, train, probe, measure, reach, compare, save, push.
 
     lab = Lab("examples/demo-self-check.yaml", out="runs/mine")
     batch = lab.rollout()      # the student answers

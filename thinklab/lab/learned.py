@@ -1,4 +1,4 @@
-"""The effect of one step: the likelihood of each piece of guidance before and after the update.
+"""``Learned``: the likelihood of each piece of guidance before and after one update.
 
 The number is the probability of exactly this text after the student's own answer, token by token (teacher-forced). It rises if
 the guided answer earned more than its group and falls if it earned less: this is not imitation.

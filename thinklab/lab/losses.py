@@ -1,4 +1,7 @@
-"""A run's teacher tokens under each loss: which ones it reinforces, dampens, or amplifies. From the formula, on real tokens."""
+"""``lab.losses``: the run's teacher tokens under each loss: reinforced, dampened, or amplified.
+
+From the formula, on real tokens.
+"""
 
 from __future__ import annotations
 

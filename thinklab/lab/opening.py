@@ -1,4 +1,4 @@
-"""An open run in a Lab: its folder and lock, session and training, display, and closing."""
+"""``OpenRun``: opens and closes the run of a Lab: folder and lock, session, messages, signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The display of the Lab and its results: text in a script, HTML in a notebook. Views of records; all text escaped."""
+"""What Lab calls return, as text and HTML: ``Proposals``, ``Metrics``, ``ReviewText``, ``LabProbe``, ``LabReach``.
+
+Views of records; all text escaped.
+"""
 
 from __future__ import annotations
 

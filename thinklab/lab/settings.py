@@ -1,4 +1,4 @@
-"""Turns the arguments of ``Lab(...)`` into one ``Experiment`` and its ready-made parts."""
+"""``experiment``: the arguments of ``Lab(...)`` as one ``Experiment`` and its ready-made parts."""
 
 from __future__ import annotations
 

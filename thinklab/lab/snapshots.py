@@ -1,4 +1,4 @@
-"""Snapshots of a Lab: random-number states (Python, NumPy, PyTorch) across a pause, and the weights before the first step."""
+"""Random-number states (Python, NumPy, PyTorch) across a Lab's pauses, and the weights before the first step."""
 
 from __future__ import annotations
 

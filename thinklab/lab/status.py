@@ -1,4 +1,4 @@
-"""The status of a Lab: its step, the pending work, and the next call."""
+"""``status``: the step of a Lab, its pending work, recent alarms, and the next call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stop cell of a notebook: it ends Run All while guidance is undecided, so that the pane above stays usable.
+"""``lab.stop_here``: ends Run All while guidance is undecided.
 
 It stops once per batch; run again, it lets the cells below continue. It never stops without a user: in a script, or if a
 program executes the notebook (nbclient and nbconvert declare that with every cell).

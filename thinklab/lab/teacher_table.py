@@ -1,4 +1,4 @@
-"""Compares several teachers on the same answers: usable replies, correct verdicts, cost, and time."""
+"""``lab.teachers``: several teachers on the same answers: usable replies, right verdicts, cost, time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The views of a Lab's run, one call each; the drawing code is in ``thinklab/reports`` and ``thinklab/widgets``."""
+"""``LabViews``: the Lab's methods dashboard, tokens, explorer, losses, side_by_side, report, ask, teachers."""
 
 from __future__ import annotations
 

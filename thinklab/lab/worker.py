@@ -1,4 +1,4 @@
-"""A training thread, synchronized with the calling thread.
+"""``Worker``: the training thread and how it takes turns with the calling thread; text progress bars.
 
 ``advance(order)`` lets the training run to its next ``pause`` and waits for it; ``call(function)`` runs a function on the same
 thread while the training is paused or not started. So model, optimizer, and teacher are only used by one thread at a time, and

@@ -1,4 +1,4 @@
-"""Was the behavior learned? Probes held-out questions without guidance or hints, at T = 1 and greedily; rates with intervals."""
+"""``sample`` and ``summarize``: answers to held-out questions at T=1 and greedily, as rates; paired ``differences``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reach: how unknown a behavior is to a student, token by token, before anything is trained.
+"""``Reach``: how unlikely a behavior's tokens are under the student, the samples it would take, and advice.
 
 Teacher-forced: the student's probability of each token of the guidance, right after the answer that it wrote itself. From
 these it derives

@@ -1,4 +1,4 @@
-"""The rates of one probe, and how they are written to ``probe.json``."""
+"""``ProbeResult``: the rates of one probe, as in ``probe.json``."""
 
 from __future__ import annotations
 

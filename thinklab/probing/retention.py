@@ -1,4 +1,4 @@
-"""Retention: how far training has moved the student on unrelated text.
+"""``Retention``: KL to the base model on neutral passages, which stand here.
 
 KL(base || student) per token, over whole next-token distributions, on a fixed set of neutral texts. 0 = untouched. The
 direction measures how surprised the trained student is by what the base would write. It is measured on the same forward

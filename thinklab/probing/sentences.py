@@ -1,4 +1,7 @@
-"""The results of the whole probe in sentences. A view of ``probe.json``: imports nothing that computes."""
+"""``sentences``: the results in ``probe.json`` in words: reach, spill-over, retention, persistence.
+
+A view of ``probe.json``: imports nothing that computes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spill-over: does the behavior occur where it does not belong? Before and after training, on unrelated prompts.
+"""Spill-over: unrelated prompts, which stand here, and how often the behavior shows up in their answers.
 
 Three groups: a plain greeting, questions that have no answer, and other domains. A text counts if the behavior's detector
 finds it, or if it contains one of the behavior's fixed phrases (``guidance.must_contain``): a detector that requires two boxed

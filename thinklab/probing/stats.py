@@ -1,4 +1,7 @@
-"""Intervals for rates. Kept short, so that every figure in a report can be traced to a formula."""
+"""``Rate`` with its Wilson interval, ``Estimate``, paired bootstrap differences, Student's t.
+
+Kept short, so that every figure in a report can be traced to a formula.
+"""
 
 from __future__ import annotations
 

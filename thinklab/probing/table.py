@@ -1,4 +1,4 @@
-"""The table of a probe before and after training: its rows and cells. The terminal, page, Lab, and model card only render it."""
+"""``ProbeRow``: rows and cells of a probe's before/after table; terminal, page, Lab, and model card render it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Terminal output: a progress line with running rates, and the table at the end. Views of records."""
+"""The terminal: the progress line of a run (``progress``), and ``probe_table``.
+
+Views of records.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared by all HTML pages: one file with plotly.js embedded, no network, all model text escaped."""
+"""Parts of every HTML page: ``write_page``, ``figure``, ``table``, ``rate``, plotly.js embedded."""
 
 from __future__ import annotations
 

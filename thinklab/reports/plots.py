@@ -1,4 +1,4 @@
-"""Figures over records: plain ``plotly.graph_objects.Figure``s, the same in reports and notebooks.
+"""All plotly figures: ``curves`` with bands, ``training`` panels, ``dashboard``, ``token_weights``; their colors.
 
 Figures have their own background: a transparent one would show dark text on a notebook's dark theme, which Python cannot
 detect. Pages that know their theme (the report, the viewer) replace its colors.

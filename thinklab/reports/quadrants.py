@@ -1,4 +1,4 @@
-"""The report's gradient analysis: the effect of the loss on this run's teacher tokens, in the slides' four quadrants."""
+"""The report's four quadrants: count and weight of teacher tokens by advantage and probability."""
 
 from __future__ import annotations
 

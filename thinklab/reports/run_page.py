@@ -1,4 +1,4 @@
-"""One self-contained HTML page about one run or several arms: no network, opens from disk, prints.
+"""``write_report``: the page of a run: headline, verdicts, summary, probe table, answers side by side.
 
 Everything is read from run folders; all model text is escaped. plotly.js is embedded, gzipped.
 """

@@ -1,4 +1,4 @@
-"""More sections of the report: figures by token origin, alarms, the extended probe, guidance with examples, cost."""
+"""More sections of a run's page: training figures, guard alarms, extended probe, guidance and its cost."""
 
 from __future__ import annotations
 

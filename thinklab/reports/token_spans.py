@@ -1,4 +1,4 @@
-"""Tokens as HTML, for reports and notebooks: one span per token with its origin, probability and weight."""
+"""``spans``: the tokens of a traced rollout as HTML spans with origin, probability, and weight."""
 
 from __future__ import annotations
 

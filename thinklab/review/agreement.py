@@ -1,4 +1,4 @@
-"""Inter-reviewer agreement: Cohen's kappa over the items that both have decided, with the underlying counts. Reads ``reviews.jsonl``.
+"""``agreement``: Cohen's kappa of two reviewers, from ``reviews.jsonl``.
 
 A reviewer's decision about a piece of guidance is their last one that was not undone: *take* (accepted, edited, written) or
 *leave* (rejected). Policies (``auto: ...``) are not reviewers. A second reviewer who has seen the first one's decisions agrees more

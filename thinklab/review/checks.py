@@ -1,4 +1,7 @@
-"""Reasons not to accept a piece of guidance unread. Used by *Accept all that pass* and by the order by doubt."""
+"""``doubts``: reasons to read a piece of guidance before it is accepted (detector, verdict, limit, draft).
+
+Used by *Accept all that pass* and by the order by doubt.
+"""
 
 from __future__ import annotations
 

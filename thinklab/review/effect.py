@@ -1,4 +1,4 @@
-"""How a decision changes the advantages of this answer and of the others to the same question.
+"""``Effect``: the advantages of a group's answers as a decision would make them.
 
 The rewards of a group are compared with each other, so guidance that makes one answer right lowers the others. Computed by the
 function that the trainer uses (``advantages.advantages``), with every other answer of the group in its current review state.

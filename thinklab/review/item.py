@@ -1,4 +1,4 @@
-"""What a review shows: one guided rollout in its current state (``Item``), and the effect of a text there (``Preview``)."""
+"""``Item``: one guided rollout under review and its status; ``Preview`` of an edited text: does it fit?"""
 
 from __future__ import annotations
 

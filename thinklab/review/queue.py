@@ -1,4 +1,6 @@
-"""Review: decisions about each piece of guidance before training. Plain records, no widget.
+"""``ReviewQueue``: accept, reject, edit, skip, undo, annotate, filter; policies; resumes from ``reviews.jsonl``.
+
+Plain records, no widget.
 
     queue = ReviewQueue(rollouts, guide.propose(rollouts, step, generation), guide, rewards, run)
     queue.edit("0-3", "I check: 12+7=19. So \\boxed{19}.")

@@ -1,4 +1,4 @@
-"""Decisions on disk: the lines of ``reviews.jsonl``, one per decision, and which rollout each is about."""
+"""The lines of ``reviews.jsonl``: one per decision (``line_of``), and which rollout each is about."""
 
 from __future__ import annotations
 

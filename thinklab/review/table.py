@@ -1,4 +1,4 @@
-"""Exports the decisions as a table: one row per piece of guidance, as CSV or JSON lines."""
+"""``queue.export``: the decisions as CSV or JSON lines, one row per piece of guidance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Lab's files in a run folder: the pending batch, and the teacher's replies about it.
+"""``Store``: the pending batch of a Lab and the teacher's replies to it, as files that survive a restart.
 
     waiting.json      the sampled batch that has not been trained on yet; stale once a later checkpoint exists
     proposals.jsonl   one line per piece of guidance, written as it arrives; no request is made or paid for twice

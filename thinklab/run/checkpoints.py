@@ -1,4 +1,6 @@
-"""Which checkpoints are complete and undamaged. A mark (``thinklab.json``) is written last and names every file with its size and hash.
+"""Whole checkpoints: ``mark`` (sizes and hashes in ``thinklab.json``), ``damage``, ``newest_whole``.
+
+A mark (``thinklab.json``) is written last and names every file with its size and hash.
 
 Left out: hashes of files of more than ``HASH_BYTES``, which would take longer than writing them; their size is still compared.
 """

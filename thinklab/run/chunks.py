@@ -1,4 +1,4 @@
-"""Work that is done in chunks and survives ``kill -9``: a chunk counts only if all of its lines are in the file.
+"""Work in chunks that survives ``kill -9``: ``whole_chunks``, ``add_chunk``, ``seed_of``.
 
 Every chunk has a key that says which one it is, and is seeded from that key. So a lost chunk is reproduced exactly, regardless
 of what came before it.

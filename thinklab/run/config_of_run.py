@@ -1,4 +1,4 @@
-"""The config of a run folder as an ``Experiment``, and how two configs differ."""
+"""``experiment_of``: the config of a run folder as an ``Experiment``; ``run_of`` a path; ``differences``."""
 
 from __future__ import annotations
 

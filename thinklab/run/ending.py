@@ -1,4 +1,4 @@
-"""How a thinklab process ends: exceptions become one line on stderr and an exit code.
+"""``exit_code``: a process's errors, interrupts, and warnings as lines on stderr and an exit code.
 
 0 success, 1 a run failed, 2 invalid request, 3 the teacher ended a run early, 130 and 143 stopped by SIGINT and SIGTERM.
 """

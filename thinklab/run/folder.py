@@ -1,4 +1,4 @@
-"""The run folder: everything a run leaves behind, append-only, readable with a text editor.
+"""``RunFolder``: writes and reads ``config.yaml`` and the ``.jsonl`` files; versions, torn lines, rewinding.
 
     config.yaml      the resolved config, hashes of the behaviors, versions of the libraries, parts that came as objects
     rollouts.jsonl   every rollout: ids, text, guidance (raw and edited), status and reason, reward components, advantage

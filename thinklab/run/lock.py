@@ -1,4 +1,4 @@
-"""One writer for each folder: ``train``, ``probe``, ``save``, ``eval``, a study, the demo and the Lab all take this lock first.
+"""``FolderLock``: one writer per folder (``flock``), and what a second one is told.
 
 The lock is the operating system's (``flock``), so killing the process releases it. Where there is no such lock (Windows, some
 network drives), the process named in the file counts as the owner, unless it has ended or runs on another

@@ -1,4 +1,4 @@
-"""Ctrl-C (SIGINT) and SIGTERM, which Slurm, Colab and ``kill`` send: work in progress shuts down cleanly.
+"""Ctrl-C (SIGINT) and SIGTERM: ``Interrupted``, ``listening``; a second signal ends everything at once.
 
 While a student trains (``Session.finishing``), the first signal only sets a flag: the current generation is finished and a
 checkpoint is saved. A run can only be resumed between two generations, so training stops there. Everywhere

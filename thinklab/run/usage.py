@@ -1,4 +1,4 @@
-"""What a training run has used, counted from its records: questions, answers, tokens, teacher texts."""
+"""``usage``: questions, answers, tokens, and teacher texts that a run has used, counted from its records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 1: n answers to each question, at T = 1 by default.
+"""Stage 1: ``Sampler`` draws n answers to each question, at T = 1 by default; ``GenerateSampler`` by ``model.generate``.
 
 Each question is prefilled once and its cache shared by its n answers; finished rows leave the batch. Ids are returned as
 sampled, including EOS, so nothing is ever decoded and re-encoded.

@@ -1,4 +1,4 @@
-"""The answers of one call while they are being sampled, and who is told when those to one prompt have all ended."""
+"""``Answers``: the ids of one call while they are sampled; tells when those to one prompt have all ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The sampler for a GPU: the decode step is captured once as a CUDA graph and replayed, which removes the Python overhead of
+"""``StaticSampler``: for a GPU: the decode step captured once as a CUDA graph and replayed.
+
+The sampler for a GPU: the decode step is captured once as a CUDA graph and replayed, which removes the Python overhead of
 every layer.
 
 A graph replays the same kernels on the same memory. So the cache has a fixed size here (transformers' ``StaticCache``, which

@@ -1,4 +1,4 @@
-"""The common form of every student: a model and a tokenizer with the interface that the rest of thinklab uses."""
+"""``Student``: model and tokenizer: chat template, ``encode``, ``decode``, ``answer``, EOS ids, its sampler."""
 
 from __future__ import annotations
 

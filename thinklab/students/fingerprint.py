@@ -1,4 +1,4 @@
-"""A model's log-probs on one fixed text: enough to tell whether another model is the same.
+"""``fingerprint``: log-probs on one fixed text, which tell whether two models are the same.
 
 A checkpoint contains the fingerprint of the trained student; an export is compared with it, which detects an adapter
 on a different base (a requantized repository, an updated hub model).

@@ -1,4 +1,4 @@
-"""Any Hugging Face causal LM, from a local folder or the hub: full precision or 4-bit (bitsandbytes nf4), with or without LoRA."""
+"""Loads a Hugging Face causal LM: full precision or nf4 (bitsandbytes), with or without LoRA."""
 
 from __future__ import annotations
 

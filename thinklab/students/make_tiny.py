@@ -1,4 +1,4 @@
-"""Builds the embedded student: ``python -m thinklab.students.make_tiny [--out DIR]`` (about four minutes on two cores).
+"""Builds the embedded student: tokenizer, model, pretraining; ``python -m thinklab.students.make_tiny``.
 
 A Llama of 3 layers x 128 with a word-and-character tokenizer, written as a plain Hugging Face folder (safetensors,
 fp16). Everything is seeded; thread counts can still change the last bits of the weights, so a rebuilt student behaves the same

@@ -1,4 +1,4 @@
-"""The training corpus of the embedded student: short synthetic documents of six kinds.
+"""The documents on which the embedded student is pretrained: synthetic sums, drills, chat, quotes.
 
 1. a sum in words and an answer without steps (for four numbers often wrong, because the writer is careless)
 2. ``Check``: somebody *else's* sum, marked step by step

@@ -1,4 +1,6 @@
-"""A student loaded by Unsloth: 4-bit or 16-bit weights, LoRA, its own gradient checkpointing and kernels. NVIDIA GPUs only.
+"""Loads a student with Unsloth: 4-bit or 16-bit weights, LoRA, its checkpointing and kernels.
+
+NVIDIA GPUs only.
 
 ``model`` is a ``PeftModel``, as for every other kind; Unsloth's ``for_training`` and ``for_inference`` switch it between
 the two. Answers come from Unsloth's own generation (``thinklab.sampler.GenerateSampler``), or from vLLM with

@@ -1,4 +1,6 @@
-"""Unsloth patches transformers, TRL, and PEFT on import, so it must be imported before them. This module imports nothing else.
+"""``import_first``: imports Unsloth before transformers, TRL, and PEFT, which it patches.
+
+This module imports nothing else.
 
 ``thinklab train`` and ``Lab`` call ``import_first`` as soon as they know the student's kind and before they load the trainer.
 """

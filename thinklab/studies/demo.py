@@ -1,4 +1,6 @@
-"""``thinklab demo``: one behavior, two arms side by side, a table and a report. Each arm is an ordinary ``thinklab train``.
+"""``run_demo``: ``thinklab demo``: a behavior and plain GRPO as two processes, a live table, a report.
+
+Each arm is an ordinary ``thinklab train``.
 
 The arms run in separate processes, one core each; this process imports nothing heavy and only reads their records, so the bar
 shows what is on disk.

@@ -1,4 +1,4 @@
-"""The page and the table files of a study: every curve, every seed, every probed answer."""
+"""``write_study``: the HTML page and table files of a study: curves, lengths, runs, probed answers."""
 
 from __future__ import annotations
 

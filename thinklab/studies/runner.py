@@ -1,4 +1,4 @@
-"""Runs a study: every unfinished cell is a separate ``thinklab train`` process, as many at once as there are cores."""
+"""``run_study``: the unfinished cells of a study as processes, as many as cores; ``make_students``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study: the same experiment under several arms and seeds. The file format of ``thinklab study``.
+"""``Study``: the YAML file of ``thinklab study``: arms, seeds, student recipes, and the ``Cell`` of each run.
 
     name: six-losses
     about: Which loss on the teacher's tokens teaches what?

@@ -1,4 +1,4 @@
-"""The table of a study: one line per arm from the finished runs, with the mean and every seed."""
+"""``StudyRow``: finished runs of a study, arms averaged over seeds, against the control; Markdown and CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which option does a response choose? By letter, by the option's own text, or none: nothing is guessed.
+"""Multiple choice: which option does a response choose, by its letter or its text? None is guessed.
 
 The last closed box counts. Without one, the last statement such as "the answer is (B)", "I would go with B: bank" or
 "bank is the correct answer". Without any, a letter or an option that stands alone on the last line, or opens the first.

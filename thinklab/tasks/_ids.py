@@ -1,4 +1,4 @@
-"""One id, one question: records, rewards, and probes look up questions by id, so duplicates would be mixed up."""
+"""``check_ids``: two questions of one task must not have the same id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verifies mathematical answers: finds the final answer in a response and compares it with the gold one.
+"""Mathematical answers: the ``final_answer`` of a response, cleaned (``tidy``), the ``same`` as the gold one?
 
 What counts as the final answer: the last closed box; without any box the last ``#### N``; without that the last line
 when it says ``A: N``, ``Answer: N`` or ``the answer is N``. Nothing is guessed from other numbers in the text.

@@ -1,4 +1,4 @@
-"""Calls math-verify without being blocked by it: ``equal(answer, gold)``, from any thread."""
+"""``equal``: asks the math-verify process, from any thread, with a time limit; restarts it."""
 
 from __future__ import annotations
 

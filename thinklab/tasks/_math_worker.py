@@ -1,4 +1,4 @@
-"""The process in which math-verify runs: one JSON request per line on stdin, one verdict per line on stdout.
+"""The process in which math-verify runs: JSON requests on stdin, verdicts on stdout.
 
 A separate process, because nothing else can stop hostile LaTeX: math-verify's own timeout is a signal, which works only
 on the main thread and cannot interrupt one long step in C (a power with a billion digits). This one can be killed.

@@ -1,4 +1,4 @@
-r"""An answer as an exact number with its unit: ``1e6``, ``€72``, ``2½``, ``72 km/h``, ``eighteen``, ``1.5 million``.
+r"""``Quantity``: a text as an exact number with unit: ``1e6``, ``€72``, ``2½``, ``72 km/h``, ``eighteen``.
 
 A closed grammar: anything else than a number with a unit (``_units``) is left to math-verify.
 """

@@ -1,4 +1,4 @@
-"""Shared by the multiple-choice tasks: the question with its lettered options, and the Hub's ``choices`` column."""
+"""The prompt of a multiple-choice question with lettered options, and the Hub's ``choices`` column."""
 
 from __future__ import annotations
 

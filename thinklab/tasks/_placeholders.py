@@ -1,4 +1,4 @@
-r"""Boxes that hold no answer: ``\boxed{}``, ``\boxed{...}``, ``\boxed{your answer}``, and the patterns that tell them.
+r"""Boxes that hold no answer: ``\boxed{}``, ``\boxed{...}``, ``\boxed{your answer}``.
 
 Students repeat the instruction ("I have put it in \boxed{} as I was asked to"), and such a box after a correct answer must not
 hide it.

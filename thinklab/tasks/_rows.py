@@ -1,4 +1,7 @@
-"""Reads questions from a local file or the Hub. The single place for error messages about unusable files."""
+"""``Row``, ``Source``: questions from JSONL, JSON, Parquet, or the Hub; errors about missing columns.
+
+The single place for error messages about unusable files.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds where a response states its answer: "the answer is ...", "Answer: ...", "I would go with ...".
+"""Sentences that state an answer ("the answer is ...", "I would go with ..."), doubt it, or refuse.
 
 Shared by the choice and the yes/no verifiers, which read what follows. Hedges ("I cannot say whether the answer is"),
 conditions ("if the answer is") and questions are not statements.

@@ -1,4 +1,6 @@
-"""Units: what may follow a number without changing it. A closed list of measures, plus the nouns of the question.
+"""Units of measure after a number: synonyms, powers, the question's nouns; do two units ``agree``?
+
+Measures are a closed list, plus the nouns of the question.
 
 Any other word may turn the number into another one ("18 minus one", "18 squared", "18 million") or retract it ("18 is wrong"),
 so arbitrary words are not a unit. Things are counted by the question's own nouns ("18 eggs per day").

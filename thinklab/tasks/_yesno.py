@@ -1,4 +1,4 @@
-"""Verifies yes/no answers: ``yes``/``true`` and ``no``/``false`` in any case; nothing is guessed.
+"""Verifies yes/no answers (``yes``, ``true``, ``no``, ``false``), corrections included; nothing is guessed.
 
 The last closed box counts; without one, the last "the answer is ..." or "Answer: ..."; without that, a yes or no that
 is all of the last line; without that, the word that opens the first line.

@@ -1,4 +1,4 @@
-"""A task: the source of the questions, the prompt for the student, and the verifier of answers."""
+"""``Task``: loads the questions, writes the student's prompt, verifies answers; ``check`` of a foreign task."""
 
 from __future__ import annotations
 

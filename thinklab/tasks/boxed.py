@@ -1,4 +1,4 @@
-r"""Finding ``\boxed{...}`` in text: braces may nest; an unclosed box does not count.
+r"""``boxes``, ``boxed_answers``: finds ``\boxed{...}`` in text; braces may nest; an unclosed one does not count.
 
 Neither does a box that holds no answer (``_placeholders``).
 """

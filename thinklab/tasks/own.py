@@ -1,4 +1,4 @@
-"""Your own questions: ``load_task("questions.jsonl")`` with the columns ``question`` and ``answer``, and no Python.
+"""Your own questions: a file with ``question`` and ``answer`` columns, and the ``VERIFIERS`` to choose from.
 
     {"question": "What is 3/4 of 12?", "answer": "9"}                                        a number, or LaTeX
     {"question": "Is ice lighter than water?", "answer": true}                               yes or no

@@ -1,4 +1,4 @@
-"""The built-in task: sums in words, of two or of four numbers.
+"""The built-in task: sums told in words (``draw``, ``Sum``), worked ``steps``, held-out operands, verifier.
 
     There are 25 old pens and 7 and 6 and 5 red. How many in all?      gold: 43
 

@@ -1,4 +1,4 @@
-"""Checks the types of a teacher's options against its signature before it is created.
+"""``check_types``: a teacher's options against its signature, before it is created.
 
 Options come from YAML, where ``none`` is a text and ``401`` a number: a backend would fail on them only later.
 """

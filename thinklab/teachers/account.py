@@ -1,4 +1,4 @@
-"""Classifies error replies beyond their status: the account is out of credit, has no access, or moderation flagged the input.
+"""``meaning``: what an error reply says of the account: out of credit, a bad key, or moderation.
 
 Services do not agree on the status. No credit is 402 at OpenRouter and DeepSeek, 400 at Anthropic, 429 at OpenAI and Moonshot,
 403 at xAI. A flagged input is 403 at OpenRouter, 400 at OpenAI and Azure; at most others 403 is a key without permission. So the

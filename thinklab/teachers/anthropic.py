@@ -1,4 +1,4 @@
-"""The ``anthropic`` teacher: Claude through the official SDK's async client.
+"""The ``anthropic`` teacher: one call to Claude by the official SDK: request, prompt caching, reply, usage.
 
 The system text and the few-shots are the same in every call of one behavior, so they are marked for the service's
 prompt cache, if they are long enough for the model's cache. Retries, limits, and cost accounting are thinklab's

@@ -1,4 +1,6 @@
-"""The uniform interface to every teacher, whatever it implements (``protocols.py``). One module per backend in this folder.
+"""Calls that work with any teacher: ``submit``, ``check``, ``restore``, ``settle``, ``cap_reached``, ``should_stop``.
+
+One module per backend in this folder.
 
 A teacher never raises for one bad reply: it returns a ``TeacherReply`` whose ``error`` names what happened, and the rollout
 stays unguided. It raises ``TeacherError`` only if no request can ever succeed (a wrong key, an unknown model).
@@ -12,29 +14,6 @@ from typing import Any
 
 from thinklab.teachers.protocols import AnswersLater, Checks, HasCaps, KeepsAccount, Settles, Teacher
 from thinklab.types import TeacherReply, TeacherRequest
-
-ERRORS = {
-    "mute": "the teacher chose not to reply",
-    "not-recorded": "the earlier run has no reply to this request",
-    "waiting": "no person has written the reply yet",
-    "cap": "a cap on dollars, tokens or calls would have been exceeded",
-    "rate-limit": "HTTP 429, still after the last attempt",
-    "overloaded": "HTTP 503 or 529, still after the last attempt",
-    "server": "another HTTP 5xx, still after the last attempt",
-    "connection": "the connection failed or was interrupted",
-    "timeout": "no reply within the time limit",
-    "resting": "not sent: the service has failed many times in a row, so requests are paused for a while",
-    "bad-reply": "a reply that is not in the service's format, for instance a truncated one",
-    "bad-request": "the service does not accept this request",
-    "flagged": "the service's moderation blocked this request",
-    "forbidden": "HTTP 403 for this request, without a reason about the account or the content",
-    "prompt-too-long": "the request does not fit into the model's context",
-    "refusal": "the model refused to answer",
-    "max-tokens": "the reply was truncated at max_tokens",
-    "empty": "a reply without text",
-    "oversized": "more text than any reply may have",
-}
-"""Every ``TeacherReply.error`` and its meaning; a plugin backend may add its own slugs."""
 
 
 def submit(teacher: Teacher, requests: Sequence[TeacherRequest]) -> Future[list[TeacherReply]]:

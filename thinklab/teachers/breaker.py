@@ -1,4 +1,4 @@
-"""A circuit breaker: after many failures in a row, requests to a service are paused, so that an outage does not block a run.
+"""``Breaker``: a circuit breaker: after many failures in a row, requests are paused.
 
 One request against a dead service takes minutes (attempts x time limit). After ``after`` requests in a row that ended in a
 temporary failure, requests are rejected at once for ``first_pause_s``, then single attempts are allowed; if one fails, the

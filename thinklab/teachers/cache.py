@@ -1,4 +1,4 @@
-"""A cache of paid replies in SQLite (WAL), keyed by everything that determines them.
+"""``ReplyCache``: paid replies in SQLite (WAL), keyed by everything that determines them.
 
 The key covers the backend, the address, the model and every setting that goes into a call, the messages as sent, and the
 version of this scheme. It does not cover the API key, the time, or the rollout's id. Two processes may share a

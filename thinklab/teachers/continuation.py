@@ -1,4 +1,4 @@
-"""``continuation``: the student's frozen base as teacher, for base models that do not follow instructions: it continues a text.
+"""The ``continuation`` teacher: the student's frozen base continues a text, for base models without instructions.
 
     teacher: {backend: continuation, template: "Check\\n{question}\\n{response}", head: "I check:"}
 

@@ -1,4 +1,4 @@
-"""Failures of one call to a model, and the response to each: another attempt, a rejection, or the end of the run.
+"""``ERRORS`` and ``Fault``: how one call can fail (HTTP status, SDK exception); ``Retry``, rejection, or the end.
 
 A backend raises only ``Fault``; ``RemoteTeacher`` retries the call or turns the fault into a reply with that ``error``. The
 Anthropic and OpenAI packages use the same exception names, so one function handles both.
@@ -16,6 +16,29 @@ from typing import Any
 from thinklab.teachers.account import meaning
 from thinklab.types import Usage
 
+ERRORS = {
+    "mute": "the teacher chose not to reply",
+    "not-recorded": "the earlier run has no reply to this request",
+    "waiting": "no person has written the reply yet",
+    "cap": "a cap on dollars, tokens or calls would have been exceeded",
+    "rate-limit": "HTTP 429, still after the last attempt",
+    "overloaded": "HTTP 503 or 529, still after the last attempt",
+    "server": "another HTTP 5xx, still after the last attempt",
+    "connection": "the connection failed or was interrupted",
+    "timeout": "no reply within the time limit",
+    "resting": "not sent: the service has failed many times in a row, so requests are paused for a while",
+    "bad-reply": "a reply that is not in the service's format, for instance a truncated one",
+    "bad-request": "the service does not accept this request",
+    "flagged": "the service's moderation blocked this request",
+    "forbidden": "HTTP 403 for this request, without a reason about the account or the content",
+    "prompt-too-long": "the request does not fit into the model's context",
+    "refusal": "the model refused to answer",
+    "max-tokens": "the reply was truncated at max_tokens",
+    "empty": "a reply without text",
+    "oversized": "more text than any reply may have",
+}
+"""Every ``TeacherReply.error`` and its meaning; a plugin backend may add its own slugs."""
+
 _JITTER = random.Random()  # not the global one, on whose state a training run may rely
 
 
@@ -23,7 +46,7 @@ class Fault(Exception):
     """One failed attempt.
 
     Args:
-        error: a slug of ``teachers.base.ERRORS``.
+        error: a key of ``ERRORS``.
         detail: a description; the caller redacts it. again: whether to
         retry.
         wait_s: the wait that the service requested; None if it did not.

@@ -1,4 +1,4 @@
-"""The ``human`` teacher: you write the comments. Requests are lines in one file, replies are lines in another.
+"""The ``human`` teacher: requests as lines of one file, and the replies that you write into another.
 
     teacher-inbox/requests.jsonl    one line per answer to comment on, written by thinklab, without duplicates
     teacher-inbox/replies.jsonl     one line per comment, written by you, in any order

@@ -1,4 +1,4 @@
-"""Rate limits of a teacher: concurrent calls, calls per minute, tokens per minute.
+"""``Gate``: rate limits: concurrent calls, calls per minute, tokens per minute.
 
 Both rates are sliding windows over every 60 seconds, not averages: a token bucket could let twice the rate through. When the
 service says "wait", all calls wait.

@@ -1,4 +1,4 @@
-"""One event loop on one background thread, for teachers that talk to a network.
+"""One asyncio event loop on one background thread, for teachers that talk to a network.
 
 A notebook already runs a loop of its own and cannot wait inside it; connections belong to the loop that opened them. So all
 network teachers of a process share this one, and callers get a future.

@@ -1,4 +1,4 @@
-"""Estimates the length of a request in tokens, and the prefix that it shares with others."""
+"""Estimates a request's tokens (``likely_tokens``, ``most_tokens``), and the prefix that requests share."""
 
 from __future__ import annotations
 

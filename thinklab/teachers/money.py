@@ -1,4 +1,4 @@
-"""Caps on dollars, tokens, and calls that hold under concurrency: reserve the worst case, call, settle the actual cost.
+"""``CapKeeper``: caps on dollars, tokens, calls: reserve the worst case, settle the actual cost; ``CostEstimate``.
 
 A call is admitted only if the amount spent, the amount reserved by open calls, and its own worst case fit under every cap
 together. If it may fit after others have settled, it waits. An attempt of unknown cost (a timeout, an interrupted connection)

@@ -1,4 +1,4 @@
-"""The ``openai`` teacher: any server that speaks chat completions (vLLM, Ollama, llama.cpp, LM Studio, OpenAI itself).
+"""The ``openai`` teacher: one call to a server of chat completions (vLLM, Ollama, llama.cpp, LM Studio, OpenAI).
 
 Requires the package ``openai``: ``pip install 'thinklab[openai]'``. A key is sent only to its intended address: OPENAI_API_KEY
 to OpenAI's own address or the one in OPENAI_BASE_URL (both are the environment's), and to an address from a config only

@@ -1,4 +1,4 @@
-"""The options that all network teachers share; each is a key under ``teacher:`` in a config."""
+"""``RemoteOptions``: the keys under ``teacher:`` for every network teacher: model, price, caps, limits, cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token prices: from the newest dated table in this folder (``prices-2026-11.json``), or from a file of the user's own.
+"""``Price``: what a model's tokens cost: the dated table ``prices-*.json``, a table of your own, or the config.
 
 Money is counted in whole picodollars (1e-12 USD), so sums are exact and rounding never exceeds a cap.
 """

@@ -1,4 +1,4 @@
-"""The teacher interface and its optional protocols, detected with ``isinstance``.
+"""``Teacher`` and optional protocols ``Checks``, ``Estimates``, ``HasCaps``, ``KeepsAccount``, ...; ``check_teacher``.
 
 A teacher needs a ``name`` and ``reply``. Every other protocol in this file that it implements is used; a misspelled name or
 another signature is an error when the teacher is loaded (``check_teacher``). ``docs/extend.md`` has an example.

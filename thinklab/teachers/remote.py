@@ -1,4 +1,4 @@
-"""The parts shared by all network teachers, around one backend that makes a single call.
+"""``RemoteTeacher``: cache, limits, caps, retries, and accounts around a ``Backend`` that makes one call.
 
 From the outside in: the answer is marked as data (``safety``); known replies come from the ``cache``; duplicates within a
 batch are sent once; ``limits`` admit a call; ``money`` reserves its worst case; the call

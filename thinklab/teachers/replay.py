@@ -1,4 +1,6 @@
-"""The ``replay`` teacher: repeats a teacher's replies from an earlier run. No key, no cost, deterministic.
+"""The ``replay`` teacher: an earlier run's replies again.
+
+No key, no cost, deterministic.
 
 A reply is found by the question, the student's answer and the behavior (by hash, if both sides have one), so it is returned
 only for exactly the same request. Anything else gets ``not-recorded`` and stays unguided. A judge's
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from thinklab.errors import RunError
-from thinklab.teachers.base import ERRORS
+from thinklab.teachers.faults import ERRORS
 from thinklab.types import Guidance, TeacherReply, TeacherRequest, guidance_from_json
 
 FILES = ("rollouts.jsonl", "guided.jsonl", "judge.jsonl")

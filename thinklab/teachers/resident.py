@@ -1,4 +1,4 @@
-"""Teachers that run in this process: ``self``, the student's own frozen base, and ``local``, another HF model.
+"""``SelfTeacher`` (the student's own frozen base) and ``LocalTeacher`` (another HF model), in this process.
 
 ``self`` is the paper's teacher of the same size without a second model in memory: the adapter is switched off, the base
 answers greedily, and afterward the adapter, gradient flags, module modes, and random state are restored.

@@ -1,4 +1,4 @@
-"""Rules for the ``scripted`` teacher: from a request to the teacher's reply as text, deterministically.
+"""``RULES`` of the ``scripted`` teacher (sums-check, say, ...): reads the sum, judges the answer, writes the reply.
 
 A rule is any function ``rule(request, **parameters) -> str | None``; ``None`` means that the teacher stays silent.
 Randomness is derived from the request's id, so it does not depend on the order of requests.

@@ -1,4 +1,6 @@
-"""Student text is data. Before a model reads it, it is delimited, truncated, and stripped of control tokens.
+"""Student text inside a prompt: ``marked``, ``shorten``ed, ``shielded`` from control tokens.
+
+Student text is data. Before a model reads it, it is delimited, truncated, and stripped of control tokens.
 
 The markers contain a SHA-256 code of the text, which the text cannot contain, and
 the same text always gives the same prompt, so that replies can be cached. The prompt explains the markers.

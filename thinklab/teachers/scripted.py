@@ -1,4 +1,7 @@
-"""The ``scripted`` teacher: a rule, a sentence, or a table instead of a model. Deterministic and free; used by the demo."""
+"""``ScriptedTeacher``: a rule, a ``phrase``, or a table file instead of a model; its options.
+
+Deterministic and free; used by the demo.
+"""
 
 from __future__ import annotations
 

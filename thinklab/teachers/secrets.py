@@ -1,4 +1,4 @@
-"""Finds API keys, and keeps them out of all output.
+"""``Secret``: finds API keys (environment, Colab), redacts them from all output; ``checked_url``.
 
 A key is read from the environment, then from Colab's secrets, then from a prompt without echo in an interactive session. It is
 never an option: options end up in configs, run folders, and shell histories.

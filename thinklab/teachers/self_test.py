@@ -1,4 +1,4 @@
-"""Checks at load time that a teacher in this process generates what its own logits predict, on a few greedy tokens.
+"""``prove``: a teacher in this process generates what its own logits predict, on a few greedy tokens.
 
 A cache that is not filled, or a forward pass that another library has replaced, produces noise without any error. So two known texts
 of different length are continued together and the result is compared with plain logits: one text at a time, no cache, no padding.

@@ -1,4 +1,4 @@
-"""Takes a reasoning model's thinking out of its reply, and counts it.
+"""``without_thinking``: a reasoning model's thinking is taken out of its reply, and its tokens are counted.
 
 Some servers send it as text, ``<think>...</think>`` before the reply. Where the chat template has already opened the block,
 only ``</think>`` is in the text; where the reply was truncated, it is never closed. Only thinking before the reply is taken out:

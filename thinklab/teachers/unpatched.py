@@ -1,4 +1,4 @@
-"""Temporarily restores transformers' own model classes where Unsloth has patched them for the student.
+"""``unpatched``: transformers' own model classes for a while, where Unsloth has patched them.
 
 Unsloth patches the classes themselves, so any other model of the same family in the process runs its code too, without the
 setup that its loader does for the student: the cache stays empty and the model writes noise. Unsloth keeps a record of

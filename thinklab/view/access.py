@@ -1,4 +1,4 @@
-"""Access control of the viewer: only a browser on this machine with the token.
+"""``Access``: middleware that lets in only a browser on this machine with the token.
 
 The server listens only on the loopback address. That blocks other machines but not other web pages in the same browser, so
 every request needs a ``Host`` of this machine (DNS rebinding is blocked by Starlette's

@@ -1,4 +1,4 @@
-"""The pages and the API. Every response is built from records; the handlers only parse parameters.
+"""``create_app``: the viewer's routes and JSON API; ``Data`` builds each response from records.
 
 ``GET /api/...?run=ID`` reads, ``POST /api/review...`` decides. Errors are ``{"error": text}`` with status 400 or 404.
 """

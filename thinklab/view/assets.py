@@ -1,4 +1,4 @@
-"""The files of the pages: plain JavaScript modules without a build step, and the page that loads them.
+"""The viewer's JavaScript modules, style sheets, plotly.js, the HTML page, and its security policy.
 
 Modules import each other by name (``thinklab/dom.js``), which an import map resolves to addresses: of this server, or, in an
 exported folder, into ``data:`` URLs, because browsers cannot load modules from files.

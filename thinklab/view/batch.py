@@ -1,4 +1,4 @@
-"""One batch under review by several reviewers, and the desk through which a training run offers its batches.
+"""``OpenBatch``, ``Desk``: one batch decided by several named reviewers in browsers: who is here, undo, deadline.
 
 The decisions are those of the notebook's pane: the browser runs the pane's own module, and its messages are handled by a
 ``ReviewPane`` over the batch's ``ReviewQueue``. This module adds reviewer names, changes by other reviewers, and the end of

@@ -1,4 +1,6 @@
-"""One static folder with the pages and the data of all runs, to share or to put on a web server. It also opens from disk.
+"""``export_folder``: pages and data of all runs as one static folder; replaces an earlier export atomically.
+
+It also opens from disk.
 
     DIR/index.html         open this
     DIR/assets/            plotly.js, the style sheets, and the replacement for the server

@@ -1,4 +1,4 @@
-"""``thinklab train --review``: training pauses at each batch until reviewers have decided on its guidance in a browser.
+"""``ReviewGate``: the guide of ``thinklab train --review``, which holds training until a batch is decided.
 
 ``ReviewGate`` replaces ``Guide`` in such a run. Like the Lab, it saves the pending batch and the teacher's replies
 in ``waiting.json`` and ``proposals.jsonl`` (``thinklab/review/waiting.py``), and a checkpoint is saved after each

@@ -1,4 +1,4 @@
-"""Studies and evaluations in a folder, as tables: methods or arms by benchmarks or measures."""
+"""Studies and evaluations below a folder as tables: methods or arms by benchmarks or measures."""
 
 from __future__ import annotations
 

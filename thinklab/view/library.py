@@ -1,4 +1,7 @@
-"""The runs in a folder, and their summaries for the table of all runs. Read-only; follows running runs."""
+"""``Library``: finds the runs below a folder; status and summary of each (``ListedRun``) for the first page.
+
+Read-only; follows running runs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The byte offsets of the lines of a growing ``.jsonl`` file, so that each can be read directly.
+"""``LineIndex``: byte offsets of the lines of a growing ``.jsonl`` file, so that each can be read directly.
 
 The index follows the file: new lines are read at the next ``extend``, an incomplete line is deferred, and a replaced or
 truncated file (``RunFolder.rewind``) is read again from its start.

@@ -1,4 +1,7 @@
-"""Curves, probes, answers and traced tokens of runs as JSON for the browser. Figures are those of the reports."""
+"""JSON for a run's pages: ``figures``, ``probe``, ``answers``, traced ``tokens``, ``config_difference``.
+
+Figures are those of the reports.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Connects ``thinklab train`` to the review: whether it is requested and possible, and the training inside it. Imports nothing heavy."""
+"""``reviewed``: opens the review page around a training; ``check``: is a review wanted and possible?
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of ``rollouts.jsonl``: filters, sorts, and searches a table of 10^5 rollouts without rereading the file.
+"""``RolloutIndex``: filters, sorts, searches, and pages ``rollouts.jsonl`` without rereading the file.
 
 A few numbers per rollout are kept in memory, and the searchable text in a temporary file (question, answer, guidance,
 case-folded). Both grow with the run. Reading and searching happen in slices, so that a page responds at once and reports the

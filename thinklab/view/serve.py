@@ -1,4 +1,4 @@
-"""uvicorn on the loopback address: in the foreground (``thinklab view``), or on a thread next to a training run."""
+"""uvicorn on the loopback address: ``view`` in the foreground, ``beside`` a training run on a thread."""
 
 from __future__ import annotations
 

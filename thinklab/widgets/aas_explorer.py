@@ -1,4 +1,4 @@
-"""The AAS explorer: the effect of c, the floor, and the advantage on a teacher token's gradient, with a batch's real tokens as dots.
+"""``AasExplorer``: c, floor, and advantage against a teacher token's gradient, with a batch's tokens as dots.
 
     AasExplorer(lab.run)       # or AasExplorer() without tokens
 

@@ -1,4 +1,4 @@
-"""What the anywidget views share: static HTML wherever widgets do not run."""
+"""``View``: the base class of the anywidget views: static HTML wherever widgets do not run."""
 
 from __future__ import annotations
 

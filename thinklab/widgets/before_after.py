@@ -1,4 +1,4 @@
-"""Before and after on the same questions, from the probes' records."""
+"""``side_by_side``: answers before and after to the same questions, from the probes' records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The behavior studio: edit a behavior file and see its effect while typing.
+"""``BehaviorStudio``: the widget that edits a behavior file: messages of the page, report while typing, saving.
 
     BehaviorStudio("self-check")             # a shipped one: saving writes ./self-check.yaml, a file of your own
     BehaviorStudio("mine/thanks.yaml")       # created from the commented template if missing

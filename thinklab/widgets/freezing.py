@@ -1,4 +1,6 @@
-"""Widgets that leave static HTML behind: a widget needs its kernel, and a saved notebook that is opened again has another one.
+"""``Freezing``: a widget that leaves static HTML behind when it closes, for a saved notebook.
+
+Widgets that leave static HTML behind: a widget needs its kernel, and a saved notebook that is opened again has another one.
 
 JupyterLab shows a widget whose kernel is gone as "model not found", also where its output has HTML beside it. So the output is
 replaced, while there still is a kernel: when the widget is closed, and when the Lab that made it is.

@@ -1,4 +1,4 @@
-"""Views as static HTML: the shared colors, and an object that displays in a notebook and can be saved as a page."""
+"""Style sheets and JavaScript of the widgets, bundled (``module``, ``css``); ``Html``: a view that saves as a page."""
 
 from __future__ import annotations
 

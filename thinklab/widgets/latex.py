@@ -1,4 +1,4 @@
-"""LaTeX formulas as MathML, which browsers render natively: no script, font, or network. Converted by latex2mathml."""
+"""``math``: LaTeX as MathML nodes (by latex2mathml), which browsers render natively."""
 
 from __future__ import annotations
 

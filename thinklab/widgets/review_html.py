@@ -1,4 +1,4 @@
-"""A review as static HTML: for exports, for viewers without widgets, and for the saved notebook."""
+"""``review_view``: a review as static HTML with word ``diff``s, for exports and the saved notebook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The review pane: one guided rollout at a time, every decision by key. A view of a ``ReviewQueue``, which holds the logic.
+"""``ReviewPane``: the widget over a ``ReviewQueue``: its rows, and the messages of its page.
+
+A view of a ``ReviewQueue``, which holds the logic.
 
     pane = ReviewPane(queue)      # the last line of a cell shows it
     queue.decided()               # in a later cell: decision

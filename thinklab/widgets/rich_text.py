@@ -1,6 +1,6 @@
-"""Markdown, code, and LaTeX of a model's text, for views: a tree of allowed elements, never raw HTML.
+"""Markdown, code, and formulas of a model's text as a tree of allowed elements (``shown``, ``to_html``).
 
-A node is a text or ``[tag, attributes, children]``. ``shown`` builds the tree; a browser creates elements from it
+``shown`` builds the tree; a browser creates elements from it
 (``static/rich_text.js``), and ``to_html`` writes it with every text escaped. Both know only the tags and attributes below, so
 no model text can become a script, a link, or a request.
 

@@ -1,4 +1,4 @@
-"""The studio's detector on a run: which of the student's own answers in ``rollouts.jsonl`` show the behavior as the file stands."""
+"""``StudioRun``: the studio's detector on a run: which of the student's answers show the behavior."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The studio's training: the behavior that was just saved, the embedded student, a teacher of one sentence; no key, no Python.
+"""``StudioTraining``: the studio's training and its state; the ``suggestion`` of a sentence for the teacher.
 
 A ``TrainingRun``, as in a study: its own process, its own run folder, and its experiment file beside the folder.
 """

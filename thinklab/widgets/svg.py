@@ -1,4 +1,4 @@
-"""A line chart as SVG, drawn in Python: small, themed by CSS, and identical in a live view, a saved notebook, and a page."""
+"""``Chart``: an SVG line chart with logarithmic x, for the AAS explorer: axes, lines, dots, a shaded band."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Guided rollouts token by token, colored by origin, probability, advantage, weight or mask. Static HTML, no script.
+"""``token_view``: guided rollouts token by token, colored by origin, probability, advantage, weight, or mask.
+
+Static HTML, no script.
 
     token_view(lab.run)                      # the newest traced rollouts of a run
     token_view(trace, by="weight")           # one line of tokens.jsonl

@@ -1,4 +1,4 @@
-"""The result type of solvers, and the writer through which they sample from the student.
+"""``Answer``, ``Turn``, and the ``Writer`` through which a solver samples from the student, turn by turn.
 
 A solver is a callable ``solver(writer, task, examples) -> [Answer]``. It never uses the model directly: it passes token ids to
 ``Writer.write`` and gets token ids back, so that the cost of a question can be counted exactly.

@@ -1,4 +1,4 @@
-"""S1 budget forcing (Muennighoff et al. 2025, arXiv 2501.19393): one answer of a chosen length.
+"""S1 budget forcing: "Wait" in place of an early EOS, a cut at the budget (Muennighoff et al. 2025, arXiv 2501.19393).
 
 If the student ends before the thinking budget, its EOS is replaced by "Wait"; if it reaches the budget, it is cut off and
 forced to answer. The original is for models with an end-of-thinking token; a student without one thinks until its EOS. Token

@@ -1,4 +1,4 @@
-"""Supervised training on given texts with TRL's ``SFTTrainer``: once for SFT, in every round for STaR."""
+"""``fit``: supervised training on texts with TRL's ``SFTTrainer``: its config, steps, and metrics."""
 
 from __future__ import annotations
 

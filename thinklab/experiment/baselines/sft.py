@@ -1,4 +1,7 @@
-"""SFT: imitate one text per question, gold or guided. No reward is involved."""
+"""``train_sft``: imitates one text per question: gold solutions, or answers with guidance appended.
+
+No reward is involved.
+"""
 
 from __future__ import annotations
 

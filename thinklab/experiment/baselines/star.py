@@ -1,4 +1,4 @@
-"""STaR (Zelikman et al. 2022, arXiv 2203.14465): imitate the student's own correct answers.
+"""``train_star``: imitates the student's own correct answers, in rounds (STaR, Zelikman et al. 2022, arXiv 2203.14465).
 
 Each round: the student from the previous round answers every question; if none of its answers is right, it answers again with
 the gold answer as a hint (rationalization); correct answers are kept, without the hint; the *untrained* student is trained on

@@ -1,4 +1,4 @@
-"""What a supervised baseline imitates: one record per text, with where it comes from.
+"""``Text``: a text that a baseline imitates, with its source; gold solutions, and their encoding.
 
 gold-solution   the data set's worked solution, ending in the boxed answer
 gold-answer     only the boxed answer, if the data set has no solution
