@@ -1,4 +1,4 @@
-"""``own_parts``: which keys of a config name the user's own functions (rewards, task, verifier, rule); their paths, hashes."""
+"""``own_parts``: the keys of a config that name the user's own functions (rewards, task, verifier, rule), and hashes."""
 
 from __future__ import annotations
 

@@ -64,11 +64,14 @@ def probe(
     """The function behind ``thinklab probe RUN``: measure the last checkpoint of ``run`` and write its ``probe.json``.
 
     Args:
-        questions: number of held-out questions; None: as in the run's config. samples: sampled answers per question at T=1;
-        None: as in the run's config.
+        questions: number of held-out questions; None: as in the run's config.
+        samples: sampled answers per question at T=1; None: as in the run's config.
         persistence: additional steps of plain GRPO, to measure how much of the behavior persists; 0 = none.
-        student, task, behaviors, judge: the ready-made objects that the run was started with (``Lab(task=...)``); its
-            ``config.yaml`` lists them, and without them the run cannot be measured. Pass the student in its state before training.
+        student: like the next three, the ready-made object that the run was started with (``Lab(student=...)``); its
+            ``config.yaml`` lists them, and without them the run cannot be measured. In its state before training.
+        task: the run's.
+        behaviors: the run's.
+        judge: the run's.
         say: receives messages for the user.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The raw files behind a study's table in one ``.tar.xz``, small enough to publish: packed from the runs, and unpacked to build the table again.
+"""``pack`` and ``unpack``: the raw files behind a study's table as one small ``.tar.xz``, to publish and rebuild it.
 
 Per finished run: its config, metrics, alarms, and probe with every probed answer. Rollouts, token traces, and weights are left out.
 Most answers before training are the same in all runs, so xz needs little more space for many runs than for one.

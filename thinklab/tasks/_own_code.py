@@ -1,4 +1,4 @@
-"""A task from a Python file of the user's own, ``./my.py:MyTask``: what it returns is a ``Task``, and its errors are one line with a place."""
+"""A task from the user's own Python file, ``./my.py:MyTask``: checks what it returns; errors with file and line."""
 
 from __future__ import annotations
 
