@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from thinklab.config import yaml_model
 from thinklab.config.names import FolderName
+from thinklab.config.prime_section import PrimeSection as PrimeSection
 from thinklab.config.profiles import apply_profile
 from thinklab.config.schedule import Schedule
 from thinklab.config.section import Section as Section
@@ -301,6 +302,8 @@ class Experiment(Section):
     """Measurements on held-out questions."""
     guards: GuardSection = GuardSection()
     """When a run counts as unhealthy."""
+    prime: PrimeSection | None = None
+    """None: train with policy gradient from the first step."""
     baseline: BaselineSection | None = None
     """None: train with policy gradient as configured in ``loss``."""
     review: ReviewSection | None = None
@@ -329,6 +332,8 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.prime is not None:
+            self.prime.check_within(bool(self.behaviors), self.baseline is not None, self.train.micro_batch)
         if self.baseline is not None:
             self._whole_baseline(self.baseline)
         if self.loss.method != "grpo" and not self.behaviors:
@@ -364,6 +369,18 @@ class Experiment(Section):
         """The ``baseline`` section, if the run has one."""
         assert self.baseline is not None, "only called for a run that trains on texts"
         return self.baseline
+
+    @property
+    def imitates_guided(self) -> bool:
+        """Whether texts with a teacher's comments are imitated, by a baseline or to prime."""
+        return (self.baseline is not None and (self.baseline.kind, self.baseline.texts) == ("sft", "guided")) or (
+            self.prime is not None and self.prime.texts == "guided"
+        )
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a teacher is asked at any time of the run."""
+        return self.loss.method != "grpo" or self.imitates_guided
 
     def _whole_baseline(self, baseline: BaselineSection) -> None:
         if self.loss.method != "grpo":

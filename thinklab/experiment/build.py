@@ -71,15 +71,13 @@ def build(
             )
     check_config(config, behaviors, parts.judge or parts.run_judge)
     task = parts.task or load_task(config.task.name, path=config.task.path, **config.task.options)
-    guided_sft = config.baseline is not None and config.baseline.kind == "sft" and config.baseline.texts == "guided"
-    teacher_needed = config.loss.method != "grpo" or guided_sft
-    if teacher_needed:
+    if config.needs_teacher:
         check_ready_made(out, there, parts, ["teacher"])
     if parts.run_judge is None and any(b.needs_judge for b in behaviors):
         check_ready_made(out, there, parts, ["judge"])
     student = parts.student or load_student(config.student, seed=config.train.seed, max_length=kernel_length(config, behaviors))
-    teacher = parts.teacher if teacher_needed else None
-    if teacher_needed and teacher is None:
+    teacher = parts.teacher if config.needs_teacher else None
+    if config.needs_teacher and teacher is None:
         teacher = load_teacher(config.teacher.backend, student=student, **config.teacher.options)
     judge = parts.run_judge or judge_for(config.judge, behaviors, parts.judge, student)
     data = split(task)
@@ -137,7 +135,7 @@ def build(
         train_dataset=question_order(config, data),
         reward_funcs=[reward_function(p) for p in REWARD_PARTS],
         examples={e.id: e for e in data.train},
-        guide=guide,
+        guide=guide if config.loss.method != "grpo" else None,  # the one of a baseline, or of priming, guides no rollout
         score=rewards,
         shaping=shaping(config),
         credit=config.loss.credit,

@@ -191,6 +191,7 @@ def persist(
             "name": f"{config.name}-persistence",
             "loss": config.loss.model_copy(update={"method": "grpo"}),
             "baseline": None,
+            "prime": None,
             "guards": config.guards.model_copy(update=warn),
             "reward": config.reward.model_copy(update={"bonus": dict.fromkeys(behaviors, 0.0)}),
             "train": config.train.model_copy(

@@ -85,7 +85,7 @@ def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
     advance; it truncates texts longer than its kernels were prepared for.
     """
     most, teacher = longest(config), config.teacher
-    if config.student.kind != "unsloth" or config.loss.method == "grpo" or teacher.backend not in ("self", "continuation"):
+    if config.student.kind != "unsloth" or not config.needs_teacher or teacher.backend not in ("self", "continuation"):
         return most
     from transformers import AutoTokenizer
 
@@ -103,16 +103,25 @@ def kernel_length(config: Experiment, behaviors: Sequence[Behavior]) -> int:
     return max(most, max(map(len, frames)) + config.train.max_prompt_tokens + config.train.max_completion_tokens + reply)
 
 
+def priming_questions(config: Experiment, data: TaskData) -> list[Example]:
+    """The questions whose texts are imitated before the policy gradient: the first of the run."""
+    return [] if config.prime is None else _in_order(config, data, config.prime.questions)
+
+
 def question_order(config: Experiment, data: TaskData) -> Dataset:
-    """The questions of the whole run in order: shuffled epoch after epoch, so that the position depends only on the step."""
-    t = config.train
-    examples = data.train
+    """The questions of the policy gradient in order, behind those for priming: the position depends only on the step."""
+    t, primed = config.train, config.prime.questions if config.prime is not None else 0
     generations = -(-t.steps // t.span) + 1  # one extra, so that the run never exhausts the last epoch
-    rng = random.Random(f"questions {t.seed}")
+    rows = _in_order(config, data, primed + generations * t.questions)[primed:]
+    return Dataset.from_dict({"prompt": [data.task.prompt(e) for e in rows], "example_id": [e.id for e in rows]})
+
+
+def _in_order(config: Experiment, data: TaskData, count: int) -> list[Example]:
+    """The first ``count`` questions of the whole run: shuffled epoch after epoch."""
+    rng = random.Random(f"questions {config.train.seed}")
     order: list[int] = []
-    while len(order) < generations * t.questions:
-        epoch = list(range(len(examples)))
+    while len(order) < count:
+        epoch = list(range(len(data.train)))
         rng.shuffle(epoch)
         order += epoch
-    rows = [examples[k] for k in order[: generations * t.questions]]
-    return Dataset.from_dict({"prompt": [data.task.prompt(e) for e in rows], "example_id": [e.id for e in rows]})
+    return [data.train[k] for k in order[:count]]

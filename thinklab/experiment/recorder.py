@@ -25,11 +25,12 @@ class RunRecorder(TrainerCallback):
 
     Args:
         before: optimizer steps of earlier trainings of the same run; recorded steps continue counting from there.
+        run: where the records go; None: the session's run.
     """
 
-    def __init__(self, session: Session, before: int = 0):
+    def __init__(self, session: Session, before: int = 0, run: RunFolder | None = None):
         self.session, self.before = session, before
-        self.config, self.run, self.student = session.config, session.run, session.student
+        self.config, self.run, self.student = session.config, run or session.run, session.student
         self.rates: dict[str, float] = {}
         """Of the small probe of this step, for ``reporting``."""
         self.begin, self.probing = time.perf_counter(), 0.0
@@ -46,6 +47,10 @@ class RunRecorder(TrainerCallback):
 
     def probed(self, line: Mapping[str, Any]) -> None:
         """Called after a small probe was written."""
+
+    def tell(self, line: dict[str, Any]) -> None:
+        """Pass a written line of metrics to whoever listens to the run."""
+        self.session.tell(line)
 
     def facts(self) -> dict[str, Any]:
         """Additional content of a checkpoint's mark."""
@@ -72,7 +77,7 @@ class RunRecorder(TrainerCallback):
         self.rates = {}
         self.run.append("metrics", [line])
         self.written(line, state, control, **trained)
-        self.session.tell(line)
+        self.tell(line)
 
     def on_save(self, args, state, control, **_):
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"

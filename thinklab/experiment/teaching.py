@@ -50,7 +50,14 @@ class Teaching:
         if not isinstance(self.teacher, Estimates) or self.guide is None:
             return None
         t, behavior = config.train, self.behaviors[0]
-        calls = sum(self.guide.schedule.count(step, t.samples) for step in range(done, t.steps, t.span)) * t.questions
+        guided = (
+            0
+            if config.loss.method == "grpo"
+            else sum(self.guide.schedule.count(k, t.samples) for k in range(done, t.steps, t.span))
+        )
+        calls = guided * t.questions
+        if config.imitates_guided and not done:  # one text per question
+            calls += config.prime.questions if config.prime is not None else -(-t.steps // t.span) * t.questions
         answer = "word " * t.max_completion_tokens
         sample = [
             TeacherRequest(

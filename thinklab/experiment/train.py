@@ -233,6 +233,8 @@ def where_it_stands(run: RunFolder, config: Experiment) -> str:
         at = f"after all {ended} steps, which are saved; the probe after training is missing"
     elif found:
         at = f"at step {found[1]}" + (f" of {config.train.steps}" if config.baseline is None else "") + ", which is saved"
+    elif (run.path / RunFolder.PRIME).exists():
+        at = f"before the first step was saved; what was imitated so far is in {run.path / RunFolder.PRIME}"
     else:
         at = "before the first step was saved"
     return f"stopped {at}. Continue with: thinklab train --resume {shlex.quote(str(run.path))}"
@@ -247,7 +249,7 @@ def _run(
     alongside: Alongside | None,
 ) -> dict[str, Any]:
     from thinklab.config.devices import unused
-    from thinklab.experiment.baselines import train_baseline
+    from thinklab.experiment.baselines import prime, train_baseline
     from thinklab.experiment.build import build
     from thinklab.experiment.session import Audience
 
@@ -274,12 +276,15 @@ def _run(
         if config.baseline is not None:
             steps = train_baseline(session, resume)
         else:
+            if config.prime is not None:
+                prime(session, resume)
             session.train(resume)
             steps = session.trainer.state.global_step
     if session.stopped:
         say(f"stopped at step {steps}: {session.stopped}. Everything is saved")
     if teaching.guide is not None:
-        replies = outcomes(chain(session.run.read("rollouts"), session.run.read("texts")))
+        primed = RunFolder(session.run.path / RunFolder.PRIME)
+        replies = outcomes(chain(session.run.read("rollouts"), session.run.read("texts"), primed.read("texts")))
         say(sentence(replies, ". Each trained without guidance, as in plain GRPO") or "replies: the teacher was never asked")
     if isinstance(teaching.teacher, SumsUp):
         say(f"teacher, after the run: {teaching.teacher.summary()}")

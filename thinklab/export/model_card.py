@@ -13,6 +13,7 @@ from thinklab.config.experiment import Experiment
 from thinklab.probing.sentences import sentences
 from thinklab.probing.table import TITLE, probe_rows
 from thinklab.run.folder import RunFolder
+from thinklab.run.usage import supervised_usage
 
 
 def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: str) -> str:
@@ -30,7 +31,11 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
         "pipeline_tag": "text-generation",
         "tags": list(
             dict.fromkeys(
-                ["thinklab", *([config.baseline.kind] if config.baseline else ["thinktuning", "grpo", config.loss.method])]
+                [
+                    "thinklab",
+                    *([config.baseline.kind] if config.baseline else ["thinktuning", "grpo", config.loss.method]),
+                    *(["sft"] if config.prime else []),
+                ]
             )
         ),
         **({"base_model": base} if base != "thinklab-embedded" else {}),
@@ -42,7 +47,7 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
         "",
         f"# {config.name} ({kind})",
         "",
-        f"Trained with thinklab from `{base}` {_training(config, step)}, on the task `{config.task.name}`. "
+        f"Trained with thinklab from `{base}` {_training(run, config, step)}, on the task `{config.task.name}`. "
         f"Behaviors: {behaviors}.{_steps_differ(config, step, _started(resolved, config))}",
         "",
         "## Use",
@@ -75,13 +80,17 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
     return "\n".join(parts)
 
 
-def _training(config: Experiment, step: int) -> str:
+def _training(run: RunFolder, config: Experiment, step: int) -> str:
     """The training method, as the end of a sentence. ``step`` counts optimizer steps."""
     if config.baseline is not None:
         how = {"sft": f"supervised fine-tuning on {config.baseline.texts} texts", "star": "STaR"}[config.baseline.kind]
         return f"for {step} optimizer steps of {how}, a baseline without policy gradient"
     control = "" if config.loss.method != "grpo" else " without a teacher"
-    return f"for {step} steps of ThinkTuning (arXiv 2508.07616), method `{config.loss.method}`{control}"
+    primed = ""
+    if (used := supervised_usage(RunFolder(run.path / RunFolder.PRIME))) and config.prime is not None:
+        texts = f"{sum(used['texts'].values())} {config.prime.texts} texts"
+        primed = f", after it had imitated {texts} in {used['optimizer_steps']} steps (prime, then reinforce)"
+    return f"for {step} steps of ThinkTuning (arXiv 2508.07616), method `{config.loss.method}`{control}{primed}"
 
 
 def _started(resolved: Mapping[str, Any], config: Experiment) -> int:

@@ -64,6 +64,11 @@ class OpenRun:
             config, [overrides] if isinstance(overrides, str) else overrides, profile, settings, out
         )
         self._parts = parts
+        if found := next((key for key in ("prime", "baseline") if getattr(self.config, key) is not None), None):
+            raise ConfigError(
+                f"a Lab trains batch by batch and imitates no prepared texts: remove {found!r}, or use `thinklab train` and "
+                "`thinklab probe`, which do"
+            )
         self.path = out or Path("runs") / self.config.name
         lock, there = _take(self.path, resume, self._say)
         try:

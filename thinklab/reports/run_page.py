@@ -62,6 +62,7 @@ def write_report(runs: Mapping[str, RunFolder], out: Path, title: str, summary: 
     parts = [
         _summary(headline(probes), [*(summary or verdicts(probes)), *more]),
         _table(probes),
+        report_more.primed(runs),
         report_more.alarms(runs),
         report_more.extended(probes),
         _curves(lines),

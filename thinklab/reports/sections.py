@@ -10,6 +10,7 @@ from typing import Any
 from thinklab.reports import html_page, plots
 from thinklab.reports.token_spans import span
 from thinklab.run.folder import RunFolder
+from thinklab.run.usage import supervised_usage
 
 EXAMPLES = 4
 """Number of guidance examples shown per outcome."""
@@ -21,6 +22,22 @@ def training(runs: Mapping[str, RunFolder]) -> str:
     name, run = chosen or next(iter(runs.items()))
     figs = plots.training(list(run.read("metrics")))
     return f"<h2>Inside the training of {escape(name)}</h2>{html_page.figures(figs)}" if figs else ""
+
+
+def primed(runs: Mapping[str, RunFolder]) -> str:
+    """What each run imitated before its policy gradient; nothing without such a run."""
+    said = []
+    for name, run in runs.items():
+        before = RunFolder(run.path / RunFolder.PRIME)
+        used, losses = supervised_usage(before), [m["loss"] for m in before.read("metrics")]
+        if used and losses:
+            texts = " and ".join(f"{n} {source}" for source, n in used["texts"].items())
+            said.append(
+                f"<p>Before its policy gradient, {escape(name)} imitated {escape(texts)} texts of {used['questions']} questions in "
+                f"{used['optimizer_steps']} optimizer steps; the loss went from {losses[0]:.3f} to {losses[-1]:.3f}. The steps "
+                "below are those of the policy gradient.</p>"
+            )
+    return "<h2>Primed</h2>" + "".join(said) if said else ""
 
 
 def alarms(runs: Mapping[str, RunFolder]) -> str:

@@ -13,6 +13,7 @@
     probe.json       the last full probe; probe_samples.jsonl every answer behind that probe
     checkpoints/     checkpoint-N, each complete once its thinklab.json exists; that names every file with size and hash
     superseded.jsonl lines written after the checkpoint from which a run was resumed
+    prime/           texts, metrics and checkpoints of the imitation before the policy gradient, in a run with ``prime``
     run.lock         held by the process that writes here (``thinklab/run/lock.py``)
 
 Writes are atomic: a line is written in one call and truncated again if the disk is full; a torn last line (power loss) is
@@ -29,7 +30,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -76,6 +77,8 @@ class RunFolder:
     """A folder that holds one run. ``RunFolder.create`` starts one, ``RunFolder.open`` continues or reads one."""
 
     path: Path
+    PRIME: ClassVar[str] = "prime"
+    """The folder of what came before the policy gradient."""
 
     @classmethod
     def create(
@@ -140,10 +143,14 @@ class RunFolder:
         if not os.path.exists(run.config_file):
             raise RunError(f"{path} is not a run folder: it has no config.yaml")
         if not lock.held_elsewhere(run.path):
-            for file in sorted(run.path.glob("*.jsonl")):
-                _drop_torn_line(file)
+            run.mend()
         run._miss_nothing()
         return run
+
+    def mend(self) -> None:
+        """Remove a torn last line from every file of records, with a ``RunWarning``."""
+        for file in sorted(self.path.glob("*.jsonl")):
+            _drop_torn_line(file)
 
     def _miss_nothing(self) -> None:
         found = checkpoints.numbered(self.checkpoints)

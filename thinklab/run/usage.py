@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from thinklab.run.folder import RunFolder
@@ -17,7 +18,7 @@ def supervised_usage(run: RunFolder) -> dict[str, Any] | None:
 
 
 def usage(run: RunFolder) -> dict[str, Any]:
-    """Any kind of run: by policy gradient, SFT or STaR.
+    """Any kind of run: by policy gradient, SFT or STaR. What a run imitated before its policy gradient (``prime/``) counts as well.
 
     Returns:
         ``{questions, different_questions, student_answers, student_tokens, teacher_texts, teacher_tokens, texts}``. Repeated
@@ -25,6 +26,7 @@ def usage(run: RunFolder) -> dict[str, Any]:
     """
     used = {"student_answers": 0, "student_tokens": 0, "teacher_texts": 0, "teacher_tokens": 0}
     texts: dict[str, int] = {}
+    primed = RunFolder(run.path / RunFolder.PRIME)
     asked: set[tuple[int, int]] = set()
     different: set[str] = set()
     for line in run.read("rollouts"):
@@ -40,7 +42,7 @@ def usage(run: RunFolder) -> dict[str, Any]:
         used["student_tokens"] += len(line["answer_ids"])
         if line["kept"]:
             texts[line["source"]] = texts.get(line["source"], 0) + 1
-    for line in run.read("texts"):
+    for line in chain(run.read("texts"), primed.read("texts")):
         different.add(line["example_id"])
         if line["source"] == "guided":
             used["student_answers"] += 1
@@ -49,5 +51,5 @@ def usage(run: RunFolder) -> dict[str, Any]:
             used["teacher_tokens"] += max(0, len(line["answer_ids"]) - line["student_tokens"] + 1) if line["answer_ids"] else 0
         if line["answer_ids"]:
             texts[line["source"]] = texts.get(line["source"], 0) + 1
-    questions = (supervised_usage(run) or {}).get("questions", len(asked))
+    questions = (supervised_usage(run) or {}).get("questions", len(asked)) + (supervised_usage(primed) or {}).get("questions", 0)
     return {"questions": questions, "different_questions": len(different), **used, "texts": texts}

@@ -26,9 +26,9 @@ class StudyRow:
     after: dict[str, ProbeResult]
     steps: int
     seconds: float
-    """Training time without probes, on that machine under its load."""
+    """Training time without probes and without sampling texts to imitate, on that machine under its load."""
     guided: int
-    """Guided rollouts in the whole run."""
+    """Guided rollouts and texts in the whole run."""
     kl: float | None = None
     """KL to the base on neutral text, in nats per token, at its last measurement in training; None if no guard measured it."""
     alarm: str | None = ""
@@ -57,6 +57,7 @@ def finished_rows(cells: Sequence[Cell]) -> list[StudyRow]:
         found = run.read_json("probe.json")
         stages = {s: {d: ProbeResult.from_json(r) for d, r in found.get(s, {}).items()} for s in ("before", "after")}
         metrics, config = list(run.read("metrics")), cell.config()
+        primed = list(RunFolder(run.path / RunFolder.PRIME).read("metrics"))
         kls = [m["neutral_kl"] for m in metrics if m.get("neutral_kl") is not None]
         alarms = [f"{a['sign']} at {a['step']}" for a in run.read("alarms") if a["kind"] == "collapse"]
         watched = config.baseline is None and config.guards.action != "off"
@@ -66,7 +67,7 @@ def finished_rows(cells: Sequence[Cell]) -> list[StudyRow]:
                 stages["before"],
                 stages["after"],
                 found.get("steps", 0),
-                metrics[-1]["seconds"] if metrics else 0.0,
+                sum(lines[-1]["seconds"] for lines in (primed, metrics) if lines),
                 _guided(run, metrics, config),
                 kls[-1] if kls else None,
                 (alarms[0] if alarms else "") if watched else None,
@@ -87,8 +88,14 @@ def onset(rates: Sequence[float]) -> int | None:
 def _guided(run: RunFolder, metrics: Sequence[Mapping[str, Any]], config: Experiment) -> int:
     """Pieces of guidance that were used."""
     if config.baseline is not None:  # trained on texts that were prepared beforehand
-        return int((supervised_usage(run) or {}).get("teacher_texts", 0))
-    return round(sum(m.get("guided_fraction", 0.0) for m in metrics) * config.train.questions * config.train.samples)
+        return _texts(run)
+    rollouts = sum(m.get("guided_fraction", 0.0) for m in metrics) * config.train.questions * config.train.samples
+    return round(rollouts) + _texts(RunFolder(run.path / RunFolder.PRIME))
+
+
+def _texts(run: RunFolder) -> int:
+    """Imitated texts with a comment of the teacher."""
+    return int((supervised_usage(run) or {}).get("teacher_texts", 0))
 
 
 def _any_shown(run: RunFolder) -> dict[tuple[str, str], Rate]:

@@ -86,7 +86,8 @@ class ListedRun:
         trained, loss = config.get("train") or {}, config.get("loss") or {}
         steps = int(trained.get("steps") or 0)
         step = int(known.get("steps") or last.get("step") or 0)
-        baseline = config.get("baseline") or {}
+        baseline, prime = config.get("baseline") or {}, config.get("prime") or {}
+        taught = loss.get("method") != "grpo"
         shown = (after or before).get("behaviors") or {}
         own = [m["own/accuracy"] for m in metrics if m.get("own/accuracy") is not None]
         habit = [m["own/behavior"] for m in metrics if m.get("own/behavior") is not None]
@@ -96,10 +97,10 @@ class ListedRun:
             "step": step,
             "steps": 0 if baseline else steps,
             "finished": "after" in known,
-            "method": baseline.get("kind") or loss.get("method", ""),
+            "method": baseline.get("kind") or (f"prime ({prime.get('texts')}) + " if prime else "") + loss.get("method", ""),
             "behaviors": [_stem(b["name"]) for b in config.get("behaviors") or []],
             "student": _stem((config.get("student") or {}).get("path") or (config.get("student") or {}).get("kind", "")),
-            "teacher": (config.get("teacher") or {}).get("backend", ""),
+            "teacher": (config.get("teacher") or {}).get("backend", "") if prime.get("texts") != "gold" or taught else "",
             "task": (config.get("task") or {}).get("name", ""),
             "seed": trained.get("seed"),
             "stopped": known.get("stopped") or "",

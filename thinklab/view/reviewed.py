@@ -24,6 +24,11 @@ def check(config: Experiment) -> None:
             f"there is nothing to review: {what} trains without guidance. Omit --review "
             "(review.pause=false), or choose another loss.method"
         )
+    if config.prime is not None:
+        raise ConfigError(
+            "a run with 'prime' cannot be reviewed: it imitates texts before its first batch, and nobody would have decided on "
+            "those. Omit --review (review.pause=false), or remove 'prime'"
+        )
     check_installed()
 
 

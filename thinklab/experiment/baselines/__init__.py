@@ -7,12 +7,14 @@ An experiment with a ``baseline`` section trains on texts in place of the policy
 
 Everything else is as for GRPO. The questions are those of the GRPO run with the same ``train`` section and seed, in the same
 order and number: ``train.steps / (iterations * minibatches) * train.questions`` of them. GRPO
-itself is ``loss: {method: grpo}`` without a ``baseline`` section. ``usage.json`` records the actual usage of a run.
+itself is ``loss: {method: grpo}`` without a ``baseline`` section. ``usage.json`` records the actual usage of a run. ``prime: {texts:
+guided}`` imitates texts before a policy gradient.
 """
 
 from __future__ import annotations
 
-from thinklab.experiment.baselines.fit import baseline_of, fit, steps_for
+from thinklab.experiment.baselines.fit import baseline_of, fit
+from thinklab.experiment.baselines.prime import prime
 from thinklab.experiment.baselines.sft import train_sft
 from thinklab.experiment.baselines.star import samples_per_round, train_star
 from thinklab.experiment.baselines.texts import Text
@@ -48,9 +50,9 @@ def questions_used(session: Session) -> list[Example]:
 __all__ = [
     "Text",
     "fit",
+    "prime",
     "questions_used",
     "samples_per_round",
-    "steps_for",
     "train_baseline",
     "train_sft",
     "train_star",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from thinklab.experiment.warm_up import WarmUpAboveZero
 from thinklab.interop.peft_wrapper import without_peft
 from thinklab.interop.renamed_arguments import upstream_warnings_off
 from thinklab.run import checkpoints
+from thinklab.run.folder import RunFolder
 from thinklab.students.hf import lora_to_fp32
 
 
@@ -34,18 +36,41 @@ def baseline_of(config: Experiment) -> BaselineSection:
     return config.baseline
 
 
-def steps_for(config: Experiment, texts: int) -> int:
-    """Number of optimizer steps for this many texts."""
-    baseline = baseline_of(config)
-    return baseline.epochs * math.ceil(texts / baseline.batch)
+@dataclass(frozen=True)
+class Imitation:
+    """How texts are imitated, and where that is recorded."""
+
+    config: Experiment
+    """Its ``train`` section has the learning rate, its schedule and the optimizer."""
+    run: RunFolder
+    """Gets the metrics and the probes."""
+    epochs: int
+    batch: int
+
+    @classmethod
+    def of_baseline(cls, session: Session) -> Imitation:
+        baseline = baseline_of(session.config)
+        return cls(session.config, session.run, baseline.epochs, baseline.batch)
+
+    def steps(self, texts: int) -> int:
+        """Number of optimizer steps for this many texts."""
+        return self.epochs * math.ceil(texts / self.batch)
 
 
-def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, resume: bool = False) -> int:
-    """Train ``session.student`` on ``texts``, ``baseline.epochs`` times over.
+def fit(
+    session: Session,
+    texts: Sequence[Text],
+    folder: Path,
+    before: int = 0,
+    resume: bool = False,
+    how: Imitation | None = None,
+) -> int:
+    """Train ``session.student`` on ``texts``, ``how.epochs`` times over.
 
     Args:
         folder: where the checkpoints go; with ``resume`` the last complete one there is resumed; a finished one is only loaded.
         before: optimizer steps of earlier rounds; the lines of ``metrics.jsonl`` continue counting from there.
+        how: None: as the ``baseline`` section says, into the session's own run.
 
     Returns:
         Optimizer steps of this training.
@@ -55,7 +80,8 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
         TrainingError: when the loss is not finite.
         Interrupted: after a signal; a checkpoint is saved.
     """
-    config, model = session.config, session.student.model
+    how = how or Imitation.of_baseline(session)
+    config, model = how.config, session.student.model
     room = session.student.max_positions
     longest = max(texts, key=lambda t: len(t.prompt_ids) + len(t.answer_ids))
     length = len(longest.prompt_ids) + len(longest.answer_ids)
@@ -64,13 +90,13 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
             f"the text for question {longest.example_id!r} has {length} tokens including its prompt, but the student's maximum "
             f"is {room}; remove the question or use another student"
         )
-    steps = steps_for(config, len(texts))
+    steps = how.steps(len(texts))
     found = checkpoints.newest_whole(folder, True, f"delete {folder} to train this again") if resume else None
     if found and found[1] >= steps:
         load_weights(model, found[0])
         return steps
     checkpoints.set_aside(folder, found[1] if found else 0)
-    session.run.rewind(before + (found[1] if found else 0))
+    how.run.rewind(before + (found[1] if found else 0))
     order = list(texts)
     random.Random(f"texts {config.train.seed}").shuffle(order)
     inner = without_peft(model)
@@ -78,14 +104,14 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     trainer = TextTrainer(
         model=model,
         processing_class=session.student.tokenizer,
-        args=sft_config(config, folder, steps),
+        args=sft_config(how, folder, steps),
         train_dataset=Dataset.from_list([t.row() for t in order]),
     )
     if inner is not model:
         lora_to_fp32(model)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(SupervisedRecorder(session, before))
-    reporting.report(trainer, config, session.run.path)
+    trainer.add_callback(SupervisedRecorder(session, before, how.run))
+    reporting.report(trainer, config, how.run.path)
     try:
         with upstream_warnings_off():
             trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
@@ -97,9 +123,9 @@ def fit(session: Session, texts: Sequence[Text], folder: Path, before: int = 0, 
     return trainer.state.global_step
 
 
-def sft_config(config: Experiment, folder: Path, steps: int) -> SFTConfig:
+def sft_config(how: Imitation, folder: Path, steps: int) -> SFTConfig:
     """The same learning rate, schedule, optimizer and precision as the GRPO run with this ``train`` section."""
-    batch = baseline_of(config).batch
+    config, batch = how.config, how.batch
     micro = min(config.train.micro_batch or batch, batch)
     return one_gpu(
         SFTConfig(
@@ -118,7 +144,14 @@ class TextTrainer(WarmUpAboveZero, SFTTrainer):
 
 
 class SupervisedRecorder(RunRecorder):
-    """Ends the training at a signal, or if the loss is not finite."""
+    """Ends the training at a signal, or if the loss is not finite.
+
+    Only the steps of the session's own run are told to its listeners: they count those of the policy gradient otherwise.
+    """
+
+    def tell(self, line: dict[str, Any]) -> None:
+        if self.run == self.session.run:
+            super().tell(line)
 
     def on_step_end(self, args, state, control, **_):
         super().on_step_end(args, state, control)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from thinklab.config.schedule import Schedule
 from thinklab.errors import TeacherStopped, TrainingError
@@ -14,6 +15,7 @@ from thinklab.experiment.baselines.fit import fit
 from thinklab.experiment.baselines.texts import Text, gold
 from thinklab.experiment.session import Session
 from thinklab.run.chunks import add_chunk, seed_of, whole_chunks
+from thinklab.run.folder import RunFolder
 from thinklab.types import Example, Rollout, to_json
 
 CHUNK = 64
@@ -24,38 +26,51 @@ def train_sft(session: Session, questions: Sequence[Example], resume: bool) -> i
     """Train on the texts that ``baseline.texts`` names, one per question; returns the optimizer steps.
 
     Raises:
-        TrainingError: if no question has a text, which is only possible with guided texts. TeacherStopped: if the teacher
-        fails during the run.
+        TrainingError: if no question has a text, which is only possible with guided texts. TeacherStopped: if the teacher fails.
     """
-    texts = gold_texts(session, questions) if session.config.supervised.texts == "gold" else guided_texts(session, questions)
-    if not texts:
-        raise TrainingError(
-            f"none of the {len(questions)} questions got usable guidance, so there is nothing to imitate; texts.jsonl has the "
-            "reason for each"
-        )
+    texts = texts_for(session, questions, session.config.supervised.texts, session.run)
     return fit(session, texts, session.run.checkpoints, resume=resume)
 
 
-def gold_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
-    """Gold solutions, or gold answers if there are none; written to ``texts.jsonl``."""
-    done = whole_chunks(session.run, "texts")
+def texts_for(session: Session, questions: Sequence[Example], kind: Literal["gold", "guided"], run: RunFolder) -> list[Text]:
+    """What to imitate, at most one text per question; all of them, and why some were left out, are in ``texts.jsonl`` of ``run``.
+
+    Raises:
+        TrainingError: if no question has a text. TeacherStopped: if the teacher fails.
+    """
+    texts = gold_texts(session, questions, run) if kind == "gold" else guided_texts(session, questions, run)
+    if not texts:
+        raise TrainingError(
+            f"none of the {len(questions)} questions got usable guidance, so there is nothing to imitate; "
+            f"{run.path / 'texts.jsonl'} has the reason for each"
+        )
+    return texts
+
+
+def gold_texts(session: Session, questions: Sequence[Example], run: RunFolder) -> list[Text]:
+    """Gold solutions, or gold answers if there are none."""
+    done = whole_chunks(run, "texts")
     if ("gold",) not in done:
         lines = [gold(session.student, session.data.task, e).to_json() for e in questions]
-        done["gold",] = add_chunk(session.run, "texts", ("gold",), lines)
+        done["gold",] = add_chunk(run, "texts", ("gold",), lines)
     return [Text.from_json(line) for line in done["gold",]]
 
 
-def guided_texts(session: Session, questions: Sequence[Example]) -> list[Text]:
+def guided_texts(session: Session, questions: Sequence[Example], run: RunFolder) -> list[Text]:
     """One answer of the untrained student to each question, followed by a comment of the teacher, right or wrong.
 
-    Questions whose answer did not end, or whose comment was rejected, are left out; ``texts.jsonl`` contains them with the reason.
+    Questions whose answer did not end, or whose comment was rejected, are left out.
     """
-    done = whole_chunks(session.run, "texts")
+    done = whole_chunks(run, "texts")
     for k in range(0, len(questions), CHUNK):
         key = ("guided", k)
         if key not in done:
             session.check_signals()
-            done[key] = add_chunk(session.run, "texts", key, _guided(session, questions[k : k + CHUNK], k))
+            try:
+                lines = _guided(session, questions[k : k + CHUNK], k)
+            finally:  # a cap covers the resumed run too
+                session.teaching.write_totals(session.run)
+            done[key] = add_chunk(run, "texts", key, lines)
     lines = [line for key in sorted(done, key=lambda key: key[1]) for line in done[key]]
     return [Text.from_json(line) for line in lines if line["answer_ids"]]
 
