@@ -122,10 +122,10 @@ def main() -> None:
         mine = [c for c in cells if c.method == method]
         rates = [f"{c.tokens / c.seconds:.0f} tokens/s, {c.hours:.2f} h" for c in mine]
         print(f"| {method} | {' | '.join(rates)} | {sum(c.hours for c in mine):.2f} |")
-    trained = sum(m.train is not None for m in load_evaluation(args.table).methods.values())
+    trained = sum(len(m.train_seeds) for m in load_evaluation(args.table).methods.values() if m.train is not None)
     total = sum(c.hours for c in cells)
     print(
-        f"\nanswering: {total:.2f} h; {trained} trained methods, if each took as long as the one measured: "
+        f"\nanswering: {total:.2f} h; {trained} training runs, if each took as long as the one measured: "
         f"{trained * t.hours:.2f} h; "
         f"together {total + trained * t.hours:.2f} h"
     )

@@ -17,10 +17,12 @@ from thinklab.evaluation.page import write_results
 from thinklab.evaluation.plan import load_evaluation
 from thinklab.evaluation.questions import all_seen, draw_questions
 from thinklab.evaluation.results import collect
+from thinklab.evaluation.students import training_runs
 from thinklab.run.chunks import whole_chunks
 from thinklab.run.folder import RunFolder
 from thinklab.students import load_student
 from thinklab.tasks import load_task
+from tools.aime_power import runs_needed
 
 MINI = """
 name: mini
@@ -304,8 +306,6 @@ def test_shipped_evaluations_are_valid():
     files = list((ROOT / "examples").glob("*/*.yaml"))
     grids = [f for f in files if "benchmarks:" in f.read_text()]
     assert grids
-    from thinklab.evaluation.students import training_runs
-
     for file in grids:
         config = load_evaluation(file)
         for method in config.methods:
@@ -319,7 +319,7 @@ def test_whole_chunks_can_be_read_while_they_are_written(tmp_path):
     assert list(whole_chunks(run, "answers", repair=False)) == [(0, 0)] and len(list(run.read("answers"))) == 2
 
 
-def test_the_paper_s_run_has_the_authors_figures():
+def test_the_paper_s_run_has_the_authors_figures(tmp_path):
     """Against the authors' script; a figure that is changed by accident should be noticed."""
     from thinklab.config.load import load_config
 
@@ -346,7 +346,15 @@ def test_the_paper_s_run_has_the_authors_figures():
         "strategyqa",
         "mmlu_pro",
     ]
-    assert table.runs_of("aime") == 16 and len(table.methods) == 8
+    assert table.runs_of("aime") == 27 >= runs_needed(90) and table.benchmarks["aime"].task.options == {"years": "2022-2024"}
+    assert len(table.methods) == 8 + 2 and {"ratio", "sft-guided"} <= set(table.methods)
+    trained = {name: m for name, m in table.methods.items() if m.train is not None}
+    assert len(trained) == 6 and all(len(set(m.train_seeds)) == 3 for m in trained.values())
+    assert all(table.runs_of(b) % 3 == 0 for b in table.benchmarks), "each training seed answers equally often"
+    runs = {name: training_runs(table, ROOT / "examples" / "paper" / "table.yaml", tmp_path, name) for name in trained}
+    seeds = {name: [run.config().train.seed for run in found] for name, found in runs.items()}
+    assert set(map(tuple, seeds.values())) == {(1, 2, 3)}
+    assert runs["ratio"][0].config().loss.method == "ratio" and runs["sft-guided"][0].config().imitates_guided
 
 
 def test_full_fine_tuning_computes_in_16_bit_over_32_bit_weights(monkeypatch):
