@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -371,7 +371,16 @@ def _training(used: Mapping[str, Mapping[str, Any]]) -> str:
 def _samples(results: Results) -> str:
     if not results.cells:
         return ""
-    found, size, left_out = {}, 0, 0
+    where = "the cells' answers.jsonl"
+    shown, count, left_out = html_page.answer_list(_first_answers(results), LARGEST_SAMPLES, where)
+    note = f" {left_out} more are only in {where}, to keep the page small." if left_out else ""
+    return (
+        f"<h2>Every answer</h2><p>{count} answers, those of the first run.{note} The others are in "
+        f"<code>METHOD/BENCHMARK/answers.jsonl</code>.</p>{shown}"
+    )
+
+
+def _first_answers(results: Results) -> Iterator[tuple[str, list[list[Any]]]]:
     for (method, benchmark), cell in results.cells.items():
         rows = []
         for k, x in enumerate(cell.lines):
@@ -379,19 +388,7 @@ def _samples(results: Results) -> str:
                 continue
             text = "\n\n".join(f"[{t['kind']}] {t['text']}" if len(x["turns"]) > 1 else t["text"] for t in x["turns"])
             rows.append([x["question"], x["gold"], text, int(x["correct"]), int(any(s[k] for s in cell.behaviors.values()))])
-        length = sum(len(r[0]) + len(r[2]) for r in rows)
-        if size + length > LARGEST_SAMPLES:
-            left_out += len(rows)
-            continue
-        size += length
-        found[f"{method}/{benchmark}"] = rows
-    note = f" {left_out} more are only in the cells' answers.jsonl, to keep the page small." if left_out else ""
-    return (
-        f"<h2>Every answer</h2><p>{sum(map(len, found.values()))} answers, those of the first run.{note} The others are in "
-        f"<code>METHOD/BENCHMARK/answers.jsonl</code>.</p><div id=samples "
-        f"data-packed='{html_page.packed(found)}'><noscript>They need "
-        "JavaScript; the same answers are in the cells' answers.jsonl.</noscript></div>"
-    )
+        yield f"{method}/{benchmark}", rows
 
 
 def _provenance(results: Results, out: Path) -> str:

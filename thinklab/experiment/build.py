@@ -1,4 +1,4 @@
-"""``build``: loads student, task, teacher, judge, and behaviors of a config once and wires them to a ``Session``."""
+"""``build``: loads every part of a config once and wires a ``Session``; ``check_same``: is a resumed run still the same?"""
 
 from __future__ import annotations
 

@@ -88,11 +88,11 @@ def _packages(config: Experiment | None) -> Iterator[DoctorFinding]:
             )
     shown = [x for x in fine if x.split()[0] in ("torch", "transformers", "trl", "peft", "accelerate", "unsloth", "bitsandbytes")]
     yield DoctorFinding("ok", f"Python {platform.python_version()}; {', '.join(shown)}; {len(fine)} packages as pinned")
-    if config is not None and config.student.quantize == "nf4" and not _installed("bitsandbytes"):
+    if config is not None and config.student.quantize == "nf4" and not sampling_choice.installed("bitsandbytes"):
         yield DoctorFinding(
             "problem", "student.quantize is nf4 and bitsandbytes is not installed", "pip install bitsandbytes==0.50.2"
         )
-    if config is not None and (config.student.fast_inference or config.train.vllm) and not _installed("vllm"):
+    if config is not None and (config.student.fast_inference or config.train.vllm) and not sampling_choice.installed("vllm"):
         yield DoctorFinding(
             "problem",
             "the config samples with vLLM, but vllm is not installed",
@@ -270,14 +270,6 @@ def speed(student, prompt: list[int], rows: int, limit: int, seconds: float = PR
             break
     rate = tokens / (time.perf_counter() - began)
     return f"sampling {rate:,.0f} tokens per second with {rows} answers at once"
-
-
-def _installed(package: str) -> bool:
-    try:
-        metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _memory() -> int:

@@ -1,4 +1,4 @@
-"""``Watch``: the rules from metrics to an ``Alarm``: KL, entropy, accuracy, length, caps, steps without effect.
+"""``Watch``: the rules from metrics to an ``Alarm`` with cause and remedy: KL, entropy, accuracy, length, caps, no effect.
 
 Three kinds of alarm. *Collapse*: the student is being destroyed (KL to its base on neutral text, entropy, answers that no
 longer end, accuracy). *Cap*: more guidance or longer answers than the config allows. *No effect*: the run continues but

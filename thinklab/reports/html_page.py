@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -58,6 +58,29 @@ def rate(r: Rate) -> str:
     if r.total and r.count == 0:
         return f"<b>0</b> <small>(&lt; {r.upper_bound:.3f})</small>"
     return f"<b>{r.value:.3f}</b> <small>[{r.low:.3f}, {r.high:.3f}]</small>"
+
+
+def answer_list(named: Iterable[tuple[str, Sequence[Sequence[Any]]]], largest: int, where: str) -> tuple[str, int, int]:
+    """A list of answers with filters, and how many are in it and left out of it.
+
+    Args:
+        named: by name, rows of question, gold answer, answer, 1 if right, and 1 if it shows a behavior.
+        largest: characters of the whole list; what would exceed it is left out.
+        where: the files in which all of them are.
+    """
+    found, size, left_out = {}, 0, 0
+    for name, rows in named:
+        length = sum(len(row[0]) + len(row[2]) for row in rows)
+        if size + length > largest:
+            left_out += len(rows)
+            continue
+        size += length
+        found[name] = rows
+    shown = (
+        f"<div id=samples data-packed='{packed(found)}'><noscript>This list needs JavaScript; the same answers are in "
+        f"{where}.</noscript></div>"
+    )
+    return shown, sum(map(len, found.values())), left_out
 
 
 def packed(data: Any) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -249,24 +250,20 @@ def _runs(rows: Sequence[StudyRow], out: Path) -> str:
 
 def _samples(rows: Sequence[StudyRow]) -> str:
     """Every probed answer after training, in a filterable list."""
-    found, size, left_out = {}, 0, 0
+    where = "the runs' probe_samples.jsonl"
+    shown, count, left_out = html_page.answer_list(_last_answers(rows), LARGEST_SAMPLES, where)
+    note = f" {left_out} answers are only in {where}, to keep the page small." if left_out else ""
+    return f"<h2>Every answer</h2><p>{count} answers to held-out questions after training.{note}</p>{shown}"
+
+
+def _last_answers(rows: Sequence[StudyRow]) -> Iterator[tuple[str, list[list[Any]]]]:
     for decoding in ("T=1", "greedy"):
         for row in rows:
-            lines = [
-                [s["question"], s["gold"], s["text"], int(s["correct"]), int(any(s["behaviors"].values()))]
-                for s in RunFolder(row.cell.folder).read("probe_samples")
-                if s["stage"] == "after" and s["decoding"] == decoding
-            ]
-            length = sum(len(x[0]) + len(x[2]) for x in lines)
-            if size + length > LARGEST_SAMPLES:
-                left_out += len(lines)
-                continue
-            size += length
-            found[f"{row.cell.name}, {decoding}"] = lines
-    note = f" {left_out} answers are only in the runs' probe_samples.jsonl, to keep the page small." if left_out else ""
-    return (
-        f"<h2>Every answer</h2><p>{sum(map(len, found.values()))} answers to held-out questions after training.{note}</p>"
-        f"<div id=samples data-packed='{html_page.packed(found)}'><noscript>This list needs JavaScript; the same answers are in "
-        "the runs' "
-        "probe_samples.jsonl.</noscript></div>"
-    )
+            yield (
+                f"{row.cell.name}, {decoding}",
+                [
+                    [s["question"], s["gold"], s["text"], int(s["correct"]), int(any(s["behaviors"].values()))]
+                    for s in RunFolder(row.cell.folder).read("probe_samples")
+                    if s["stage"] == "after" and s["decoding"] == decoding
+                ],
+            )

@@ -1,4 +1,4 @@
-"""``check_ids``: two questions of one task must not have the same id."""
+"""``check_ids`` and ``by_id``: the examples of a task by their ids; no two questions have the same one."""
 
 from __future__ import annotations
 

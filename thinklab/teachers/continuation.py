@@ -13,11 +13,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from thinklab.errors import ConfigError, TeacherError
+from thinklab.errors import ConfigError
 from thinklab.tasks.boxed import boxed_answers
-from thinklab.teachers.resident import Loaded, adapter_off, as_found, greedy
+from thinklab.teachers.resident import Loaded, adapter_off, as_found, check_base, greedy
 from thinklab.teachers.safety import as_text
-from thinklab.teachers.self_test import prove
 from thinklab.types import TeacherReply, TeacherRequest, Usage
 
 PLACES = re.compile(r"\{(question|response)\}")
@@ -57,14 +56,7 @@ class ContinuationTeacher:
         """Raises:
         TeacherError: see the class.
         """
-        if any(getattr(m, "merged", False) for m in self._student.model.modules()):
-            raise TeacherError(
-                "the teacher 'continuation' needs the unmodified base, but the adapter is merged into it: "
-                "call unmerge_adapter() on the model first"
-            )
-        model, tokenizer = self._student.model, self._student.tokenizer
-        with as_found(model), adapter_off(model):
-            prove(model, tokenizer, greedy(model, tokenizer), "'continuation'")
+        check_base(self._student, "'continuation'")
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
         """Greedy replies; the same base and text give the same reply."""

@@ -63,15 +63,7 @@ class SelfTeacher:
         TeacherError: see the class.
         """
         _check_tokenizer(self._student.tokenizer, "the student")
-        if any(getattr(m, "merged", False) for m in self._student.model.modules()):
-            raise TeacherError(
-                "the teacher 'self' needs the unmodified base, but the adapter is merged into it: "
-                "call "
-                "unmerge_adapter() on the model first"
-            )
-        model, tokenizer = self._student.model, self._student.tokenizer
-        with as_found(model), adapter_off(model):
-            prove(model, tokenizer, greedy(model, tokenizer), "'self'")
+        check_base(self._student, "'self'")
 
     def reply(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
         """Greedy replies; the same model and text give the same reply."""
@@ -163,6 +155,24 @@ class LocalTeacher:
                 prove(model, tokenizer, greedy(model, tokenizer), f"'local' ({self.source})")
             self._loaded = model, tokenizer
         return self._loaded
+
+
+def check_base(student: Any, name: str) -> None:
+    """
+    Args:
+        student: its base is the teacher ``name``.
+
+    Raises:
+        TeacherError: if the adapter is merged into the base, or the base does not generate what its logits say.
+    """
+    model, tokenizer = student.model, student.tokenizer
+    if any(getattr(m, "merged", False) for m in model.modules()):
+        raise TeacherError(
+            f"the teacher {name} needs the unmodified base, but the adapter is merged into it: call unmerge_adapter() on the "
+            "model first"
+        )
+    with as_found(model), adapter_off(model):
+        prove(model, tokenizer, greedy(model, tokenizer), name)
 
 
 @contextmanager

@@ -142,7 +142,7 @@ class StudioTraining:
                 )
                 YAML(typ="safe", pure=True).dump(experiment(behavior, file, phrase, reason, steps), stream)
             run.config()  # says now, in words, what the process would say in its log
-            process = run.start(fork=False)  # a notebook's kernel has threads, and no use for the fork server afterwards
+            process = run.start(fork=False)  # a notebook's kernel has threads, and no further use for a fork server
         except ThinklabError as error:
             raise BehaviorError(str(error)) from error
         except OSError as error:
@@ -191,9 +191,9 @@ def _state(run: RunFolder, steps: int) -> dict[str, Any]:
     except ThinklabError:  # it is being written
         lines = []
     shares = [m["own/behavior"] for m in lines if m.get("own/behavior") is not None]
-    begun = run.config_file.exists()
-    measured = begun and "before" in (run.read_json("probe.json") or {})
-    started = "training" if measured else "measuring the student before training" if begun else "starting"
+    there = run.config_file.exists()
+    measured = there and "before" in (run.read_json("probe.json") or {})
+    started = "training" if measured else "measuring the student before training" if there else "starting"
     say = "measuring the student after training" if len(lines) >= steps else started
     return {"phase": "running", "step": len(lines), "steps": steps, "behavior": shares, "say": say}
 
