@@ -191,9 +191,9 @@ def _state(run: RunFolder, steps: int) -> dict[str, Any]:
     except ThinklabError:  # it is being written
         lines = []
     shares = [m["own/behavior"] for m in lines if m.get("own/behavior") is not None]
-    there = run.config_file.exists()
-    measured = there and "before" in (run.read_json("probe.json") or {})
-    started = "training" if measured else "measuring the student before training" if there else "starting"
+    written = run.config_file.exists()
+    measured = written and "before" in (run.read_json("probe.json") or {})
+    started = "training" if measured else "measuring the student before training" if written else "starting"
     say = "measuring the student after training" if len(lines) >= steps else started
     return {"phase": "running", "step": len(lines), "steps": steps, "behavior": shares, "say": say}
 
