@@ -118,8 +118,7 @@ def _find_behaviors(config: Experiment, document: yaml_model.Document) -> None:
         if not os.path.isfile(path):  # False, not an error, for a name that is too long for a file
             raise ConfigError(
                 f"{document.at(('behaviors', k))}: there is no file {section.name} (looked in {Path.cwd()} and in the config's "
-                "folder; a "
-                "shipped behavior is named without .yaml)"
+                "folder; a shipped behavior is named without .yaml)"
             )
 
 

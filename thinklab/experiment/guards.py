@@ -175,9 +175,8 @@ class Watch:
         line = self._lines[-1] if self._lines else {}
         if self.method == "authors":
             return (
-                "the loss 'authors': with c = -c_max the weight of a teacher token diverges near pi = c_max, and masked tokens "
-                "still get a negative "
-                "gradient",
+                "the loss 'authors': with c = -c_max the weight of a teacher token diverges near pi = c_max, and masked "
+                "tokens still get a negative gradient",
                 "use loss.method=aas, where c has the sign of the advantage and masked means no gradient",
             )
         if self.method == "sft" and line.get("guided_fraction", 0) > 0:

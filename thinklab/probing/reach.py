@@ -157,9 +157,8 @@ def advice(found: Reach | Mapping[str, Any], loss: LossSection, samples: int) ->
     else:
         shown = f"{waiting:,.0f}" if waiting is not None and waiting < 1e9 else f"10^{-r['log10_text']:.0f}"
         said.append(
-            f"Unprompted, the student would write such a text once in about {shown} answers; this run samples {samples:,}. Plain "
-            "GRPO "
-            "cannot reinforce what it never sees."
+            f"Unprompted, the student would write such a text once in about {shown} answers; this run samples {samples:,}. "
+            "Plain GRPO cannot reinforce what it never sees."
         )
     if loss.method != "aas":
         return said

@@ -66,8 +66,7 @@ class ReplyCache:
         except (OSError, sqlite3.Error) as error:
             raise RunError(
                 f"the cache of replies {self.path} cannot be used ({error}): move it away, set another one with cache: PATH, or "
-                "disable it with cache: "
-                "false"
+                "disable it with cache: false"
             ) from error
 
     def get(self, key: str, rollout_id: str) -> TeacherReply | None:

@@ -139,9 +139,8 @@ def _text(row: Mapping[str, Any], path: Path) -> str:
     missing = [f for f in FIELDS if not isinstance(row.get(f), str)]
     if missing:
         raise TeacherError(
-            f"{path}: the comment on {row['id']!r} has no text for {', '.join(missing)}; give opinion, "
-            "reason and "
-            "phrase, or the whole reply as 'reply'"
+            f"{path}: the comment on {row['id']!r} has no text for {', '.join(missing)}; give opinion, reason and phrase, or "
+            "the whole reply as 'reply'"
         )
     return "".join(f"<{f}>{row[f].strip()}</{f}>" for f in FIELDS)
 

@@ -30,9 +30,8 @@ class Limits:
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.requests_per_minute < 0 or self.tokens_per_minute < 0:
             raise ConfigError(
-                "concurrency must be at least 1, requests_per_minute and tokens_per_minute at least 0 "
-                "(no limit), "
-                f"not {self.concurrency}, {self.requests_per_minute}, {self.tokens_per_minute}"
+                "concurrency must be at least 1, requests_per_minute and tokens_per_minute at least 0 (no limit), not "
+                f"{self.concurrency}, {self.requests_per_minute}, {self.tokens_per_minute}"
             )
 
 

@@ -91,8 +91,7 @@ def remote_options(teacher: str, given: Mapping[str, Any], own: tuple[str, ...] 
             if any(word in name.lower() for word in ("key", "secret", "auth")):
                 raise ConfigError(
                     f"the teacher {teacher!r} takes no {name!r}: never put a key into a config or a notebook. Set the "
-                    "environment variable, or a Colab secret, "
-                    "instead"
+                    "environment variable, or a Colab secret, instead"
                 )
             raise ConfigError(
                 f"the teacher {teacher!r} has no option {name!r}{did_you_mean(name, known)}; it takes {', '.join(known)}"

@@ -175,9 +175,8 @@ def _operands(request: TeacherRequest, rule: str) -> tuple[int, ...]:
     operands = request.example.meta.get("operands")
     if not isinstance(operands, list | tuple) or len(operands) < 2 or not all(type(x) is int for x in operands):
         raise TeacherError(
-            f"the rule {rule!r} needs the numbers to add in meta['operands'] (two whole numbers or "
-            "more); "
-            f"the example {request.example.id!r} has {operands!r}. The task 'sums' provides them"
+            f"the rule {rule!r} needs the numbers to add in meta['operands'] (two whole numbers or more); the example "
+            f"{request.example.id!r} has {operands!r}. The task 'sums' provides them"
         )
     return tuple(operands)
 

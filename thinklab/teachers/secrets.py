@@ -86,8 +86,7 @@ def find_key(names: Sequence[str], service: str, required: bool = True) -> Secre
     if not value and required:
         raise TeacherError(
             f"no key for {service}: set the environment variable {names[0]}, or on Colab, add a secret of that name and grant "
-            "this notebook "
-            "access"
+            "this notebook access"
         )
     if not value.isascii() or any(c.isspace() for c in value):
         raise TeacherError(
