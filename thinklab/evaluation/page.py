@@ -35,8 +35,8 @@ def write_results(
     """Write ``results.json``, ``table.md``, ``table.csv`` and ``index.html``; returns the second and the last.
 
     Args:
-        seen: by method and benchmark, how many questions were also training questions. used: by training run, its usage,
-        as ``thinklab.run.usage.usage`` gives it.
+        seen: by method and benchmark, how many questions were also training questions.
+        used: by training run, its usage, as ``thinklab.run.usage.usage`` gives it.
     """
     out, seen = Path(out), seen or {}
     RunFolder(out).write_json("results.json", {**to_json(results), "questions_also_trained_on": seen, "training": used or {}})

@@ -46,8 +46,8 @@ def build(
     """Load and wire everything; nothing is sampled yet.
 
     Args:
-        parts: objects that replace what ``config`` would load. audience: listeners during
-        training.
+        parts: objects that replace what ``config`` would load.
+        audience: listeners during training.
 
     Raises:
         ThinklabError: if any part is invalid; a new run folder is created only if all parts are valid.

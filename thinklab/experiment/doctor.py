@@ -45,8 +45,8 @@ def examine(config: Experiment | None = None, quick: bool = False) -> Iterator[D
     """Yields every finding as soon as it is known.
 
     Args:
-        config: the experiment; None checks the machine and the embedded student. quick: build and probe
-        nothing.
+        config: the experiment; None checks the machine and the embedded student.
+        quick: build and probe nothing.
     """
     yield from _packages(config)
     yield from _machine()

@@ -22,8 +22,8 @@ def status(config: Experiment, path: Path, engine: Engine | None, decisions: Dec
     """The status of the Lab in ``path``.
 
     Args:
-        engine: None for a closed one. said: all messages during
-        training.
+        engine: None for a closed one.
+        said: all messages during training.
     """
     parts = {
         "student": config.student.path or config.student.kind,

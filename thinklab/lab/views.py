@@ -114,8 +114,8 @@ class LabViews(OpenRun):
         """Ask each of ``teachers`` about the same answers and show them in one table. Nothing is trained on.
 
         Args:
-            batch: the answers; None: the pending batch. wanted: number of answers per
-            question.
+            batch: the answers; None: the pending batch.
+            wanted: number of answers per question.
 
         Raises:
             LabError: before ``rollout``, or if the run has no teacher.

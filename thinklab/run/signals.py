@@ -30,8 +30,8 @@ class Interrupted(KeyboardInterrupt):
     """A signal ended the work. Handlers of ``KeyboardInterrupt`` also catch this; ``exit_code`` is 130 or 143.
 
     Args:
-        number: the signal number. text: the progress and how to continue; empty if not known
-        yet.
+        number: the signal number.
+        text: the progress and how to continue; empty if not known yet.
     """
 
     def __init__(self, number: int = signal.SIGINT, text: str = ""):

@@ -57,8 +57,8 @@ class Sampler:
         Args:
             model: any causal LM whose forward takes a ``DynamicCache``.
             prompts: Q lists of token ids, not padded.
-            n: answers to each. seed: of a private generator; torch's global state is neither read nor
-            changed.
+            n: answers to each.
+            seed: of a private generator; torch's global state is neither read nor changed.
             limits: maximum new tokens per prompt, if some have a limit below ``max_new_tokens``.
             on_done: called once for each prompt, in no fixed order, with its index and its ``n`` answers, when all of them are
                 finished; others may still be in progress. Finished rows are detected when the batch shrinks, so this costs

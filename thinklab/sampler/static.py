@@ -165,8 +165,8 @@ class _Decoder:
     Args:
         old: the cache so far, of any kind, emptied here; ``source`` (B,) says which of its rows each new row starts from.
         mask: (B, P) 0 on the left padding.
-        made: answer tokens in ``old``. room: answer tokens to
-        allocate.
+        made: answer tokens in ``old``.
+        room: answer tokens to allocate.
     """
 
     def __init__(

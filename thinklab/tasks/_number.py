@@ -118,8 +118,8 @@ def quantity(text: str, question: str = "", dollars: bool = False) -> Quantity |
     """A normalized answer as a number with its unit; None for anything else.
 
     Args:
-        question: its nouns may be units. dollars: whether there was a dollar sign, which normalization
-        removes.
+        question: its nouns may be units.
+        dollars: whether there was a dollar sign, which normalization removes.
     """
     text = text.strip()
     text = text[1:-1].strip() if text[:1] == "(" and text[-1:] == ")" and "(" not in text[1:] else text

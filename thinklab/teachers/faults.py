@@ -47,12 +47,12 @@ class Fault(Exception):
 
     Args:
         error: a key of ``ERRORS``.
-        detail: a description; the caller redacts it. again: whether to
-        retry.
+        detail: a description; the caller redacts it.
+        again: whether to retry.
         wait_s: the wait that the service requested; None if it did not.
         fatal: no call can ever succeed (a wrong key): the teacher raises ``TeacherError``.
-        usage: the known cost; None if unknown, so that the caps count the worst case. text: the partial
-        reply.
+        usage: the known cost; None if unknown, so that the caps count the worst case.
+        text: the partial reply.
     """
 
     def __init__(

@@ -47,7 +47,8 @@ class Gate:
     """Admits calls as ``Limits`` allow. All its users must run on one event loop.
 
     Args:
-        clock: monotonic seconds. sleep: async sleep. Both can be replaced in tests.
+        clock: monotonic seconds.
+        sleep: async sleep. Both can be replaced in tests.
     """
 
     def __init__(

@@ -71,8 +71,8 @@ def find_key(names: Sequence[str], service: str, required: bool = True) -> Secre
     """The key of ``service``.
 
     Args:
-        names: environment variables (and Colab secrets) to read; the first one that is set counts. required: prompt for a
-        missing key and raise without one; otherwise return an empty ``Secret``.
+        names: environment variables (and Colab secrets) to read; the first one that is set counts.
+        required: prompt for a missing key and raise without one; otherwise return an empty ``Secret``.
 
     Raises:
         TeacherError: when there is no key, or it contains characters that are invalid in an HTTP header.

@@ -65,8 +65,8 @@ def page(addresses: Mapping[str, str], base: str = "/static/", head: str = "") -
 
     Args:
         addresses: of every module, by its name.
-        base: the location of ``view.css`` and ``theme.js``. head: additional
-        elements.
+        base: the location of ``view.css`` and ``theme.js``.
+        head: additional elements.
     """
     imports = json.dumps({"imports": dict(addresses)})
     text = (STATIC / "page.html").read_text("utf-8")

@@ -39,8 +39,8 @@ class ReviewGate:
 
     Args:
         session: the experiment; its ``guide`` proposes and splices.
-        desk: where batches are offered for review. url: of the page, for
-        ``review.json``.
+        desk: where batches are offered for review.
+        url: of the page, for ``review.json``.
     """
 
     def __init__(self, session: Any, desk: Any, url: str):

@@ -49,8 +49,9 @@ class Html:
     """HTML for a notebook; ``print`` gives its text, ``save`` writes it as a page.
 
     Args:
-        body: HTML with all external text escaped. name: its style sheet in ``static/``. title: of the saved
-        page.
+        body: HTML with all external text escaped.
+        name: its style sheet in ``static/``.
+        title: of the saved page.
     """
 
     def __init__(self, body: str, name: str, title: str):
