@@ -1,4 +1,4 @@
-"""Write docs/reference/config.md, teachers.md and cli.md from the config's models, the teachers' signatures, and the command line.
+"""Write docs/reference/ from the config's models, the teachers' signatures, and the command line; and the plans in docs/recipes.md.
 
 python tools/make_reference.py
 
@@ -27,12 +27,18 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from thinklab.cli.app import app
+from thinklab.cli.plan import lines
 from thinklab.config.experiment import Experiment
+from thinklab.config.load import load_config
 from thinklab.config.profiles import PROFILES
+from thinklab.experiment.forecast import forecast
+from thinklab.experiment.memory_plan import at_least
 from thinklab.teachers import BUILT_IN, teacher_factory
 from thinklab.teachers.options import RemoteOptions
+from thinklab.teachers.prices import PICO, dollars
 
-FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 BY = "<!-- Written by tools/make_reference.py: change the docstrings in the code instead. -->\n\n"
 VALUES = {int: "INTEGER", float: "NUMBER", Path: "PATH", str: "TEXT"}
 SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -260,8 +266,38 @@ def cli_page() -> str:
     return text.rstrip() + "\n"
 
 
-PAGES = {"config.md": config_page, "teachers.md": teachers_page, "cli.md": cli_page}
+# ---- recipes ------------------------------------------------------------------------------------------------------------------
+
+CARDS = {"t4": "T4, 15 GB", "16gb": "16 GB", "24gb": "24 GB", "80gb": "80 GB"}
+PLAN = re.compile(r"(<!-- plan: ([\w-]+) -->\n).*?(<!-- end of the plan -->)", re.DOTALL)
+
+
+def plan_text(name: str) -> str:
+    """The commands of one recipe for each card, with memory and money, and its plan on a 24 GB card."""
+    rows, file = [], f"examples/recipes/{name}.yaml"
+    for profile, card in CARDS.items():
+        config = load_config(ROOT / file, profile=profile)
+        plan = forecast(config)
+        money = "no money" if plan.teacher is None else f"at most about {dollars(round((plan.teacher.usd or 0) * PICO))}"
+        memory = f"{at_least(plan.memory) / 2**30:.1f} GB"
+        rows.append((card, f"`thinklab train {file} --profile {profile}`", memory, money))
+        if profile == "24gb":
+            block = f"```console\n$ thinklab plan {file} --profile {profile}\n" + "\n".join(lines(config, plan, None)) + "\n```\n"
+    return table(("card", "command", "memory, at least", "teacher"), rows) + block
+
+
+def recipes_page() -> str:
+    """docs/recipes.md with the plans as they are now."""
+    return PLAN.sub(lambda m: f"{m[1]}\n{plan_text(m[2])}\n{m[3]}", (DOCS / "recipes.md").read_text("utf-8"))
+
+
+PAGES = {
+    "reference/config.md": config_page,
+    "reference/teachers.md": teachers_page,
+    "reference/cli.md": cli_page,
+    "recipes.md": recipes_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (FOLDER / name).write_text(page(), "utf-8")
+        (DOCS / name).write_text(page(), "utf-8")

@@ -69,6 +69,10 @@ OWN = (
     "steps=1 train.questions=1 train.samples=2 train.micro_batch=2 train.max_prompt_tokens=160 train.max_completion_tokens=40 "
     "guidance.max_tokens=40 probe.questions=2 train.warmup_steps=0 train.checkpoint_every=1"
 )
+RECIPE = (
+    f"{OWN} probe.every=0 student.path=DIR student.quantize=none student.dtype=float32 student.chat_template_kwargs={{}} "
+    "task.path=train.jsonl"
+)
 CHECKOUT = Skip("a script of the repository, not part of the wheel")
 
 RULES: list[tuple[str, Run | Skip | Mention]] = [
@@ -103,6 +107,18 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     ),
     (r"pip install tensorboard", Skip("needs an index")),
     (r"thinklab train examples/demo-self-check.yaml .*", Run(TRAIN, "run folder: runs/mine")),
+    (r"thinklab train examples/recipes/\S+ --profile 24gb", Run(RECIPE, "run folder: runs/")),
+    (r"thinklab train examples/recipes/\S+ --profile (t4|16gb|80gb)", Skip("another card's name; the one for 24 GB is run")),
+    (
+        r"thinklab train examples/recipes/\S+ --profile 24gb train.steps=3 --out runs/short",
+        Run(RECIPE.replace("steps=1", "steps=3"), "run folder: runs/short"),
+    ),
+    (
+        r"thinklab train --resume runs/mine teacher.cap_usd=9",
+        Skip("a paid run; tests/experiment/test_paid_teacher_run.py raises a cap"),
+    ),
+    (r"thinklab plan examples/recipes/\S+ --profile 24gb --measured runs/short", Run("", "generations of")),
+    (r"thinklab plan examples/recipes/\S+ --profile 24gb", Run("", "time     not measured")),
     (r"thinklab train \.\.\. && thinklab eval \.\.\.", Mention()),
     (r"thinklab train runs/mine/config.yaml --out OTHER", Run("", "run folder: OTHER")),
     (

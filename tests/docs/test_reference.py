@@ -12,7 +12,7 @@ from tools import make_reference as reference
 
 @pytest.mark.parametrize("name", reference.PAGES)
 def test_the_page_is_up_to_date(name):
-    there = (ROOT / "docs" / "reference" / name).read_text("utf-8")
+    there = (ROOT / "docs" / name).read_text("utf-8")
     assert there == reference.PAGES[name](), "run python tools/make_reference.py"
 
 
@@ -34,7 +34,7 @@ def test_a_key_without_a_description_would_be_found():
     assert reference.descriptions(Undescribed) == {"said": "What it is."}
 
 
-@pytest.mark.parametrize("name", reference.PAGES)
+@pytest.mark.parametrize("name", [name for name in reference.PAGES if name.startswith("reference/")])
 def test_no_row_is_empty(name):
     """Keys of models, options of teachers, and arguments and options of commands: whatever the pages list has a meaning."""
     rows = re.findall(r"^\| (`.*) \|$", reference.PAGES[name](), re.MULTILINE)

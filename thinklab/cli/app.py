@@ -22,6 +22,7 @@ from thinklab.cli import evaluation as cli_eval
 from thinklab.cli import export as cli_export
 from thinklab.cli import guide as cli_guide
 from thinklab.cli import harness as cli_harness
+from thinklab.cli import plan as cli_plan
 from thinklab.cli import study as cli_study
 from thinklab.cli import view as cli_view
 from thinklab.run.ending import exit_code
@@ -186,6 +187,7 @@ def report(
 
 app.command("guide")(cli_guide.guide)
 app.command("doctor")(cli_doctor.doctor)
+app.command("plan")(cli_plan.plan)
 app.command("save")(cli_export.save)
 app.command("push")(cli_export.push)
 app.command("study")(cli_study.study)

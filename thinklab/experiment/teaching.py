@@ -47,17 +47,9 @@ class Teaching:
         Args:
             done: completed optimizer steps.
         """
-        if not isinstance(self.teacher, Estimates) or self.guide is None:
+        if not isinstance(self.teacher, Estimates):
             return None
-        t, behavior = config.train, self.behaviors[0]
-        guided = (
-            0
-            if config.loss.method == "grpo"
-            else sum(self.guide.schedule.count(k, t.samples) for k in range(done, t.steps, t.span))
-        )
-        calls = guided * t.questions
-        if config.imitates_guided and not done:  # one text per question
-            calls += config.prime.questions if config.prime is not None else -(-t.steps // t.span) * t.questions
+        calls, behavior, t = teacher_calls(config, done), self.behaviors[0], config.train
         answer = "word " * t.max_completion_tokens
         sample = [
             TeacherRequest(
@@ -78,3 +70,18 @@ class Teaching:
             texts += 2 * t.questions * t.samples * (t.steps // t.span)
         limit = answer_limit(config)
         return "; ".join(said for b in self.behaviors if b.needs_judge and (said := self.judge.estimate(b, texts, limit)))
+
+
+def teacher_calls(config: Experiment, done: int = 0) -> int:
+    """The most replies that the rest of a run asks its teacher for.
+
+    Args:
+        done: completed optimizer steps.
+    """
+    t, schedule = config.train, config.guidance.whole_schedule()
+    calls = 0
+    if config.loss.method != "grpo":
+        calls = sum(schedule.count(step, t.samples) for step in range(done, t.steps, t.span)) * t.questions
+    if config.imitates_guided and not done:  # one text per question
+        calls += config.prime.questions if config.prime is not None else -(-t.steps // t.span) * t.questions
+    return calls
