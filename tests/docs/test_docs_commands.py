@@ -140,6 +140,10 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"thinklab save runs/mine --as merged", Run("", "runs/mine/export/merged")),
     (r"thinklab push .*", Run("", "nothing was uploaded", stdin="n\n")),
     (r"thinklab behaviors list", Run("", "thalapathy-vijay")),
+    (
+        r"thinklab behaviors (add|remove) (my-pack|hub:org/pack)",
+        Skip("asks, or needs the hub; tests/behavior/test_packs.py does both"),
+    ),
     (r"thinklab behaviors show self-check", Run("", "detector  ")),
     (r"thinklab behaviors new ends-with-thanks", Run("", "wrote ends-with-thanks.yaml")),
     (r"thinklab behaviors (lint|test) ends-with-thanks.yaml", Run("", "")),

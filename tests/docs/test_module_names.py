@@ -18,6 +18,7 @@ ELSEWHERE = {
     "thinklab/dom.js": "an address in the viewer's import map, not a file",
     "thinklab/app.js": "an address in the viewer's import map, not a file",
     "thinklab.detectors": "an entry point group",
+    "thinklab.behavior_packs": "an entry point group",
     "thinklab.tasks": "an entry point group, and a folder",
     "thinklab.teachers": "an entry point group, and a folder",
     "thinklab.students": "an entry point group, and a folder",

@@ -1,4 +1,4 @@
-"""``thinklab behaviors list, show, new, lint, test, preview, schema``: arguments and printing.
+"""``thinklab behaviors list, show, new, lint, test, preview, schema``: arguments and printing; ``behavior_packs`` adds packs.
 
 Exit codes: 0 success, 1 a check failed, 2 invalid arguments or an unusable file.
 """
@@ -19,11 +19,13 @@ from thinklab.behavior import lint
 from thinklab.behavior.behavior import Behavior, list_behaviors, load_behavior, summary
 from thinklab.behavior.preview import PromptPreview, preview
 from thinklab.behavior.scaffold import new_file, schema
+from thinklab.cli import behavior_packs
+from thinklab.config.packs import all_packs
 from thinklab.config.shipped import locate
 from thinklab.errors import BehaviorError, ThinklabError
 from thinklab.tasks import sums
 
-app = typer.Typer(no_args_is_help=True, help="List, show, create, lint, test, and preview behaviors.")
+app = typer.Typer(no_args_is_help=True, help="List, show, create, lint, test, preview, and add behaviors.")
 
 
 class Format(StrEnum):
@@ -54,29 +56,40 @@ def _load(target: str) -> Behavior:
 
 @app.command("list")
 def list_(as_format: AsFormat = Format.text) -> None:
-    """List the behaviors that ship with thinklab."""
-    behaviors = [_load(name) for name in list_behaviors()]
+    """List the behaviors that ship with thinklab, and those of packs, with their source."""
+    behaviors = {name: (_load(name), "thinklab") for name in list_behaviors()}
+    for pack in all_packs():
+        for name in pack.behaviors:
+            at = f" at {pack.revision[:10]}" if pack.revision else ""
+            try:
+                behavior = load_behavior(f"{pack.name}:{name}")
+            except BehaviorError as err:  # of one pack; the others are listed
+                typer.echo(str(err), err=True)
+                continue
+            called = f"{pack.name}:{name}" if name in behaviors else name
+            behaviors[called] = (behavior, f"{pack.name}, {pack.source}{at}")
     if as_format is Format.json:
         _print(
             json.dumps(
                 [
                     {
-                        "name": b.name,
+                        "name": name,
+                        "source": source,
                         "title": b.title,
                         "version": b.version,
                         "hash": b.hash,
                         "placement": b.placement,
                         "bonus": b.reward.bonus,
                     }
-                    for b in behaviors
+                    for name, (b, source) in behaviors.items()
                 ],
                 ensure_ascii=False,
             )
         )
         return
-    table = Table("name", "title", "placement", "bonus", box=None, header_style="bold")
-    for b in behaviors:
-        table.add_row(b.name, b.title, b.placement, f"{b.reward.bonus:g}")
+    table = Table("name", "title", "placement", "bonus", "source", box=None, header_style="bold")
+    for name, (b, source) in behaviors.items():
+        table.add_row(name, b.title, b.placement, f"{b.reward.bonus:g}", source)
     _out().print(table)
 
 
@@ -252,3 +265,7 @@ def _cost(made: PromptPreview, calls: int, model: str | None, price_in: float | 
 def schema_() -> None:
     """The JSON schema of a behavior file."""
     typer.echo(schema(), nl=False)
+
+
+app.command("add")(behavior_packs.add)
+app.command("remove")(behavior_packs.drop)

@@ -45,7 +45,7 @@ class BehaviorSection(Section):
     """One behavior, and its share."""
 
     name: str
-    """A shipped behavior, or a path to a YAML file."""
+    """A shipped behavior, one of a pack (``NAME`` or ``PACK:NAME``), or a path to a YAML file."""
     weight: float = Field(1.0, gt=0)
     """How often this behavior is asked for, relative to the others."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from thinklab.config.packs import in_packs
 from thinklab.config.strict_yaml import clip
 from thinklab.errors import BehaviorError, ConfigError, did_you_mean
 
@@ -97,7 +98,7 @@ def shipped() -> dict[str, Path]:
 
 
 def locate(name_or_path: str | Path) -> Path:
-    """A bare name is one of the shipped behaviors; anything with a folder or a ``.yaml`` ending is a path.
+    """A bare name is one of the shipped behaviors or of a pack's; anything with a folder or a ``.yaml`` ending is a path.
 
     Raises:
         BehaviorError: there is no such behavior or file.
@@ -107,6 +108,8 @@ def locate(name_or_path: str | Path) -> Path:
         return Path(name_or_path).expanduser()
     known = shipped()
     if text not in known:
+        if (found := in_packs(text)) is not None:
+            return found
         hint = f"; there is a file {text}.yaml here, load it as ./{text}.yaml" if os.path.isfile(f"{text}.yaml") else ""
         raise BehaviorError(f"no behavior {clip(text)}{did_you_mean(text, known)}; there are {', '.join(known)}{hint}")
     return known[text]
