@@ -118,9 +118,9 @@ def in_packs(name: str) -> Path | None:
         raise BehaviorError(f"no behavior pack {clip(pack_name)} for {clip(name)}; there are: {known}")
     having = [p for p in packs if behavior in p.behaviors]
     if colon and not having:
-        known = packs[0].behaviors
+        there = packs[0].behaviors
         raise BehaviorError(
-            f"the pack {pack_name!r} has no behavior {clip(behavior)}{did_you_mean(behavior, known)}; it has {', '.join(known)}"
+            f"the pack {pack_name!r} has no behavior {clip(behavior)}{did_you_mean(behavior, there)}; it has {', '.join(there)}"
         )
     if len(having) > 1:
         raise BehaviorError(
