@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UNSLOTH := .venv-unsloth
+TEACHERS := .venv-teachers
 DOCS := .venv-docs
 
-.PHONY: demo test test-unsloth unsloth-trainer unsloth-model unsloth-runs test-matrix coverage lint docs clean
+.PHONY: demo test test-teachers test-unsloth unsloth-trainer unsloth-model unsloth-runs test-matrix coverage lint docs clean
 
 # The CPU build of torch is asked for first where pip can find one; the range is the one in pyproject.toml.
 $(STAMP): pyproject.toml
@@ -42,6 +43,16 @@ unsloth-model:
 unsloth-runs:
 	$(UNSLOTH)/bin/python -m pytest -p tests.support.unsloth_emulation tests/unsloth/test_emulated_run.py tests/gpu
 
+# The teachers whose packages are extras (litellm, signed requests to Bedrock), in an environment on top of .venv: half a minute.
+$(TEACHERS)/.installed: $(STAMP) tests/teachers/requirements.txt
+	$(PYTHON) -m venv $(TEACHERS)
+	$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' > $$($(TEACHERS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth
+	$(TEACHERS)/bin/python -m pip install --quiet -r tests/teachers/requirements.txt
+	@touch $@
+
+test-teachers: $(TEACHERS)/.installed
+	$(TEACHERS)/bin/python -m pytest tests/teachers/test_litellm.py tests/teachers/test_clouds.py
+
 # The loss, parity with stock TRL, and resuming on the oldest and the newest transformers and TRL that pyproject.toml allows.
 test-matrix: $(STAMP)
 	$(BIN)/python tools/test_matrix.py
@@ -68,4 +79,4 @@ docs: $(DOCS)/.installed
 	$(DOCS)/bin/python tools/make_site.py
 
 clean:
-	rm -rf $(VENV) $(UNSLOTH) $(DOCS) build dist *.egg-info
+	rm -rf $(VENV) $(UNSLOTH) $(TEACHERS) $(DOCS) build dist *.egg-info

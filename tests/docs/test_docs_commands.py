@@ -77,7 +77,7 @@ CHECKOUT = Skip("a script of the repository, not part of the wheel")
 
 RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"make demo", Run("--steps 2 --questions 6", "Report: runs/demo/report.html", lane=1)),  # as `thinklab demo`
-    (r"make (test|test-unsloth|test-matrix)", Skip("these very tests")),
+    (r"make (test|test-teachers|test-unsloth|test-matrix)", Skip("these very tests")),
     (r"make docs", Skip("its tools are an environment of their own; .ci/run calls it, tests/docs/test_site.py checks its parts")),
     (r"make( PYTHON=\S+ demo)?", Skip("the command's name, and the choice of the interpreter that makes .venv")),
     (r"pip install \.", Skip("what the fixture `installed` does")),

@@ -132,7 +132,7 @@ class Server:
 
     async def _answer(self, writer, method, path, headers, body) -> bool:
         """False closes the connection."""
-        anthropic = path.startswith("/v1/messages") or "anthropic-version" in headers
+        anthropic = path.startswith("/v1/messages") or "anthropic-version" in headers or "anthropic_version" in body
         given = headers.get("authorization", "").removeprefix("bearer ") or headers.get("x-api-key", "")
         if self.key and given != self.key.lower():
             return await self._send(writer, 401, _error(401, f"invalid key {given}", anthropic))
@@ -216,7 +216,7 @@ class Server:
             "id": "msg_1",
             "type": "message",
             "role": "assistant",
-            "model": body["model"],
+            "model": body.get("model", "claude"),  # at a cloud it is in the path
             "stop_reason": stop,
             "stop_sequence": None,
             "stop_details": details,

@@ -112,8 +112,14 @@ def test_azure_wants_its_version_in_the_query_and_its_key_in_a_header_of_its_own
             load_teacher("azure", query={"api-version": "2024-10-21"}, attempts=1, **options).reply(ask(3))
     with pytest.raises(ConfigError, match="AZURE_OPENAI_API_KEY is not sent to https://elsewhere"):
         load_teacher("azure", model="m", base_url="https://elsewhere.test/openai/v1", cache=False)
-    with pytest.raises(ConfigError, match="needs base_url"):
+    with pytest.raises(ConfigError, match="needs the address of your resource"):
         load_teacher("azure", model="m", cache=False)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://mine.openai.azure.com/")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
+    mine = load_teacher("azure", model="m", cache=False)
+    assert mine.backend.settings["url"] == "https://mine.openai.azure.com/openai/v1" and mine.backend.secret.reveal() == KEY
+    with pytest.raises(ConfigError, match="set AZURE_OPENAI_ENDPOINT to your own address"):  # another customer's
+        load_teacher("azure", model="m", base_url="https://theirs.openai.azure.com/openai/v1", cache=False)
 
 
 def test_a_version_that_yaml_reads_as_a_date_is_a_text(tmp_path, ask):
@@ -182,6 +188,7 @@ def test_each_preset_is_a_teacher_with_its_own_address_and_key(name, monkeypatch
     assert name in teacher_names()
     for k, variable in enumerate(row.keys):
         monkeypatch.setenv(variable, f"sk-preset-key-{k}")
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://mine.openai.azure.com")
     given = {"base_url": "https://mine.openai.azure.com/openai/v1"} if name == "azure" else {}
     teacher = load_teacher(name, model="some/model", cache=False, **given)
     assert teacher.name == name and teacher.backend.settings["url"] == given.get("base_url", row.base_url)
@@ -195,6 +202,7 @@ def test_each_preset_is_a_teacher_with_its_own_address_and_key(name, monkeypatch
 def test_a_presets_key_goes_nowhere_else_and_is_missed(name, monkeypatch):
     with pytest.raises(ConfigError, match=f"{PRESETS[name].keys[0]} is not sent to https://elsewhere"):
         load_teacher(name, model="m", base_url="https://elsewhere.test/v1", cache=False)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://mine.openai.azure.com")
     given = {"base_url": "https://mine.openai.azure.com/openai/v1"} if name == "azure" else {}
     with pytest.raises(TeacherError, match=f"set the environment variable {PRESETS[name].keys[0]}"):
         load_teacher(name, model="m", cache=False, **given)

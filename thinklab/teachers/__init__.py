@@ -20,6 +20,9 @@ from thinklab.types import TeacherReply, TeacherRequest
 GROUP = "thinklab.teachers"
 BUILT_IN = {
     "anthropic": "thinklab.teachers.anthropic:anthropic_teacher",
+    "bedrock": "thinklab.teachers.clouds:bedrock",
+    "vertex": "thinklab.teachers.clouds:vertex",
+    "foundry": "thinklab.teachers.clouds:foundry",
     "openai": "thinklab.teachers.openai:openai_teacher",
     "openrouter": "thinklab.teachers.openai:openrouter",
     "gemini": "thinklab.teachers.openai:gemini",
@@ -27,6 +30,7 @@ BUILT_IN = {
     "ollama": "thinklab.teachers.openai:ollama",
     "llamacpp": "thinklab.teachers.openai:llamacpp",
     "vllm": "thinklab.teachers.openai:vllm",
+    "litellm": "thinklab.teachers.litellm:litellm_teacher",
     "self": "thinklab.teachers.resident:SelfTeacher",
     "local": "thinklab.teachers.resident:LocalTeacher",
     "continuation": "thinklab.teachers.continuation:ContinuationTeacher",

@@ -313,7 +313,7 @@ def _placed(name: str, base_url: str | None, key_env: str | None, query: Mapping
     """
     if name:
         row = PRESETS[name]
-        address = base_url or row.base_url
+        address = base_url or row.address
         check_address(name, row, address, query, key_env)
         address = checked_url(address)
         names = (key_env,) if key_env else row.keys if row.is_at(address) else ()

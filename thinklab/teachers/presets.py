@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +26,9 @@ class Preset:
     base_url: str = ""
     """Empty: the config must name it."""
     hosts: tuple[str, ...] = ()
-    """Where its key may be sent; one that starts with a dot is the end of a name."""
+    """Where its key may be sent."""
+    url_variable: str = ""
+    """Environment variable with your own address at a service where every customer has one: its key may be sent there."""
     keys: tuple[str, ...] = ()
     """Environment variables that may hold the key; the first one that is set counts."""
     key_required: bool = False
@@ -39,10 +42,17 @@ class Preset:
     priced_as: str = ""
     """What stands before the model's name in the price table; empty: its price is not known."""
 
+    @property
+    def address(self) -> str:
+        """Where it is unless the config says otherwise."""
+        own = os.environ.get(self.url_variable, "").rstrip("/") if self.url_variable else ""
+        return f"{own}/openai/v1" if own else self.base_url
+
     def is_at(self, url: str) -> bool:
         """Whether ``url`` is an address of this service."""
         host = urlsplit(url).hostname or ""
-        return any(host.endswith(known) if known.startswith(".") else host == known for known in self.hosts)
+        own = urlsplit(os.environ.get(self.url_variable, "")).hostname if self.url_variable else None
+        return host in self.hosts or (own is not None and host == own)
 
 
 OPENAI = Preset(
@@ -76,7 +86,7 @@ PRESETS = {
     ),
     "azure": Preset(
         "Azure OpenAI",
-        hosts=(".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com"),
+        url_variable="AZURE_OPENAI_ENDPOINT",
         keys=("AZURE_OPENAI_API_KEY",),
         key_required=True,
         key_header="api-key",
@@ -98,11 +108,14 @@ def check_address(name: str, preset: Preset, base_url: str, query: Mapping[str, 
     """
     if not base_url:
         raise ConfigError(
-            f"the teacher {name!r} needs base_url, such as https://NAME.openai.azure.com/openai/v1, where NAME is your resource"
+            f"the teacher {name!r} needs the address of your resource: set {preset.url_variable} to "
+            "https://NAME.openai.azure.com, or the option base_url to https://NAME.openai.azure.com/openai/v1"
         )
     if preset.key_required and not key_env and not preset.is_at(base_url):
         raise ConfigError(
-            f"{preset.keys[0]} is not sent to {base_url}: name the environment variable with the key for that address with key_env"
+            f"{preset.keys[0]} is not sent to {base_url}: "
+            + (f"set {preset.url_variable} to your own address, or " if preset.url_variable else "")
+            + "name the environment variable with the key for that address with key_env"
         )
     if name == "azure" and "/deployments/" in base_url and "api-version" not in query:
         raise ConfigError(

@@ -133,7 +133,7 @@ def facts(model: str, prices: str | None = None) -> ModelFacts:
             return ModelFacts()
         name = model if model in table.models else _DATE.sub("", model)
         if (row := table.models.get(name)) is not None:
-            price = _price(row, f"{table.name}, {name}", table.date, table.source)
+            price = price_of(row, f"{table.name}, {name}", table.date, table.source)
             return ModelFacts(price, row.get("cache_from"), bool(row.get("thinking_off")))
     return ModelFacts()
 
@@ -144,10 +144,18 @@ def price_from_config(given: Mapping[str, Any]) -> Price:
     Raises:
         ConfigError: for a missing, unknown or negative rate.
     """
-    return _price(given, "price", "", "")
+    return price_of(given, "price", "", "")
 
 
-def _price(row: Mapping[str, Any], where: str, date: str, source: str) -> Price:
+def price_of(row: Mapping[str, Any], where: str, date: str, source: str) -> Price:
+    """The price in one row of a table.
+
+    Args:
+        where: what an error names. date, source: of the table.
+
+    Raises:
+        ConfigError: for a missing, unknown or negative rate.
+    """
     allowed = (*RATES, "long", "above", "batch", "cache_from", "thinking_off")
     for key in row:
         if key not in allowed:
@@ -165,7 +173,7 @@ def _price(row: Mapping[str, Any], where: str, date: str, source: str) -> Price:
         if not isinstance(longer, Mapping) or type(longer.get("above")) is not int:
             raise ConfigError(f"{where}: long must contain rates and above (a number of tokens), not {longer!r}")
         inner = {k: v for k, v in longer.items() if k != "above"}
-        found = replace(found, above=int(longer["above"]), long=_price(inner, f"{where}, long", date, source))
+        found = replace(found, above=int(longer["above"]), long=price_of(inner, f"{where}, long", date, source))
     if (batch := row.get("batch")) is not None:
         found = replace(found, batch=_batch(found, batch, where))
     return found
@@ -173,7 +181,7 @@ def _price(row: Mapping[str, Any], where: str, date: str, source: str) -> Price:
 
 def _batch(price: Price, batch: Any, where: str) -> Price:
     if isinstance(batch, Mapping):
-        return _price(batch, f"{where}, batch", price.date, price.source)
+        return price_of(batch, f"{where}, batch", price.date, price.source)
     if isinstance(batch, bool) or not isinstance(batch, int | float) or not (0 <= batch <= 1):
         raise ConfigError(f"{where}: batch must be a share of the price from 0 to 1, or rates of its own, not {batch!r}")
     rates = {key: math.ceil(getattr(price, key) * batch - 1e-6) for key in RATES}

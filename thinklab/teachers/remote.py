@@ -25,7 +25,7 @@ from thinklab.teachers.limits import Gate
 from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of, reported, shot_tokens
 from thinklab.teachers.money import CapKeeper, CapReached, CostEstimate
 from thinklab.teachers.options import RemoteOptions
-from thinklab.teachers.prices import PICO, dollars, facts, price_from_config
+from thinklab.teachers.prices import PICO, Price, dollars, facts, price_from_config
 from thinklab.teachers.safety import shielded
 from thinklab.teachers.secrets import Secret
 from thinklab.teachers.thinking import ONLY_THINKING, without_thinking
@@ -83,6 +83,13 @@ class Priced(Protocol):
     """The name there; empty: the price is not known."""
 
 
+@runtime_checkable
+class KnowsPrice(Protocol):
+    """A backend that knows the price of a model which no table has."""
+
+    price: Price | None
+
+
 class RemoteTeacher:
     """A ``Teacher`` made of a ``Backend`` and the shared parts. See ``RemoteOptions`` for its options."""
 
@@ -90,7 +97,8 @@ class RemoteTeacher:
         options = options or RemoteOptions()
         known = facts(backend.priced_as if isinstance(backend, Priced) else backend.model, options.prices)
         self.name, self.backend, self.options = backend.name, backend, options
-        price = known.price if options.price is None else price_from_config(options.price)
+        price = known.price or (backend.price if isinstance(backend, KnowsPrice) else None)
+        price = price if options.price is None else price_from_config(options.price)
         self.cap = CapKeeper(options.caps, price)
         self.faults: Counter[str] = Counter()
         """Failed attempts by reason; most succeed on the next attempt."""

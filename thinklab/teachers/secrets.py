@@ -18,7 +18,10 @@ from urllib.parse import urlsplit
 
 from thinklab.errors import ConfigError, TeacherError
 
-LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|pk|key)-[A-Za-z0-9_\-*.]{8,}|(?i:bearer)\s+[^\s\"',;]+")
+LOOKS_LIKE_A_KEY = re.compile(
+    r"\b(?:sk|pk|key)-[A-Za-z0-9_\-*.]{8,}|(?i:bearer)\s+[^\s\"',;]+"
+    r"|\bya29\.[A-Za-z0-9_\-.]{8,}|\bAIza[A-Za-z0-9_\-]{20,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"  # Google, Amazon
+)
 HIDDEN = "[key hidden]"
 _unneeded: ContextVar[bool] = ContextVar("_unneeded", default=False)
 
@@ -26,17 +29,23 @@ _unneeded: ContextVar[bool] = ContextVar("_unneeded", default=False)
 class Secret:
     """A string that is visible only through ``reveal()``: not in repr, str, format, pickle or a traceback's locals."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_more", "_value")
 
-    def __init__(self, value: str) -> None:
-        self._value = value
+    def __init__(self, value: str, *more: str) -> None:
+        """
+        Args:
+            more: other keys that a reply or an error must not show.
+        """
+        self._value, self._more = value, more
 
     def reveal(self) -> str:
         return self._value
 
     def hide(self, text: str) -> str:
         """``text`` without this key."""
-        return text.replace(self._value, HIDDEN) if self._value else text
+        for value in (self._value, *self._more):
+            text = text.replace(value, HIDDEN) if value else text
+        return text
 
     def redact(self, text: str) -> str:
         """``text`` without this key and anything that looks like a key; for messages, not for replies."""
@@ -65,6 +74,11 @@ def without_key() -> Iterator[None]:
         yield
     finally:
         _unneeded.reset(token)
+
+
+def key_needed() -> bool:
+    """False inside ``without_key``."""
+    return not _unneeded.get()
 
 
 def find_key(names: Sequence[str], service: str, required: bool = True) -> Secret:
