@@ -123,7 +123,8 @@ class Server:
                 method, path, _ = head.split("\r\n", 1)[0].split(" ")
                 headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
-                if not await self._answer(writer, method, path, headers, json.loads(body) if body else {}):
+                form = body and "multipart" in headers.get("content-type", "")
+                if not await self._answer(writer, method, path, headers, {"form": body} if form else json.loads(body or b"{}")):
                     return
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             return

@@ -34,6 +34,12 @@ def guide(
     out: Annotated[Optional[Path], typer.Option(help="JSONL file to write; default: stdout.")] = None,  # noqa: UP045
     limit: Annotated[Optional[int], typer.Option(min=1, help="Use only the first N lines.")] = None,  # noqa: UP045
     show: Annotated[int, typer.Option(min=0, help="Number of usable replies to print as examples.")] = 2,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch", help="Ask through the service's batch API: cheaper, within minutes to a day; run it again to go on."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the cost estimate.")] = False,
 ) -> None:
     """Guide a file of answers: ask TEACHER for BEHAVIOR on each, parse the replies strictly, and count the outcomes.
@@ -50,10 +56,11 @@ def guide(
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     wanted, answers = load_behavior(behavior), read_answers(questions, limit)
-    if out is not None and out.exists():
+    if out is not None and out.exists() and out.stat().st_size:  # an empty one is left by a command that was killed
         raise ConfigError(f"{out} exists already: name another file, or move it away")
     with without_key() if dry_run else nullcontext():
-        asked = load_teacher(teacher, **parse_options(option or []))
+        options = parse_options(option or []) | ({"batch": True} if batch else {})
+        asked = load_teacher(teacher, **options)
     if isinstance(asked, Estimates):
         cost = asked.estimate(requests_for(answers, wanted))
         console.print(f"Before: {cost}", markup=False)
@@ -66,12 +73,12 @@ def guide(
     check(asked)
     tally, lines = Tally(), 0
     shown: list[dict[str, Any]] = []
-    batch = max(64, asked.concurrency if isinstance(asked, WorksAtOnce) else 0)
+    together = max(64, asked.concurrency if isinstance(asked, WorksAtOnce) else 0)
     target = sys.stdout if out is None else _open_new(out)
     interrupted = False
     try:
         with _bar(len(answers), teacher, asked) as step:
-            for line in guide_answers(answers, wanted, asked, tally, batch):
+            for line in guide_answers(answers, wanted, asked, tally, together):
                 target.write(json.dumps(line, ensure_ascii=False) + "\n")
                 target.flush()
                 lines += 1
@@ -91,6 +98,8 @@ def guide(
             _report(console, tally, lines, len(answers), asked, out)
     if interrupted:
         console.print("stopped; the replies so far are cached, so running the command again does not pay for them twice")
+        if options.get("batch"):
+            console.print("a batch that was submitted goes on at the service; the same command collects it")
         raise typer.Exit(130)
 
 
@@ -114,7 +123,7 @@ def parse_options(given: list[str]) -> dict[str, Any]:
 
 def _open_new(path: Path) -> Any:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("x", encoding="utf-8")
+    return path.open("w" if path.exists() else "x", encoding="utf-8")
 
 
 @contextmanager

@@ -63,6 +63,15 @@ class TeacherSection(Section):
         return dict(self.model_extra or {})
 
     @model_validator(mode="after")
+    def _no_batches(self) -> Self:
+        if self.options.get("batch"):
+            raise yaml_model.fault(
+                "a training step cannot wait for a batch; leave batch out, or use it with thinklab guide --batch or under judge",
+                "batch",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sentences(self) -> Self:
         """Of a teacher that is one sentence: here, because here its line is known."""
         if self.backend == "scripted":

@@ -26,7 +26,7 @@ from thinklab.teachers.base import check as check_teacher
 from thinklab.teachers.base import restore, settle, should_stop
 from thinklab.teachers.cache import KEPT_ERRORS
 from thinklab.teachers.options import RemoteOptions
-from thinklab.teachers.protocols import Estimates, KeepsAccount, SumsUp
+from thinklab.teachers.protocols import Estimates, KeepsAccount, SumsUp, WorksAtOnce
 from thinklab.types import Usage, to_json
 
 LINES, TOTALS = "judge", "judge.json"
@@ -94,8 +94,9 @@ class RunJudge:
         self.asked += len(requests)
         new = [r for r in requests if (r.example.question, r.response) not in self._known]
         replies: dict[str, TeacherReply] = {}
-        for start in range(0, len(new), CHUNK):
-            part = new[start : start + CHUNK]
+        chunk = self._chunk() if new else CHUNK
+        for start in range(0, len(new), chunk):
+            part = new[start : start + chunk]
             replies |= {r.id: reply for r, reply in zip(part, self._ask(part), strict=True)}
         found = []
         for request in requests:
@@ -107,6 +108,12 @@ class RunJudge:
                 self._known[key] = reply
             found.append(reply)
         return found
+
+    def _chunk(self) -> int:
+        """Texts per call: all of them at once for a judge that answers in batches."""
+        if self.failed:
+            return CHUNK
+        return max(CHUNK, self.teacher.concurrency if isinstance(self.teacher, WorksAtOnce) else 0)
 
     def _ask(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
         if self.failed:

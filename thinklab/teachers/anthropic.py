@@ -22,6 +22,8 @@ from anthropic.types import MessageParam, TextBlockParam
 
 from thinklab.errors import ConfigError
 from thinklab.teachers import structured as json_replies
+from thinklab.teachers.anthropic_batches import AnthropicBatches
+from thinklab.teachers.batches import BatchService
 from thinklab.teachers.faults import Fault, error_inside, from_sdk, page, plain_text
 from thinklab.teachers.measure import counted, reported
 from thinklab.teachers.options import remote_options
@@ -123,6 +125,7 @@ class AnthropicBackend:
         self.model = self.priced_as = model
         self.secret = find_key((key_env or KEY_NAME,), "Anthropic" if not key_env else str(base_url or HOST))
         self._client: Any = AsyncAnthropic(api_key=self.secret.reveal(), base_url=base_url, max_retries=0)
+        self.batches: BatchService | None = AnthropicBatches(self._client, self.arguments, self._read, self.unstructured)
         self._arrange(model, temperature, effort, thinking, wire)
 
     def _arrange(self, model: str, temperature: float | None, effort: str | None, thinking: str, wire: Wire) -> None:

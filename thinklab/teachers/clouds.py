@@ -52,6 +52,7 @@ class CloudBackend(AnthropicBackend):
     ) -> None:
         self.name, self.model, self.priced_as = name, model, priced_as
         self.secret, self._client, self._missing = secret, client, missing
+        self.batches = None
         self._arrange(model, None, effort, thinking, wire)
 
     def __repr__(self) -> str:

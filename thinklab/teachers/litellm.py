@@ -97,7 +97,7 @@ class LiteLLMBackend(OpenAIBackend):
         extra_body: Mapping[str, Any] | None = None,
         headers: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name, self.model, self.priced_as = "litellm", model, model
+        self.name, self.model, self.priced_as, self.batches = "litellm", model, model, None
         try:
             litellm.get_llm_provider(model, api_base=base_url)
         except its.BadRequestError:

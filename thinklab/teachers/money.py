@@ -99,6 +99,25 @@ class CapKeeper:
         self.reserved = self.reserved + worst
         return worst
 
+    def reserve_now(self, worst: Amount) -> bool:
+        """``reserve`` for requests that are submitted together: False if it fits only after others have settled.
+
+        Raises:
+            CapReached: if it cannot fit even then.
+        """
+        if (why := self._exceeded(self.spent + self.reserved + worst)) is None:
+            self.commit(worst)
+            return True
+        if self.reserved.calls == 0 or self._exceeded(self.spent + worst) is not None:
+            self.refused, self.why_refused = self.refused + 1, why
+            raise CapReached(why)
+        return False
+
+    def commit(self, worst: Amount) -> Amount:
+        """Reserves ``worst`` whatever the caps: an earlier process has sent the request."""
+        self.reserved = self.reserved + worst
+        return worst
+
     def settle(self, reservation: Amount, usage: Usage | None) -> None:
         """Replaces the reservation with the actual cost of the attempt; ``None`` if unknown: the reservation counts."""
         if usage is None:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from thinklab.errors import TeacherError
 from thinklab.teachers import structured as json_replies
+from thinklab.teachers.batches import BatchService
 from thinklab.teachers.faults import Fault, error_inside, from_sdk, page, plain_text
 from thinklab.teachers.measure import reported
 from thinklab.teachers.options import remote_options
@@ -31,6 +32,8 @@ try:
     import openai
 except ImportError as error:
     raise TeacherError("the teacher 'openai' needs the package openai: pip install 'thinklab[openai]'") from error
+
+from thinklab.teachers.openai_batches import OpenAIBatches
 
 THINKING_APART = ("reasoning_content", "reasoning")
 """Where servers put a model's thinking, if they take it out of the text."""
@@ -184,6 +187,9 @@ class OpenAIBackend:
         )
         self.headers: dict[str, Any] = {"Authorization": openai.Omit()} if key_header else {}
         """Of each call; the SDK leaves its own header out only if a call says so."""
+        self.batches: BatchService | None = OpenAIBatches(
+            self._client, self.headers, self.arguments, self._read, self.unstructured
+        )
         self._limit_name = max_tokens_as or row.max_tokens_as
         self._structured = structured
         self._extra: dict[str, Any] = {}

@@ -49,6 +49,11 @@ class RemoteOptions(BaseModel):
     """Dollars per million tokens, ``{input: 1.0, output: 5.0}``; None: from the table."""
     prices: str | None = None
     """Path of a price table of your own, whose models count before those of THINKLAB_PRICES and of the shipped table."""
+    batch: bool = False
+    """Ask through the service's batch API, at its lower price, and wait for minutes to a day. For ``guide`` and for judges, not for
+    training."""
+    batch_poll_s: float = Field(30.0, gt=0)
+    """Seconds between two looks at a batch that is under way."""
     cache: bool | str = True
     """Cache replies on disk: True (in the user's cache folder), a path, or False."""
     max_student_chars: int = Field(12_000, ge=100)

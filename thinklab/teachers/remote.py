@@ -18,12 +18,14 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.teachers import loop
+from thinklab.teachers.batch_records import BatchRecords
+from thinklab.teachers.batches import MOST_REQUESTS, Batcher, HasBatches
 from thinklab.teachers.breaker import Breaker, Resting
 from thinklab.teachers.cache import ReplyCache, default_path, key_of
 from thinklab.teachers.faults import Fault
 from thinklab.teachers.limits import Gate
 from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of, reported, shot_tokens
-from thinklab.teachers.money import CapKeeper, CapReached, CostEstimate
+from thinklab.teachers.money import Amount, CapKeeper, CapReached, CostEstimate
 from thinklab.teachers.options import RemoteOptions
 from thinklab.teachers.prices import PICO, Price, dollars, facts, price_from_config
 from thinklab.teachers.safety import shielded
@@ -99,6 +101,11 @@ class RemoteTeacher:
         self.name, self.backend, self.options = backend.name, backend, options
         price = known.price or (backend.price if isinstance(backend, KnowsPrice) else None)
         price = price if options.price is None else price_from_config(options.price)
+        if options.batch and not (isinstance(backend, HasBatches) and backend.batches is not None):
+            raise ConfigError(f"the teacher {backend.name!r} has no batches: leave batch out, or use anthropic or openai")
+        if price and options.batch:
+            known_there = "in a batch" if price.batch else "the full price: none is known for a batch"
+            price = replace(price.in_batch(), source=", ".join(part for part in (price.source, known_there) if part))
         self.cap = CapKeeper(options.caps, price)
         self.faults: Counter[str] = Counter()
         """Failed attempts by reason; most succeed on the next attempt."""
@@ -177,8 +184,8 @@ class RemoteTeacher:
 
     @property
     def concurrency(self) -> int:
-        """Calls at once."""
-        return self.options.concurrency
+        """Calls at once, or requests in one batch."""
+        return MOST_REQUESTS if self.options.batch else self.options.concurrency
 
     @property
     def should_stop(self) -> str:
@@ -292,6 +299,58 @@ class RemoteTeacher:
         for key, request in zip(keys, prepared, strict=True):
             if known.get(key) is None:
                 first.setdefault(key, request)
+        if self.options.batch:
+            asked = await self._in_batches(first, fresh)
+        else:
+            asked = await self._one_by_one(first)
+        replies, paid = [], set()
+        for key, request in zip(keys, requests, strict=True):
+            reply = replace(known.get(key) or asked[key], id=request.id)
+            if key in asked and (key in paid or not reply.attempts):
+                reply = replace(reply, cache_hit=not reply.error)  # another caller's request fetched it
+            paid.add(key)
+            self.outcomes[reply.error or ("cached" if reply.cache_hit else "ok")] += 1
+            replies.append(reply)
+        return replies
+
+    async def _in_batches(self, first: Mapping[str, TeacherRequest], fresh: bool) -> dict[str, TeacherReply]:
+        """Replies by key, through the service's batch API."""
+        service = self.backend.batches if isinstance(self.backend, HasBatches) else None
+        if not first or service is None:
+            return {}
+        records = BatchRecords(default_path().with_name("batches.sqlite"))
+        try:
+            batcher = Batcher(
+                service, records, self.cap, self, self.backend.model, self.options.retry, self.options.batch_poll_s, fresh
+            )
+            return await batcher.ask(first)
+        finally:
+            records.close()
+
+    def worst(self, request: TeacherRequest) -> Amount:
+        """The maximum cost of one request."""
+        return self.cap.worst(most_tokens(request), request.max_tokens)
+
+    def received(self, key: str, reply: TeacherReply) -> TeacherReply:
+        """Checks, counts, and caches a reply from a batch.
+
+        Raises:
+            Fault: if it is to be asked for again.
+        """
+        reply = without_thinking(_readable(reply))
+        self.used, self._answered, self._refused_in_a_row = add(self.used, reply.usage), True, 0
+        reply = self._judged(reply)
+        if self._cache is not None:
+            self._cache.put(key, reply)
+        return reply
+
+    def failed(self, request: TeacherRequest, fault: Fault, attempts: int) -> TeacherReply:
+        """The reply that says why there is none, for a request in a batch."""
+        self.faults[fault.error] += fault.error != "cap"
+        return self._failed(request, fault.error, fault.detail, attempts, fault)
+
+    async def _one_by_one(self, first: Mapping[str, TeacherRequest]) -> dict[str, TeacherReply]:
+        """Replies by key, each in a call of its own."""
         by_prefix: dict[Prefix, list[str]] = {}
         for key, request in first.items():
             by_prefix.setdefault(prefix_of(request), []).append(key)
@@ -314,15 +373,7 @@ class RemoteTeacher:
             await _all(one(key) for key in group_keys)
 
         await _all(group(prefix, group_keys) for prefix, group_keys in by_prefix.items())
-        replies, paid = [], set()
-        for key, request in zip(keys, requests, strict=True):
-            reply = replace(known.get(key) or asked[key], id=request.id)
-            if key in asked and (key in paid or not reply.attempts):
-                reply = replace(reply, cache_hit=not reply.error)  # another caller's request fetched it
-            paid.add(key)
-            self.outcomes[reply.error or ("cached" if reply.cache_hit else "ok")] += 1
-            replies.append(reply)
-        return replies
+        return asked
 
     async def _once(self, key: str, request: TeacherRequest) -> TeacherReply:
         """The reply to one request; a second caller with the same key waits for the first one's."""
