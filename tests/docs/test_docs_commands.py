@@ -153,7 +153,10 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
         Skip("with the files of its page, by tests/docs/test_docs_write_a_behavior.py"),
     ),
     (r"thinklab guide .*--dry-run", Run("", "Before: 3 calls")),
-    (r"thinklab guide .*--batch.*", Skip("needs a batch API; tests/teachers/test_batches.py kills this command and runs it again")),
+    (
+        r"thinklab guide .*--batch.*",
+        Skip("needs a batch API; tests/teachers/test_batches.py kills this command and runs it again"),
+    ),
     (r"thinklab guide .*anthropic.*", Run("", "3 of 3 answers asked about, 3 usable replies")),  # of a server on this machine
     (r"thinklab guide .*scripted.*", Run("", "opinion right: 3 of 3")),
     (r"thinklab study \S+ --dry-run", Run("", "self-check/aas/seed-0")),

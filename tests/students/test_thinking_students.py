@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.support.grpo import cpu_config, question_rows
+from tests.support.teacher_requests import two_requests
 from tests.support.tokenizer_kinds import llama2, lossy, thinking, tiny_model
 from thinklab import load_behavior
 from thinklab.config.experiment import Experiment
@@ -192,6 +193,19 @@ def test_they_can_be_set_on_the_command_line_and_are_in_the_run_folder(folder, t
     asked = [{"role": "user", "content": "a"}]
     thinks = load_student("transformers", str(folder), chat_template_kwargs={"enable_thinking": True})
     assert thinks.encode(asked) == load_student("transformers", str(folder)).encode(asked)
+    assert not thinks.tokenizer.decode(thinks.encode(asked)).endswith("<think>\n\n</think>\n\n")  # with thinking, as Qwen3's
+
+
+def test_the_thinking_of_a_local_teacher_is_no_part_of_its_reply(folder, monkeypatch):
+    teacher = load_teacher("local", model=str(folder))
+    teacher.check()
+    tokenizer = thinking()
+    for text, said, error in ((f"<think>\n12+7.\n</think>\n\n{GOOD}", GOOD, ""), ("<think>\n12+7.\n</think>", "", "empty")):
+        says = Says([*tokenizer(text)["input_ids"], tokenizer.eos_token_id])
+        monkeypatch.setattr("thinklab.teachers.resident.greedy", lambda *args, says=says: says)
+        reply = teacher.reply(two_requests())[0]
+        assert (reply.text, reply.error) == (said, error) and 0 < reply.usage.thinking_tokens <= reply.usage.output_tokens
+    assert "raise the teacher's option max_tokens" in reply.detail
 
 
 @pytest.mark.parametrize(
