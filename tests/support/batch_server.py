@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.fake_server import Server, _error
+from tests.support.fake_server import TEXTS, Server, _error
 
 CREATED = "2026-11-28T12:00:00Z"
 
@@ -55,7 +55,6 @@ class BatchServer(Server):
         anthropic, name = "/messages/" in path, path.rstrip("/").rsplit("/", 1)[-1]
         if method == "POST" and name == "files":
             id = f"file-{len(self.files)}"
-            self.files[id] = body["form"].split(b"\r\n\r\n", 1)[1] if b"{" in body["form"] else b""
             start, end = body["form"].index(b'{"custom_id"'), body["form"].rindex(b"}") + 1
             self.files[id] = body["form"][start:end]
             return {"id": id, "object": "file", "bytes": 1, "created_at": 1, "filename": "f", "purpose": "batch", "status": "ok"}
@@ -90,7 +89,7 @@ class BatchServer(Server):
         if how == "lost":
             return None
         key = request["custom_id"]
-        text = self.text(body)
+        text = TEXTS.get(str(how), self.text(body)) if how != "refusal" else ""
         if anthropic:
             if how in ("expired", "canceled"):
                 return {"custom_id": key, "result": {"type": how}}

@@ -27,6 +27,10 @@ from thinklab.teachers.cache import default_path
 from thinklab.teachers.prices import PICO
 
 KINDS = ["anthropic", "openai"]
+COMMENT = (
+    "<opinion>incorrect</opinion><reason>Hmm... I rushed and did not check. I should have added step by step.</reason>"
+    "<phrase>12+7=19. So \\boxed{19}.</phrase>"
+)
 
 
 def serve(kind, **options):
@@ -177,11 +181,11 @@ def test_replies_go_through_the_cache_and_are_shared_with_single_calls(ask, tmp_
 
 def test_caps_hold_over_batches_and_what_fits_later_is_submitted_later(ask):
     with serve("anthropic") as server:
-        one = remote("anthropic", server).estimate(ask(1)).usd  # about the worst case of one request
-        teacher = batching("anthropic", server, cap_usd=one * 2)
+        worst = batching("anthropic", server).worst(ask(1)[0]).picodollars / PICO
+        teacher = batching("anthropic", server, cap_usd=worst * 6)
         replies = teacher.reply(ask(12))
-        assert all(r.error == "" for r in replies) and len(server.batches) > 1  # the actual cost is far below the worst
-        assert teacher.cap.spent.picodollars <= one * 2 * PICO
+        assert [r.error for r in replies] == [""] * 12 and len(server.batches) > 1  # the actual cost is a third of the worst
+        assert teacher.cap.spent.picodollars <= worst * 6 * PICO and teacher.cap.reserved.calls == 0
         calls = batching("anthropic", server, cap_calls=2)
         assert [r.error for r in calls.reply(ask(5, start=100))].count("cap") == 3
 
@@ -259,10 +263,7 @@ def test_a_killed_guide_goes_on_and_pays_once(tmp_path, monkeypatch):
     answers = tmp_path / "answers.jsonl"
     rows = [{"question": f"What is 12+7? ({k})", "response": "12+7=18. So \\boxed{18}.", "gold": "19"} for k in range(3)]
     answers.write_text("\n".join(json.dumps(r) for r in rows))
-    reply = (
-        "<opinion>incorrect</opinion><reason>Hmm... I rushed and did not check.</reason><phrase>12+7=19. So \\boxed{19}.</phrase>"
-    )
-    with BatchServer(ends_after=10**6, text=lambda body: reply) as server:
+    with BatchServer(ends_after=10**6, text=lambda body: COMMENT) as server:
         out = tmp_path / "guided.jsonl"
         command = [str(answers), "--behavior", "self-check", "--teacher", "anthropic", "--batch", "--out", str(out)]
         command += ["-o", f"base_url={server.url}", "-o", "batch_poll_s=0.02", "-o", "cap_usd=1"]

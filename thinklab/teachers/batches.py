@@ -122,7 +122,7 @@ class Batcher:
             return replies
         finally:
             for amount in self._reserved.values():  # an interrupt: what is billed is counted when it is collected
-                self.cap.settle(amount, FREE)
+                self.cap.release(amount)
 
     async def _earlier(self, pending: Mapping[str, TeacherRequest]) -> dict[str, list[str]]:
         """The batches of earlier commands that have some of the requests."""

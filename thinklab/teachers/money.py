@@ -125,7 +125,12 @@ class CapKeeper:
         else:
             money = 0 if self.price is None else self.price.cost(usage)
             cost = Amount(money, usage.input_tokens + usage.output_tokens, 1)
-        self.reserved, self.spent = self.reserved - reservation, self.spent + cost
+        self.spent = self.spent + cost
+        self.release(reservation)
+
+    def release(self, reservation: Amount) -> None:
+        """Takes a reservation back without any cost."""
+        self.reserved = self.reserved - reservation
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
