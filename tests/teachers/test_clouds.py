@@ -148,3 +148,9 @@ def test_bedrock_signs_its_requests_with_the_credentials_of_the_environment(monk
     signed = server.calls[0]["headers"]["authorization"]
     assert signed.startswith("aws4-hmac-sha256 credential=akia") and "/us-east-1/bedrock/aws4_request" in signed
     assert reply.text == f"{GOOD} {HIDDEN}"
+
+
+@pytest.mark.skipif(installed("litellm"), reason="litellm is installed")
+def test_litellm_without_its_package_says_what_to_install():
+    with pytest.raises(TeacherError, match=r"pip install 'thinklab\[litellm\]'"):
+        load_teacher("litellm", model="mistral/mistral-small-latest", cache=False)

@@ -15,34 +15,6 @@ from typing import Any
 from thinklab.teachers.protocols import AnswersLater, Checks, HasCaps, KeepsAccount, Settles, Teacher
 from thinklab.types import TeacherReply, TeacherRequest
 
-<<<<<<< HEAD
-=======
-ERRORS = {
-    "mute": "the teacher chose not to reply",
-    "not-recorded": "the earlier run has no reply to this request",
-    "waiting": "no person has written the reply yet",
-    "cap": "a cap on dollars, tokens or calls would have been exceeded",
-    "rate-limit": "HTTP 429, still after the last attempt",
-    "overloaded": "HTTP 503 or 529, still after the last attempt",
-    "server": "another HTTP 5xx, still after the last attempt",
-    "connection": "the connection failed or was interrupted",
-    "timeout": "no reply within the time limit",
-    "resting": "not sent: the service has failed many times in a row, so requests are paused for a while",
-    "bad-reply": "a reply that is not in the service's format, for instance a truncated one",
-    "bad-request": "the service does not accept this request",
-    "flagged": "the service's moderation blocked this request",
-    "forbidden": "HTTP 403 for this request, without a reason about the account or the content",
-    "prompt-too-long": "the request does not fit into the model's context",
-    "refusal": "the model refused to answer",
-    "max-tokens": "the reply was truncated at max_tokens",
-    "empty": "a reply without text",
-    "expired": "a batch ended before the service reached this request, also when submitted again",
-    "canceled": "a batch was canceled before the service reached this request",
-    "oversized": "more text than any reply may have",
-}
-"""Every ``TeacherReply.error`` and its meaning; a plugin backend may add its own slugs."""
-
->>>>>>> 069bc61 (Batches: guide --batch and judges through Anthropic's and OpenAI's batch APIs, at half the price, resumable)
 
 def submit(teacher: Teacher, requests: Sequence[TeacherRequest]) -> Future[list[TeacherReply]]:
     """Submits requests without waiting if the teacher supports it; otherwise asks now.

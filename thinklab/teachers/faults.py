@@ -35,6 +35,8 @@ ERRORS = {
     "refusal": "the model refused to answer",
     "max-tokens": "the reply was truncated at max_tokens",
     "empty": "a reply without text",
+    "expired": "a batch ended before the service reached this request, also when submitted again",
+    "canceled": "a batch was canceled before the service reached this request",
     "oversized": "more text than any reply may have",
 }
 """Every ``TeacherReply.error`` and its meaning; a plugin backend may add its own slugs."""

@@ -11,10 +11,14 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
+
+import openai
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.teachers.faults import Fault, from_sdk, from_status
+from thinklab.teachers.openai import RESERVED, OpenAIBackend, hinted
 from thinklab.teachers.options import remote_options
 from thinklab.teachers.prices import Price, price_of
 from thinklab.teachers.remote import RemoteTeacher
@@ -22,17 +26,6 @@ from thinklab.teachers.secrets import Secret, checked_url, find_key, key_needed
 from thinklab.teachers.wire import checked_body, checked_headers
 from thinklab.types import TeacherReply, TeacherRequest
 
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else its import downloads a price table
-try:
-    import litellm
-    import openai
-    from litellm import exceptions as its
-except ImportError as error:
-    raise TeacherError("the teacher 'litellm' needs the package litellm: pip install 'thinklab[litellm]'") from error
-
-from thinklab.teachers.openai import RESERVED, OpenAIBackend, hinted
-
-litellm.suppress_debug_info = True  # it prints an advertisement with each error
 OWN_OPTIONS = (
     "model",
     "base_url",
@@ -98,9 +91,10 @@ class LiteLLMBackend(OpenAIBackend):
         headers: Mapping[str, Any] | None = None,
     ) -> None:
         self.name, self.model, self.priced_as, self.batches = "litellm", model, model, None
+        self._litellm = litellm = _package()
         try:
             litellm.get_llm_provider(model, api_base=base_url)
-        except its.BadRequestError:
+        except litellm.exceptions.BadRequestError:
             raise ConfigError(
                 f"litellm knows no service for the model {model!r}: write the service in front, such as mistral/{model}"
             ) from None
@@ -115,7 +109,7 @@ class LiteLLMBackend(OpenAIBackend):
         if body := checked_body(extra_body, RESERVED):
             self._extra["extra_body"] = body
         self.headers = checked_headers(headers)
-        self.price = _price(model)
+        self.price = _price(model, litellm.model_cost)
         self.settings = {
             "url": base_url or "",
             "model": model,
@@ -132,7 +126,7 @@ class LiteLLMBackend(OpenAIBackend):
         try:
             try:
                 reply = await self._complete(request, timeout_s)
-            except its.BadRequestError as error:
+            except self._litellm.exceptions.BadRequestError as error:
                 if not self.unstructured(str(error)):
                     raise
                 reply = await self._complete(request, timeout_s)
@@ -140,10 +134,10 @@ class LiteLLMBackend(OpenAIBackend):
         except Fault:
             raise
         except Exception as error:
-            raise _fault(error) from None
+            raise _fault(error, self._litellm.exceptions) from None
 
     async def _complete(self, request: TeacherRequest, timeout_s: float) -> Any:
-        return await litellm.acompletion(
+        return await self._litellm.acompletion(
             timeout=timeout_s,
             num_retries=0,
             max_retries=0,
@@ -156,12 +150,27 @@ class LiteLLMBackend(OpenAIBackend):
     async def check(self) -> None:
         """Looks for the key in the environment, without a call."""
         if self._key is None and key_needed():
-            found = await asyncio.to_thread(litellm.validate_environment, self.model)
+            found = await asyncio.to_thread(self._litellm.validate_environment, self.model)
             if missing := found.get("missing_keys"):
                 raise Fault("key", f"no key for {self.model}: set the environment variable {' and '.join(missing)}", fatal=True)
 
 
-def _fault(error: Exception) -> Fault:
+def _package() -> Any:
+    """litellm, imported when it is needed: the import takes seconds.
+
+    Raises:
+        TeacherError: if it is not installed.
+    """
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else its import downloads a price table
+    try:
+        import litellm
+    except ImportError as error:
+        raise TeacherError("the teacher 'litellm' needs the package litellm: pip install 'thinklab[litellm]'") from error
+    litellm.suppress_debug_info = True  # it prints an advertisement with each error
+    return litellm
+
+
+def _fault(error: Any, its: Any) -> Fault:
     """litellm's exceptions are the openai package's, with two that say more."""
     if isinstance(error, its.ContextWindowExceededError):
         return Fault("prompt-too-long", str(error.message))
@@ -176,18 +185,11 @@ def _fault(error: Exception) -> Fault:
     return hinted(from_sdk(error, openai))
 
 
-def _price(model: str) -> Price | None:
+def _price(model: str, table: Mapping[str, Any]) -> Price | None:
     """The price in litellm's own table; None if it has none."""
-    row = litellm.model_cost.get(model) or litellm.model_cost.get(model.partition("/")[2]) or {}
+    row = table.get(model) or table.get(model.partition("/")[2]) or {}
     names = {"input": "input_cost_per_token", "output": "output_cost_per_token", "cache_read": "cache_read_input_token_cost"}
     rates = {rate: row[name] * 1e6 for rate, name in names.items() if isinstance(row.get(name), int | float)}
     if not rates.get("input") or "output" not in rates:
         return None
-    version = getattr(litellm, "__version__", "") or _version()
-    return price_of(rates, f"litellm, {model}", f"litellm {version}", "its own table, not checked against the service")
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("litellm")
+    return price_of(rates, f"litellm, {model}", f"litellm {version('litellm')}", "its own table, not checked against the service")
