@@ -27,10 +27,6 @@ from thinklab.teachers.cache import default_path
 from thinklab.teachers.prices import PICO
 
 KINDS = ["anthropic", "openai"]
-COMMENT = (
-    "<opinion>incorrect</opinion><reason>Hmm... I rushed and did not check. I should have added step by step.</reason>"
-    "<phrase>12+7=19. So \\boxed{19}.</phrase>"
-)
 
 
 def serve(kind, **options):
@@ -263,7 +259,7 @@ def test_a_killed_guide_goes_on_and_pays_once(tmp_path, monkeypatch):
     answers = tmp_path / "answers.jsonl"
     rows = [{"question": f"What is 12+7? ({k})", "response": "12+7=18. So \\boxed{18}.", "gold": "19"} for k in range(3)]
     answers.write_text("\n".join(json.dumps(r) for r in rows))
-    with BatchServer(ends_after=10**6, text=lambda body: COMMENT) as server:
+    with BatchServer(ends_after=10**6) as server:
         out = tmp_path / "guided.jsonl"
         command = [str(answers), "--behavior", "self-check", "--teacher", "anthropic", "--batch", "--out", str(out)]
         command += ["-o", f"base_url={server.url}", "-o", "batch_poll_s=0.02", "-o", "cap_usd=1"]

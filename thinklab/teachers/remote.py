@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, fields, replace
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.teachers import loop
+from thinklab.teachers.backend import Backend, MarksUnknown, facts_of
 from thinklab.teachers.batch_records import BatchRecords
 from thinklab.teachers.batches import MOST_REQUESTS, Batcher, HasBatches
 from thinklab.teachers.breaker import Breaker, Resting
@@ -27,9 +28,8 @@ from thinklab.teachers.limits import Gate
 from thinklab.teachers.measure import add, likely_tokens, most_tokens, prefix_of, reported, shot_tokens
 from thinklab.teachers.money import Amount, CapKeeper, CapReached, CostEstimate
 from thinklab.teachers.options import RemoteOptions
-from thinklab.teachers.prices import PICO, Price, dollars, facts, price_from_config
+from thinklab.teachers.prices import PICO, dollars, price_from_config
 from thinklab.teachers.safety import shielded
-from thinklab.teachers.secrets import Secret
 from thinklab.teachers.thinking import ONLY_THINKING, without_thinking
 from thinklab.types import TeacherReply, TeacherRequest, Usage
 
@@ -43,64 +43,14 @@ Prefix = tuple[tuple[str, str], ...]
 """Role and text of every message but the last."""
 
 
-class Backend(Protocol):
-    """One service. Everything that determines its replies is in ``settings``."""
-
-    name: str
-    model: str
-    secret: Secret
-    settings: Mapping[str, Any]
-    """For the cache key: address, model, temperature, and so on. Never the API key."""
-
-    async def call(self, request: TeacherRequest, timeout_s: float, mark_prefix: bool) -> TeacherReply:
-        """One attempt. ``mark_prefix``: ask the service to cache all but the last message.
-
-        Raises:
-            Fault: and nothing else.
-        """
-        ...
-
-    async def check(self) -> None:
-        """One free call that needs the key.
-
-        Raises:
-            Fault: fatal if no call can succeed.
-        """
-        ...
-
-
-@runtime_checkable
-class MarksUnknown(Protocol):
-    """A backend whose service caches marked prefixes of any model."""
-
-    cache_from_unknown: int
-    """Tokens from which a prefix of a model without an entry in the price table is cached."""
-
-
-@runtime_checkable
-class Priced(Protocol):
-    """A backend whose model has another name in the price table than at its service."""
-
-    priced_as: str
-    """The name there; empty: the price is not known."""
-
-
-@runtime_checkable
-class KnowsPrice(Protocol):
-    """A backend that knows the price of a model which no table has."""
-
-    price: Price | None
-
-
 class RemoteTeacher:
     """A ``Teacher`` made of a ``Backend`` and the shared parts. See ``RemoteOptions`` for its options."""
 
     def __init__(self, backend: Backend, options: RemoteOptions | None = None) -> None:
         options = options or RemoteOptions()
-        known = facts(backend.priced_as if isinstance(backend, Priced) else backend.model, options.prices)
+        known = facts_of(backend, options.prices)
         self.name, self.backend, self.options = backend.name, backend, options
-        price = known.price or (backend.price if isinstance(backend, KnowsPrice) else None)
-        price = price if options.price is None else price_from_config(options.price)
+        price = known.price if options.price is None else price_from_config(options.price)
         if options.batch and not (isinstance(backend, HasBatches) and backend.batches is not None):
             raise ConfigError(f"the teacher {backend.name!r} has no batches: leave batch out, or use anthropic or openai")
         if price and options.batch:
