@@ -258,7 +258,7 @@ def _cost(made: PromptPreview, calls: int, model: str | None, price_in: float | 
     if price is None:
         return f"no price is known for {model!r}; give --price-in and --price-out"
     each = made.usage(1)  # per call: the price of a call can depend on its length
-    return f"{dollars(price.cost(each) * calls)} with {model} (prices of {price.date}, without prompt cache)"
+    return f"{dollars(price.cost(each) * calls)} with {model} (prices of {price.date}, {price.source}; without prompt cache)"
 
 
 @app.command("schema", hidden=True)
