@@ -8,7 +8,7 @@ from typing import Any
 import anthropic
 
 from thinklab.teachers.batch_records import Submitted
-from thinklab.teachers.batches import Items, Progress
+from thinklab.teachers.batches import Items, BatchProgress
 from thinklab.teachers.faults import FREE, Fault, from_sdk, from_status
 from thinklab.types import TeacherReply, TeacherRequest
 
@@ -74,12 +74,12 @@ class AnthropicBatches:
             raise from_sdk(error, anthropic) from None
         return found[0] if len(found) == 1 else ""
 
-    async def progress(self, id: str) -> Progress:
+    async def progress(self, id: str) -> BatchProgress:
         try:
             batch = await self._client.messages.batches.retrieve(id)
             counts = batch.request_counts
             done = counts.succeeded + counts.errored + counts.canceled + counts.expired
-            return Progress(batch.processing_status == "ended", done)
+            return BatchProgress(batch.processing_status == "ended", done)
         except Exception as error:
             raise from_sdk(error, anthropic) from None
 
@@ -108,7 +108,7 @@ class AnthropicBatches:
         inner = getattr(getattr(result, "error", None), "error", None)
         said = str(getattr(inner, "message", "") or "no reason given")
         status = STATUS.get(str(getattr(inner, "type", "")), 500)
-        fault = from_status(status, {"error": {"type": str(getattr(inner, "type", "")), "message": said}})
+        rejected = from_status(status, {"error": {"type": str(getattr(inner, "type", "")), "message": said}})
         if self._unstructured(said):
-            fault.again = True
-        return fault
+            rejected.again = True
+        return rejected

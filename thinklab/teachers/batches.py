@@ -28,7 +28,7 @@ Items = Sequence[tuple[str, TeacherRequest]]
 
 
 @dataclass(frozen=True)
-class Progress:
+class BatchProgress:
     """How far a batch is."""
 
     ended: bool
@@ -48,7 +48,7 @@ class BatchService(Protocol):
         """The id of a batch whose submission was interrupted; empty if the service has none."""
         ...
 
-    async def progress(self, id: str) -> Progress: ...
+    async def progress(self, id: str) -> BatchProgress: ...
 
     async def collect(self, id: str, requests: Mapping[str, TeacherRequest]) -> dict[str, TeacherReply | Fault]:
         """By key, what became of those of ``requests`` that are in the batch."""

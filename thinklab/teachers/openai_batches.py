@@ -10,7 +10,7 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from thinklab.teachers.batch_records import Submitted
-from thinklab.teachers.batches import Items, Progress
+from thinklab.teachers.batches import Items, BatchProgress
 from thinklab.teachers.faults import FREE, Fault, from_sdk, from_status
 from thinklab.types import TeacherReply, TeacherRequest
 
@@ -76,15 +76,15 @@ class OpenAIBatches:
             raise _fault(error) from None
         return ""
 
-    async def progress(self, id: str) -> Progress:
+    async def progress(self, id: str) -> BatchProgress:
         try:
             batch = await self._client.batches.retrieve(id, extra_headers=self._headers)
             counts = batch.request_counts
             done = counts.completed + counts.failed if counts else 0
             if batch.status == "failed":
                 said = "; ".join(str(e.message) for e in (batch.errors.data if batch.errors else None) or [])
-                return Progress(True, done, said or "no reason given")
-            return Progress(batch.status not in OPEN, done)
+                return BatchProgress(True, done, said or "no reason given")
+            return BatchProgress(batch.status not in OPEN, done)
         except Exception as error:
             raise _fault(error) from None
 
