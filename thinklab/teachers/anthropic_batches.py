@@ -8,7 +8,7 @@ from typing import Any
 import anthropic
 
 from thinklab.teachers.batch_records import Submitted
-from thinklab.teachers.batches import Items, BatchProgress
+from thinklab.teachers.batches import BatchProgress, Items
 from thinklab.teachers.faults import FREE, Fault, from_sdk, from_status
 from thinklab.types import TeacherReply, TeacherRequest
 

@@ -10,7 +10,7 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from thinklab.teachers.batch_records import Submitted
-from thinklab.teachers.batches import Items, BatchProgress
+from thinklab.teachers.batches import BatchProgress, Items
 from thinklab.teachers.faults import FREE, Fault, from_sdk, from_status
 from thinklab.types import TeacherReply, TeacherRequest
 
