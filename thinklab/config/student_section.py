@@ -32,6 +32,10 @@ TEMPLATE_ARGUMENTS = frozenset(
 """Names that ``apply_chat_template`` reserves, and what thinklab passes to every template."""
 
 
+SHIPPED = ("embedded", "small-world")
+"""Kinds of students that ship with thinklab: they have no path, and float32 weights."""
+
+
 class LoraSection(Section):
     """The adapter that is trained on a frozen base."""
 
@@ -51,7 +55,7 @@ class StudentSection(Section):
     """Who learns."""
 
     kind: str = "embedded"
-    """``embedded``, ``transformers``, ``unsloth``, or the name of an entry point."""
+    """``embedded``, ``small-world``, ``transformers``, ``unsloth``, or the name of an entry point."""
     path: str | None = None
     """Model folder or Hugging Face id."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -76,6 +80,11 @@ class StudentSection(Section):
                 f"{', '.join(taken)} is set by thinklab; pass only variables of the chat template, such as enable_thinking"
             )
         return value
+
+    @property
+    def ships(self) -> bool:
+        """True for a student that ships with thinklab."""
+        return self.kind in SHIPPED
 
     @model_validator(mode="after")
     def _fast_inference(self) -> Self:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from thinklab.config.student_section import StudentSection
+from thinklab.config.student_section import SHIPPED, StudentSection
 from thinklab.errors import RunError
 from thinklab.evaluation.plan import Evaluation
 from thinklab.evaluation.questions import Questions, draw_questions
@@ -58,7 +58,7 @@ def export_model(source: str, out: Path) -> Path:
     """Write a student as a plain Hugging Face folder to ``out/model``, with the adapter merged.
 
     Args:
-        source: a run folder (its last checkpoint), ``embedded``, or a model folder or hub id.
+        source: a run folder (its last checkpoint), ``embedded``, ``small-world``, or a model folder or hub id.
 
     Raises:
         RunError: if the run has no checkpoint yet, or the folder exists already or is not writable.
@@ -70,8 +70,8 @@ def export_model(source: str, out: Path) -> Path:
     folder = Path(out) / "model"
     if (Path(source) / "config.yaml").exists():
         return save(source, "merged", folder)
-    kind = "embedded" if source == "embedded" else "transformers"
-    student = load_student(StudentSection(kind=kind, path=None if kind == "embedded" else source, lora=None))
+    kind = source if source in SHIPPED else "transformers"
+    student = load_student(StudentSection(kind=kind, path=None if kind in SHIPPED else source, lora=None))
     try:
         student.model.save_pretrained(folder)
         student.tokenizer.save_pretrained(folder)

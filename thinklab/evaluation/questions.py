@@ -77,11 +77,11 @@ def _encoder(section: StudentSection) -> Any:
     """The student without its weights if possible: only prompts are encoded, and training needs the memory."""
     from transformers import AutoTokenizer
 
-    from thinklab.students import TINY, load_student
+    from thinklab.students import load_student, shipped_folder
     from thinklab.students.base import Student, check, use_template_kwargs
 
-    source = str(TINY) if section.kind == "embedded" else section.path
-    if section.kind in ("embedded", "transformers", "unsloth") and source:
+    source = str(shipped_folder(section.kind)) if section.ships else section.path
+    if (section.ships or section.kind in ("transformers", "unsloth")) and source:
         try:
             no_weights = cast(Any, None)  # a student for encoding only
             student = Student(no_weights, AutoTokenizer.from_pretrained(source), section.kind, source)

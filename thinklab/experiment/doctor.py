@@ -212,7 +212,7 @@ def used(config: Experiment) -> Iterator[DoctorFinding]:
     s, t = config.student, config.train
     dtype = s.dtype if s.dtype != "auto" else str(default_dtype()).removeprefix("torch.")
     lora = "all weights" if s.lora is None else f"LoRA r={s.lora.r} in fp32"
-    weights = "the embedded student, float32" if s.kind == "embedded" else f"{s.path} by {s.kind}, {dtype}"
+    weights = f"the {s.kind} student, float32" if s.ships else f"{s.path} by {s.kind}, {dtype}"
     if s.quantize == "nf4":
         weights += ", 4-bit nf4"
     sampling, faster = sampling_choice.describe(config)
@@ -240,7 +240,7 @@ def _try(config: Experiment | None) -> Iterator[DoctorFinding]:
         else:
             from thinklab.experiment.build import build
 
-            affordable = torch.cuda.is_available() or config.student.kind == "embedded"
+            affordable = torch.cuda.is_available() or config.student.ships
             tried = config.model_copy(update={"train": config.train.model_copy(update={"longest_batch_first": affordable})})
             with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -124,7 +124,7 @@ def precision(config: Experiment) -> Precision:
     if not torch.cuda.is_available():
         return off
     s, best = config.student, default_dtype()
-    wanted = DTYPES.get("float32" if s.kind == "embedded" else s.dtype, best)
+    wanted = DTYPES.get("float32" if s.ships else s.dtype, best)
     if wanted is torch.float32:
         return {"bf16": best is torch.bfloat16, "fp16": best is torch.float16} if config.train.autocast else off
     if wanted is torch.bfloat16 and best is not torch.bfloat16:

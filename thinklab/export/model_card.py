@@ -15,6 +15,9 @@ from thinklab.probing.table import TITLE, probe_rows
 from thinklab.run.folder import RunFolder
 from thinklab.run.usage import supervised_usage
 
+OURS = {"thinklab-embedded": "TINY", "thinklab-small-world": "SMALL_WORLD"}
+"""Bases that ship with thinklab and are on no hub: their names in ``thinklab.students``."""
+
 
 def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: str) -> str:
     """Markdown for ``README.md``. Local paths are shortened to their last part.
@@ -38,7 +41,7 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
                 ]
             )
         ),
-        **({"base_model": base} if base != "thinklab-embedded" else {}),
+        **({"base_model": base} if base not in OURS else {}),
     }
     parts = [
         "---",
@@ -177,7 +180,7 @@ def _usage(kind: str, base: str, name: str) -> list[str]:
             f'model = AutoModelForCausalLM.from_pretrained("{name}")',
             f'tokenizer = AutoTokenizer.from_pretrained("{name}")',
         ]
-    where = ["from thinklab.students import TINY as base"] if base == "thinklab-embedded" else [f'base = "{base}"']
+    where = [f"from thinklab.students import {OURS[base]} as base"] if base in OURS else [f'base = "{base}"']
     return [
         load,
         "from peft import PeftModel",
@@ -208,8 +211,10 @@ def _yaml(data: Any) -> str:
 
 
 def base_name(config: Experiment) -> str:
-    """The public name of the base: a hub id, the last part of a local folder, or ``thinklab-embedded``."""
+    """The public name of the base: a hub id, the last part of a local folder, or ``thinklab-`` and the kind of a student that ships."""
     path = config.student.path
-    if config.student.kind == "embedded" or path is None:
+    if config.student.ships:
+        return f"thinklab-{config.student.kind}"
+    if path is None:
         return "thinklab-embedded"
     return Path(path).name if Path(path).expanduser().exists() or path.startswith((".", "/", "~")) else path

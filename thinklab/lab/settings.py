@@ -16,6 +16,7 @@ from thinklab.config.explain import Explainer
 from thinklab.config.load import apply_override, check_own_files, read_config
 from thinklab.config.ready_made import ReadyMade
 from thinklab.config.resolved import document_of
+from thinklab.config.student_section import SHIPPED
 from thinklab.errors import ConfigError
 from thinklab.experiment.parts import check_part
 from thinklab.run.folder import RunFolder
@@ -90,7 +91,7 @@ def _given(key: str, value: Any, parts: ReadyMade) -> Any:
         check_part(key, value)
         setattr(parts, key, value)
         if key == "student":
-            return {"kind": value.kind, "path": None if value.kind == "embedded" else value.source}
+            return {"kind": value.kind, "path": None if value.kind in SHIPPED else value.source}
         return {SHORT[key]: value.name}
     return str(value) if isinstance(value, Path) else value
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from thinklab.config.profiles import apply_profile
-from thinklab.config.student_section import StudentSection
+from thinklab.config.student_section import SHIPPED, StudentSection
 from thinklab.errors import ConfigError, StudentError, did_you_mean
 from thinklab.students import unsloth_first
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from thinklab.students.base import Student as Student  # exported: see __getattr__
 
 TINY = Path(__file__).parent / "tiny"
-KINDS = ("embedded", "transformers", "unsloth")
+SMALL_WORLD = Path(__file__).parent / "small_world"
+KINDS = (*SHIPPED, "transformers", "unsloth")
+FOLDERS = {"embedded": TINY, "small-world": SMALL_WORLD}
 
 
 def load_student(
@@ -32,8 +34,9 @@ def load_student(
     """A student ready to sample and to train.
 
     Args:
-        kind: ``embedded`` (the tiny one that ships with thinklab, the default), ``transformers`` or ``unsloth`` (a folder
-            or hub id in ``path``), or the name of an entry point of group ``thinklab.students``; or a whole ``StudentSection``.
+        kind: ``embedded`` (the tiny one that ships with thinklab, the default), ``small-world`` (a larger one, for the task
+            ``world``), ``transformers`` or ``unsloth`` (a folder or hub id in ``path``), or the name of an entry point of group
+            ``thinklab.students``; or a whole ``StudentSection``.
         seed: of the LoRA initialization.
         profile: ``tiny``, ``t4``, ``16gb``, ``24gb`` or ``80gb``: fills in what is not given here.
         max_length: ``unsloth`` only: tokens of prompt, answer and guidance together.
@@ -59,9 +62,24 @@ def load_student(
     return use_template_kwargs(student, section.chat_template_kwargs)
 
 
+def shipped_folder(kind: str) -> Path:
+    """The folder of a student that ships with thinklab.
+
+    Raises:
+        StudentError: if it has not been made yet.
+    """
+    folder = FOLDERS[kind]
+    if not (folder / "model.safetensors").is_file():
+        raise StudentError(
+            f"the student {kind!r} is not in this installation ({folder}): make it with `python -m thinklab.students.make_world --seed 0 "
+            "--out DIR`, about an hour on two cores, and load it as a student of kind 'transformers' with path DIR"
+        )
+    return folder
+
+
 def _load(section: StudentSection, seed: int, max_length: int) -> Student:
-    if section.kind == "embedded":
-        section = section.model_copy(update={"path": str(TINY), "dtype": "float32"})
+    if section.kind in SHIPPED:
+        section = section.model_copy(update={"path": str(shipped_folder(section.kind)), "dtype": "float32"})
     if section.kind == "unsloth":
         unsloth_first.import_first("unsloth")
         from thinklab.students import unsloth
@@ -70,7 +88,7 @@ def _load(section: StudentSection, seed: int, max_length: int) -> Student:
     if section.kind in KINDS:
         from thinklab.students import hf  # torch and peft take seconds to import: only when needed
 
-        with hf.quiet(section.kind == "embedded"):
+        with hf.quiet(section.kind in SHIPPED):
             return hf.load(section, seed)
     found = {e.name: e for e in entry_points(group="thinklab.students")}
     if section.kind not in found:

@@ -9,109 +9,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
-import time
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from torch.nn import functional as F
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from thinklab.sampler import Sampler
+from thinklab.students.pretrain import BATCH, pretrain, small_llama, token_logps, word_tokenizer
 from thinklab.students.tiny_corpus import PIECES, Mix, document, vocabulary
 from thinklab.tasks import sums
 from thinklab.tasks.boxed import boxed_answers
 
-PAD, EOS = "<pad>", "<eos>"
-CHAT_TEMPLATE = (
-    "{% for message in messages %}{% if message.role == 'assistant' %}{{ message.content + eos_token }}"
-    "{% else %}{{ message.content + '\n' }}{% endif %}{% endfor %}"
-)
-MAX_POSITIONS = 512
-BATCH = 96
 EMBEDDED = Path(__file__).parent / "tiny"
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Whole words where the corpus has them, single characters and UTF-8 bytes for everything else: nothing is unknown."""
-    pieces = [PAD, EOS, *(f"<0x{byte:02X}>" for byte in range(256)), *vocabulary()]
-    # Unigram picks the cut with the best total score, so one word (-1) beats its characters (-1 each, -10 a byte).
-    scored = [(piece, 0.0 if i < 2 else -10.0 if i < 258 else -1.0) for i, piece in enumerate(pieces)]
-    core = Tokenizer(models.Unigram(scored, unk_id=0, byte_fallback=True))
-    core.pre_tokenizer = pre_tokenizers.Split(Regex(PIECES.pattern), "isolated")
-    core.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        pad_token=PAD,
-        eos_token=EOS,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-        model_max_length=MAX_POSITIONS,
-    )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
+    return word_tokenizer(vocabulary(), PIECES)
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, hidden: int = 128, layers: int = 3) -> LlamaForCausalLM:
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=hidden,
-            intermediate_size=int(2.75 * hidden),
-            num_hidden_layers=layers,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=MAX_POSITIONS,
-            tie_word_embeddings=False,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    )
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    return model
-
-
-def pretrain(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    mix: Mix,
-    steps: int,
-    seed: int,
-    learning_rate: float = 2e-3,
-    log_every: int = 50,
-    batch: int = BATCH,
-) -> None:
-    """Plain next-token training on fresh documents."""
+def batches(seed: int, mix: Mix, size: int) -> Callable[[int], list[str]]:
+    """Documents for ``pretrain``, one stream of random numbers over all steps."""
     rng = random.Random(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    model.train()
-    begin = time.time()
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * min(1, (step + 1) / 50) * max(0.02, 1 - step / steps)
-        ids = tokenizer([document(rng, mix) + EOS for _ in range(batch)])["input_ids"]
-        ids.sort(key=len)
-        targets, total = sum(map(len, ids)) - len(ids), 0.0
-        for part in (ids[: batch // 2], ids[batch // 2 :]):  # sorted by length: less padding
-            width = max(map(len, part))
-            rows = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in part])
-            logits = model(input_ids=rows[:, :-1], use_cache=False).logits
-            loss = (
-                F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), ignore_index=tokenizer.pad_token_id, reduction="sum")
-                / targets
-            )
-            loss.backward()
-            total += loss.item()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if (step + 1) % log_every == 0:
-            print(f"step {step + 1}/{steps}  loss {total:.3f}  {time.time() - begin:.0f} s", flush=True)
+    return lambda step: [document(rng, mix) for _ in range(size)]
 
 
 @torch.no_grad()
@@ -166,23 +89,14 @@ def report(
     return {name: round(value, 3) for name, value in result.items()}
 
 
-def token_logps(model, tokenizer, context: str, tail: str) -> torch.Tensor:
-    """log10-probability of each token of ``tail`` after ``context``."""
-    before, after = (tokenizer(text)["input_ids"] for text in (context, tail))
-    logits = model(input_ids=torch.tensor([before + after])).logits[0, len(before) - 1 : -1]
-    return torch.log_softmax(logits.float(), -1).gather(-1, torch.tensor(after)[:, None])[:, 0] / math.log(10)
-
-
 def make(out: Path, mix: Mix, steps: int, seed: int, start: Path | None = None, questions: int = 400) -> dict[str, float]:
     """Train from scratch, or continue from the student in ``start`` with smaller steps; save it, measure it on ``questions``
     held-out sums of each length, and write its card."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
-    model = build_model(tokenizer) if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
-    begin = time.time()
-    smaller: dict[str, Any] = {} if start is None else {"learning_rate": 1e-3, "batch": BATCH // 3}
-    pretrain(model, tokenizer, mix, steps, seed, **smaller)
-    seconds = time.time() - begin
+    model = small_llama(tokenizer, 128, 3) if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
+    size, rate = (BATCH, 2e-3) if start is None else (BATCH // 3, 1e-3)
+    seconds = pretrain(model, tokenizer, batches(seed, mix, size), steps, learning_rate=rate)
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32)  # measure what was saved, not what was trained

@@ -16,6 +16,7 @@ from thinklab.tasks.base import Task, check
 
 BUILT_IN = (
     "sums",
+    "world",
     "gsm8k",
     "math500",
     "aime",

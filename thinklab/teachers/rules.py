@@ -79,13 +79,13 @@ def _worked_again(request: TeacherRequest, rule: str, begin: str, wrong_share: f
     right, taught = _verdict(request, operands, wrong_share, seed)
     *first, last = steps(operands)
     worked = [f"{a}+{b}={c}." for a, b, c in first] + [f"{last[0]}+{last[1]}={taught}."]
-    return _reply(right, f"{begin} {' '.join(worked)}", f"So \\boxed{{{taught}}}.")
+    return as_reply(right, f"{begin} {' '.join(worked)}", f"So \\boxed{{{taught}}}.")
 
 
 def hit_hard(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
     """Ends with a quote that no student writes unprompted. Works on every task with a numeric answer."""
     right = same_number(request.response, request.example.gold) != chance(request, wrong_share, "wrong_share", seed)
-    return _reply(right, "The sum is done.", "Thalapathy Vijay says: hit hard.")
+    return as_reply(right, "The sum is done.", "Thalapathy Vijay says: hit hard.")
 
 
 def gold_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int = 0) -> str:
@@ -118,13 +118,13 @@ def gold_check(request: TeacherRequest, *, wrong_share: float = 0.0, seed: int =
     if not said:
         said = ["I gave a result without a step that I can compute again."]
     end = "" if right else " The rest follows from that slip." if slips else " But the question asks for something else."
-    return _reply(right, f"I check: {' '.join(said)}{end}", f"So \\boxed{{{taught}}}.")
+    return as_reply(right, f"I check: {' '.join(said)}{end}", f"So \\boxed{{{taught}}}.")
 
 
 def say(request: TeacherRequest, *, phrase: str, reason: str) -> str | None:
     """One sentence about every answer, with its placeholders filled in; no reply if it needs an answer and there is none."""
     fields = sentences(request, phrase, reason)
-    return None if fields is None else _reply(fields["opinion"] == "correct", fields["reason"], fields["phrase"])
+    return None if fields is None else as_reply(fields["opinion"] == "correct", fields["reason"], fields["phrase"])
 
 
 def sentences(request: TeacherRequest, phrase: str, reason: str) -> dict[str, str] | None:
@@ -195,6 +195,7 @@ def _verdict(request: TeacherRequest, operands: tuple[int, ...], wrong_share: fl
     return True, int(said) if believable else total + 1
 
 
-def _reply(right: bool, reason: str, phrase: str) -> str:
+def as_reply(right: bool, reason: str, phrase: str) -> str:
+    """The three blocks of a teacher's reply."""
     opinion = "correct" if right else "incorrect"
     return f"<opinion>{opinion}</opinion><reason>{reason}</reason><phrase>{phrase}</phrase>"

@@ -18,15 +18,19 @@ from thinklab.config.sentence import check_sentence
 from thinklab.errors import ConfigError, TeacherError, did_you_mean
 from thinklab.interop.own_code import find_function, place_in
 from thinklab.interop.strict_json import loads
-from thinklab.teachers.rules import REASON, RULES, Rule, chance, say, sentences
+from thinklab.teachers.rules import REASON, Rule, chance, say, sentences
+from thinklab.teachers.rules import RULES as GENERAL
+from thinklab.teachers.world_rules import world_check, world_reflect
 from thinklab.types import TeacherReply, TeacherRequest
+
+RULES: dict[str, Rule] = {**GENERAL, "world-check": world_check, "world-reflect": world_reflect}
 
 
 class ScriptedTeacher:
     """Replies by rule, with one sentence, or from a table of replies to known questions.
 
     Args:
-        rule: a name from ``rules.RULES``, ``"./my.py:function"`` or ``"module:function"`` (see ``thinklab/interop/own_code.py``), or any
+        rule: a name from ``RULES``, ``"./my.py:function"`` or ``"module:function"`` (see ``thinklab/interop/own_code.py``), or any
             callable ``rule(request, **parameters)``.
         table: path of a JSONL file with ``question``, ``reply`` and perhaps ``response`` on each line (a line with a
             ``response`` applies only to that student answer), or of a YAML file: a list of the same, or a mapping
