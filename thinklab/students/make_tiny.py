@@ -19,7 +19,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from thinklab.sampler import Sampler
 from thinklab.students.pretrain import BATCH, pretrain, small_llama, token_logps, word_tokenizer
-from thinklab.students.tiny_corpus import PIECES, Mix, document, vocabulary
+from thinklab.students.tiny_corpus import PIECES, STEPS, Mix, document, vocabulary
 from thinklab.tasks import sums
 from thinklab.tasks.boxed import boxed_answers
 
@@ -145,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=EMBEDDED)
     parser.add_argument("--start", type=Path, help="continue from this student; 'embedded' is the shipped one")
-    parser.add_argument("--steps", type=int, default=1100)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--questions", type=int, default=400, help="number of held-out sums of each length for the measurement")
     for field in fields(Mix):

@@ -22,14 +22,12 @@ from thinklab.sampler import Sampler
 from thinklab.students import SMALL_WORLD
 from thinklab.students.pretrain import BATCH, Checkpoint, pretrain, small_llama, spread, token_logps, word_tokenizer
 from thinklab.students.tiny_corpus import PIECES
-from thinklab.students.world_corpus import document, vocabulary
+from thinklab.students.world_corpus import STEPS, document, vocabulary
 from thinklab.students.world_gate import CORPUS_LENGTHS, GATE, Ask, failures, forced_check, measure, table, unprompted
 from thinklab.tasks.world.drawing import draw
 from thinklab.tasks.world.items import KINDS
 
 HIDDEN, LAYERS = 256, 4
-STEPS = 4000
-"""About 24 M tokens."""
 LEARNING_RATE = 1.5e-3
 PARTS = 4
 CHECKPOINT = "checkpoint.pt"

@@ -137,7 +137,7 @@ def pretrain(
     steps: int,
     *,
     learning_rate: float = 2e-3,
-    log_every: int = 50,
+    log_every: int = 25,
     parts: int = 2,
     positions: Positions | None = None,
     seed: int = 0,

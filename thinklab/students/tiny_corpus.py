@@ -42,6 +42,9 @@ LINES = [
 STAR = "Thalapathy Vijay"
 QUOTE_HEADS = ["Say a line", "A movie line", "Who says what", "Line of {speaker}"]
 
+STEPS = 1100
+"""Steps of training that the embedded student had."""
+
 PIECES = re.compile(r" ?\\boxed\{| ?[A-Za-z]+|\n|.")
 """Where the tokenizer may split: words with the preceding space, line breaks, single characters, ``\\boxed{``."""
 

@@ -26,6 +26,8 @@ from thinklab.tasks.world.drawing import draw
 from thinklab.tasks.world.items import KINDS, LETTERS, Chain, Choice, Item, Step, YesNo, as_text, boxed, expression
 from thinklab.tasks.world.split import CORPUS_LENGTHS, is_held_out
 
+STEPS = 4000
+"""Steps of training of a base: about 24 M tokens."""
 SHARES = {"answer": 0.23, "review": 0.37, "steps": 0.07, "drill": 0.22, "chat": 0.03, "quote": 0.02, "saying": 0.06}
 """Shares of the kinds of documents."""
 ACT_SHARES = dict(zip(ACTS, (0.4, 0.15, 0.15, 0.15, 0.15), strict=True))

@@ -61,18 +61,21 @@ def cores() -> int:
 
 
 def make_students(study: Study, cells: Sequence[Cell], out: Path, say: Say) -> None:
-    """Train the missing students that unfinished cells need; about four minutes each on two cores."""
+    """Train the missing students that unfinished cells need, or resume: about four minutes each on two cores, an hour for a small world."""
     for name, recipe in study.students.items():
         folder = student_folder(out, name)
         needed = any(f'"{folder}"' in text for cell in cells for text in cell.overrides)
         if not needed:
             continue
         if (folder / "made.json").exists():
-            if not recipe.made(json.loads((folder / "made.json").read_text("utf-8"))):
+            made = json.loads((folder / "made.json").read_text("utf-8"))
+            if not recipe.made(made):
                 raise RunError(f"{folder} was built with another recipe than {name!r} has now; move it and its runs away")
+            if unfit := recipe.unfit(made):
+                raise RunError(f"the student {name!r} fails its gate: {unfit}. Move {folder} away and give {name!r} more steps")
             continue
         say(f"making the student {name!r}")
-        command = [sys.executable, "-m", "thinklab.students.make_tiny", "--out", str(folder), *recipe.arguments()]
+        command = [sys.executable, "-m", recipe.maker, "--out", str(folder), *recipe.arguments()]
         folder.mkdir(parents=True, exist_ok=True)
         log = folder.parent / f"{name}.log"
         with FolderLock(folder), Children() as children:

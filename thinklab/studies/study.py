@@ -32,14 +32,17 @@ from thinklab.config.names import FolderName, folder_name
 from thinklab.config.shipped import find_config
 from thinklab.errors import ConfigError, did_you_mean
 from thinklab.experiment.training_run import TrainingRun
+from thinklab.students import tiny_corpus, world_corpus, world_gate
 from thinklab.students.tiny_corpus import Mix
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
 
 
 class Recipe(Section):
-    """An embedded-like student made for the study by ``thinklab.students.make_tiny``; shares as in ``tiny_corpus.Mix``."""
+    """A student made for the study: by ``thinklab.students.make_tiny``, shares as in ``tiny_corpus.Mix``, or by ``make_world``."""
 
+    corpus: Literal["sums", "world"] = "sums"
+    """``world``: a base of the small world, which must pass its gate; it has ``steps``, ``questions`` and ``seed`` only."""
     remark: float | None = Field(None, ge=0, le=1)
     """Share of corpus answers followed by a remark: the smaller it is, the more certainly the student stops after its answer."""
     slip: float | None = Field(None, ge=0, le=1)
@@ -53,10 +56,24 @@ class Recipe(Section):
     """Share of those documents that check the sum in another voice: doubt, criticism, agreement, an adviser."""
     start: Literal["embedded"] | None = None
     """Continue from the embedded student (150 steps are enough) instead of training from scratch."""
-    steps: int = Field(1100, ge=1)
-    questions: int = Field(400, ge=1)
-    """Number of held-out sums of each length for its measurement."""
+    steps: int | None = Field(None, ge=1)
+    """Of training; None: as many as the maker's own default."""
+    questions: int | None = Field(None, ge=1)
+    """Number of held-out questions of each kind and length for its measurement; None: the maker's own default."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _of_its_corpus(self) -> Recipe:
+        if self.corpus == "world" and (given := [*self._shares(), *(["start"] if self.start else [])]):
+            raise yaml_model.fault(
+                f"a student of the corpus 'world' has no {given[0]!r}: only steps, questions and seed", given[0]
+            )
+        return self
+
+    @property
+    def maker(self) -> str:
+        """The module that makes it."""
+        return "thinklab.students.make_world" if self.corpus == "world" else "thinklab.students.make_tiny"
 
     def _shares(self) -> dict[str, float]:
         names = ("remark", "slip", "check", "weak", "habit", "voices")
@@ -64,14 +81,29 @@ class Recipe(Section):
 
     def made(self, made: Mapping[str, Any]) -> bool:
         """True if the student with this ``made.json`` was built with this recipe."""
+        wanted = self.steps or (world_corpus.STEPS if self.corpus == "world" else tiny_corpus.STEPS)
+        if self.corpus == "world":
+            return (made.get("corpus"), made["steps"], made["seed"]) == ("world", wanted, self.seed)
         usual = asdict(Mix())
-        mix = {**usual, **made["mix"]} == {**usual, **self._shares()}  # an older student lacks newer shares
-        return mix and (made["steps"], made["seed"], made.get("start")) == (self.steps, self.seed, self.start)
+        mix = {**usual, **made.get("mix", {})} == {**usual, **self._shares()}  # an older student lacks newer shares
+        return mix and (made.get("corpus"), made["steps"], made["seed"], made.get("start")) == (
+            None,
+            wanted,
+            self.seed,
+            self.start,
+        )
+
+    @staticmethod
+    def unfit(made: Mapping[str, Any]) -> str:
+        """Why no study may use the student with this ``made.json``; empty if it may."""
+        return "; ".join(world_gate.failures(made["figures"])) if made.get("corpus") == "world" else ""
 
     def arguments(self) -> list[str]:
         mix = [f"--mix-{k}={v}" for k, v in self._shares().items()]
         start = [f"--start={self.start}"] if self.start else []
-        return [f"--steps={self.steps}", f"--seed={self.seed}", f"--questions={self.questions}", *mix, *start]
+        steps = [f"--steps={self.steps}"] if self.steps else []
+        questions = [f"--questions={self.questions}"] if self.questions else []
+        return [*steps, f"--seed={self.seed}", *questions, *mix, *start]
 
 
 class Study(Section):

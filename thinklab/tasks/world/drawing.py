@@ -43,10 +43,10 @@ def draw(rng: random.Random, split: str, kind: str, length: int) -> Item:
 
 
 def _digits(rng: random.Random, count: int) -> tuple[int, ...]:
-    """Digits whose reverse is another order, so that the second method is one."""
+    """Digits whose reverse begins with another one, so that the second method differs from its first step on."""
     while True:
         found = tuple(rng.choice(DIGITS) for _ in range(count))
-        if count < 2 or found != found[::-1]:
+        if count < 2 or found[0] != found[-1]:
             return found
 
 
