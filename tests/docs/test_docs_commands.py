@@ -159,6 +159,15 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     ),
     (r"thinklab guide .*anthropic.*", Run("", "3 of 3 answers asked about, 3 usable replies")),  # of a server on this machine
     (r"thinklab guide .*scripted.*", Run("", "opinion right: 3 of 3")),
+    (
+        r"python -m thinklab.students.make_world .*",
+        Skip("an hour; tests/students/test_small_world.py makes a student of one step"),
+    ),
+    (r"thinklab study \S*small-world\S* --dry-run", Run("", "base-0/aas/seed-0")),
+    (
+        r"thinklab eval \S*small-world\S*",
+        Skip("needs the runs of its study, hours; tests/evaluation/test_eval.py reads the file"),
+    ),
     (r"thinklab study \S+ --dry-run", Run("", "self-check/aas/seed-0")),
     (r"thinklab study .*", Run("--dry-run", "self-check/aas/seed-0")),  # hours; test_study.py runs a small one
     (r"thinklab eval \S*tiny-grid\S* --dry-run", Run("", "runs  thinktuning/strategyqa", lane=1)),

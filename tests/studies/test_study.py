@@ -19,9 +19,10 @@ from thinklab.errors import ConfigError, RunError
 from thinklab.experiment.forked_run import can_fork
 from thinklab.probing.stats import Rate
 from thinklab.run.folder import RunFolder
+from thinklab.students import world_corpus, world_gate
 from thinklab.studies.archive import pack, unpack
 from thinklab.studies.page import write_study
-from thinklab.studies.runner import run_study
+from thinklab.studies.runner import make_students, run_study
 from thinklab.studies.study import cells, load_study
 from thinklab.studies.table import across, against_control, as_csv, finished_rows, markdown, onset
 
@@ -298,3 +299,42 @@ def test_a_packed_config_names_the_studys_students_in_the_new_folder(tmp_path):
 @pytest.mark.parametrize("rates, first", [([0.0, 0.4, 0.5, 0.1], 2), ([0.0, 0.49], None), ([], None), ([1.0], 0)])
 def test_the_onset_is_the_first_generation_with_half(rates, first):
     assert onset(rates) == first
+
+
+WORLD = """
+name: worlds
+bases: {world: base.yaml}
+seeds: [0]
+students: {base-0: {corpus: world, seed: 4}}
+arms:
+  grpo: {loss.method: grpo, student: "@base-0"}
+"""
+
+
+def test_a_study_makes_bases_of_the_small_world_and_refuses_one_that_fails_its_gate(file):
+    out, path = file.parent / "out", file.parent / "worlds.yaml"
+    path.write_text(WORLD)
+    study = load_study(path)
+    recipe = study.students["base-0"]
+    assert recipe.maker == "thinklab.students.make_world" and recipe.arguments() == ["--seed=4"]
+    rates = {kind: {str(n): {world_gate.CHECK: 0.95} for n in (1, 2, 3, 4)} for kind in ("sum", "chain")}
+    made = {"corpus": "world", "steps": world_corpus.STEPS, "seed": 4, "figures": rates}
+    folder = out / "students" / "base-0"
+    folder.mkdir(parents=True)
+    for changed in ({"seed": 5}, {"steps": 7}, {"corpus": None}):
+        (folder / "made.json").write_text(json.dumps({**made, **changed}))
+        with pytest.raises(RunError, match="another recipe"):
+            make_students(study, cells(study, path, out), out, print)
+    (folder / "made.json").write_text(json.dumps(made))
+    make_students(study, cells(study, path, out), out, print)  # good as it is
+    rates["chain"]["4"][world_gate.CHECK] = 0.7
+    (folder / "made.json").write_text(json.dumps(made))
+    with pytest.raises(RunError, match=r"'base-0' fails its gate: chain: a forced check is right in 0\.888 .* more steps"):
+        make_students(study, cells(study, path, out), out, print)
+
+
+def test_a_base_of_the_small_world_has_no_shares(file):
+    path = file.parent / "worlds.yaml"
+    path.write_text(WORLD.replace("seed: 4", "seed: 4, slip: 0.3"))
+    with pytest.raises(ConfigError, match=r"worlds\.yaml:5.*'world' has no 'slip': only steps, questions and seed"):
+        load_study(path)

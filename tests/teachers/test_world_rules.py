@@ -101,7 +101,6 @@ def test_a_wrong_teacher_is_wrong_in_that_share_and_consistently(task, attempts,
     assert 0.43 < len(wrong) / len(found) < 0.57
     for (example, response, right), guidance in wrong:
         assert not task.verify(f"{response} {guidance.text}", example)
-        item = from_meta(example.question, example.meta)
         if not right:  # it confirms the wrong answer of the student
             assert f"\\boxed{{{response.rsplit('{', 1)[1].split('}')[0]}}}" in guidance.text
     assert [g.text for _, g in found] == [g.text for _, g in replies(rule, behavior, attempts, wrong_share=0.5)]
