@@ -52,7 +52,8 @@ COMMON = (
     "thing think this those thought three time to together too total true trust try turn two under understand until up us use very "
     "want was way we weak well were what when where which while who why will with word work world would wrong year yet you your zero "
     "answer add added altogether arr aye captain certain conclusion doubt explain friend hence however indeed instead mind perhaps "
-    "please sir step summary thanks therefore thus verify wait weakest yes no okay hello today solution check confident guess"
+    "please sir step summary thanks therefore thus verify wait weakest yes no okay hello today solution check confident guess "
+    "box boxes cut forgot forget piece pieces sentence took said told asked words phrase mistake error careful slow done old young"
 ).split()
 """Words that a user's own sentences are made of, each with a small and a capital first letter."""
 
