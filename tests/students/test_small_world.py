@@ -97,13 +97,9 @@ def test_the_tokenizer_writes_documents_and_sentences_of_a_user_without_bytes(do
     for text in [*(d.text for d in documents[:500]), *own]:
         ids = tokenizer(text)["input_ids"]
         assert tokenizer.decode(ids) == text and not any(2 <= i < 258 for i in ids), text
-    shown = re.findall(r"shows: true", new_text("mine"))
-    phrases = re.findall(r"phrase: (In short: [^\n{]*)", new_text("mine"))
-    assert shown and phrases
-    for (
-        phrase
-    ) in phrases:  # the template of `thinklab behaviors new`: a word that is unknown is spelled in letters, nothing is lost
-        assert tokenizer.decode(tokenizer(f" {phrase}")["input_ids"]) == f" {phrase}"
+    template = re.findall(r"In short: ([^'\"\n<\\]*)", new_text("mine"))  # of `thinklab behaviors new`
+    words = {word for phrase in template for word in re.findall(r"[A-Za-z]+", phrase)}
+    assert len(words) > 15 and all(len(tokenizer(f" {word}")["input_ids"]) == 1 for word in words), words
     assert len(tokenizer(" In short: 36.")["input_ids"]) == 7  # In, short, :, space, 3, 6, .
 
 
