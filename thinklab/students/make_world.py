@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -79,16 +80,25 @@ def make(
     Raises:
         StudentError: if the checkpoint in ``out`` is of another recipe.
     """
-    recipe = {"corpus": "world", "seed": seed, "steps": steps, "kinds": list(kinds), "hidden": hidden, "layers": LAYERS}
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    tokenizer = build_tokenizer()
+    tokenizer, documents = build_tokenizer(), batches(seed, kinds)
+    recipe = {
+        "corpus": "world",
+        "seed": seed,
+        "steps": steps,
+        "kinds": list(kinds),
+        "hidden": hidden,
+        "layers": LAYERS,
+        "vocabulary": len(tokenizer),
+        "documents": crc32("\n".join(documents(0)).encode()),  # a checkpoint of another corpus is refused
+    }
     model = small_llama(tokenizer, hidden, LAYERS)
     checkpoint = Checkpoint(out / CHECKPOINT, recipe)
     seconds = pretrain(
         model,
         tokenizer,
-        batches(seed, kinds),
+        documents,
         steps,
         learning_rate=LEARNING_RATE,
         parts=PARTS,
