@@ -237,7 +237,13 @@ def test_the_command_fails_in_words_if_the_gate_does(figures, monkeypatch, tmp_p
     assert "passes its gate" in capsys.readouterr().out
 
 
-def test_the_maker_writes_a_student_its_figures_and_its_card(tmp_path):
+@pytest.fixture
+def brief(monkeypatch):
+    """An untrained student never ends an answer."""
+    monkeypatch.setattr(make_world, "LONGEST", 6)
+
+
+def test_the_maker_writes_a_student_its_figures_and_its_card(brief, tmp_path):
     """One step of training: what is tested is everything behind it."""
     made = make_world.make(tmp_path, seed=3, steps=1, questions=2, kinds=("sum",), hidden=32)
     assert json.loads((tmp_path / "made.json").read_text()) == made and not (tmp_path / "checkpoint.pt").exists()
@@ -248,7 +254,7 @@ def test_the_maker_writes_a_student_its_figures_and_its_card(tmp_path):
     assert student.tiny and AutoTokenizer.from_pretrained(tmp_path).chat_template
 
 
-def test_small_world_says_how_to_make_it_where_it_is_not(monkeypatch, tmp_path):
+def test_small_world_says_how_to_make_it_where_it_is_not(brief, monkeypatch, tmp_path):
     monkeypatch.setitem(shipped_folder.__globals__["FOLDERS"], "small-world", tmp_path)
     with pytest.raises(StudentError, match=r"'small-world' is not in this installation .*make_world --seed 0 --out DIR"):
         load_student("small-world")
