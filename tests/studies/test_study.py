@@ -107,10 +107,15 @@ def finish(cell, right, shown, total=50, others=()):
 
 
 def test_every_shipped_study_is_valid():
-    for path in sorted((ROOT / "examples" / "experiments").glob("*.yaml")):
+    paths = sorted((ROOT / "examples" / "studies").glob("*.yaml"))
+    assert paths
+    for path in paths:
         study = load_study(path)
-        assert len(cells(study, path, "out")) == len(study.places()) * len(study.arms) * len(study.seeds)
-        assert len(study.seeds) >= 5 or study.name in ("guards", "learning-rates")
+        place, arm, seed = next(iter(study.places())), next(iter(study.arms)), study.seeds[0]
+        # each arm in one place, and each place with one arm: a config of every cell would take half a minute
+        assert len(cells(study, path, "out", f"{place}/*/seed-{seed}")) == len(study.arms)
+        assert len(cells(study, path, "out", f"*/{arm}/seed-{seed}")) == len(study.places())
+        assert len(study.seeds) >= 3 or study.name == "learning-rates"
 
 
 def test_seeds_come_first_and_overrides_reach_the_config(file):
