@@ -34,6 +34,9 @@ def thinklab(monkeypatch, capfd, tmp_path):
         ("experiment", "paper/lora"),
         ("evaluation", "eval/tiny-grid"),
         ("study", "studies/six-losses"),
+        ("experiment", "small-world"),  # one name for three kinds
+        ("study", "studies/small-world"),
+        ("evaluation", "eval/small-world"),
     ],
 )
 def test_every_way_to_name_a_shipped_example(kind, inner, tmp_path, monkeypatch):

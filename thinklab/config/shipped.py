@@ -65,7 +65,7 @@ def find_config(path: str | Path, kind: str = "experiment") -> Path:
     asked = "/".join(parts[1:] if parts[:1] == ("examples",) else parts)
     asked = asked.removesuffix(".yaml").removesuffix(".yml")
     root = resource_dir("examples")
-    for found_kind, files in shipped.items():
+    for found_kind, files in sorted(shipped.items(), key=lambda item: item[0] != kind):  # examples of two kinds may share a name
         for name, file in files.items():
             if not path.is_absolute() and asked in (name, file.relative_to(root).with_suffix("").as_posix()):
                 if found_kind != kind:
