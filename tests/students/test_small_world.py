@@ -18,7 +18,7 @@ from thinklab.behavior.scaffold import new_text
 from thinklab.errors import StudentError
 from thinklab.students import make_world, shipped_folder, world_gate
 from thinklab.students.pretrain import Checkpoint, pretrain, small_llama, spread
-from thinklab.students.world_corpus import STEPWISE, Document, document
+from thinklab.students.world_corpus import STEPWISE, CorpusText, document
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.tasks.world.acts import BEGIN
 from thinklab.tasks.world.items import KINDS
@@ -26,7 +26,7 @@ from thinklab.tasks.world.split import CORPUS_LENGTHS, is_held_out
 
 
 @pytest.fixture(scope="module")
-def documents() -> list[Document]:
+def documents() -> list[CorpusText]:
     rng = random.Random(11)
     return [document(rng) for _ in range(6_000)]
 

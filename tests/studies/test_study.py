@@ -321,7 +321,7 @@ def test_a_study_makes_bases_of_the_small_world_and_refuses_one_that_fails_its_g
     path.write_text(WORLD)
     study = load_study(path)
     recipe = study.students["base-0"]
-    assert recipe.maker == "thinklab.students.make_world" and recipe.arguments() == ["--seed=4"]
+    assert recipe.maker == ["-m", "thinklab.students.make_world"] and recipe.arguments() == ["--seed=4"]
     rates = {kind: {str(n): {world_gate.CHECK: 0.95} for n in (1, 2, 3, 4)} for kind in ("sum", "chain")}
     made = {"corpus": "world", "steps": world_corpus.STEPS, "seed": 4, "figures": rates}
     folder = out / "students" / "base-0"

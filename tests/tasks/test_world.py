@@ -12,7 +12,7 @@ from thinklab import load_task
 from thinklab.errors import TaskError
 from thinklab.tasks.world.acts import ACTS, said_about
 from thinklab.tasks.world.drawing import draw
-from thinklab.tasks.world.items import KINDS, Chain, Choice, Item, as_text, boxed, from_meta, other_way
+from thinklab.tasks.world.items import KINDS, Chain, Choice, WorldItem, as_text, boxed, from_meta, other_way
 from thinklab.tasks.world.split import LENGTHS, TRAIN_LENGTHS, is_held_out
 
 
@@ -26,11 +26,11 @@ def splits(world):
     return {split: world.load(split) for split in ("train", "test")}
 
 
-def items(splits, split: str) -> list[Item]:
+def items(splits, split: str) -> list[WorldItem]:
     return [from_meta(e.question, e.meta) for e in splits[split]]
 
 
-def asked_for(item: Item) -> set[str]:
+def asked_for(item: WorldItem) -> set[str]:
     """What a question is about, read from its own text where it can be: expressions, or the whole chain."""
     if isinstance(item, Chain):
         return {">".join(item.path)}

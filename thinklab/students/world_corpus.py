@@ -23,7 +23,7 @@ from thinklab.tasks.sums import ITEMS, NAMES
 from thinklab.tasks.world import drawing
 from thinklab.tasks.world.acts import ACTS, BEGIN, said_about
 from thinklab.tasks.world.drawing import draw
-from thinklab.tasks.world.items import KINDS, LETTERS, Chain, Choice, Item, Step, YesNo, as_text, boxed, expression
+from thinklab.tasks.world.items import KINDS, LETTERS, Chain, Choice, Step, WorldItem, YesNo, as_text, boxed, expression
 from thinklab.tasks.world.split import CORPUS_LENGTHS, is_held_out
 
 STEPS = 4000
@@ -59,16 +59,16 @@ COMMON = (
 
 
 @dataclass(frozen=True)
-class Document:
+class CorpusText:
     """One document, with what a test needs to verify it."""
 
     text: str
     kind: str
-    item: Item | None = None
+    item: WorldItem | None = None
     act: str = ""
 
 
-def document(rng: random.Random, kinds: tuple[str, ...] = KINDS) -> Document:
+def document(rng: random.Random, kinds: tuple[str, ...] = KINDS) -> CorpusText:
     """One document of the corpus.
 
     Args:
@@ -76,24 +76,24 @@ def document(rng: random.Random, kinds: tuple[str, ...] = KINDS) -> Document:
     """
     kind = rng.choices(list(SHARES), list(SHARES.values()))[0]
     if kind == "drill":
-        return Document(drill(rng), kind)
+        return CorpusText(drill(rng), kind)
     if kind == "chat":
-        return Document(" ".join(tiny_corpus.sentence(rng) for _ in range(3)), kind)
+        return CorpusText(" ".join(tiny_corpus.sentence(rng) for _ in range(3)), kind)
     if kind == "quote":
-        return Document(tiny_corpus.quote(rng), kind)
+        return CorpusText(tiny_corpus.quote(rng), kind)
     if kind == "saying":
-        return Document(" ".join(saying(rng) for _ in range(4)), kind)
+        return CorpusText(" ".join(saying(rng) for _ in range(4)), kind)
     item = draw(rng, "train", rng.choice(kinds), rng.choice(CORPUS_LENGTHS))
     if kind == "steps":
-        return Document(f"Steps\n{source(item)} {as_text(item.steps())} {boxed(item.gold)}", kind, item)
+        return CorpusText(f"Steps\n{source(item)} {as_text(item.steps())} {boxed(item.gold)}", kind, item)
     if kind == "answer":
         text = f"{item.question}\n{answer(rng, item)[0]}"
-        return Document(f"{text} {tiny_corpus.sentence(rng)}" if rng.random() < REMARK else text, kind, item)
+        return CorpusText(f"{text} {tiny_corpus.sentence(rng)}" if rng.random() < REMARK else text, kind, item)
     act = rng.choices(list(ACT_SHARES), list(ACT_SHARES.values()))[0]
-    return Document(review(rng, item, act), kind, item, act)
+    return CorpusText(review(rng, item, act), kind, item, act)
 
 
-def answer(rng: random.Random, item: Item, wrong: float | None = None) -> tuple[str, str]:
+def answer(rng: random.Random, item: WorldItem, wrong: float | None = None) -> tuple[str, str]:
     """(somebody's answer in words, the answer).
 
     Args:
@@ -116,7 +116,7 @@ def fact(step: Step) -> str:
     return step.left.replace(" to ", ">") + step.right if step.left.endswith(" to ") else ""
 
 
-def review(rng: random.Random, item: Item, act: str) -> str:
+def review(rng: random.Random, item: WorldItem, act: str) -> str:
     """Another person's answer, and what is said about it. The settings vary, so that it depends on the question and not on them."""
     said_text, said = answer(rng, item, wrong=0.5)
     other = item.other(rng, said) if said == item.gold or rng.random() < 0.3 else item.gold
@@ -127,7 +127,7 @@ def review(rng: random.Random, item: Item, act: str) -> str:
     return f"{name} asks: {item.question}\n{rng.choice(NAMES)} says: {said_text} {about}"
 
 
-def source(item: Item) -> str:
+def source(item: WorldItem) -> str:
     """What the steps of ``item`` are taken from, without a story."""
     if isinstance(item, Chain):
         return f"{item.question.split(f' {item.path[0]} has ')[0].split(' The ')[0]} {item.path[0]}:"

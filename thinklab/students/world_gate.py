@@ -14,7 +14,7 @@ from typing import Any
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.tasks.world.acts import BEGIN
 from thinklab.tasks.world.drawing import draw
-from thinklab.tasks.world.items import KINDS, Item
+from thinklab.tasks.world.items import KINDS, WorldItem
 from thinklab.tasks.world.split import CORPUS_LENGTHS, LENGTHS
 
 GATE = 0.9
@@ -40,7 +40,7 @@ def measure(ask: Ask, questions: int = 100, kinds: Sequence[str] = KINDS, length
     return figures
 
 
-def _of(ask: Ask, items: list[Item]) -> dict[str, float]:
+def _of(ask: Ask, items: list[WorldItem]) -> dict[str, float]:
     prompts = [f"{i.question}\n" for i in items]
     own = ask(prompts)
     rates = {
@@ -59,7 +59,7 @@ def _begun(ask: Ask, prompts: list[str], begins: list[str]) -> list[str]:
     return ask([p + b for p, b in zip(prompts, begins, strict=True)])
 
 
-def right(answers: Sequence[str], items: Sequence[Item]) -> float:
+def right(answers: Sequence[str], items: Sequence[WorldItem]) -> float:
     """The share of texts whose last box is right."""
     found = [boxed_answers(text)[-1:] == [item.gold] for text, item in zip(answers, items, strict=True)]
     return sum(found) / len(found)

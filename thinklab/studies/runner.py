@@ -75,7 +75,7 @@ def make_students(study: Study, cells: Sequence[Cell], out: Path, say: Say) -> N
                 raise RunError(f"the student {name!r} fails its gate: {unfit}. Move {folder} away and give {name!r} more steps")
             continue
         say(f"making the student {name!r}")
-        command = [sys.executable, "-m", recipe.maker, "--out", str(folder), *recipe.arguments()]
+        command = [sys.executable, *recipe.maker, "--out", str(folder), *recipe.arguments()]
         folder.mkdir(parents=True, exist_ok=True)
         log = folder.parent / f"{name}.log"
         with FolderLock(folder), Children() as children:

@@ -71,9 +71,9 @@ class Recipe(Section):
         return self
 
     @property
-    def maker(self) -> str:
-        """The module that makes it."""
-        return "thinklab.students.make_world" if self.corpus == "world" else "thinklab.students.make_tiny"
+    def maker(self) -> list[str]:
+        """The module that makes it, as Python is told to run it."""
+        return ["-m", "thinklab.students.make_world"] if self.corpus == "world" else ["-m", "thinklab.students.make_tiny"]
 
     def _shares(self) -> dict[str, float]:
         names = ("remark", "slip", "check", "weak", "habit", "voices")

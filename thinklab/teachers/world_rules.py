@@ -7,7 +7,7 @@ import random
 from thinklab.errors import TeacherError
 from thinklab.tasks.boxed import boxed_answers
 from thinklab.tasks.world.acts import ACTS, said_about
-from thinklab.tasks.world.items import Item, boxed, from_meta
+from thinklab.tasks.world.items import WorldItem, boxed, from_meta
 from thinklab.teachers.rules import as_reply, chance
 from thinklab.types import TeacherRequest
 
@@ -47,7 +47,7 @@ def _reply(request: TeacherRequest, rule: str, act: str, wrong_share: float, see
     return as_reply(right, said_about(act, item, said, taught, request.response, other), boxed(taught))
 
 
-def _verdict(request: TeacherRequest, item: Item, said: str, wrong_share: float, seed: int) -> tuple[bool, str]:
+def _verdict(request: TeacherRequest, item: WorldItem, said: str, wrong_share: float, seed: int) -> tuple[bool, str]:
     """(does the teacher call the answer right, the answer it teaches)."""
     right = said == item.gold
     if not chance(request, wrong_share, "wrong_share", seed):
@@ -58,7 +58,7 @@ def _verdict(request: TeacherRequest, item: Item, said: str, wrong_share: float,
     return False, item.other(rng, item.gold)
 
 
-def _item(request: TeacherRequest, rule: str) -> Item:
+def _item(request: TeacherRequest, rule: str) -> WorldItem:
     try:
         return from_meta(request.example.question, request.example.meta)
     except (KeyError, TypeError):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from thinklab.tasks.world.items import Item, Step, as_text
+from thinklab.tasks.world.items import Step, WorldItem, as_text
 
 BEGIN = {
     "self-check": "I check:",
@@ -28,7 +28,7 @@ BEGIN = {
 ACTS = tuple(BEGIN)
 
 
-def said_about(act: str, item: Item, said: str, taught: str, response: str = "", other: str = "") -> str:
+def said_about(act: str, item: WorldItem, said: str, taught: str, response: str = "", other: str = "") -> str:
     """The act in words, without the boxed answer that follows it.
 
     Args:
@@ -39,7 +39,7 @@ def said_about(act: str, item: Item, said: str, taught: str, response: str = "",
     return f"{BEGIN[act]} {_ACTS[act](item, said, taught, response, other)}"
 
 
-def located(item: Item, steps: Sequence[Step], response: str) -> int | None:
+def located(item: WorldItem, steps: Sequence[Step], response: str) -> int | None:
     """The index of the first of ``steps`` that ``response`` takes with another result; None if it takes none of them wrongly."""
     for k, step in enumerate(steps):
         found = re.search(rf"(?<![\w+-]){re.escape(step.left)}(\w+)\b", response)
@@ -50,20 +50,20 @@ def located(item: Item, steps: Sequence[Step], response: str) -> int | None:
     return None
 
 
-def _worked(item: Item, taught: str) -> list[Step]:
+def _worked(item: WorldItem, taught: str) -> list[Step]:
     return item.steps(None if taught == item.gold else taught)
 
 
-def _check(item: Item, said: str, taught: str, response: str, other: str) -> str:
+def _check(item: WorldItem, said: str, taught: str, response: str, other: str) -> str:
     return as_text(_worked(item, taught))
 
 
-def _conflict(item: Item, said: str, taught: str, response: str, other: str) -> str:
+def _conflict(item: WorldItem, said: str, taught: str, response: str, other: str) -> str:
     rejected = said if taught != said else other
     return f"{said} or {other}? {as_text(_worked(item, taught))} It is {taught}, not {rejected}."
 
 
-def _critique(item: Item, said: str, taught: str, response: str, other: str) -> str:
+def _critique(item: WorldItem, said: str, taught: str, response: str, other: str) -> str:
     steps = _worked(item, taught)
     if taught == said:
         return f"{as_text(steps)} There is none."
@@ -80,15 +80,15 @@ def _critique(item: Item, said: str, taught: str, response: str, other: str) -> 
     return " ".join(filter(None, parts))
 
 
-def _agreement(item: Item, said: str, taught: str, response: str, other: str) -> str:
+def _agreement(item: WorldItem, said: str, taught: str, response: str, other: str) -> str:
     return f"{as_text(_worked(item, taught))} It is {'the same' if taught == said else 'not the same'}."
 
 
-def _consultancy(item: Item, said: str, taught: str, response: str, other: str) -> str:
+def _consultancy(item: WorldItem, said: str, taught: str, response: str, other: str) -> str:
     return as_text(item.second(None if taught == item.gold else taught, said))
 
 
-_ACTS: dict[str, Callable[[Item, str, str, str, str], str]] = {
+_ACTS: dict[str, Callable[[WorldItem, str, str, str, str], str]] = {
     "self-check": _check,
     "self-conflict": _conflict,
     "self-critique": _critique,

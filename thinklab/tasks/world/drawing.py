@@ -6,7 +6,7 @@ import itertools
 import random
 
 from thinklab.tasks.sums import ITEMS, NAMES
-from thinklab.tasks.world.items import LETTERS, Chain, Choice, Item, Total, YesNo, expression, run_through
+from thinklab.tasks.world.items import LETTERS, Chain, Choice, Total, WorldItem, YesNo, expression, run_through
 from thinklab.tasks.world.split import belongs
 
 FIRST = {"+": range(11, 50), "-": range(56, 95)}
@@ -34,7 +34,7 @@ CHAINS = ("{facts} {name} has the {thing}. Who gets it in the end?", "{facts} Th
 THINGS = ("map", "key", "cup", "hat", "pen", "book", "coin", "toy")
 
 
-def draw(rng: random.Random, split: str, kind: str, length: int) -> Item:
+def draw(rng: random.Random, split: str, kind: str, length: int) -> WorldItem:
     """A random question of ``split``."""
     while True:
         item = _DRAW[kind](rng, split, length)
@@ -62,19 +62,19 @@ def _worded(rng: random.Random, template: str, numbers: tuple[int, ...], limit: 
     return template.format(name=rng.choice(NAMES), item=rng.choice(ITEMS), first=numbers[0], rest=rest, limit=limit)
 
 
-def _total(sign: str, rng: random.Random, split: str, length: int) -> Item:
+def _total(sign: str, rng: random.Random, split: str, length: int) -> WorldItem:
     numbers = _numbers(rng, split, sign, length)
     return Total(_worded(rng, rng.choice(SUMS if sign == "+" else DIFFERENCES), numbers), sign, numbers)
 
 
-def _yes_no(rng: random.Random, split: str, length: int) -> Item:
+def _yes_no(rng: random.Random, split: str, length: int) -> WorldItem:
     sign = rng.choice("+-")
     numbers = _numbers(rng, split, sign, length)
     limit = run_through(sign, numbers)[1] + rng.choice([-1, 1]) * rng.randint(1, 9)
     return YesNo(_worded(rng, rng.choice(LIMITS[sign]), numbers, limit), sign, numbers, limit)
 
 
-def _choice(rng: random.Random, split: str, length: int) -> Item | None:
+def _choice(rng: random.Random, split: str, length: int) -> WorldItem | None:
     low = rng.randint(26, 60)
     totals = rng.sample(range(low, low + 15), len(LETTERS))
     counts = [0] * len(LETTERS)
@@ -95,7 +95,7 @@ def _choice(rng: random.Random, split: str, length: int) -> Item | None:
     return Choice(rng.choice(CHOICES).format(options=listed, item=rng.choice(ITEMS)), tuple(options))
 
 
-def _chain(rng: random.Random, split: str, length: int) -> Item:
+def _chain(rng: random.Random, split: str, length: int) -> WorldItem:
     names = rng.sample(NAMES, length + 1 + rng.randint(1, length) + 1)
     path, aside = tuple(names[: length + 1]), tuple(names[length + 1 :])
     links = [*itertools.pairwise(path), *itertools.pairwise(aside)]

@@ -97,7 +97,7 @@ def boxed(answer: str) -> str:
 
 
 @dataclass(frozen=True)
-class Item(ABC):
+class WorldItem(ABC):
     """One question. ``answer=`` makes a method end in that answer instead of the right one: a teacher that is wrong."""
 
     question: str
@@ -154,7 +154,7 @@ class Item(ABC):
 
 
 @dataclass(frozen=True)
-class Total(Item):
+class Total(WorldItem):
     """``sum`` and ``difference``."""
 
     sign: str
@@ -245,7 +245,7 @@ class YesNo(Total):
 
 
 @dataclass(frozen=True)
-class Choice(Item):
+class Choice(WorldItem):
     """``choice``: which of four sums is the largest? No two are equal."""
 
     options: tuple[tuple[int, ...], ...]
@@ -313,7 +313,7 @@ class Choice(Item):
 
 
 @dataclass(frozen=True)
-class Chain(Item):
+class Chain(WorldItem):
     """``chain``: who gets it in the end? ``aside`` is a second chain that leads elsewhere."""
 
     path: tuple[str, ...]
@@ -377,7 +377,7 @@ class Chain(Item):
 KINDS = ("sum", "difference", "choice", "yes-no", "chain")
 
 
-def from_meta(question: str, meta: Mapping[str, Any]) -> Item:
+def from_meta(question: str, meta: Mapping[str, Any]) -> WorldItem:
     """The item of an example of the task ``world``.
 
     Raises:
