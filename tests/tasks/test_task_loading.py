@@ -198,7 +198,7 @@ def test_numbered_labels_become_letters(write):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("gsm8", {}, r"no task 'gsm8' \(did you mean 'gsm8k'\?\); there are sums, gsm8k, "),
+        ("gsm8", {}, r"no task 'gsm8' \(did you mean 'gsm8k'\?\); there are sums, world, gsm8k, "),
         ("gpqa_diamond", {"sed": 1}, r"no option 'sed' \(did you mean 'seed'\?\); it takes path, split, seed"),
         ("sums", {"terms": [3]}, r"takes terms \[2\], \[4\] or \[2, 4\]"),
     ],
