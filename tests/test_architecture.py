@@ -25,7 +25,7 @@ FLOORS = (
         "generation",
         "tasks",
     ),
-    ("run", "teacher_watch", "students", "teachers", "behavior"),
+    ("run", "teacher_watch", "students", "teachers", "behavior", "reward_functions"),
     ("trainer", "guide", "rewards", "probing"),
     ("review", "experiment", "reports", "export"),
     ("widgets", "studies", "evaluation"),

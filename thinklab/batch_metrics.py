@@ -6,10 +6,11 @@ Plain functions over records.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
-from thinklab.types import Batch, Rollout
+from thinklab.types import REWARD_PARTS, Batch, Rollout
 
 
 def batch_metrics(batch: Batch) -> dict[str, float]:
@@ -18,6 +19,7 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
     ``own/*`` cover the unguided rollouts only: the evidence that the student has learned. ``guidance/*`` over those sent to the teacher; a
     missing key means that there were none. ``guidance/not_shown`` counts guided rollouts whose
     text does not show the behavior that was taught, ``rejected/not-shown`` replies that were rejected for that reason.
+    ``own/rewards/NAME`` is the mean of a reward function of the user's own.
     """
     own = [r for r in batch.rollouts if not r.guided]
     asked = [r for r in batch.rollouts if r.guidance is not None]
@@ -33,6 +35,8 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
     for name, check in (("own/accuracy", "correct"), ("own/behavior", "behavior")):
         if known := [r.checks[check] for r in own if check in r.checks]:  # custom reward functions report neither
             figures[name] = fmean(known)
+    for part in dict.fromkeys(name for r in own for name in r.rewards if name not in REWARD_PARTS):
+        figures[f"own/rewards/{part}"] = fmean(r.rewards[part] for r in own if part in r.rewards)
     if asked:
         figures["guidance/accepted"] = len(guided) / len(asked)
         verdicts = [(r.guidance.verdict, r.checks) for r in asked if r.guidance is not None]
@@ -50,6 +54,12 @@ def batch_metrics(batch: Batch) -> dict[str, float]:
         figures["guidance/advantage"] = fmean(r.advantage or 0.0 for r in guided)
     figures.update({f"rejected/{reason}": count for reason, count in rejections(asked).items()})
     return figures
+
+
+def function_parts(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the user's own reward functions in lines of ``metrics.jsonl``."""
+    found = dict.fromkeys(key for line in lines for key in line if key.startswith("rewards/") and key.endswith("/mean"))
+    return [name for key in found if (name := key.removeprefix("rewards/").removesuffix("/mean")) not in REWARD_PARTS]
 
 
 def over_batches(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:

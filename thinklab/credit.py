@@ -6,6 +6,7 @@ right answer. With ``loss.credit: own`` only the teacher's tokens answer for the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -36,5 +37,6 @@ def own_advantages(
     instead = rewards.clone()
     for row, rollout in enumerate(rollouts, first):
         if rollout.guided:
-            instead[row] = torch.tensor([rollout.own_rewards[name] for name in names], dtype=rewards.dtype, device=rewards.device)
+            alone = [rollout.own_rewards.get(name, math.nan) for name in names]  # a function may give no reward
+            instead[row] = torch.tensor(alone, dtype=rewards.dtype, device=rewards.device)
     return advantages(rewards, weights, size, scale, instead)[first : first + len(rollouts)]

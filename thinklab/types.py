@@ -85,6 +85,10 @@ class Guidance:
         return self.status != "rejected"
 
 
+REWARD_PARTS = ("correct", "behavior")
+"""The parts of a reward that thinklab gives; each other part is a reward function of the user's own."""
+
+
 @dataclass(frozen=True)
 class Rollout:
     """One sampled answer. Token ids are the truth: ``text`` is decoded from them and never encoded again."""

@@ -13,32 +13,19 @@ from thinklab.config import yaml_model
 from thinklab.config.names import FolderName
 from thinklab.config.prime_section import PrimeSection as PrimeSection
 from thinklab.config.profiles import apply_profile
+from thinklab.config.reward_section import RewardSection as RewardSection
 from thinklab.config.schedule import Schedule
 from thinklab.config.section import Section as Section
 from thinklab.config.sentence import check_sentence
 from thinklab.config.student_section import LoraSection as LoraSection
 from thinklab.config.student_section import StudentSection as StudentSection
+from thinklab.config.task_section import TaskSection as TaskSection
 from thinklab.config.train_section import TrainSection as TrainSection
 from thinklab.config.train_section import VllmSection as VllmSection
 from thinklab.errors import ConfigError
 from thinklab.shaping import Shaping
 
 Method = Literal["aas", "grpo", "luffy", "ratio", "authors", "sft"]
-
-
-class TaskSection(Section):
-    """The questions. Other keys are options of the task."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str = "sums"
-    """One of the tasks in docs/tasks.md, the name of an entry point, or a file of questions."""
-    path: str | dict[str, str] | None = None
-    """A local file, or one per split: ``{train: FILE, test: FILE}``."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
 
 
 class BehaviorSection(Section):
@@ -141,17 +128,6 @@ class GuidanceSection(Section):
     def _schedule(self) -> Self:
         self.whole_schedule()  # raises if it would have no effect
         return self
-
-
-class RewardSection(Section):
-    """What an answer earns."""
-
-    correct: float = 1.0
-    """Reward of a correct answer."""
-    bonus: dict[str, float] = Field(default_factory=dict)
-    """Bonus by behavior name, overriding the behavior file."""
-    require_finished: bool = True
-    """An answer that was cut off at ``train.max_completion_tokens`` earns nothing for being correct."""
 
 
 class LossSection(Section):

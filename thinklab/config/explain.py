@@ -138,7 +138,7 @@ class Explainer:
         if kind == "missing":
             return Problem(path, self.missing(path), missing=True)
         text = self._sentence(error, path)
-        return Problem(path, text, others=tuple((*path, *key.split(".")) for key in keys))
+        return Problem(path, text, others=tuple((*path, *_steps(key)) for key in keys))
 
     def _sentence(self, error: Any, path: Keys) -> str:
         kind, message = error["type"], error["msg"].removeprefix("Value error, ")
@@ -164,6 +164,11 @@ class Explainer:
         elif kind in ("bool_type", "int_type", "float_type") and isinstance(value, str) and _plain_word(value, kind):
             text += f"; write {value} without quotes"
         return text
+
+
+def _steps(key: str) -> Keys:
+    """``functions.0`` is the first entry of the list."""
+    return tuple(int(step) if step.isdigit() else step for step in key.split("."))
 
 
 def _dotted(path: Keys) -> str:

@@ -85,7 +85,12 @@ def paths_beside(data: dict[str, Any], folder: Path) -> None:
         data: a config as in YAML, or a part of it.
         folder: where its file is.
     """
-    for key, names in (("task", ("path",)), ("student", ("path",)), ("teacher", ("path", "run")), ("judge", ("path", "run"))):
+    for key, names in (
+        ("task", ("path", "hub")),
+        ("student", ("path",)),
+        ("teacher", ("path", "run")),
+        ("judge", ("path", "run")),
+    ):
         section = data.get(key)
         if not isinstance(section, dict):
             continue

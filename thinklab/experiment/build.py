@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from thinklab.experiment.trl_arguments import grpo_config, shaping
 from thinklab.experiment.warm_up import ExperimentTrainer
 from thinklab.guide.guide import Guide
 from thinklab.guide.sentence_fits import check_fits
+from thinklab.guide.splice_ids import continuation_ids
 from thinklab.interop import own_code
-from thinklab.rewards import REWARD_PARTS, Rewards, reward_function
+from thinklab.reward_functions import load_functions
+from thinklab.rewards import Rewards, reward_function
 from thinklab.run.config_of_run import differences, experiment_of
 from thinklab.run.folder import RunFolder
 from thinklab.students import load_student
@@ -90,7 +93,10 @@ def build(
         judge.check()
         behaviors = [b.with_judge(judge) if b.needs_judge else b for b in behaviors]
         trained = behaviors if config.judge is not None and config.judge.rollouts else [b.unasked for b in behaviors]
-    rewards = Rewards(task, trained, config.reward.correct, config.reward.bonus, config.reward.require_finished)
+    encode = partial(continuation_ids, student.tokenizer)
+    functions = load_functions(config.reward, task, encode, student_part=config.loss.credit == "own")
+    functions.check(data.train[: config.train.questions], config.train.samples)
+    rewards = Rewards(task, trained, config.reward.correct, config.reward.bonus, config.reward.require_finished, functions)
     guide = None
     if teacher is not None:
         guide = Guide(
@@ -133,7 +139,7 @@ def build(
         processing_class=student.tokenizer,
         args=args,
         train_dataset=question_order(config, data),
-        reward_funcs=[reward_function(p) for p in REWARD_PARTS],
+        reward_funcs=[reward_function(p) for p in rewards.parts],
         examples={e.id: e for e in data.train},
         guide=guide if config.loss.method != "grpo" else None,  # the one of a baseline, or of priming, guides no rollout
         score=rewards,
@@ -147,6 +153,7 @@ def build(
         raise_on_teacher_failure=False,  # the Recorder ends the run
         on_tokens=lambda traces: run.append("tokens", traces),
     )
+    functions.trainer = trainer
     guards = Guards(config, student, run, audience.say) if config.guards.action != "off" else None
     fits = None
     if longest_batch.wanted(config) and config.baseline is None:  # a baseline never runs the batch that this would test

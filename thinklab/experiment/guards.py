@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any, Literal
 
+from thinklab.batch_metrics import function_parts
 from thinklab.config.experiment import GuardSection
 from thinklab.probing.stats import Rate
 
@@ -289,6 +290,11 @@ class Watch:
 
 
 def _why_equal(line: Mapping[str, Any]) -> tuple[str, str]:
+    if functions := function_parts([line]):
+        return (
+            f"the reward functions ({', '.join(functions)}) and the verifier give all answers to a question the same reward",
+            "read the field 'rewards' in some lines of rollouts.jsonl; let a function grade answers, not only pass or fail them",
+        )
     right = line.get("own/accuracy", 0.0)
     if right > 0.95:
         return (

@@ -193,7 +193,9 @@ def persist(
             "baseline": None,
             "prime": None,
             "guards": config.guards.model_copy(update=warn),
-            "reward": config.reward.model_copy(update={"bonus": dict.fromkeys(behaviors, 0.0)}),
+            "reward": config.reward.model_copy(
+                update={"correct": config.reward.correct or 1.0, "bonus": dict.fromkeys(behaviors, 0.0), "functions": []}
+            ),
             "train": config.train.model_copy(
                 update={
                     "steps": steps,

@@ -349,7 +349,7 @@ class Engine:
             return self._unattended(rollouts, step, generation, self._order)
         self.worker.progress.done = self.worker.progress.total or 0
         if self.waiting is None or not same_rollouts(self.waiting.batch.rollouts, rollouts):
-            scored = tuple(self.rewards(rollouts))
+            scored = tuple(self.rewards(rollouts, log=False))
             self.waiting = self.store.begin(Batch(generation, step, scored, guide.gamma(step) if guide else 0.0))
         order = self._pause(BATCH)
         self._order = order
@@ -372,7 +372,7 @@ class Engine:
             self.ask(waiting, rollouts)
         except Exception:
             if not waiting.key:  # requests that were answered before the failure are not repeated
-                kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.rewards(rollouts))))
+                kept = self.store.begin(replace(waiting.batch, rollouts=tuple(self.rewards(rollouts, log=False))))
                 self.store.add(kept, waiting.proposals.values())
                 self.waiting = kept
             raise

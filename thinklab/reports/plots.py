@@ -10,11 +10,13 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import cycle
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from thinklab.batch_metrics import function_parts
 from thinklab.errors import ConfigError, did_you_mean
 
 COLORS = ("#0f766e", "#b45309", "#6d28d9", "#be123c", "#1d4ed8", "#4d7c0f")
@@ -256,9 +258,16 @@ PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 """Title and (key of ``metrics.jsonl``, name) of each panel of ``dashboard``."""
 
 
+def panels(lines: Iterable[Mapping[str, Any]]) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    """``PANELS`` with the reward functions of the user's own in the first one."""
+    (title, parts), *others = PANELS
+    return [(title, (*parts, *((f"rewards/{name}/mean", name) for name in function_parts(lines)))), *others]
+
+
 ROWS, COLUMNS = 3, 2
-PLOT, TICKS, LEGEND, TITLE = 165, 26, 62, 40
-"""Heights of each panel in pixels, from top to bottom: the plot, its axis labels, up to three legend entries, and the title of the next panel."""
+PLOT, TICKS, LEGEND, TITLE, ENTRY = 165, 26, 62, 40, 20
+"""Heights of each panel in pixels, from top to bottom: the plot, its axis labels, up to three legend entries, the title of the next panel,
+and each further legend entry."""
 
 
 def dashboard(lines: Iterable[Mapping[str, Any]], theme: Theme = "light", marked: Iterable[int] = ()) -> go.Figure:
@@ -277,18 +286,21 @@ def dashboard(lines: Iterable[Mapping[str, Any]], theme: Theme = "light", marked
     if theme not in LOOKS:
         raise ConfigError(f"unknown theme {theme!r}{did_you_mean(theme, LOOKS)}; one of {', '.join(LOOKS)}")
     lines, look = list(lines), LOOKS[theme]
-    between = TICKS + LEGEND + TITLE
+    shown = panels(lines)
+    names = max(sum(any(m.get(key) is not None for m in lines) for key, _ in keys) for _, keys in shown)
+    legend_height = LEGEND + ENTRY * max(0, names - 3)
+    between = TICKS + legend_height + TITLE
     inner = ROWS * PLOT + (ROWS - 1) * between
     figure = make_subplots(ROWS, COLUMNS, horizontal_spacing=0.1, vertical_spacing=between / inner)
     corner = {"xref": "paper", "yref": "paper", "showarrow": False, "xanchor": "left", "yanchor": "bottom"}
-    for place, (title, keys) in enumerate(PANELS):
+    for place, (title, keys) in enumerate(shown):
         row, column = place // COLUMNS + 1, place % COLUMNS + 1
         legend = f"legend{place + 1 if place else ''}"
         axis = figure.get_subplot(row, column)
         left, foot, top = axis.xaxis.domain[0], axis.yaxis.domain[0], axis.yaxis.domain[1]
         figure.add_annotation(text=f"<b>{title}</b>", x=left, y=top, yshift=4, **corner)
         drawn = False
-        for color, (key, name) in zip(look.lines, keys, strict=False):
+        for color, (key, name) in zip(cycle(look.lines), keys, strict=False):
             values = [m.get(key) for m in lines]  # None leaves a gap: nothing was measured at that step
             if any(v is not None for v in values):
                 drawn = True
@@ -325,7 +337,7 @@ def dashboard(lines: Iterable[Mapping[str, Any]], theme: Theme = "light", marked
     marked = sorted({*marked})
     for step in marked:
         figure.add_vline(x=step, line_dash="dot", line_color=look.lines[3], opacity=0.8, row="all", col="all")
-    below = TICKS + LEGEND
+    below = TICKS + legend_height
     if marked:
         note = f"dotted: guard warning ({'step' if len(marked) == 1 else 'steps'} {_listed(marked)})"
         figure.add_annotation(text=note, x=0, y=0, yshift=-below, font_color=look.soft, **{**corner, "yanchor": "top"})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from thinklab.batch_metrics import function_parts
 from thinklab.reports import html_page, plots
 from thinklab.reports.token_spans import span
 from thinklab.run.folder import RunFolder
@@ -20,7 +21,9 @@ def training(runs: Mapping[str, RunFolder]) -> str:
     """Curves from ``metrics.jsonl`` of the first run with a teacher, else of the first run."""
     chosen = next(((n, r) for n, r in runs.items() if any("teacher/entropy" in m for m in r.read("metrics"))), None)
     name, run = chosen or next(iter(runs.items()))
-    figs = plots.training(list(run.read("metrics")))
+    lines = list(run.read("metrics"))
+    rewards = [(title, "", dict(keys)) for title, keys in plots.panels(lines)[:1]] if function_parts(lines) else []
+    figs = plots.training(lines, [*rewards, *plots.TRAINING])
     return f"<h2>Inside the training of {escape(name)}</h2>{html_page.figures(figs)}" if figs else ""
 
 

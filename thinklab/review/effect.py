@@ -6,15 +6,16 @@ function that the trainer uses (``advantages.advantages``), with every other ans
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from thinklab.advantages import advantages
-from thinklab.errors import BehaviorError
+from thinklab.errors import BehaviorError, TrainingError
 from thinklab.review.item import Item
-from thinklab.rewards import REWARD_PARTS, Rewards
+from thinklab.rewards import Rewards
 from thinklab.types import Rollout
 
 
@@ -70,23 +71,23 @@ class Groups:
             items: all items under review, by rollout.
 
         Returns:
-            None where a detector cannot be run here.
+            None where a detector or a reward function cannot be run here.
         """
         group, here = self.of(item.rollout), [r.id for r in self.of(item.rollout)].index(item.id)
         try:
             rows = [self._row(r, _text(r, items.get(r.id), separators)) for r in group]
             with_it = self._row(group[here], item.student_text + separators[item.behavior] + text)
             alone = self._row(group[here], item.student_text)
-        except BehaviorError:
+        except (BehaviorError, TrainingError):
             return None
-        weights = torch.ones(len(REWARD_PARTS))
+        weights = torch.ones(len(self.rewards.parts))
 
         def found(own: list[float]) -> tuple[float, ...]:
             table = torch.tensor([own if k == here else row for k, row in enumerate(rows)])
             return tuple(advantages(table, weights, len(group)).tolist())
 
         rows[here] = with_it
-        return Effect(found(with_it), found(alone), tuple(map(sum, rows)), sum(alone), self.imitates)
+        return Effect(found(with_it), found(alone), tuple(map(_total, rows)), _total(alone), self.imitates)
 
     def _row(self, rollout: Rollout, text: str) -> list[float]:
         key = rollout.id, text
@@ -94,8 +95,13 @@ class Groups:
             if len(self._earned) > 8192:
                 self._earned.clear()
             scored = self._quiet.score(replace(rollout, text=text)).rewards
-            self._earned[key] = [scored[part] for part in REWARD_PARTS]
+            self._earned[key] = [scored.get(part, math.nan) for part in self.rewards.parts]
         return self._earned[key]
+
+
+def _total(row: list[float]) -> float:
+    """Without the functions that gave no reward."""
+    return sum(value for value in row if not math.isnan(value))
 
 
 def _group(rollout: Rollout) -> tuple[str, int]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from thinklab.behavior.behavior import Behavior
-from thinklab.errors import BehaviorError
+from thinklab.errors import BehaviorError, TrainingError
 from thinklab.guide.guide import Guide, Rejected
 from thinklab.guide.splice_ids import continuation_ids
 from thinklab.rewards import Rewards
@@ -177,7 +177,7 @@ def preview(item: Item, text: str, behavior: Behavior, guide: Guide, rewards: Re
         try:
             quiet = rewards.unasked
             after, before = (dict(quiet.score(r).rewards) for r in (whole, replace(whole, text=item.student_text)))
-        except BehaviorError:  # a detector whose package is not installed
+        except (BehaviorError, TrainingError):  # a detector whose package is not installed, a reward function that needs a group
             pass
     start = len(head)
     inside = tuple((max(a, start) - start, b - start) for a, b in spans if b > start)

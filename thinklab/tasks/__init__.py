@@ -26,6 +26,7 @@ BUILT_IN = (
     "gpqa_diamond",
     "mmlu_pro",
     "own",
+    "columns",
 )
 """Each is a module here with a function ``task(**options) -> Task``."""
 

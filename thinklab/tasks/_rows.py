@@ -77,6 +77,8 @@ class Source:
     """The names of ``train`` and ``test`` on the Hub; a missing split is left out."""
     columns: tuple[str, ...]
     """The columns that every row must have."""
+    revision: str | None = None
+    """A branch, tag or commit of the data set."""
 
 
 def loader(
@@ -228,17 +230,35 @@ def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _hub_rows(source: Source, split: str) -> Iterable[Row]:
-    """Rows from the Hub. Not tested against the real Hub, because the project's tests have no network."""
+    """Rows from the Hub, or from a local folder in its form. Not tested against the real Hub, because the project's tests have no
+    network; the library is tested with local folders."""
     if not source.hub:
         raise TaskError(f"the task {source.name!r} reads a local file; pass task.path")
     import datasets
 
+    local = Path(source.hub).expanduser()
+    where, advice = (
+        (str(local), "")
+        if local.is_dir()
+        else (
+            f"{source.hub} ({split}) from the Hugging Face Hub",
+            f". Offline, or no access? Pass task.path, a local file{' with the columns ' + ', '.join(source.columns) if source.columns else ''}",
+        )
+    )
     try:
-        rows = datasets.load_dataset(source.hub, source.config, split=split)
+        if (local / "dataset_dict.json").is_file():
+            saved = datasets.load_from_disk(str(local))
+            if split not in saved:
+                raise ValueError(f"Unknown split {split!r}. Should be one of {list(saved)}.")
+            rows = saved[split]
+        else:
+            rows = datasets.load_dataset(source.hub, source.config, split=split, revision=source.revision)
     except Exception as e:  # the Hub's client raises a dozen error types without a common base
-        raise TaskError(
-            f"cannot load {source.hub} ({split}) from the Hugging Face Hub: {type(e).__name__}: "
-            f"{str(e).strip().splitlines()[0] if str(e).strip() else 'no message'}. Offline, or no access? "
-            f"Pass task.path, a local file with the columns {', '.join(source.columns)}"
-        ) from e
+        said = str(e).strip().splitlines()[0] if str(e).strip() else "no message"
+        if isinstance(e, ValueError) and "split" in said and "hould be one of" in said:
+            raise TaskError(
+                f"{source.hub}: {said.rstrip('.')}. Set task.split, such as task.split: {{train: train, test: validation}}; with one "
+                "split for both, a tenth of its questions is held out"
+            ) from e
+        raise TaskError(f"cannot load {where}: {type(e).__name__}: {said}{advice}") from e
     return [Row(row, f"{source.hub} ({split}) row {k}", f"{source.name}-{split}-{k}") for k, row in enumerate(rows)]

@@ -11,14 +11,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from thinklab.batch_metrics import function_parts
 from thinklab.probing.sentences import sentences
 from thinklab.reports import plots
 from thinklab.reports.token_spans import look
 from thinklab.view.library import ListedRun
 
-PANELS = [(title, "", dict(keys)) for title, keys in plots.PANELS]
 LEFT_OUT = {"Entropy by origin", "Unguided rollouts", "KL on neutral text"}
-"""Figures of ``plots.TRAINING`` that are also in ``PANELS``."""
+"""Figures of ``plots.TRAINING`` that are also in ``plots.PANELS``."""
 
 
 def figures(runs: Mapping[str, ListedRun]) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def figures(runs: Mapping[str, ListedRun]) -> list[dict[str, Any]]:
         figs += [plots.curves(probes, "behaviors", f"Probe: shows {b}", b) for b in behaviors]
     if len(runs) == 1:
         metrics = next(iter(runs.values())).lines("metrics")
-        figs += plots.training(metrics, PANELS)
+        figs += plots.training(metrics, [(title, "", dict(keys)) for title, keys in plots.panels(metrics)])
         figs += plots.training(metrics, [t for t in plots.TRAINING if t[0] not in LEFT_OUT])
     else:
         figs += _over_each_other({name: run.lines("metrics") for name, run in runs.items()})
@@ -43,10 +43,12 @@ def figures(runs: Mapping[str, ListedRun]) -> list[dict[str, Any]]:
 
 
 def _over_each_other(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[go.Figure]:
+    functions = dict.fromkeys(name for lines in metrics.values() for name in function_parts(lines))
     wanted = [
         ("Unguided answers: right", "own/accuracy"),
         ("Unguided answers: show the behavior", "own/behavior"),
         ("Reward", "reward"),
+        *((f"Reward of {name}, unguided answers", f"own/rewards/{name}") for name in functions),
         ("Entropy of the student's tokens, nats", "student/entropy"),
         ("KL on neutral text, nats per token", "neutral_kl"),
         ("Length of the student's part, tokens", "mean_student_tokens"),
