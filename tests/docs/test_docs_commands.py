@@ -106,6 +106,7 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
         Skip("needs the service's package; tests/experiment/test_reporting.py reads back what it stores"),
     ),
     (r"pip install tensorboard", Skip("needs an index")),
+    (r"thinklab train brief.yaml .*", Skip("with the files of its page, by tests/docs/test_docs_own_rewards.py")),
     (r"thinklab train examples/demo-self-check.yaml .*", Run(TRAIN, "run folder: runs/mine")),
     (r"thinklab train examples/recipes/\S+ --profile 24gb", Run(RECIPE, "run folder: runs/", lane=1)),
     (r"thinklab train examples/recipes/\S+ --profile (t4|16gb|80gb)", Skip("another card's name; the one for 24 GB is run")),
@@ -231,16 +232,17 @@ def every_command() -> list[Command]:
     return list(seen.values())
 
 
+WITH_FILES = ("write-a-behavior.md", "own-rewards.md")
 FRAGMENTS = ("plain-trl-0",)
 """Blocks that use names of the reader's own script; tests/method/test_plain_trl.py checks this one."""
 
 
 def python_blocks() -> list[tuple[str, str]]:
-    """(name, code) of the pages' Python blocks; those of write-a-behavior.md run in their own test, with its files."""
+    """(name, code) of the pages' Python blocks; those of ``WITH_FILES`` run in tests of their own, with their files."""
     return [
         (f"{page.stem}-{k}", code)
         for page in PAGES
-        if page.name != "write-a-behavior.md"
+        if page.name not in WITH_FILES
         for k, code in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE))
         if f"{page.stem}-{k}" not in FRAGMENTS
     ]

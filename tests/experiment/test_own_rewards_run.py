@@ -83,7 +83,7 @@ def test_the_records_have_every_part_and_the_advantages_are_those_of_their_sum(r
         assert [r.advantage for r in rollouts[start : start + 4]] == pytest.approx(wanted, abs=1e-4)
     guided = [r for r in rollouts if r.guided]
     assert all(r.guidance.model.endswith("my.py:rule") and "I check:" in r.text for r in guided)
-    assert all(len(r.example.question.split("+")) == 2 for r in rollouts), "the task's option arrives"
+    assert all(len(r.example.meta["operands"]) == 2 for r in rollouts), "the task's option arrives"
 
 
 def test_the_metrics_have_every_part(run):
@@ -106,7 +106,7 @@ def test_reports_dashboard_and_viewer_show_every_part(run, tmp_path):
     assert {"correct", "brevity", "odd_ones"} <= names
     page = write_report({"mine": run}, tmp_path / "report.html", "own").read_text()
     assert "Reward, by part" in page and '"name":"brevity"' in page.replace(": ", ":")
-    listed = ListedRun(run.path)
+    listed = ListedRun("run", run)
     assert '"brevity"' in json.dumps(figures({"a": listed}))
     assert "Reward of odd_ones, unguided answers" in json.dumps(figures({"a": listed, "b": listed}))
 
@@ -121,11 +121,9 @@ def test_a_run_is_resumed_from_elsewhere_but_not_with_a_changed_file(run, tmp_pa
     text = my.read_text()
     try:
         my.write_text(text.replace("/ 200", "/ 100"))
-        with pytest.raises(
-            RunError, match=r"the file of '.*my.py:short_sums' has changed since .* was started; restore it, or start a"
-        ):
+        with pytest.raises(RunError, match=r"/my.py has changed since .* was started; restore it, or start a new"):
             train(run.path, ["train.steps=4"], resume=True)
-        with pytest.warns(RunWarning, match=r"the file of '.*my.py:brevity' has changed since .*: the new run uses the current"):
+        with pytest.warns(RunWarning, match=r"/my.py has changed since .*: the new run uses the current"):
             train(run.config_file, ["train.steps=1"], out=tmp_path / "again")
     finally:
         my.write_text(text)

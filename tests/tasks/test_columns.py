@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 
 import datasets
 import pytest
 
+from tests.conftest import ROOT
 from thinklab.config.load import load_config
 from thinklab.errors import TaskError, ThinklabError
 from thinklab.experiment.check_lines import check_lines
 from thinklab.experiment.questions import split
-from thinklab.tasks import load_task
+from thinklab.tasks import columns, load_task
 
 GSM = [
     {"problem": f"Ann has {k} eggs and buys {k}. How many?", "target": f"{k}+{k}={2 * k}\n#### {1000 * k:,}", "level": k}
@@ -182,3 +185,16 @@ def test_a_mistake_in_the_config_names_its_line(tmp_path, yaml, said):
     with pytest.raises(ThinklabError) as caught:
         load_config(tmp_path / "e.yaml", check=check_lines)
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_mapping_on_the_page_is_a_config(tmp_path):
+    text = (ROOT / "docs" / "tasks.md").read_text("utf-8")
+    (block,) = re.findall(r"^```yaml\n(task:.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (tmp_path / "e.yaml").write_text(f"{block}loss: {{method: grpo}}\n")
+    section = load_config(tmp_path / "e.yaml", check=check_lines).task
+    assert section.name == "columns" and load_task(section.name, **section.options).name == "gsm8k"
+    (table,) = re.findall(r"^\| verifier \| the answer is right if \|\n(.*?)\n\n", text, re.DOTALL | re.MULTILINE)
+    shown = re.findall(r"^\| `(\S+?)` \|", table, re.MULTILINE)
+    assert sorted(shown) == sorted([*columns.VERIFIERS, "./my.py:f"]), "the page names every verifier"
+    keys = " ".join(re.findall(r"^\| (`hub`.*?|`split`.*?|`question`.*?|`[a-z_]+`) \| ", text, re.MULTILINE))
+    assert set(inspect.signature(columns.task).parameters) - {"path"} <= set(re.findall(r"`(\w+)`", keys))

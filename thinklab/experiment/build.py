@@ -256,4 +256,4 @@ def check_same(run: RunFolder, config: Experiment, behaviors: Sequence[Behavior]
     for name, hash_then in then.get("own_code", {}).items():
         if (found := own_code.content_hash(name)) != hash_then:
             what = "is not there now" if found is None else f"has changed since {run.path} was started"
-            raise RunError(f"the file of {name!r} {what}; restore it, or start a new run instead")
+            raise RunError(f"{own_code.file_of(name) or repr(name)} {what}; restore it, or start a new run instead")

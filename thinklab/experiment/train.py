@@ -20,7 +20,7 @@ from thinklab.config.load import load_config
 from thinklab.errors import ConfigError, RunError, RunWarning, TeacherStopped
 from thinklab.experiment.check_lines import check_lines
 from thinklab.guide.rejections import outcomes, sentence
-from thinklab.interop.own_code import content_hash
+from thinklab.interop.own_code import content_hash, file_of
 from thinklab.run.config_of_run import of_a_run, run_of
 from thinklab.run.folder import RunFolder
 from thinklab.run.lock import FolderLock
@@ -110,7 +110,7 @@ def _compare_files(run: RunFolder, config: Experiment) -> None:
     for name, found in run.resolved().get("own_code", {}).items():
         if content_hash(name) != found:
             warnings.warn(
-                f"the file of {name!r} has changed since {run.path} was started: the new run uses the current version",
+                f"{file_of(name) or repr(name)} has changed since {run.path} was started: the new run uses the current version",
                 RunWarning,
                 stacklevel=2,
             )

@@ -50,7 +50,11 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
         "",
         f"# {config.name} ({kind})",
         "",
+<<<<<<< HEAD
         f"Trained with thinklab from `{base}` {_training(run, config, step)}, on the task `{config.task.name}`. "
+=======
+        f"Trained with thinklab from `{base}` {_training(config, step)}, on the task `{_without_paths(config.task.name)}`. "
+>>>>>>> d4c5d82 (docs/own-rewards.md, docs/tasks.md: rewards, rules and tasks of one's own; any data set by its columns)
         f"Behaviors: {behaviors}.{_steps_differ(config, step, _started(resolved, config))}",
         "",
         "## Use",
@@ -69,9 +73,9 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
         "",
         "## How it was made",
         "",
-        "| behavior | hash of its file |",
+        "| behavior or own code | hash of its file |",
         "| --- | --- |",
-        *(f"| {behavior} | `{found}` |" for behavior, found in resolved["behaviors"].items()),
+        *(f"| {_without_paths(name)} | `{found}` |" for name, found in _hashes(resolved).items()),
         "",
         "```yaml",
         _yaml(
@@ -189,6 +193,10 @@ def _usage(kind: str, base: str, name: str) -> list[str]:
         f'model = PeftModel.from_pretrained(model, "{name}")',
         f'tokenizer = AutoTokenizer.from_pretrained("{name}")',
     ]
+
+
+def _hashes(resolved: Mapping[str, Any]) -> dict[str, str]:
+    return {**resolved["behaviors"], **resolved.get("own_code", {})}
 
 
 def _without_paths(value: Any) -> Any:

@@ -66,7 +66,7 @@ class Data:
         return {
             "summary": self._with_link(run),
             "config": resolved["config"],
-            "hashes": resolved["behaviors"],
+            "hashes": {**resolved["behaviors"], **resolved.get("own_code", {})},
             "versions": resolved["versions"],
             "alarms": run.lines("alarms"),
         }

@@ -58,5 +58,5 @@ async function curvesTab(body, { id, run, whenChanged }) {
 async function configTab(body, { run }) {
   const flat = (value, place = "") => value && typeof value === "object" && Object.keys(value).length ? Object.entries(value).flatMap(([k, v]) => flat(v, place ? `${place}.${k}` : k)) : [[place, Array.isArray(value) || (value && typeof value === "object") ? JSON.stringify(value) : value === null ? "null" : String(value)]];
   const table = rows => el("div", { class: "tl-scroll" }, el("table", { class: "tl-table tl-config" }, el("tbody", {}, rows.map(([k, v]) => el("tr", {}, el("th", { scope: "row" }, k), el("td", { class: "tl-text" }, v))))));
-  body.append(el("h2", {}, "Config"), table(flat(run.config)), el("h2", {}, "Hashes of the behaviors"), table(flat(run.hashes)), el("h2", {}, "Versions"), table(flat(run.versions)));
+  body.append(el("h2", {}, "Config"), table(flat(run.config)), el("h2", {}, "Hashes of the behaviors and own files"), table(flat(run.hashes)), el("h2", {}, "Versions"), table(flat(run.versions)));
 }
