@@ -133,7 +133,9 @@ def test_a_file_by_its_path_may_have_any_name_and_finds_its_neighbors(tmp_path, 
     assert find_function(f"{tmp_path}/b/json.py:loads", "the rule", ConfigError)() == "b" and json.loads("1") == 1
     assert sys.path == before
     look_beside(tmp_path / "b" / "c.yaml")
-    assert find_function("json.py:loads", "the rule", ConfigError)() == "b", "the config's folder comes before the working folder"
+    assert find_function("json.py:loads", "the rule", ConfigError)() == "a", (
+        "a path in Python is not one of the last config that was read"
+    )
 
 
 def test_an_edited_file_is_loaded_again(tmp_path, monkeypatch):

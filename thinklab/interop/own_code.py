@@ -74,7 +74,7 @@ def find(name: str, what: str, error: type[Exception]) -> Any:
         raise error(f"{what} {name!r}: write FILE:NAME, such as ./my.py:f for the function f in my.py, or module:function")
     folders = list(dict.fromkeys([*_config_folders, Path.cwd()]))
     try:
-        loaded = _load(module, folders) if file is None else _load_file(file, folders)
+        loaded = _load(module, folders) if file is None else _load_file(file)
     except _Unusable as why:
         raise error(f"{what} {name!r}: {why}") from None
     except ModuleNotFoundError as why:
@@ -109,11 +109,10 @@ def find_function(name: str, what: str, error: type[Exception]) -> Callable[...,
 def content_hash(name: str) -> str | None:
     """12 hex digits over the content of the user's file that ``name`` refers to; None for what is installed, or where there is no
     such file. Files that it imports are not included."""
-    file, folders = file_of(name), list(dict.fromkeys([*_config_folders, Path.cwd()]))
-    if file is not None:
-        found = file_of(completed(name, folders))
+    if file_of(name) is not None:
+        found = file_of(completed(name, [Path.cwd()]))
     else:
-        tail = Path(*name.partition(":")[0].split("."))
+        folders, tail = [*_config_folders, Path.cwd()], Path(*name.partition(":")[0].split("."))
         found = next((str(f) for folder in folders if (f := (folder / tail).with_suffix(".py")).is_file()), None)
     try:
         return None if found is None else sha256(Path(found).read_bytes()).hexdigest()[:12]
@@ -121,11 +120,11 @@ def content_hash(name: str) -> str | None:
         return None
 
 
-def _load_file(file: str, folders: list[Path]) -> ModuleType:
-    path = next((p for folder in folders if (p := folder / Path(file).expanduser()).is_file()), None)
-    if path is None:
-        looked = "" if Path(file).expanduser().is_absolute() else f" in {', '.join(map(str, folders))}"
-        raise _Unusable(f"there is no file {file}{looked}")
+def _load_file(file: str) -> ModuleType:
+    """A relative path is relative to the working directory: those in a config were completed when it was read."""
+    path = Path.cwd() / Path(file).expanduser()
+    if not path.is_file():
+        raise _Unusable(f"there is no file {file}" + ("" if Path(file).expanduser().is_absolute() else f" in {Path.cwd()}"))
     path = path.resolve()
     source = path.read_bytes()
     stem = re.sub(r"\W", "_", path.stem)
