@@ -33,6 +33,9 @@ def odd(completions, answer, rollout, **kwargs):
     assert all(c[0]["content"] == r.text for c, r in zip(completions, rollout))
     return [-float(len(re.findall(r"\\d+", c[0]["content"]))) if int(a) % 2 else None for c, a in zip(completions, answer)]
 
+def never(completions, **kwargs):
+    return [None for _ in completions]
+
 def rule(request):
     gold = request.example.gold
     verdict = "correct" if f"\\\\boxed{{{gold}}}" in request.response else "incorrect"
@@ -53,6 +56,7 @@ reward:
   functions:
     - ./my.py:brevity
     - {function: './my.py:odd', weight: 0.1, name: odd_ones}
+    - ./my.py:never
 train: {steps: 2, questions: 4, samples: 4, threads: 1, checkpoint_every: 1, max_prompt_tokens: 128, max_completion_tokens: 64}
 probe: {questions: 4, every: 0}
 guards: {kl_every: 0}
@@ -97,6 +101,7 @@ def test_the_metrics_have_every_part(run):
         assert line["own/rewards/brevity"] == pytest.approx(
             fmean(r["rewards"]["brevity"] for r in mine if not r["teacher_ids"]), abs=1e-6
         )
+        assert not any("never" in key or value != value for key, value in line.items()), "no figure where nothing was measured"
         assert line["seen_at_step"] == step, "log_metric and trainer_state are TRL's"
 
 
@@ -115,7 +120,10 @@ def test_a_run_is_resumed_from_elsewhere_but_not_with_a_changed_file(run, tmp_pa
     monkeypatch.chdir(tmp_path)
     my = run.path.parent / "my.py"
     hashes = run.resolved()["own_code"]
-    assert set(hashes) == {f"{my}:{name}" for name in ("brevity", "odd", "rule", "short_sums")} and len(set(hashes.values())) == 1
+    assert (
+        set(hashes) == {f"{my}:{name}" for name in ("brevity", "odd", "never", "rule", "short_sums")}
+        and len(set(hashes.values())) == 1
+    )
     train(run.path, ["train.steps=3"], resume=True)
     assert [line["step"] for line in run.read("metrics")] == [1, 2, 3]
     text = my.read_text()
