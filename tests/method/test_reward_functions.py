@@ -11,7 +11,11 @@ from trl.rewards import think_format_reward
 from thinklab.advantages import advantages
 from thinklab.behavior.behavior import load_behavior
 from thinklab.config.load import load_config
+from thinklab.config.reward_section import RewardSection
 from thinklab.errors import ConfigError, TrainingError
+from thinklab.experiment.guards import _why_equal
+from thinklab.experiment.probe_run import correctness_alone
+from thinklab.reports.plots import dashboard
 from thinklab.review.effect import Groups
 from thinklab.reward_functions import RewardFunction, RewardFunctions, load_functions
 from thinklab.rewards import Rewards
@@ -233,3 +237,29 @@ def test_a_behavior_with_a_bonus_keeps_its_part(my):
     functions = my("./my.py:brevity")
     assert Rewards(TASK, [behavior], bonus={"self-check": 0.2}, functions=functions).parts == ("correct", "behavior", "brevity")
     assert Rewards(TASK, [behavior], bonus={"self-check": 0.0}, functions=functions).parts == ("correct", "brevity")
+
+
+# --- what is made of them elsewhere --------------------------------------------------------------------------------
+
+
+def test_the_guard_against_equal_rewards_names_the_functions():
+    cause, fix = _why_equal({"own/accuracy": 1.0, "rewards/correct/mean": 1.0, "rewards/brevity/mean": 0.5})
+    assert "the reward functions (brevity)" in cause and "rollouts.jsonl" in fix
+    assert "answers all of these questions correctly" in _why_equal({"own/accuracy": 1.0, "rewards/correct/mean": 1.0})[0]
+
+
+def test_the_run_that_measures_persistence_rewards_only_correctness(tmp_path):
+    (tmp_path / "my.py").write_text(MY)
+    (tmp_path / "e.yaml").write_text(
+        "behaviors: [self-check]\nreward: {correct: 0, functions: [{function: './my.py:brevity', weight: 2}], bonus: {self-check: 1}}\n"
+    )
+    plain = correctness_alone(load_config(tmp_path / "e.yaml"), 5, ["self-check"])
+    assert plain.reward == RewardSection(correct=1.0, bonus={"self-check": 0.0}) and plain.loss.method == "grpo"
+
+
+def test_the_dashboard_has_room_for_every_part():
+    line = {"step": 1, "rewards/correct/mean": 1.0, "rewards/behavior/mean": 0.0}
+    usual = dashboard([line])
+    more = dashboard([line | {f"rewards/part{k}/mean": 0.1 * k for k in range(4)}])
+    assert [t.name for t in more.data] == [*(t.name for t in usual.data), "part0", "part1", "part2", "part3"]
+    assert len({t.line.color for t in more.data}) > 2 and more.layout.height > usual.layout.height

@@ -162,6 +162,30 @@ def _keep(run: RunFolder, known: dict[str, Any]) -> None:
     run.write_json("probe.json", {k: v for k, v in known.items() if k not in ("spill", "retention")})
 
 
+def correctness_alone(config: Experiment, steps: int, behaviors: Sequence[str]) -> Experiment:
+    """``config`` as plain GRPO that rewards only correctness: no teacher, no bonus, no function of the user's own."""
+    warn = {} if config.guards.action == "off" else {"action": "warn"}
+    return config.model_copy(
+        update={
+            "name": f"{config.name}-persistence",
+            "loss": config.loss.model_copy(update={"method": "grpo"}),
+            "baseline": None,
+            "prime": None,
+            "guards": config.guards.model_copy(update=warn),
+            "reward": config.reward.model_copy(
+                update={"correct": config.reward.correct or 1.0, "bonus": dict.fromkeys(behaviors, 0.0), "functions": []}
+            ),
+            "train": config.train.model_copy(
+                update={
+                    "steps": steps,
+                    "decay": "constant",
+                    "learning_rate": PERSIST_RATE * config.train.learning_rate,
+                }
+            ),
+        }
+    )
+
+
 def persist(
     run: RunFolder,
     config: Experiment,
@@ -185,26 +209,7 @@ def persist(
     Raises:
         RunError: when ``RUN/persistence`` holds a run of another kind.
     """
-    warn = {} if config.guards.action == "off" else {"action": "warn"}
-    plain = config.model_copy(
-        update={
-            "name": f"{config.name}-persistence",
-            "loss": config.loss.model_copy(update={"method": "grpo"}),
-            "baseline": None,
-            "prime": None,
-            "guards": config.guards.model_copy(update=warn),
-            "reward": config.reward.model_copy(
-                update={"correct": config.reward.correct or 1.0, "bonus": dict.fromkeys(behaviors, 0.0), "functions": []}
-            ),
-            "train": config.train.model_copy(
-                update={
-                    "steps": steps,
-                    "decay": "constant",
-                    "learning_rate": PERSIST_RATE * config.train.learning_rate,
-                }
-            ),
-        }
-    )
+    plain = correctness_alone(config, steps, behaviors)
     folder = run.path / "persistence"
     resume = (folder / "config.yaml").exists()
     session = build(plain, folder, resume, parts, Audience(say))

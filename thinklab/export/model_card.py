@@ -50,11 +50,7 @@ def model_card(run: RunFolder, config: Experiment, kind: str, step: int, name: s
         "",
         f"# {config.name} ({kind})",
         "",
-<<<<<<< HEAD
-        f"Trained with thinklab from `{base}` {_training(run, config, step)}, on the task `{config.task.name}`. "
-=======
-        f"Trained with thinklab from `{base}` {_training(config, step)}, on the task `{_without_paths(config.task.name)}`. "
->>>>>>> d4c5d82 (docs/own-rewards.md, docs/tasks.md: rewards, rules and tasks of one's own; any data set by its columns)
+        f"Trained with thinklab from `{base}` {_training(run, config, step)}, on the task `{_without_paths(config.task.name)}`. "
         f"Behaviors: {behaviors}.{_steps_differ(config, step, _started(resolved, config))}",
         "",
         "## Use",
