@@ -39,7 +39,7 @@ def console(text: str) -> None:
         assert (result.exit_code != 0) == (note.strip() == "fails"), result.output
         assert expected
         for line in expected.splitlines():
-            assert line in " ".join(result.output.split("\n")), f"{line!r} is not in the output of {words}:\n{result.output}"
+            assert line in f"{result.output}{result.exception}", f"{line!r} is not in the output of {words}:\n{result.output}"
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([\w./-]+)\)", TEXT))
