@@ -1,4 +1,4 @@
-"""Reward functions of the user's own, with TRL's signature ``f(prompts, completions, completion_ids, **columns) -> list``.
+"""``RewardFunctions``: calls the functions under ``reward.functions`` as TRL would, weighs and checks what they return.
 
 They are called by ``Rewards``, not by TRL, so that what a review previews, what the records say and what is trained on come from
 one place. They see each answer as it is trained on: the whole text, reasoning included, and the guidance behind it.

@@ -1,4 +1,4 @@
-"""``check_lines``: what only a whole config can get wrong, said with its line: judges, and the user's own functions."""
+"""``check_lines``: judges and own functions of a config, checked while its lines are known; for ``load_config``."""
 
 from __future__ import annotations
 

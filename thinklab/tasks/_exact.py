@@ -1,4 +1,4 @@
-"""Verifies answers that must be the same words: the last box, or what ``answer: ...`` says, without case, punctuation and typesetting."""
+"""Answers in the same words: the last box, or what ``answer: ...`` says, regardless of case, punctuation, and typesetting"""
 
 from __future__ import annotations
 

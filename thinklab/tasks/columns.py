@@ -1,4 +1,6 @@
-"""Any data set by its columns: ``load_task("columns", hub="org/name", question="problem", answer="solution", verifier="math")``.
+"""``columns``: a task from any data set of the Hub, folder or file, by the names of its columns and of a verifier.
+
+``load_task("columns", hub="org/name", question="problem", answer="solution", verifier="math")``.
 
 In a config ``task: {hub: org/name, question: problem, answer: solution, verifier: math}``; with ``path`` instead of ``hub`` the
 same for a file or a folder of files.
