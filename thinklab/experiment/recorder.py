@@ -70,8 +70,7 @@ class RunRecorder(TrainerCallback):
         if not logs or "train_runtime" in logs:
             return
         seconds = round(time.perf_counter() - self.begin - self.probing, 3)
-        unmeasured = {k for k, v in logs.items() if k.startswith("rewards/") and v != v}  # NaN: a function gave no reward at all
-        line = {"step": self.before + state.global_step, "seconds": seconds, **{k: logs[k] for k in logs if k not in unmeasured}}
+        line = {"step": self.before + state.global_step, "seconds": seconds, **logs}
         more = self.more(line)
         line |= more
         logs.update({k: v for k, v in {**more, **self.rates}.items() if isinstance(v, int | float)})  # for `report_to`
