@@ -37,7 +37,7 @@ if "google.colab" in sys.modules:
             "pyproject.toml ([tool.thinklab] repository) and run python tools/make_colab_cells.py, or run "
             "python -m hatchling build, upload dist/thinklab-*.whl with the Files pane on the left, and run this cell again."
         )
-    extras = "widgets,unsloth" if shutil.which("nvidia-smi") else "widgets"  # the profiles for GPUs train with Unsloth
+    extras = "widgets,teachers" + (",unsloth" if shutil.which("nvidia-smi") else "")  # the GPU profiles train with Unsloth
     command = [sys.executable, "-m", "pip", "install", "-q", f"thinklab[{extras}] @ {source}"]
     pip = subprocess.run(command, capture_output=True, text=True)
     if pip.returncode:

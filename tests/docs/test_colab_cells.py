@@ -70,7 +70,7 @@ def test_the_address_is_asked_once_and_gives_badge_and_install_cell(colab, tmp_p
         assert first.startswith("# ")
         assert f"https://colab.research.google.com/github/someone/thinklab/blob/main/notebooks/{path.name}" in first
         exec(cell(changed, "install"), {})
-        assert colab.commands.pop()[-1] == f"thinklab[widgets] @ git+{ADDRESS}"
+        assert colab.commands.pop()[-1] == f"thinklab[widgets,teachers] @ git+{ADDRESS}"
     (tmp_path / "pyproject.toml").write_text(config)
     make_colab_cells.main(check=False)
     assert all((tmp_path / "notebooks" / p.name).read_text() == p.read_text() for p in NOTEBOOKS), "and back again"
@@ -85,13 +85,13 @@ def test_without_an_address_it_takes_an_uploaded_wheel_or_says_what_to_do(colab)
     assert not colab.commands
     colab.wheels = ["/content/thinklab-0.1.0-py3-none-any.whl"]
     exec(make_colab_cells.install_cell(""), {})
-    assert colab.commands[0][-1] == "thinklab[widgets] @ file:///content/thinklab-0.1.0-py3-none-any.whl"
+    assert colab.commands[0][-1] == "thinklab[widgets,teachers] @ file:///content/thinklab-0.1.0-py3-none-any.whl"
 
 
 def test_with_a_gpu_it_installs_what_the_profiles_for_gpus_need(colab):
     colab.gpu = "/usr/bin/nvidia-smi"
     exec(make_colab_cells.install_cell(f"{ADDRESS}"), {})
-    assert colab.commands[0][-1].startswith("thinklab[widgets,unsloth] @ git+https://github.com/someone")
+    assert colab.commands[0][-1].startswith("thinklab[widgets,teachers,unsloth] @ git+https://github.com/someone")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert any(x.startswith("unsloth") for x in extras["unsloth"]) and any(x.startswith("anywidget") for x in extras["widgets"])
 

@@ -250,10 +250,10 @@ def _cost(made: PromptPreview, calls: int, model: str | None, price_in: float | 
     if price_in is not None and price_out is not None:
         total = made.dollars(calls, price_in, price_out)
         return f"${total:,.4f} at ${price_in:g} in and ${price_out:g} out per million tokens"
-    from thinklab.teachers.anthropic import DEFAULT_MODEL
+    from thinklab.teachers.presets import DEFAULT_CLAUDE
     from thinklab.teachers.prices import dollars, facts
 
-    model = model or DEFAULT_MODEL
+    model = model or DEFAULT_CLAUDE
     price = facts(model).price
     if price is None:
         return f"no price is known for {model!r}; give --price-in and --price-out"

@@ -16,25 +16,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import anthropic
-from anthropic import AsyncAnthropic
-from anthropic.types import MessageParam, TextBlockParam
-
-from thinklab.errors import ConfigError
+from thinklab.errors import ConfigError, TeacherError
 from thinklab.teachers import structured as json_replies
 from thinklab.teachers.anthropic_batches import AnthropicBatches
 from thinklab.teachers.batches import BatchService
 from thinklab.teachers.faults import Fault, error_inside, from_sdk, page, plain_text
 from thinklab.teachers.measure import counted, reported
 from thinklab.teachers.options import remote_options
+from thinklab.teachers.presets import DEFAULT_CLAUDE as DEFAULT_MODEL
 from thinklab.teachers.prices import facts
 from thinklab.teachers.remote import RemoteTeacher
 from thinklab.teachers.secrets import at_home, checked_url, find_key
 from thinklab.teachers.wire import checked_body, checked_headers
 from thinklab.types import TeacherReply, TeacherRequest, Usage
 
-DEFAULT_MODEL = "claude-haiku-5-5"
-"""The default model, named only here: small, current, and cheap."""
+try:
+    import anthropic
+    from anthropic import AsyncAnthropic
+    from anthropic.types import MessageParam, TextBlockParam
+except ImportError as error:
+    raise TeacherError("the teacher 'anthropic' needs the package anthropic: pip install 'thinklab[teachers]'") from error
+
 VERSION_WITH_TEMPERATURE = "2023-06-01"
 KEY_NAME, URL_NAME, HOST = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "api.anthropic.com"
 OWN_OPTIONS = ("model", "temperature", "effort", "thinking", "base_url", "key_env", "structured", "extra_body", "headers")

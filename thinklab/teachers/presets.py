@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from thinklab.errors import ConfigError
 
 MaxTokensAs = Literal["max_tokens", "max_completion_tokens"]
+DEFAULT_CLAUDE = "claude-haiku-5-5"
+"""The default model of the teacher ``anthropic``, named only here: small, current, and cheap."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
