@@ -1,9 +1,10 @@
-"""Tests the loss, parity with stock TRL, and resuming at both ends of the ranges of transformers and TRL: ``make test-matrix``.
+"""Tests the loss, parity with stock TRL, and resuming at both ends of the ranges of the four libraries: ``make test-matrix``.
 
     python tools/test_matrix.py [--end oldest|newest ...] [--out FILE]
 
-For each end a layered environment is made: a virtual environment that sees the packages of the interpreter that runs this, and
-has the two libraries in other versions on top. The ranges are read from pyproject.toml. Prints a table; exit 1 when a test fails.
+The four are transformers, TRL, PEFT, and Accelerate. For each end a layered environment is made: a virtual environment that sees
+the packages of the interpreter that runs this, and has the four in other versions on top, and this checkout, so that its ranges are
+those of pyproject.toml. Prints a table; exit 1 when a test fails.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from thinklab.config.tested_versions import TESTED
+
 ROOT = Path(__file__).parents[1]
-LIBRARIES = ("transformers", "trl")
 TESTS = {
     "loss and gradients equal the formula": "tests/method/test_trainer_formula.py",
     "equal to stock TRL without a teacher": "tests/method/test_trainer_is_trl.py",
@@ -37,8 +39,8 @@ TESTS = {
 def pins(end: str) -> list[str]:
     """Requirements for ``end``: the lower bounds exactly, or the newest within the bounds."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    found = {r.name: r.specifier for r in map(Requirement, project["dependencies"]) if r.name in LIBRARIES}
-    return [f"{name}{found[name]}" if end == "newest" else f"{name}=={_lowest(found[name])}" for name in LIBRARIES]
+    found = {r.name: r.specifier for r in map(Requirement, project["dependencies"]) if r.name in TESTED}
+    return [f"{name}{found[name]}" if end == "newest" else f"{name}=={_lowest(found[name])}" for name in TESTED]
 
 
 def _lowest(bounds: SpecifierSet) -> str:
@@ -53,10 +55,16 @@ def environment(folder: Path, wanted: list[str]) -> Path:
         [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
     )
     Path(inside.stdout.strip(), "main.pth").write_text(f"import site; site.addsitedir({site.getsitepackages()[0]!r})\n")
-    subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--upgrade", "--upgrade-strategy", "only-if-needed", *wanted], check=True
-    )
+    install = [python, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*install, "--no-deps", "--editable", str(ROOT)], check=True)
+    subprocess.run([*install, "--upgrade", "--upgrade-strategy", "only-if-needed", *wanted], check=True)
     return python
+
+
+def versions(python: Path) -> str:
+    """The versions that ``python`` imports."""
+    ask = f"from importlib.metadata import version as v; print(', '.join(f'{{n}} {{v(n)}}' for n in {TESTED}))"
+    return subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
 
 
 def main() -> None:
@@ -64,19 +72,13 @@ def main() -> None:
     parser.add_argument("--end", nargs="+", choices=("oldest", "newest"), default=["oldest", "newest"])
     parser.add_argument("--out", type=Path, help="also write the table there, as Markdown")
     args = parser.parse_args()
-    versions, results = [], []
+    heads, results = [], []
     for end in args.end:
         with tempfile.TemporaryDirectory() as folder:
             python = environment(Path(folder) / "venv", pins(end))
-            ask = "import transformers, trl; print(f'transformers {transformers.__version__}, TRL {trl.__version__}')"
-            versions.append(
-                f"{end}: "
-                + subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()[
-                    -1
-                ]
-            )
+            heads.append(f"{end}: {versions(python)}")
             results.append({what: _run(python, files, f"{end}: {what}") for what, files in TESTS.items()})
-    lines = [f"| what | {' | '.join(versions)} |", "| --- |" + " --- |" * len(versions)]
+    lines = [f"| what | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
     lines += [f"| {what} (`{files}`) | {' | '.join(r[what] for r in results)} |" for what, files in TESTS.items()]
     head = ["# Both ends of the ranges", "", f"`make test-matrix`, {date.today()}, on a CPU.", ""]
     text = "\n".join([*head, *lines])

@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import thinklab
@@ -22,7 +23,14 @@ def test_one_version_everywhere():
     assert run("--version").output == f"thinklab {thinklab.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [(), ("train",), ("study",), ("behaviors",), ("behaviors", "lint"), ("harness", "check")])
+def every_command(group=None, path=()):
+    group = group or get_command(app)
+    yield path
+    for name, command in getattr(group, "commands", {}).items():
+        yield from every_command(command, (*path, name))
+
+
+@pytest.mark.parametrize("command", every_command(), ids=" ".join)
 def test_h_is_help(command):
     short, long = run(*command, "-h"), run(*command, "--help")
     assert short.exit_code == 0 and short.output == long.output and "Usage:" in short.output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+
 import pytest
 import torch
 from packaging.requirements import Requirement
@@ -34,10 +36,7 @@ def test_a_cpu_box_is_told_what_it_can_do(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     code, text = call("--quick")
     assert (
-        code == 0
-        and "no GPU" in text
-        and "profile for this machine: tiny" in text
-        and f"trl {doctor.metadata.version('trl')}" in text
+        code == 0 and "no GPU" in text and "profile for this machine: tiny" in text and f"trl {metadata.version('trl')}" in text
     )
     assert "No problem found that would stop a run" in text and "tokens per second" not in text
 
@@ -60,13 +59,35 @@ def test_the_t4_profile_on_a_machine_without_a_gpu(monkeypatch):
     assert code == 1 and "needs an NVIDIA GPU" in text and "--profile tiny" in text and "4-bit nf4" in text
 
 
-def test_pins_are_those_that_thinklab_declares(monkeypatch):
-    real = doctor.metadata.version
-    monkeypatch.setattr(doctor.metadata, "version", lambda name: "9.9.9" if name == "trl" else real(name))
-    found = problems()
-    pins = [Requirement(line) for line in doctor.metadata.requires("thinklab") if Requirement(line).name == "trl"]
-    assert [f.what for f in found] == [f"trl 9.9.9 is not {pins[0].specifier}, the range tested with this version"]
-    assert found[0].advice.startswith("pip install 'trl")  # and the range that the installed metadata names
+def test_a_version_outside_its_range_is_a_note_and_no_problem(monkeypatch):
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "9.9.9" if name == "trl" else real(name))
+    found = [f for f in doctor.examine(None, quick=True) if "trl 9.9.9" in f.what]
+    (pin,) = [one for line in metadata.requires("thinklab") if (one := Requirement(line)).name == "trl" and one.marker is None]
+    assert [f.level for f in found] == ["note"] and found[0].what.endswith("is outside the range of this version of thinklab")
+    assert all(str(bound) in found[0].what and str(bound) in found[0].advice for bound in pin.specifier)
+    assert found[0].advice.startswith("pip install 'trl>=") and not problems()
+
+
+def test_a_version_that_the_extra_of_the_config_pins_is_a_problem(monkeypatch):
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: {"trl": "1.15.0", "unsloth": "1"}.get(name) or real(name))
+    found = problems(experiment(student={"kind": "unsloth", "path": "me/model"}))
+    text = " ".join(f"{f.what}: {f.advice}" for f in found)
+    assert "trl 1.15.0 (tested: ==1.14.2) is outside" in text and "pip install 'trl==1.14.2'" in text
+    assert "unsloth 1 (supported: ==" in text
+
+
+def test_a_missing_package_is_a_problem(monkeypatch):
+    def version(name):
+        if name == "plotly":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", version)
+    (found,) = problems()
+    assert found.what == "plotly is not installed" and found.advice.startswith("pip install 'plotly>=")
 
 
 @pytest.fixture

@@ -40,6 +40,6 @@ def main():
     trainer = formula.run(
         model, build_tokenizer(), formula.SHAPING, max_steps=1, per_device_train_batch_size=4, ddp_backend="gloo"
     )
-    args = {k: getattr(trainer.args, k) for k in ("temperature", "epsilon", "loss_type", "steps_per_generation")}
+    args = {k: getattr(trainer.args, k) for k in ("temperature", "epsilon", "delta", "loss_type", "steps_per_generation")}
     after = weights(trainer.accelerator.unwrap_model(trainer.model))
     torch.save({"calls": trainer.calls, "after": after, "args": args, "rate": trainer.args.learning_rate}, sys.argv[1])

@@ -25,6 +25,7 @@ from thinklab.cli import harness as cli_harness
 from thinklab.cli import plan as cli_plan
 from thinklab.cli import study as cli_study
 from thinklab.cli import view as cli_view
+from thinklab.config import tested_versions
 from thinklab.run.ending import exit_code
 from thinklab.run.signals import Interrupted
 from thinklab.students import unsloth_first
@@ -64,11 +65,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """The options of ``thinklab`` itself; each command defines its own."""
+    if ctx.invoked_subcommand != "doctor":  # which reports them among its findings
+        tested_versions.warn_once()
 
 
 @app.command()

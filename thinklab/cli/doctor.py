@@ -24,11 +24,11 @@ def doctor(
     from thinklab.config.experiment import Experiment
     from thinklab.config.load import load_config
     from thinklab.config.profiles import apply_profile
-    from thinklab.experiment.check_lines import check_lines
+    from thinklab.experiment.check_lines import check_parts
 
     experiment = None
     if config is not None:
-        experiment = load_config(config, overrides or [], profile, check_lines)
+        experiment = load_config(config, overrides or [], profile, check_parts)  # the device is among the findings
     elif profile is not None:
         apply_profile({}, profile)  # an unknown name is reported here, in one line
         experiment = Experiment.model_validate({"profile": profile, "loss": {"method": "grpo"}})

@@ -10,14 +10,16 @@ Left out: data-parallel training over several GPUs.
 from __future__ import annotations
 
 import os
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from transformers import TrainingArguments
 
 from thinklab.errors import ConfigError
 
-Arguments = TypeVar("Arguments", bound=TrainingArguments)
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+Arguments = TypeVar("Arguments", bound="TrainingArguments")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -52,7 +54,7 @@ def refuse_several_processes() -> None:
 
 
 def default_dtype() -> torch.dtype:
-    """bf16 where the GPU has it, fp16 on older GPUs, fp32 on a CPU."""
+    """bf16 where the GPU has it, fp16 on older GPUs, fp32 on a CPU and on an Apple GPU."""
     if not torch.cuda.is_available():
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from thinklab.config.experiment import Experiment
 from thinklab.config.explain import Keys
+from thinklab.config.hardware import check_device
 from thinklab.config.own_parts import own_parts
 from thinklab.errors import ConfigError, TaskError
 from thinklab.experiment import run_judge
@@ -14,6 +15,16 @@ from thinklab.tasks import load_task
 
 
 def check_lines(config: Experiment, at: Callable[[Keys], str]) -> None:
+    """``check_parts``, and keys that need CUDA where there is none.
+
+    Raises:
+        ConfigError: with the line of the config that names what is wrong.
+    """
+    check_device(config, at)
+    check_parts(config, at)
+
+
+def check_parts(config: Experiment, at: Callable[[Keys], str]) -> None:
     """Imports the own functions, so this is for commands that will call them.
 
     Raises:

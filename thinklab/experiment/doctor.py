@@ -14,13 +14,12 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 import torch
-from packaging.requirements import Requirement
 
+from thinklab.config import hardware, tested_versions
 from thinklab.config.experiment import Experiment
 from thinklab.errors import ThinklabError
 from thinklab.experiment import sampling_choice
@@ -66,28 +65,21 @@ def examine(config: Experiment | None = None, quick: bool = False) -> Iterator[D
 
 
 def _packages(config: Experiment | None) -> Iterator[DoctorFinding]:
-    """Compares installed versions with the pins that thinklab declares."""
-    extras = {""} | ({"unsloth"} if config is not None and config.student.kind == "unsloth" else set())
+    """Compares installed versions with the ranges that thinklab declares."""
+    extras = {"unsloth"} if config is not None and config.student.kind == "unsloth" else set()
+    outside = {(one.package, one.extra): one for one in tested_versions.out_of_range(extras)}
     fine = []
-    for line in metadata.requires("thinklab") or []:
-        pin = Requirement(line)
-        if pin.marker is not None and not any(pin.marker.evaluate({"extra": extra}) for extra in extras):
-            continue
-        try:
-            have = metadata.version(pin.name)
-        except metadata.PackageNotFoundError:
-            yield DoctorFinding("problem", f"{pin.name} is not installed", f"pip install '{pin.name}{pin.specifier}'")
-            continue
-        if pin.specifier.contains(have, prereleases=True):
-            fine.append(f"{pin.name} {have}")
+    for required, have, extra in tested_versions.requirements(extras):
+        if have is None:
+            wanted = tested_versions.range_text(required)
+            yield DoctorFinding("problem", f"{required.name} is not installed", f"pip install '{required.name}{wanted}'")
+        elif one := outside.get((required.name, extra)):
+            level: Literal["note", "problem"] = "problem" if extra else "note"
+            yield DoctorFinding(level, f"{one} is outside the range of this version of thinklab", f"pip install {one.wanted}")
         else:
-            yield DoctorFinding(
-                "problem",
-                f"{pin.name} {have} is not {pin.specifier}, the range tested with this version",
-                f"pip install '{pin.name}{pin.specifier}'",
-            )
+            fine.append(f"{required.name} {have}")
     shown = [x for x in fine if x.split()[0] in ("torch", "transformers", "trl", "peft", "accelerate", "unsloth", "bitsandbytes")]
-    yield DoctorFinding("ok", f"Python {platform.python_version()}; {', '.join(shown)}; {len(fine)} packages as pinned")
+    yield DoctorFinding("ok", f"Python {platform.python_version()}; {', '.join(shown)}; {len(fine)} packages in range")
     if config is not None and config.student.quantize == "nf4" and not sampling_choice.installed("bitsandbytes"):
         yield DoctorFinding(
             "problem", "student.quantize is nf4 and bitsandbytes is not installed", "pip install bitsandbytes==0.50.2"
@@ -120,6 +112,13 @@ def _machine() -> Iterator[DoctorFinding]:
         if told := unused():
             what, _, advice = told.partition(" To use")
             yield DoctorFinding("note", what, f"to use{advice}")
+    elif hardware.best_device() == "mps":
+        yield DoctorFinding(
+            "note",
+            f"Apple GPU (mps), {_gb(_memory())} of memory free: students of kind transformers and local teachers use it, in float32 and "
+            "float16; unverified, because thinklab has never been tested on one",
+            "PYTORCH_ENABLE_MPS_FALLBACK=1 moves what PyTorch lacks there to the CPU; the embedded student stays on the CPU",
+        )
     elif shutil.which("nvidia-smi"):
         build = "is a CPU build" if torch.version.cuda is None else f"is built for CUDA {torch.version.cuda}"
         yield DoctorFinding(
@@ -159,12 +158,8 @@ def suggest() -> str:
 
 def _student(config: Experiment) -> Iterator[DoctorFinding]:
     s, cuda = config.student, torch.cuda.is_available()
-    if s.kind == "unsloth" and not cuda:
-        yield DoctorFinding(
-            "problem",
-            "student.kind is unsloth, which needs an NVIDIA GPU",
-            "--profile tiny, or student.kind=transformers with a small model",
-        )
+    for _, what, instead in hardware.needs_cuda(config):
+        yield DoctorFinding("problem", what, instead)
     if cuda and (s.kind == "unsloth" or s.quantize == "nf4") and torch.cuda.get_device_capability() < OLDEST:
         yield DoctorFinding(
             "problem",

@@ -145,4 +145,4 @@ def fingerprint(model: torch.nn.Module) -> float:
     trained = [p for p in model.parameters() if p.requires_grad]
     step = max(1, len(trained) // SAMPLED_TENSORS)
     chosen = [*trained[::step], *trained[1::step]]
-    return sum(float(p.detach().double().pow(2).sum()) for p in chosen)
+    return sum(float(p.detach().cpu().double().pow(2).sum()) for p in chosen)

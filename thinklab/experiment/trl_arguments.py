@@ -11,6 +11,7 @@ from trl import GRPOConfig
 from thinklab.aas import Shaping
 from thinklab.config.devices import DTYPES, default_dtype, one_gpu
 from thinklab.config.experiment import Experiment
+from thinklab.config.hardware import best_device
 from thinklab.errors import ConfigError
 from thinklab.experiment import reporting
 from thinklab.interop.renamed_arguments import activation_checkpointing
@@ -87,7 +88,7 @@ def training_arguments(config: Experiment, folder: Path, steps: int) -> dict[str
         **activation_checkpointing(t.gradient_checkpointing),
         **precision(config),
         "tf32": None,
-        "use_cpu": not torch.cuda.is_available(),
+        "use_cpu": best_device(config.student.kind) == "cpu",
         "save_strategy": "steps",
         "save_steps": t.checkpoint_every or steps,
         "save_total_limit": 2,

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from thinklab.config import tested_versions
 from thinklab.config.experiment import Experiment
+from thinklab.config.hardware import check_device
 from thinklab.errors import ConfigError, LabError, RunError
 from thinklab.lab import settings as lab_config
 from thinklab.lab.decisions import Decisions
@@ -50,6 +52,7 @@ class OpenRun:
         **settings: Any,
     ):
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it mentions an optional CPU kernel at every import
+        tested_versions.warn_once()
         self._engine: Engine | None = None
         self._decided: Decisions | None = None
         self._past: Waiting | None = None
@@ -72,6 +75,7 @@ class OpenRun:
         self.path = out or Path("runs") / self.config.name
         lock, there = _take(self.path, resume, self._say)
         try:
+            check_device(self.config)
             unsloth_first.import_first(self.config.student.kind)
             from thinklab.experiment.build import build
             from thinklab.experiment.session import Audience

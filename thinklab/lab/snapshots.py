@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from thinklab.config.hardware import gpu_random_state, set_gpu_random_state
+
 
 def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The trainable weights, on the CPU: the student before its first checkpoint."""
@@ -15,13 +17,11 @@ def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def random_state() -> tuple[Any, ...]:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
-    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), gpu_random_state()
 
 
 def set_random_state(state: tuple[Any, ...]) -> None:
     random.setstate(state[0])
     np.random.set_state(state[1])
     torch.set_rng_state(state[2])
-    if state[3] is not None:
-        torch.cuda.set_rng_state_all(state[3])
+    set_gpu_random_state(state[3])

@@ -197,4 +197,4 @@ def _teacher_logps(student: Student, rollouts: Sequence[Rollout], base: bool) ->
             logps, _ = chosen_logprobs(student.model, ids, mask, tail)
     finally:
         student.model.train(training)
-    return [logps[k, len(r.kept_student_ids) : len(r.completion_ids)].double().tolist() for k, r in enumerate(rollouts)]
+    return [logps[k, len(r.kept_student_ids) : len(r.completion_ids)].cpu().double().tolist() for k, r in enumerate(rollouts)]

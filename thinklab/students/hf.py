@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging
 
 from thinklab.config.devices import DTYPES, default_dtype
+from thinklab.config.hardware import best_device
 from thinklab.config.student_section import LoraSection, StudentSection
 from thinklab.errors import StudentError
 from thinklab.interop.renamed_arguments import upstream_warnings_off
@@ -52,8 +53,8 @@ def load(section: StudentSection, seed: int = 0) -> Student:
     except (OSError, ValueError, KeyError) as error:
         raise StudentError(f"cannot load {section.path} as a causal language model: {_first_line(error)}") from error
     quantized = getattr(model, "is_loaded_in_4bit", False)  # also where the folder itself is stored in 4 bit
-    if not quantized and torch.cuda.is_available():
-        model = model.to("cuda")  # type: ignore[arg-type]  # transformers wraps `to` and loses its signature
+    if not quantized and (device := best_device(section.kind)) != "cpu":
+        model = model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` and loses its signature
     if quantized and not torch.cuda.is_available():
         _same_weights_in_eval(model)
     return check(Student(with_lora(model, section.lora, seed), tokenizer, section.kind, str(section.path)))

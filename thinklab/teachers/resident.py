@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from thinklab.config.hardware import best_device, gpu_random_state, set_gpu_random_state
 from thinklab.errors import ConfigError, TeacherError
 from thinklab.sampler import Sampler, max_positions
 from thinklab.sampler.static import sampler_for
@@ -85,7 +86,7 @@ class LocalTeacher:
     Args:
         model: folder or hub id of an instruct model.
         bits: 16 as stored (float16 on a GPU without bf16), or 4 (nf4; needs the package bitsandbytes).
-        device: such as ``cuda``; empty: a GPU if there is one.
+        device: such as ``cuda``; empty: a GPU if there is one (an Apple GPU is ``mps``).
         max_tokens, rows, max_student_chars: as for ``SelfTeacher``.
         chat_template_kwargs: variables of the model's chat template, such as ``{enable_thinking: false}``.
 
@@ -107,7 +108,9 @@ class LocalTeacher:
         if bits not in (4, 16):
             raise ConfigError(f"teacher option bits: 16 (as stored) or 4, not {bits!r}")
         self.name, self.source, self.bits = "local", model, bits
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or best_device()
+        if bits == 4 and self.device.startswith("mps"):
+            raise ConfigError("teacher option bits: 4 does not work on an Apple GPU (mps); set bits=16, or device=cpu")
         self._limits = (max_tokens, rows, max_student_chars)
         self._template_kwargs = chat_template_kwargs or {}
         self._loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
@@ -138,6 +141,8 @@ class LocalTeacher:
             from thinklab.config.devices import default_dtype
 
             half = default_dtype() if self.device.startswith("cuda") else torch.bfloat16
+            if self.device.startswith("mps"):
+                half = torch.float16  # bfloat16 needs macOS 14
             how: dict[str, Any] = {"dtype": "auto" if half is torch.bfloat16 else half, "device_map": {"": self.device}}
             if self.bits == 4:
                 how["quantization_config"] = BitsAndBytesConfig(
@@ -196,7 +201,7 @@ def as_found(model: torch.nn.Module) -> Iterator[None]:
     modes = [(m, m.training) for m in model.modules()]
     flags = [(p, p.requires_grad) for p in model.parameters()]
     state = torch.random.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    gpu = gpu_random_state()
     try:
         yield
     finally:
@@ -206,8 +211,7 @@ def as_found(model: torch.nn.Module) -> Iterator[None]:
             if parameter.requires_grad != flag:
                 parameter.requires_grad_(flag)
         torch.random.set_rng_state(state)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
+        set_gpu_random_state(gpu)
 
 
 def _generate(
