@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT
 from thinklab.errors import ConfigError, RunError
+from thinklab.evaluation.plan import load_evaluation
 from thinklab.experiment.forked_run import can_fork
 from thinklab.probing.stats import Rate
 from thinklab.run.folder import RunFolder
@@ -336,6 +337,15 @@ def test_a_study_makes_bases_of_the_small_world_and_refuses_one_that_fails_its_g
     (folder / "made.json").write_text(json.dumps(made))
     with pytest.raises(RunError, match=r"'base-0' fails its gate: chain: a forced check is right in 0\.890 .* more steps"):
         make_students(study, cells(study, path, out), out, print)
+
+
+def test_the_evaluation_of_the_small_world_asks_every_run_of_its_study():
+    path = ROOT / "examples" / "studies" / "small-world.yaml"
+    study, evaluation = load_study(path), load_evaluation(ROOT / "examples" / "eval" / "small-world.yaml")
+    asked = {run for method in evaluation.methods.values() for run in method.run or ()}
+    assert asked == {f"runs/{study.name}/{p}/{a}/seed-{s}" for p in study.places() for a in study.arms for s in study.seeds}
+    made = {method.student.path for method in evaluation.methods.values() if method.student}
+    assert made == {f"runs/{study.name}/students/{name}" for name in study.students}
 
 
 def test_a_base_of_the_small_world_has_no_shares(file):

@@ -22,7 +22,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from thinklab.tasks.sums import NAMES
 
@@ -66,7 +66,8 @@ def near(rng: random.Random, number: int) -> int:
 
 def run_through(sign: str, numbers: Sequence[int], calc: Calc = exact, label: str = "") -> tuple[list[Step], int]:
     """(the steps from left to right, the result)."""
-    steps, total = [], numbers[0]
+    steps: list[Step] = []
+    total = numbers[0]
     for number in numbers[1:]:
         left, total = f"{total}{sign}{number}=", calc(sign, total, number)
         steps.append(Step(label + left if not steps else left, str(total)))
@@ -101,7 +102,6 @@ class WorldItem(ABC):
     """One question. ``answer=`` makes a method end in that answer instead of the right one: a teacher that is wrong."""
 
     question: str
-    kinds: ClassVar[tuple[str, ...]]
 
     @property
     @abstractmethod
@@ -159,7 +159,6 @@ class Total(WorldItem):
 
     sign: str
     numbers: tuple[int, ...]
-    kinds: ClassVar = ("sum", "difference")
 
     @property
     def kind(self) -> str:
@@ -208,7 +207,6 @@ class YesNo(Total):
     """``yes-no``: is a total more than a limit?"""
 
     limit: int
-    kinds: ClassVar = ("yes-no",)
 
     @property
     def kind(self) -> str:
@@ -249,7 +247,6 @@ class Choice(WorldItem):
     """``choice``: which of four sums is the largest? No two are equal."""
 
     options: tuple[tuple[int, ...], ...]
-    kinds: ClassVar = ("choice",)
 
     @property
     def kind(self) -> str:
@@ -318,7 +315,6 @@ class Chain(WorldItem):
 
     path: tuple[str, ...]
     aside: tuple[str, ...]
-    kinds: ClassVar = ("chain",)
 
     @property
     def kind(self) -> str:
