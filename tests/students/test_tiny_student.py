@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, 
 
 from thinklab import load_behavior, load_student, load_task
 from thinklab.students import TINY
-from thinklab.students.make_tiny import build_tokenizer, card
+from thinklab.students.make_tiny import EMBEDDED, build_tokenizer, card, make
 from thinklab.students.tiny_corpus import Mix, document
 from thinklab.tasks import sums
 
@@ -99,3 +99,20 @@ def test_it_is_wrong_more_often_than_right_and_shows_neither_habit():
 def test_its_card_holds_the_figures_that_were_measured():
     made = json.loads((TINY / "made.json").read_text())
     assert (TINY / "README.md").read_text() == card(made)
+
+
+def test_a_student_is_saved_measured_and_described(tmp_path, capsys):
+    """Almost untrained further, the embedded student is measured as it is; one from scratch gets a card of its own figures."""
+    as_it_is = make(tmp_path / "more", Mix(), steps=1, seed=0, start=EMBEDDED, questions=16)
+    made = json.loads((tmp_path / "more" / "made.json").read_text("utf-8"))
+    assert made["figures"] == as_it_is and made["start"] == "embedded" and made["steps"] == 1
+    assert not (tmp_path / "more" / "README.md").exists()  # the card describes a student from scratch
+    assert as_it_is["correct without steps, 2 numbers, greedy"] > 0.8 > 0.2 > as_it_is["correct without steps, 4 numbers, greedy"]
+    assert as_it_is["checks in 200 answers"] == as_it_is["quotes in 200 answers"] == 0
+    assert -30 < as_it_is["log10 p(check) after an answer, 2 numbers"] < -1
+
+    new = make(tmp_path / "new", Mix(), steps=1, seed=0, questions=2)
+    assert new["correct without steps, 2 numbers, greedy"] == 0
+    assert f"{len(new)} figures" in (said := (tmp_path / "new" / "README.md").read_text("utf-8"))
+    assert f"| log10 p(quote) after an answer, 4 numbers | {new['log10 p(quote) after an answer, 4 numbers']} |" in said
+    assert load_student("transformers", path=str(tmp_path / "new")).tokenizer.chat_template

@@ -72,6 +72,7 @@ def _server(root: Path, port: int, desk: Any) -> tuple[Any, socket.socket, str]:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        listening.listen(128)  # a browser that opens the address at once waits for the server, instead of being refused
     except OSError as error:
         listening.close()
         raise ConfigError(f"port {port} cannot be used ({error.strerror}); choose another one, or omit it") from error
