@@ -1,4 +1,5 @@
-"""What a user's terminal shows of a run, a probe, comments and an evaluation: no warning of another library about its own names."""
+"""What a file or a terminal shows of a run, a probe, comments and an evaluation: whole lines of progress in a file, a bar on a
+terminal, and neither bars nor warnings of other libraries."""
 
 from __future__ import annotations
 
@@ -25,11 +26,36 @@ TRAIN = [
 NOISE = re.compile(r"^.*(?:\w+Warning\b|deprecat|will be removed|no longer supported).*$", re.MULTILINE | re.IGNORECASE)
 
 ONE_BY_ONE = """
-import json, sys
+import json, os, pty, sys
+
+def on_a_terminal(words):  # forked: the libraries are loaded
+    pid, master = pty.fork()
+    if pid == 0:
+        from thinklab.cli.app import main
+
+        sys.argv = ["thinklab", *words]
+        try:
+            main()
+        except SystemExit as end:
+            os._exit(end.code or 0)
+    shown = b""
+    while True:
+        try:
+            data = os.read(master, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        shown += data
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, shown.decode()
+    open("terminal.txt", "wb").write(shown)
 
 for name, words in json.loads(sys.argv[1]).items():
     for stream in (sys.stdout, sys.stderr):
         print(f"== {name} ==", file=stream, flush=True)
+    if name == "terminal":
+        on_a_terminal(words)
+        continue
     sys.argv = ["thinklab", *words]
     try:
         from thinklab.cli.app import main
@@ -56,20 +82,43 @@ def said(tmp_path_factory):
         "probe": ["probe", "run", "--questions", "4"],
         "guide": ["guide", "answers.jsonl", "--behavior", "self-check", "--teacher", "local", "-o", f"model={TINY}"],
         "eval": ["eval", "grid.yaml"],
+        "terminal": ["train", str(ROOT / "examples" / "demo-self-check.yaml"), "--out", "other", *TRAIN],
     }
     done = subprocess.run(
         [sys.executable, "-c", ONE_BY_ONE, json.dumps(commands)],
         cwd=folder,
         capture_output=True,
         text=True,
-        env={k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"} | {"PYTHONPATH": str(ROOT)},
+        env={k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
+        | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "120"},
     )
     assert done.returncode == 0, done.stderr[-1500:]
     out, err = (re.split(r"^== \w+ ==\n", stream, flags=re.MULTILINE)[1:] for stream in (done.stdout, done.stderr))
-    return {name: a + b for name, a, b in zip(commands, out, err, strict=True)}
+    found = {name: a + b for name, a, b in zip(commands, out, err, strict=True)}
+    return found | {"terminal": (folder / "terminal.txt").read_text("utf-8")}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train", "probe", "guide", "eval"])
+@pytest.mark.parametrize("name", ["train", "probe", "guide", "eval", "terminal"])
 def test_no_warning_of_an_old_name_reaches_the_terminal(name, said):
     assert said[name].strip() and not NOISE.findall(said[name])
+
+
+@pytest.mark.slow
+def test_a_file_has_whole_lines_and_no_bars(said):
+    for name in ("train", "probe", "guide", "eval"):  # guide loads a model whose weights transformers would show a bar for
+        text = said[name]
+        assert "\r" not in text and "\x1b" not in text, name
+        assert not re.search(r"Loading weights|it/s|\d%\|", text), name
+    steps = [line for line in said["train"].splitlines() if re.match(r"demo-self-check: step \d+/2, 0:\d\d so far", line)]
+    assert len(steps) == 2 and "step 2/2" in steps[-1] and "accuracy" in steps[-1]
+    assert re.search(r"^guide, \S+: answer 1/1, ", said["guide"], re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_terminal_has_one_line_that_is_drawn_again(said):
+    text = said["terminal"]
+    assert "Loading weights" not in text and "it/s" not in text and "so far" not in text
+    drawn = re.findall(r"demo-self-check +\S* *(\d)/2", re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text))
+    assert len(drawn) > 1 and drawn[-1] == "2"  # drawn as the first step ends, and again to the end
+    assert all(re.search(r"\r|\x1b\[1A", part) for part in text.split("demo-self-check  ")[1:-1])  # in the same place

@@ -145,6 +145,11 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
         r"thinklab behaviors (add|remove) (my-pack|hub:org/pack)",
         Skip("asks, or needs the hub; tests/behavior/test_packs.py does both"),
     ),
+    (r"thinklab teachers", Run("", "ANTHROPIC_API_KEY")),
+    (
+        r"thinklab --install-completion",
+        Skip("changes the shell's start file; tests/cli/test_completion.py does it in a home of its own"),
+    ),
     (r"thinklab behaviors show self-check", Run("", "detector  ")),
     (r"thinklab behaviors new ends-with-thanks", Run("", "wrote ends-with-thanks.yaml")),
     (r"thinklab behaviors (lint|test) ends-with-thanks.yaml", Run("", "")),
@@ -532,7 +537,7 @@ def check_against_the_command_line(text: str, place: str) -> None:
     words = text.split()
     for word in words[1:]:
         commands = getattr(at, "commands", None)
-        if commands is None:
+        if commands is None or word.startswith("--"):  # an option of ``thinklab`` itself
             break
         known = commands.get(re.sub(r"\W+$", "", word))
         assert known is not None, f"{place}: {text}: there is no command {word!r}"

@@ -22,10 +22,14 @@ from thinklab.cli import evaluation as cli_eval
 from thinklab.cli import export as cli_export
 from thinklab.cli import guide as cli_guide
 from thinklab.cli import harness as cli_harness
+from thinklab.cli import parts as cli_parts
 from thinklab.cli import plan as cli_plan
 from thinklab.cli import study as cli_study
 from thinklab.cli import view as cli_view
+from thinklab.cli.completion import config_names, one_of
 from thinklab.config import tested_versions
+from thinklab.config.profiles import PROFILES
+from thinklab.interop import upstream_bars
 from thinklab.run.ending import exit_code
 from thinklab.run.signals import Interrupted
 from thinklab.students import unsloth_first
@@ -46,7 +50,6 @@ class _Commands(typer.core.TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Teach a language model a way of thinking it does not have, and measure whether it learned it.",
@@ -78,8 +81,16 @@ def options(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Output folder for the runs and the report.")] = Path("runs/demo"),
-    behavior: Annotated[str, typer.Option(help="self-check or thalapathy-vijay.")] = "self-check",
-    method: Annotated[str, typer.Option(help="aas, grpo, luffy, ratio, authors or sft.")] = "aas",
+    behavior: Annotated[
+        str, typer.Option(help="self-check or thalapathy-vijay.", autocompletion=one_of("self-check", "thalapathy-vijay"))
+    ] = "self-check",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="aas, grpo, luffy, ratio, authors or sft.",
+            autocompletion=one_of("aas", "grpo", "luffy", "ratio", "authors", "sft"),
+        ),
+    ] = "aas",
     seed: Annotated[int, typer.Option(help="Seed of both runs.")] = 0,
     steps: Annotated[Optional[int], typer.Option(min=1, help="Optimizer steps; default: the behavior's demo config.")] = None,  # noqa: UP045
     questions: Annotated[Optional[int], typer.Option(min=1, help="Number of held-out questions in the final probe.")] = None,  # noqa: UP045
@@ -95,13 +106,17 @@ def train(
     config: Annotated[
         Path,
         typer.Argument(
-            help="An experiment YAML file, the name of a shipped one, or a run's config.yaml; with --resume, a run folder."
+            help="An experiment YAML file, the name of a shipped one, or a run's config.yaml; with --resume, a run folder.",
+            autocompletion=config_names("experiment"),
         ),
     ],
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint: train --resume RUN.")] = False,
-    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 16gb, 24gb or 80gb: fills in what CONFIG omits.")] = None,  # noqa: UP045
+    profile: Annotated[
+        str | None,
+        typer.Option(help="tiny, t4, 16gb, 24gb or 80gb: fills in what CONFIG omits.", autocompletion=one_of(*PROFILES)),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Hide the progress line.")] = False,
     review: Annotated[
         bool,
@@ -198,6 +213,9 @@ app.command("study")(cli_study.study)
 app.command("experiment", hidden=True)(cli_study.study)  # its name up to 0.1
 app.command("view")(cli_view.view)
 app.command("eval")(cli_eval.evaluate)
+app.command("teachers")(cli_parts.teachers)
+app.command("tasks")(cli_parts.tasks)
+app.command("students")(cli_parts.students)
 app.add_typer(cli_harness.app, name="harness")
 app.add_typer(cli_behaviors.app, name="behaviors")
 
@@ -208,6 +226,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    upstream_bars.none_in_files()
     logging.getLogger("bitsandbytes").setLevel(
         logging.ERROR
     )  # on a CPU it warns about a kernel from the hub, even without 4-bit weights

@@ -20,6 +20,7 @@ from thinklab.behavior.behavior import Behavior, list_behaviors, load_behavior, 
 from thinklab.behavior.preview import PromptPreview, preview
 from thinklab.behavior.scaffold import new_file, schema
 from thinklab.cli import behavior_packs
+from thinklab.cli.completion import behavior_names
 from thinklab.config.packs import all_packs
 from thinklab.config.shipped import locate
 from thinklab.errors import BehaviorError, ThinklabError
@@ -33,8 +34,10 @@ class Format(StrEnum):
     json = "json"
 
 
-Target = Annotated[str, typer.Argument(help="Name of a shipped behavior, or path of a YAML file.")]
-Targets = Annotated[list[str], typer.Argument(help="Names of shipped behaviors, or paths of YAML files.")]
+Target = Annotated[str, typer.Argument(help="Name of a shipped behavior, or path of a YAML file.", autocompletion=behavior_names)]
+Targets = Annotated[
+    list[str], typer.Argument(help="Names of shipped behaviors, or paths of YAML files.", autocompletion=behavior_names)
+]
 AsFormat = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 
 

@@ -9,15 +9,20 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from thinklab.cli.completion import config_names, one_of
+from thinklab.config.profiles import PROFILES
 from thinklab.errors import StudentError
 
 MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "problem": ("FAIL", "bold red")}
 
 
 def doctor(
-    config: Annotated[Optional[Path], typer.Argument(help="An experiment YAML file, or the name of a shipped one.")] = None,  # noqa: UP045
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="An experiment YAML file, or the name of a shipped one.", autocompletion=config_names("experiment")),
+    ] = None,
     overrides: Annotated[Optional[list[str]], typer.Argument(help="dotted.key=value ...")] = None,  # noqa: UP045
-    profile: Annotated[Optional[str], typer.Option(help="tiny, t4, 16gb, 24gb or 80gb.")] = None,  # noqa: UP045
+    profile: Annotated[str | None, typer.Option(help="tiny, t4, 16gb, 24gb or 80gb.", autocompletion=one_of(*PROFILES))] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Check without loading models or contacting servers.")] = False,
 ) -> None:
     """Check this machine and, with CONFIG or --profile, everything that the run needs; exit 1 if the run would fail."""

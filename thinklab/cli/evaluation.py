@@ -13,6 +13,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
+from thinklab.cli.completion import config_names
 from thinklab.config.shipped import find_config
 from thinklab.errors import RunError, TeacherError
 from thinklab.run.signals import Interrupted
@@ -20,7 +21,13 @@ from thinklab.students import unsloth_first
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="An evaluation YAML file, or the name of a shipped one, such as tiny-grid.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="An evaluation YAML file, or the name of a shipped one, such as tiny-grid.",
+            autocompletion=config_names("evaluation"),
+        ),
+    ],
     out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,  # noqa: UP045
     only: Annotated[str, typer.Option(help="Only cells whose METHOD/BENCHMARK matches, such as 'sft/*'.")] = "*",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the cells and the progress of each.")] = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import typer
 from rich.console import Console
 from ruamel.yaml import YAML
 
+from thinklab.cli.completion import behavior_names, teacher_names
 from thinklab.errors import ConfigError, ThinklabError
 from thinklab.guide.rejections import sentence
 from thinklab.teachers.safety import as_text
@@ -23,9 +25,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command("guide")
 def guide(
     questions: Annotated[Path, typer.Argument(help="JSONL with 'question' and 'response' on each line.")],
-    behavior: Annotated[str, typer.Option(help="A shipped behavior, or a path to a YAML file.")],
+    behavior: Annotated[str, typer.Option(help="A shipped behavior, or a path to a YAML file.", autocompletion=behavior_names)],
     teacher: Annotated[
-        str, typer.Option(help="scripted, anthropic, openai, local, human, replay, or the name of an installed plugin.")
+        str,
+        typer.Option(
+            help="scripted, anthropic, openai, local, human, replay, or another that `thinklab teachers` lists.",
+            autocompletion=teacher_names,
+        ),
     ],
     option: Annotated[
         list[str] | None,
@@ -128,16 +134,26 @@ def _open_new(path: Path) -> Any:
 
 @contextmanager
 def _bar(total: int, name: str, teacher: Any) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from thinklab.reports.console import bars
+    """A progress bar on stderr, or whole lines if that is not a terminal."""
+    from thinklab.reports.console import PlainProgress, bars
     from thinklab.teachers.protocols import SaysBriefly
 
-    with bars(Console(stderr=True, highlight=False)) as shown:
+    def brief() -> str:
+        return teacher.brief() if isinstance(teacher, SaysBriefly) else ""
+
+    console = Console(stderr=True, highlight=False)
+    if not sys.stderr.isatty():
+        plain, done = PlainProgress(f"guide, {name}", total, "answer"), itertools.count(1)
+
+        def one_more() -> None:
+            if text := plain.line(next(done), brief()):
+                console.print(text, soft_wrap=True, markup=False)
+
+        yield one_more
+        return
+    with bars(console) as shown:
         task = shown.add_task(f"guide, {name}", total=total, rates="asking")
-        yield lambda: shown.update(task, advance=1, rates=teacher.brief() if isinstance(teacher, SaysBriefly) else "")
+        yield lambda: shown.update(task, advance=1, rates=brief())
 
 
 def _show(console: Console, line: dict[str, Any]) -> None:

@@ -9,13 +9,19 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
+from thinklab.cli.completion import config_names
 from thinklab.config.shipped import find_config
 from thinklab.errors import ConfigError, RunError
 from thinklab.run.signals import Interrupted
 
 
 def study(
-    file: Annotated[Path, typer.Argument(help="A study YAML file, or the name of a shipped one, such as six-losses.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A study YAML file, or the name of a shipped one, such as six-losses.", autocompletion=config_names("study")
+        ),
+    ],
     out: Annotated[Optional[Path], typer.Option(help="Default runs/NAME.")] = None,  # noqa: UP045
     jobs: Annotated[Optional[int], typer.Option(min=1, help="Number of concurrent runs; default: one per core.")] = None,  # noqa: UP045
     only: Annotated[str, typer.Option(help="Only runs whose BASE/ARM/seed-N matches, such as 'self-check/*'.")] = "*",

@@ -5,7 +5,9 @@ Views of records.
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -18,7 +20,9 @@ from rich.table import Column, Table
 
 from thinklab.probing.table import HEAD, TITLE, probe_rows
 
-PLAIN_EVERY = 10  # steps between two lines where the output is not a terminal
+LINES = 50
+"""Lines of a whole run where the output is not a terminal, at most, and one more for each minute without a line."""
+SILENCE_S = 60.0
 
 
 def bars(console: Console) -> Progress:
@@ -46,11 +50,41 @@ def rates(line: Mapping[str, Any]) -> str:
     return "  ".join(shown)
 
 
+class PlainProgress:
+    """Progress in a file: whole lines for the first and the last step, for every fiftieth of the steps, and once a minute."""
+
+    def __init__(self, name: str, total: int, unit: str = "step"):
+        self._start, self._total, self._unit = f"{name}: " if name else "", total, unit
+        self._every = max(1, math.ceil(total / LINES))
+        self._began = self._last = time.monotonic()
+        self._first: tuple[int, float] | None = None
+        self._told = 0
+
+    def line(self, done: int, rates: str = "") -> str:
+        """``run: step 20/40, 0:35 so far, 0:32 left  accuracy 0.41``; empty if no line is due."""
+        now = time.monotonic()
+        new = self._first is None or done == self._total or done // self._every > self._told // self._every
+        if done == self._told or not (new or now - self._last >= SILENCE_S):
+            return ""
+        self._told, self._last, left = done, now, ""
+        if self._first is None:
+            self._first = done, now  # what came before, such as loading, says nothing about the speed
+        elif done < self._total:
+            first, then = self._first
+            left = f", {_clock((now - then) / (done - first) * (self._total - done))} left"
+        return f"{self._start}{self._unit} {done}/{self._total}, {_clock(now - self._began)} so far{left}  {rates}".rstrip()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
 @contextmanager
 def progress(
     steps: int, name: str, quiet: bool = False, console: Console | None = None
 ) -> Iterator[Callable[[dict], None] | None]:
-    """A listener for metrics that draws a bar on stderr, or prints a line every few steps if that is not a terminal.
+    """A listener for metrics that draws a bar on stderr, or prints whole lines (``PlainProgress``) if that is not a terminal.
 
     Other output must go to the same ``console``, or it would break the bar.
     """
@@ -59,10 +93,11 @@ def progress(
         return
     console = console or Console(stderr=True, highlight=False)
     if not sys.stderr.isatty():
+        plain = PlainProgress(name, steps)
 
         def listen(line: dict) -> None:
-            if line["step"] % PLAIN_EVERY == 0 or line["step"] == steps:
-                console.print(f"step {line['step']}/{steps}  {rates(line)}", soft_wrap=True)
+            if text := plain.line(line["step"], rates(line)):
+                console.print(text, soft_wrap=True, markup=False)
 
         yield listen
         return

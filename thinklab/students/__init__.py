@@ -82,13 +82,16 @@ def _load(section: StudentSection, seed: int, max_length: int) -> Student:
         section = section.model_copy(update={"path": str(shipped_folder(section.kind)), "dtype": "float32"})
     if section.kind == "unsloth":
         unsloth_first.import_first("unsloth")
+        from thinklab.interop.upstream_bars import loading_bars
         from thinklab.students import unsloth
 
-        return unsloth.load(section, seed, max_length)
+        with loading_bars():
+            return unsloth.load(section, seed, max_length)
     if section.kind in KINDS:
+        from thinklab.interop.upstream_bars import loading_bars
         from thinklab.students import hf  # torch and peft take seconds to import: only when needed
 
-        with hf.quiet(section.kind in SHIPPED):
+        with loading_bars(section.kind not in SHIPPED):  # which load instantly
             return hf.load(section, seed)
     found = {e.name: e for e in entry_points(group="thinklab.students")}
     if section.kind not in found:

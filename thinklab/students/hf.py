@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-from transformers.utils import logging
 
 from thinklab.config.devices import DTYPES, default_dtype
 from thinklab.config.hardware import best_device
@@ -58,19 +56,6 @@ def load(section: StudentSection, seed: int = 0) -> Student:
     if quantized and not torch.cuda.is_available():
         _same_weights_in_eval(model)
     return check(Student(with_lora(model, section.lora, seed), tokenizer, section.kind, str(section.path)))
-
-
-@contextmanager
-def quiet(wanted: bool = True):
-    """No progress bar for a model that loads instantly."""
-    shown = logging.is_progress_bar_enabled()
-    if wanted:
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if wanted and shown:
-            logging.enable_progress_bar()
 
 
 def with_lora(model, lora: LoraSection | None, seed: int):

@@ -25,7 +25,7 @@ from thinklab.config.shipped import resource_dir
 from thinklab.errors import ConfigError, RunError, did_you_mean
 from thinklab.experiment.children import Child, Children
 from thinklab.experiment.training_run import TrainingRun
-from thinklab.reports.console import PLAIN_EVERY, bars, probe_table, rates
+from thinklab.reports.console import PlainProgress, bars, probe_table, rates
 from thinklab.reports.run_page import TITLES, headline, write_report
 from thinklab.run import signals
 from thinklab.run.folder import RunFolder
@@ -174,13 +174,11 @@ def watch(arms: Sequence[Arm], children: Children, console: Console) -> None:
         RunError: as soon as one fails.
     """
     if not console.is_terminal:
-        printed: dict[str, int] = {}
+        plain = {arm.name: PlainProgress(arm.name, arm.steps) for arm in arms}
         while children.running:
             for arm in arms:
-                step = arm.read().get("step", 0)
-                if step // PLAIN_EVERY > printed.get(arm.name, 0):
-                    printed[arm.name] = step // PLAIN_EVERY
-                    console.print(f"{arm.name:<16} step {step}/{arm.steps}  {rates(arm.last)}")
+                if text := plain[arm.name].line(arm.read().get("step", 0), rates(arm.last)):
+                    console.print(text, soft_wrap=True, markup=False)
             _check(children)
         return
     with bars(console) as shown:

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thinklab.config.hardware import best_device, gpu_random_state, set_gpu_random_state
 from thinklab.errors import ConfigError, TeacherError
+from thinklab.interop.upstream_bars import loading_bars
 from thinklab.sampler import Sampler, max_positions
 from thinklab.sampler.static import sampler_for
 from thinklab.teachers.safety import MAX_CHARS, shielded
@@ -149,8 +150,8 @@ class LocalTeacher:
                     load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=half
                 )
             try:
-                tokenizer = AutoTokenizer.from_pretrained(self.source, padding_side="left")
-                with unpatched():
+                with unpatched(), loading_bars():
+                    tokenizer = AutoTokenizer.from_pretrained(self.source, padding_side="left")
                     model = AutoModelForCausalLM.from_pretrained(self.source, **how)
             except (OSError, ValueError, ImportError, RuntimeError) as error:
                 raise TeacherError(f"the teacher's model {self.source!r} cannot be loaded: {error}") from error
