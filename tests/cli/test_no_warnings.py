@@ -31,11 +31,13 @@ import json, os, pty, sys
 def on_a_terminal(words):  # forked: the libraries are loaded
     pid, master = pty.fork()
     if pid == 0:
-        from thinklab.cli.app import main
+        from rich.console import Console
+        from thinklab.cli import app
 
+        app.console = Console(stderr=True, highlight=False)  # the one of the import has seen that stderr is a file
         sys.argv = ["thinklab", *words]
         try:
-            main()
+            app.main()
         except SystemExit as end:
             os._exit(end.code or 0)
     shown = b""

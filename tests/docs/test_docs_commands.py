@@ -19,7 +19,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support.fake_server import GOOD, KEY, Server
+from tests.support.installed_wheel import install_wheel
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACEHOLDERS = {"RUN": "runs/mine", "NAME": "self-check"}
@@ -311,24 +311,7 @@ class Runner:
 def installed(tmp_path_factory):
     """(python, folder): a fresh environment with the wheel, and an empty folder."""
     base = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(base)], cwd=ROOT, check=True, capture_output=True
-    )
-    (wheel,) = base.glob("*.whl")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(base / "env")], check=True)
-    python = base / "env" / "bin" / "python"
-    site = Path(
-        subprocess.run(
-            [python, "-c", "import site; print(site.getsitepackages()[0])"], check=True, capture_output=True, text=True
-        ).stdout.strip()
-    )
-    below = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
-    (site / "below.pth").write_text("".join(f"{p}\n" for p in below))  # .pth files there are not read: no editable thinklab
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)],
-        check=True,
-        capture_output=True,
-    )
+    python = install_wheel(base)
     folder = base / "empty"
     folder.mkdir()
     return python, folder

@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="A list for programs.")]
+WIDTH_IN_FILES = 160
 SERVICES = ("anthropic", "openai", "litellm", "boto3")
 """Packages that a teacher may need beside those that thinklab always installs."""
 
@@ -214,4 +215,7 @@ def _show(parts: list[Part], as_json: bool, key: str) -> None:
     for part in parts:
         about = part.about if part.package == "thinklab" else f"{part.about} (plugin {part.package})"
         table.add_row(Text(part.name), Text(about), Text("; ".join(map(str, part.needs)) or "nothing"))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(highlight=False, width=WIDTH_IN_FILES)
+    console.print(table)
