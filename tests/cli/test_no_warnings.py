@@ -90,14 +90,15 @@ def said(tmp_path_factory):
         [sys.executable, "-c", ONE_BY_ONE, json.dumps(commands)],
         cwd=folder,
         capture_output=True,
-        text=True,
         env={k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
         | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "120"},
     )
-    assert done.returncode == 0, done.stderr[-1500:]
-    out, err = (re.split(r"^== \w+ ==\n", stream, flags=re.MULTILINE)[1:] for stream in (done.stdout, done.stderr))
+    assert done.returncode == 0, done.stderr.decode()[-1500:]
+    out, err = (
+        re.split(r"^== \w+ ==\n", stream.decode(), flags=re.MULTILINE)[1:] for stream in (done.stdout, done.stderr)
+    )  # bytes: text would lose each \r
     found = {name: a + b for name, a, b in zip(commands, out, err, strict=True)}
-    return found | {"terminal": (folder / "terminal.txt").read_text("utf-8")}
+    return found | {"terminal": (folder / "terminal.txt").read_bytes().decode()}
 
 
 @pytest.mark.slow
