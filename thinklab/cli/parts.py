@@ -26,8 +26,14 @@ from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="A list for programs.")]
 WIDTH_IN_FILES = 160
-SERVICES = ("anthropic", "openai", "litellm", "boto3")
-"""Packages that a teacher may need beside those that thinklab always installs."""
+SERVICES = ("litellm", "anthropic", "openai")
+"""Packages that a teacher may need beside those that thinklab always installs; the first one that it imports counts."""
+CREDENTIALS = {
+    "bedrock": "AWS credentials, or AWS_BEARER_TOKEN_BEDROCK",
+    "vertex": "Google's application-default credentials",
+    "foundry": "ANTHROPIC_FOUNDRY_API_KEY",
+    "litellm": "the service's key",
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,9 @@ def all_teachers() -> Iterator[Part]:
         preset = OPENAI if name == "openai" else PRESETS.get(name)
         named = _first_line(next((n for n in tree.body if getattr(n, "name", None) == attribute), None))
         about = named or (f"{preset.title}, through chat completions." if preset else _first_line(tree))
-        needs = [_package_need(package) for package in SERVICES if package in _imported(tree)]
+        needs = [_package_need(package) for package in SERVICES if package in _imported(tree)][:1]
+        if name in CREDENTIALS:
+            needs.append(Need(CREDENTIALS[name], None))
         keys = preset.keys if preset else ("ANTHROPIC_API_KEY",) if name == "anthropic" else ()
         if keys and (preset is None or preset.key_required):
             set_here = any(os.environ.get(key) for key in keys)
@@ -108,16 +116,24 @@ def all_tasks() -> Iterator[Part]:
             needs.append(Need(f"{hub} from the Hub, or task.path", _downloaded(hub) or None))
         elif name == "own":
             needs.append(Need("task.path", None))
+        elif name == "columns":
+            needs.append(Need("the names of the columns, and hub or path", None))
         yield Part(name, _first_line(tree), needs=needs)
     yield from _plugins("thinklab.tasks", set(BUILT_IN))
 
 
 def all_students() -> Iterator[Part]:
     """The built-in students, then those of other packages."""
-    from thinklab.students import KINDS
+    from thinklab.students import FOLDERS, KINDS
 
     gpu = Need("an NVIDIA GPU", shutil.which("nvidia-smi") is not None)
+    made = (FOLDERS["small-world"] / "model.safetensors").is_file()
     known = {
+        "small-world": Part(
+            "small-world",
+            "The student of the task world, for studies.",
+            needs=[Need("its weights", made, "python -m thinklab.students.make_world")],
+        ),
         "embedded": Part("embedded", "The tiny student that ships with thinklab: 0.74 million weights, trains on two CPU cores."),
         "transformers": Part(
             "transformers",
@@ -172,10 +188,12 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 def _hub_id(tree: ast.Module) -> str:
-    """The second argument of the module's ``Source(...)``."""
+    """The second argument of the module's ``Source(...)``; empty if the config names it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Source" and len(node.args) > 1:
-            return str(ast.literal_eval(node.args[1]))
+            given = node.args[1]
+            if isinstance(given, ast.Constant) and isinstance(given.value, str):
+                return given.value
     return ""
 
 
