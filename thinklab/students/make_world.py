@@ -24,9 +24,10 @@ from thinklab.students import SMALL_WORLD
 from thinklab.students.pretrain import BATCH, Checkpoint, pretrain, small_llama, spread, token_logps, word_tokenizer
 from thinklab.students.tiny_corpus import PIECES
 from thinklab.students.world_corpus import STEPS, document, vocabulary
-from thinklab.students.world_gate import CORPUS_LENGTHS, GATE, Ask, failures, forced_check, measure, table, unprompted
+from thinklab.students.world_gate import GATE, Ask, failures, forced_check, measure, table, unprompted
 from thinklab.tasks.world.drawing import draw
 from thinklab.tasks.world.items import KINDS
+from thinklab.tasks.world.split import CORPUS_LENGTHS
 
 HIDDEN, LAYERS = 256, 4
 LEARNING_RATE = 1.5e-3
