@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from thinklab.config.load import load_config
 from thinklab.config.shipped import resource_dir
 from thinklab.errors import ConfigError
 from thinklab.experiment import doctor
-from thinklab.experiment.baselines.fit import sft_config
+from thinklab.experiment.baselines.fit import Imitation, sft_config
 from thinklab.experiment.build import build
 from thinklab.experiment.train import run_experiment
 from thinklab.experiment.trl_arguments import grpo_config
@@ -56,7 +58,8 @@ def test_the_trainer_takes_one(two_gpus, model, tokenizer):
 
 def test_so_do_the_configs_of_a_run_and_of_a_baseline(two_gpus, tmp_path):
     assert grpo_config(config(), tmp_path).n_gpu == 1
-    assert sft_config(config("loss.method=grpo", "baseline={kind: sft}"), tmp_path, 2).n_gpu == 1
+    baseline = SimpleNamespace(config=config("loss.method=grpo", "baseline={kind: sft}"), run=None)  # what it reads of a session
+    assert sft_config(Imitation.of_baseline(baseline), tmp_path, 2).n_gpu == 1
 
 
 def test_a_run_and_the_doctor_say_how_to_use_both(tmp_path, monkeypatch):
