@@ -61,13 +61,14 @@ def test_a_host_that_does_not_exist_is_named():
         check(load_teacher("openai", model="m", base_url="http://no-such-host.invalid/v1", attempts=1, cache=False))
 
 
-@pytest.mark.parametrize("name, extra", [("openai", "openai"), ("anthropic", "teachers")])
+@pytest.mark.parametrize("name, extra", [("openai", "openai"), ("anthropic", "teachers"), ("bedrock", "bedrock")])
 def test_without_its_package_there_is_one_line(name, extra):
+    package = "openai" if name == "openai" else "anthropic"
     code = (
-        f"import sys; sys.modules[{name!r}] = None\n"
+        f"import sys; sys.modules[{package!r}] = None\n"
         "from thinklab.teachers import load_teacher\n"
         f"try: load_teacher({name!r}, model='m')\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said == f"TeacherError the teacher {name!r} needs the package {name}: pip install 'thinklab[{extra}]'\n"
+    assert said == f"TeacherError the teacher {name!r} needs the package {package}: pip install 'thinklab[{extra}]'\n"

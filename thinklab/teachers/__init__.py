@@ -76,7 +76,13 @@ def teacher_factory(backend: str) -> Any:
     """The callable behind ``backend``, imported now. Its parameters are the options of the backend."""
     if backend in BUILT_IN:
         module, _, name = BUILT_IN[backend].partition(":")
-        return getattr(importlib.import_module(module), name)
+        try:
+            return getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            if error.name != "anthropic":
+                raise
+            extra = backend if backend in ("bedrock", "vertex") else "teachers"
+            raise TeacherError(f"the teacher {backend!r} needs the package anthropic: pip install 'thinklab[{extra}]'") from error
     for point in entry_points(group=GROUP):
         if point.name == backend:
             try:

@@ -16,7 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from thinklab.errors import ConfigError, TeacherError
+import anthropic
+from anthropic import AsyncAnthropic
+from anthropic.types import MessageParam, TextBlockParam
+
+from thinklab.errors import ConfigError
 from thinklab.teachers import structured as json_replies
 from thinklab.teachers.anthropic_batches import AnthropicBatches
 from thinklab.teachers.batches import BatchService
@@ -29,13 +33,6 @@ from thinklab.teachers.remote import RemoteTeacher
 from thinklab.teachers.secrets import at_home, checked_url, find_key
 from thinklab.teachers.wire import checked_body, checked_headers
 from thinklab.types import TeacherReply, TeacherRequest, Usage
-
-try:
-    import anthropic
-    from anthropic import AsyncAnthropic
-    from anthropic.types import MessageParam, TextBlockParam
-except ImportError as error:
-    raise TeacherError("the teacher 'anthropic' needs the package anthropic: pip install 'thinklab[teachers]'") from error
 
 VERSION_WITH_TEMPERATURE = "2023-06-01"
 KEY_NAME, URL_NAME, HOST = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "api.anthropic.com"
