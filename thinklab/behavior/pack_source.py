@@ -1,4 +1,4 @@
-"""A behavior pack before it is accepted: read from a folder or the Hugging Face Hub, checked, shown as text; ``accept`` pins it."""
+"""``find_pack`` and ``accept``: a behavior pack from a folder or the Hub, checked and shown before it is pinned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behavior packs: folders of behavior files that were shown and accepted, pinned by SHA-256, or that installed packages bring."""
+"""``Pack``: folders of behavior files that were shown and accepted (pinned by SHA-256), or that packages bring."""
 
 from __future__ import annotations
 

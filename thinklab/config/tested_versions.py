@@ -1,4 +1,4 @@
-"""Which installed packages are outside the ranges that thinklab declares, said once at the start of a command or a Lab.
+"""``out_of_range``: installed packages outside the versions that thinklab declares; ``warn_once`` at the start.
 
 From the packages' metadata alone: nothing is imported, so the check works where an import would already fail.
 """

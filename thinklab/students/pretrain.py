@@ -1,4 +1,4 @@
-"""Trains a small Llama from scratch on synthetic documents: tokenizer, model, and a loop that can be resumed.
+"""``pretrain``: a small Llama from scratch on synthetic documents: tokenizer, model, and a resumable loop.
 
 Shared by ``make_tiny`` and ``make_world``.
 

@@ -1,4 +1,4 @@
-"""Measures a student on the small world, and the gate that a base must pass before any reinforcement learning.
+"""``measure`` a student on the small world; ``failures``: the gate that a base must pass before training.
 
 A habit of checking can only pay if a check is worth something: in a first attempt at such a world, checks were right in .47 and .59 of
 two tasks, and a perfectly learned habit gained nothing there. So of every kind of question, a check that the student is

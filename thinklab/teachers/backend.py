@@ -1,4 +1,4 @@
-"""What a network teacher needs of one service: a call, a check, and what makes its replies what they are."""
+"""``Backend``: what a network teacher needs of one service: a call, a check, and what its replies depend on."""
 
 from __future__ import annotations
 

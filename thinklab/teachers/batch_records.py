@@ -1,4 +1,4 @@
-"""Which batch has which request, on disk before anything waits for it: a process that is killed pays for no request twice.
+"""``BatchRecords``: which batch has which request, on disk, so that a killed process pays for none twice.
 
 A request is known by its key in the cache of replies, so any later command with the same request finds its batch.
 """

@@ -1,4 +1,4 @@
-"""Requests through a service's batch API: submitted together, answered within minutes to a day, at a lower price.
+"""``Batcher``, ``BatchService``: requests by a service's batch API: submitted together, slower, at a lower price.
 
 The service's id of a batch is on disk before anything waits for it (``batch_records``). So a command that was interrupted or killed
 collects the same batch when it is run again, and pays for it once. Replies go through the same cache, caps, and accounting as

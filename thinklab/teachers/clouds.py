@@ -1,4 +1,4 @@
-"""The teachers ``bedrock``, ``vertex``, and ``foundry``: Claude at Amazon, Google, and Microsoft through the Anthropic SDK's clients.
+"""``bedrock``, ``vertex``, ``foundry``: the teachers with Claude at Amazon, Google, and Microsoft, by its SDK.
 
 The credentials are the cloud's own, found where its tools look for them. ``bedrock`` needs ``pip install 'thinklab[bedrock]'``
 unless AWS_BEARER_TOKEN_BEDROCK is set, ``vertex`` needs ``pip install 'thinklab[vertex]'``. None of the three has a free call, so

@@ -1,4 +1,4 @@
-"""The teacher ``litellm``: every other service, through the package litellm, which knows its address, its key, and its format.
+"""``LiteLLMBackend``: the ``litellm`` teacher: every other service, through the package litellm.
 
 Requires ``pip install 'thinklab[litellm]'``. litellm finds the service's key in the environment; a ``base_url`` from a config gets
 only what ``key_env`` names. Retries, limits, and caps are thinklab's. A model that the price table does not have is priced by

@@ -1,4 +1,4 @@
-"""OpenAI's batch API, which Azure and some servers have, too, as a ``BatchService``: a file of requests in, a file of replies out."""
+"""``OpenAIBatches``: OpenAI's batch API (Azure too) as a ``BatchService``: a file of requests, a file of replies."""
 
 from __future__ import annotations
 

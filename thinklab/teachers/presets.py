@@ -1,4 +1,4 @@
-"""Services and servers that speak chat completions, by name: their address, their key's variable, and their oddities.
+"""``Preset``: services that speak chat completions, by name: address, variable of the key, oddities.
 
 ``teacher: {backend: ollama, model: qwen3:8b}`` is ``backend: openai`` with a row of this table; every option of the teacher
 ``openai`` overrides it. The rows are from public documentation, not from calls to the services.

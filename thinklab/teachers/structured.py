@@ -1,4 +1,4 @@
-"""Structured outputs: a service that decodes along a JSON schema cannot forget a tag.
+"""Structured outputs: the JSON ``schema`` along which a service decodes, and the reply back ``as_tags``.
 
 The prompt of a behavior asks for tags, and the strict parser reads tags. So with ``structured: true`` the request asks for an
 object with the same names, the few-shot replies are shown as such objects, and the object that comes back becomes tags again.

@@ -1,4 +1,4 @@
-"""What a config may add to every request of a network teacher: headers, query strings, and body fields, but never a key."""
+"""``checked_headers``, ``checked_query``, ``checked_body``: what a config adds to each request; never a key."""
 
 from __future__ import annotations
 

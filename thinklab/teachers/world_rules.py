@@ -1,4 +1,4 @@
-"""Rules of the ``scripted`` teacher for the task ``world``: a check, or the act of the requested behavior (``tasks.world.acts``)."""
+"""``world_check``, ``world_reflect``: rules of the ``scripted`` teacher for the task ``world``."""
 
 from __future__ import annotations
 

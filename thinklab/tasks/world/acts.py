@@ -1,4 +1,4 @@
-"""What somebody says about an answer that is there: a check, and the paper's four reflections as four different *acts*.
+"""``said_about``: what somebody says about an answer: a check, and the paper's four reflections as *acts*.
 
     self-check        I check: 25+7=32. 32+6=38. So \\boxed{38}.                          works it again
     self-conflict     Wait, is it 48 or 38? 25+7=32. 32+6=38. It is 38, not 48. ...       another answer, and decides between the two

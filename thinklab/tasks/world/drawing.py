@@ -1,4 +1,4 @@
-"""Draws questions of the small world: numbers and names at random, kept if they belong to the split."""
+"""``draw``: questions of the small world at random, with numbers and names that belong to the split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The questions of the small world: five kinds with one interface, each of one to five steps.
+"""``WorldItem``: the questions of the small world (``Total``, ``YesNo``, ``Choice``, ``Chain``), their steps and texts.
 
     sum         Tom has 25 pens and finds 7 and 6 more. How many?         25+7=32. 32+6=38.
     difference  Tom has 65 pens and loses 7 and 6. How many are left?     65-7=58. 58-6=52.

@@ -1,4 +1,4 @@
-"""Which facts of the small world belong to the test split: by a checksum of the fact itself, so that nothing needs to be listed."""
+"""``is_held_out``: which facts of the small world belong to the test split, by a checksum of the fact."""
 
 from __future__ import annotations
 
