@@ -1,10 +1,12 @@
-"""Draws the figures of docs/evidence.md from the committed tables in docs/measurements: ``python tools/make_evidence.py``.
+"""Draws the figures of docs/evidence.md from the committed tables in docs/measurements: ``python -m tools.make_evidence [NAME ...]``.
 
 Needs playwright (in the extra ``dev``) and a Chromium on the PATH.
 """
 
 import csv
 import shutil
+import statistics
+import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -12,6 +14,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 from playwright.sync_api import sync_playwright
 from plotly.subplots import make_subplots
+
+from tools.make_tables import NEVER, WRONG
 
 HERE = Path(__file__).parent.parent / "docs"
 TABLES = HERE / "measurements"
@@ -24,6 +28,9 @@ COLORS = {
     "luffy": "#be123c",
     "authors": "#4d7c0f",
     "sft": "#78716c",
+    "dual-clip": "#be123c",
+    "mask": "#b45309",
+    "plain": "#78716c",
 }
 NAMES = {
     "grpo": "plain GRPO",
@@ -187,10 +194,63 @@ def when_it_helps() -> go.Figure:
     )
 
 
+SHAPING = {
+    "aas": "AAS",
+    "mask": "mask alone",
+    "plain": "plain policy gradient",
+    "ratio": "plain ratio",
+    "dual-clip": "ratio with dual clip",
+}
+
+
+def shaping() -> go.Figure:
+    """Onset and accuracy against the teacher's share of wrong comments, four updates per generation."""
+    rows = read("shaping-four-updates")
+    titles = ("Onset: generations until half of the answers check", "Accuracy after training")
+    fig = make_subplots(1, 2, horizontal_spacing=0.1, subplot_titles=titles)
+    places = {name: k for k, name in enumerate(WRONG)}
+    for k, (arm, name) in enumerate(SHAPING.items()):
+        mine = [r for r in rows if r["arm"] == arm]
+        shift = 0.06 * (k - (len(SHAPING) - 1) / 2)  # so that points of arms with the same value can be told apart
+        for column, measure, middle in ((1, "onset", statistics.median), (2, "accuracy T=1", statistics.mean)):
+            found = {p: [float(r[measure] or NEVER) for r in mine if r["base"] == p] for p in places}
+            found = {p: values for p, values in found.items() if values}
+            fig.add_scatter(
+                x=[places[p] + shift for p in found],
+                y=[middle(values) for values in found.values()],
+                mode="lines",
+                name=name,
+                line={"color": COLORS[arm], "width": 2},
+                showlegend=column == 1,
+                legendgroup=arm,
+                row=1,
+                col=column,
+            )
+            fig.add_scatter(
+                x=[places[p] + shift for p, values in found.items() for _ in values],
+                y=[v for values in found.values() for v in values],
+                mode="markers",
+                marker={"color": COLORS[arm], "size": 7, "opacity": 0.7},
+                showlegend=False,
+                legendgroup=arm,
+                row=1,
+                col=column,
+            )
+    ticks = {"tickvals": list(places.values()), "ticktext": [f"{share:.0%}" for share in WRONG.values()]}
+    fig.update_xaxes(title_text="wrong comments of the teacher", range=[-0.35, len(places) - 0.65], **ticks)
+    fig.update_yaxes(
+        range=[-2, NEVER + 3], tickvals=[0, 15, 30, 45, NEVER], ticktext=["0", "15", "30", "45", "never"], row=1, col=1
+    )
+    fig.update_yaxes(**RATE, row=1, col=2)
+    legend = {"orientation": "h", "y": -0.22}
+    return fig.update_layout(**LAYOUT, width=1080, height=430, margin={"l": 60, "r": 20, "t": 50, "b": 100}, legend=legend)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
-        for name, fig in {"six-losses": six_losses(), "length-accuracy": length(), "when-it-helps": when_it_helps()}.items():
+        figures = {"six-losses": six_losses, "length-accuracy": length, "when-it-helps": when_it_helps, "shaping": shaping}
+        for name, fig in ((name, draw()) for name, draw in figures.items() if not sys.argv[1:] or name in sys.argv[1:]):
             page_file = Path(folder) / f"{name}.html"
             fig.write_html(page_file, include_plotlyjs=True, config={"displayModeBar": False})
             page = browser.new_page(

@@ -174,6 +174,7 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
         r"thinklab eval \S*small-world\S*",
         Skip("needs the runs of its study, hours; tests/evaluation/test_eval.py reads the file"),
     ),
+    (r"thinklab study .*--(un)?pack .*", Skip("needs finished runs; tests/studies/test_study.py packs and unpacks such")),
     (r"thinklab study \S+ --dry-run", Run("", "self-check/aas/seed-0")),
     (r"thinklab study .*", Run("--dry-run", "self-check/aas/seed-0")),  # hours; test_study.py runs a small one
     (r"thinklab eval \S*tiny-grid\S* --dry-run", Run("", "runs  thinktuning/strategyqa", lane=1)),

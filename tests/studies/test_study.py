@@ -85,6 +85,7 @@ def finish(cell, right, shown, total=50, others=()):
                 "neutral_kl": s / 1000,
                 "own/behavior": s / 6,
                 "grad_norm": 7.5 / s,
+                "num_tokens": 1000 * s,
             }
             for s in (1, 2, 3, 4)
         ],
@@ -192,7 +193,9 @@ def test_table_and_page_hold_every_seed_and_every_answer(file):
     line = next(x for x in markdown(study, rows).splitlines() if x.startswith("| aas"))
     assert ".80 .92" in line and "0.86" in line and "1.00 .96" in line and "+44.0" in line
     assert as_csv(rows).count("\n") == 5 and "sums,aas,4,4,6.0,12" in as_csv(rows)
-    assert as_csv(rows).splitlines()[1].endswith(",0.004000,kl at 3,2,7.5") and line.endswith("| 2 2 | 7.5 7.5 | 0.0040 | 2 |")
+    assert as_csv(rows).splitlines()[1].endswith(",0.004000,kl at 3,2,7.5,4000") and line.endswith(
+        "| 4 | 2 2 | 7.5 7.5 | 0.0040 | 2 |"
+    )
     _, page = write_study(study, every[:3], out)
     text = page.read_text()
     assert "onerror=alert(1)>" not in text and len(text) < 5_000_000

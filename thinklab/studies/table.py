@@ -39,6 +39,8 @@ class StudyRow:
     """The first generation, counted from 0, in which at least half of the unguided rollouts show the behavior; None: never."""
     largest_gradient: float | None = None
     """Largest gradient norm of an optimizer step, before clipping."""
+    tokens: float | None = None
+    """Tokens trained on, prompts and answers, as TRL counts them."""
     any_shown: Mapping[tuple[str, str], Rate] = field(default_factory=dict)
     """(stage, decoding) -> answers that show at least one behavior, in a run that has several."""
 
@@ -74,6 +76,7 @@ def finished_rows(cells: Sequence[Cell]) -> list[StudyRow]:
                 len(own := [m["own/behavior"] for m in metrics if m.get("own/behavior") is not None]),
                 onset(own),
                 max((m["grad_norm"] for m in metrics if m.get("grad_norm") is not None), default=None),
+                next((m["num_tokens"] for m in reversed(metrics) if m.get("num_tokens") is not None), None),
                 _any_shown(run) if len(config.behaviors) > 1 else {},
             )
         )
@@ -160,7 +163,7 @@ def before_line(rows: Sequence[StudyRow], base: str) -> list[str]:
         f"{at.behavior('before', 'T=1').value:.2f} / {at.behavior('before', 'greedy').value:.2f}",
         "",
         f"{b['T=1'].mean_tokens:.0f}",
-        *[""] * 6,
+        *[""] * 7,
     ]
 
 
@@ -174,6 +177,7 @@ HEAD = [
     "tokens",
     "accuracy T=1 against control",
     "guided rollouts",
+    "training tokens, thousands, mean",
     "onset: first generation in which half of the unguided answers show it, each seed",
     "largest gradient norm, each seed",
     "KL on neutral text",
@@ -255,6 +259,7 @@ def arm_line(study: Study, rows: Sequence[StudyRow], base: str, arm: str, found:
         span([MEASURES["tokens T=1"](r) for r in found], 0),
         shown,
         str(round(sum(r.guided for r in found) / len(found))),
+        _tokens(found),
         " ".join("never" if r.onset is None else str(r.onset) for r in found if r.generations),
         " ".join(f"{r.largest_gradient:.3g}" for r in found if r.largest_gradient is not None),
         _kl(found),
@@ -267,12 +272,17 @@ def difference(gap: Estimate) -> str:
     return gap.points if math.isfinite(gap.high) else f"{100 * gap.value:+.1f}"
 
 
+def _tokens(found: Sequence[StudyRow]) -> str:
+    values = [r.tokens for r in found if r.tokens is not None]
+    return f"{sum(values) / len(values) / 1000:.0f}" if values else ""
+
+
 def _kl(found: Sequence[StudyRow]) -> str:
     values = [r.kl for r in found if r.kl is not None]
     return f"{sum(values) / len(values):.4f}" if values else ""
 
 
-LATER = ("onset", "largest gradient norm")
+LATER = ("onset", "largest gradient norm", "training tokens")
 """Columns that tables written by earlier versions lack."""
 
 
@@ -284,7 +294,7 @@ def as_csv(rows: Sequence[StudyRow]) -> str:
     for r in rows:
         measured = [f"{m(r):.4f}" for m in MEASURES.values()]
         kl = "" if r.kl is None else f"{r.kl:.6f}"
-        later = ["" if x is None else f"{x:.6g}" for x in (r.onset, r.largest_gradient)]
+        later = ["" if x is None else f"{x:.6g}" for x in (r.onset, r.largest_gradient, r.tokens)]
         writer.writerow(
             [r.cell.base, r.cell.arm, r.cell.seed, r.steps, r.seconds, r.guided, *measured, kl, r.alarm or "", *later]
         )
