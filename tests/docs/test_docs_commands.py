@@ -134,6 +134,7 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"thinklab train (--resume )?runs/\S+( --resume)?", Run("", "run folder: runs/mine")),
     (r"thinklab view runs/?", Skip("serves until Ctrl-C; tests/view/test_view_api.py and test_view_browser.py ask it")),
     (r"thinklab view runs/? --export share", Run("--rollouts 4", "share/index.html")),
+    (r"thinklab doctor CONFIG( --profile \S+)?", Mention()),
     (r"thinklab doctor .*", Run("", "A run would fail", (1,))),
     (r"thinklab probe runs/mine.*--persistence.*", Run("--persistence 1 --questions 4", "persistence")),
     (r"thinklab probe runs/mine.*", Run("--questions 4", "accuracy")),
@@ -176,6 +177,7 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     ),
     (r"thinklab study .*--(un)?pack .*", Skip("needs finished runs; tests/studies/test_study.py packs and unpacks such")),
     (r"thinklab study \S+ --dry-run", Run("", "self-check/aas/seed-0")),
+    (r"thinklab study \S+/four-reflections-gsm8k.yaml", Skip("needs a model, questions and a GPU")),
     (r"thinklab study .*", Run("--dry-run", "self-check/aas/seed-0")),  # hours; test_study.py runs a small one
     (r"thinklab eval \S*tiny-grid\S* --dry-run", Run("", "runs  thinktuning/strategyqa", lane=1)),
     (r"thinklab eval \S*tiny-grid\S* --only 'sft/\*' --report-only", Run("", "Not run yet: self-verify/*", lane=1)),
