@@ -88,7 +88,7 @@ def test_sliders_draw_again_and_say_what_does_not_go_together(run):
     explorer.advantage.value = 2.5
     assert explorer.view.value != before and "A = +2.50" in explorer.view.value
     explorer.c.value = 0.2
-    assert "must lie between c_max" in explorer.view.value and "<svg" not in explorer.view.value
+    assert "must exceed c_max" in explorer.view.value and "<svg" not in explorer.view.value
     explorer.floor.value = 0.5
     assert "<svg" in explorer.view.value and "<svg" in explorer._repr_mimebundle_()[0]["text/html"]
     assert not any(isinstance(part, ipywidgets.Output) for part in explorer.children)
