@@ -238,3 +238,10 @@ def test_what_a_pane_leaves_behind_is_short(make):
     left = review_view(queue).to_html()
     top = left.split("<details>")[0]
     assert "1 accepted, edited" in top and "two</ins>" in top and "<details open" not in left and left.count("<details") == 5
+
+
+def test_in_a_file_a_bar_is_whole_lines(monkeypatch):
+    _, lines = drawn(monkeypatch, lambda progress, draw: (setattr(progress, "done", 60), draw()), notebook=False)
+    assert "\r" not in lines and lines.endswith("\n")
+    assert [line.split(" [")[0] for line in lines.splitlines()][-1] == "sampling: 100/100"
+    assert len(set(lines.splitlines())) == len(lines.splitlines())

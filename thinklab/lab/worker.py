@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from tqdm.std import tqdm
 
@@ -28,6 +28,10 @@ T = TypeVar("T")
 POLL_S = 0.05
 NOTEBOOK_COLUMNS, NOTEBOOK_EVERY_S = 88, 0.5
 PLAIN_EVERY_S = 10.0  # seconds between lines if stderr is not a terminal
+
+
+WITH_TOTAL = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+"""A bar without its bar, for a file."""
 
 
 class StopAsked(Exception):
@@ -223,6 +227,21 @@ class Worker:
             moving.set_exception(error)
 
 
+class WholeLines:
+    """A file to which ``tqdm`` writes: every state of a bar becomes a line, without the carriage returns that draw over the last one."""
+
+    def __init__(self, out: TextIO):
+        self._out, self._last = out, ""
+
+    def write(self, text: str) -> None:
+        if (line := text.strip()) and line != self._last:
+            self._last = line
+            self._out.write(f"{line}\n")
+
+    def flush(self) -> None:
+        self._out.flush()
+
+
 @contextmanager
 def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
     """A progress bar that follows ``progress``; a new bar appears for each new text.
@@ -248,12 +267,12 @@ def bar(progress: Progress, quiet: bool) -> Iterator[Callable[[], None]]:
                     total=progress.total,
                     desc=progress.text,
                     leave=True,
-                    file=sys.stdout if notebook else sys.stderr,
+                    file=WholeLines(sys.stderr) if plain else sys.stdout if notebook else sys.stderr,
                     delay=2.0 if plain else 0,
                     ncols=NOTEBOOK_COLUMNS if notebook else None,
                     dynamic_ncols=not plain and not notebook,
                     mininterval=PLAIN_EVERY_S if plain else NOTEBOOK_EVERY_S if notebook else 0.1,
-                    bar_format=None if progress.total else "{desc}: {n_fmt} [{elapsed}{postfix}]",
+                    bar_format=(WITH_TOTAL if plain else None) if progress.total else "{desc}: {n_fmt} [{elapsed}{postfix}]",
                 )
             )
             text = progress.text
