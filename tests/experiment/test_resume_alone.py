@@ -135,6 +135,8 @@ def test_one_folder_has_one_writer_and_a_dead_one_does_not_count(run, tmp_path, 
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("sums-check", "slowrules:slow"))
     asked = tmp_path / "asked"
+    monkeypatch.syspath_prepend(tmp_path)  # the commands in this process read the same config
+    monkeypatch.setenv("ASKED", str(asked))
     first = start("train", "--resume", run, "steps=6", "--quiet", PYTHONPATH=tmp_path, ASKED=asked)
     try:
         wait_until(asked.exists, first)

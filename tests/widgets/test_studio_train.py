@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 
 from tests.widgets.test_views import send
 from thinklab import load_behavior
@@ -44,6 +45,7 @@ def test_the_trained_experiment_pays_for_a_behavior_that_has_no_bonus_and_troubl
     (tmp_path / "runs").unlink()
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     send(studio, kind="train", **good)
-    studio._trained._child.process.wait(30)
-    state = studio._standing()
+    deadline = time.monotonic() + 60
+    while (state := studio._standing())["phase"] != "failed" and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert state["phase"] == "failed" and "the training failed: it wrote nothing (whole log: " in state["say"]

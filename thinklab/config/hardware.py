@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 from thinklab.errors import ConfigError
 
 if TYPE_CHECKING:
+    import torch
+
     from thinklab.config.experiment import Experiment
     from thinklab.config.explain import Keys
 
@@ -28,6 +28,8 @@ def best_device(kind: str = "") -> Device:
     Args:
         kind: ``student.kind``; empty for any other model.
     """
+    import torch  # not at the head: a study's and the demo's own process reads configs and needs no torch
+
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if kind not in NO_APPLE and torch.backends.mps.is_available() else "cpu"
@@ -35,6 +37,8 @@ def best_device(kind: str = "") -> Device:
 
 def gpu_random_state() -> list[torch.Tensor] | None:
     """The random state of every GPU; None without one."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.get_rng_state_all()
     return [torch.mps.get_rng_state()] if torch.backends.mps.is_available() else None
@@ -42,6 +46,8 @@ def gpu_random_state() -> list[torch.Tensor] | None:
 
 def set_gpu_random_state(state: list[torch.Tensor] | None) -> None:
     """The state that ``gpu_random_state`` returned on this machine."""
+    import torch
+
     if state is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state)
     elif state is not None:
