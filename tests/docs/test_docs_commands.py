@@ -108,12 +108,6 @@ RULES: list[tuple[str, Run | Skip | Mention]] = [
     (r"pip install tensorboard", Skip("needs an index")),
     (r"thinklab train brief.yaml .*", Skip("with the files of its page, by tests/docs/test_docs_own_rewards.py")),
     (r"thinklab train examples/demo-self-check.yaml .*", Run(TRAIN, "run folder: runs/mine")),
-    (
-        r"thinklab train examples/recipes/(qwen3-self|llama-self|reflections).yaml --profile 24gb",
-        Skip(
-            "as the next, with another model's name; llama-self is run with three steps, tests/experiment/test_forecast.py reads all"
-        ),
-    ),
     (r"thinklab train examples/recipes/\S+ --profile 24gb", Run(RECIPE, "run folder: runs/", lane=1)),
     (r"thinklab train examples/recipes/\S+ --profile (t4|16gb|80gb)", Skip("another card's name; the one for 24 GB is run")),
     (

@@ -214,7 +214,7 @@ def held():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["anthropic", "openai"])
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), status=st.sampled_from([200, 200, 200, 200, 400, 403, 429, 500, 418, 299]))
 @example(data=None, status=200)
 def test_no_shape_of_a_reply_gets_out_raw(kind, held, ask, data, status):
